@@ -2,3 +2,5 @@
 
 pub mod alert;
 pub mod db;
+pub mod detect;
+pub mod flow;
