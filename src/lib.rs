@@ -4,3 +4,4 @@ pub mod alert;
 pub mod db;
 pub mod detect;
 pub mod flow;
+pub mod log;
