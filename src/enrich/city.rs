@@ -67,7 +67,18 @@ impl CityFile {
     pub fn open(content: Vec<u8>) -> Result<Self, String> {
         let reader = open_reader(content)?;
         let layout = recognise(&reader)?;
-        Ok(Self { reader, layout })
+        let file = Self { reader, layout };
+        file.probe().map_err(|error| format!("has records that cannot be read: {error}"))?;
+        Ok(file)
+    }
+
+    /// Reads the first records, so that a file whose members have unknown types is refused at once
+    /// and not at each look-up.
+    fn probe(&self) -> Result<(), maxminddb::MaxMindDbError> {
+        for found in self.reader.networks(WithinOptions::default())?.take(PROBE_RECORDS_MAX) {
+            self.decode(&found?)?;
+        }
+        Ok(())
     }
 
     /// When the file was built, in seconds since the Unix epoch, as it says itself.
@@ -81,13 +92,19 @@ impl CityFile {
     /// # Errors
     /// If the file is damaged there.
     pub fn get(&self, ip: IpAddr) -> Result<Option<CityRecord<'_>>, maxminddb::MaxMindDbError> {
-        let Some(found) = look_up(&self.reader, ip)? else { return Ok(None) };
+        look_up(&self.reader, ip)?.map_or(Ok(None), |found| self.decode(&found))
+    }
+
+    fn decode<'a>(&self, found: &Found<'a>) -> Result<Option<CityRecord<'a>>, maxminddb::MaxMindDbError> {
         Ok(match self.layout {
             Layout::Nested => found.decode::<Nested<'_>>()?.map(Nested::into_record),
             Layout::Flat => found.decode::<Flat<'_>>()?.map(Flat::into_record),
         })
     }
 }
+
+/// What a look-up found, not yet decoded.
+type Found<'a> = maxminddb::LookupResult<'a, Vec<u8>>;
 
 /// Opens any MaxMind DB file.
 pub(super) fn open_reader(content: Vec<u8>) -> Result<Reader<Vec<u8>>, String> {
@@ -98,10 +115,7 @@ pub(super) fn open_reader(content: Vec<u8>) -> Result<Reader<Vec<u8>>, String> {
 }
 
 /// Looks an address up; asking an IPv4 file for an IPv6 address would be an error, so it is not asked.
-pub(super) fn look_up(
-    reader: &Reader<Vec<u8>>,
-    ip: IpAddr,
-) -> Result<Option<maxminddb::LookupResult<'_, Vec<u8>>>, maxminddb::MaxMindDbError> {
+pub(super) fn look_up(reader: &Reader<Vec<u8>>, ip: IpAddr) -> Result<Option<Found<'_>>, maxminddb::MaxMindDbError> {
     if ip.is_ipv6() && reader.metadata().ip_version == 4 {
         return Ok(None);
     }
@@ -332,6 +346,9 @@ mod tests {
         for damaged in [Vec::new(), b"<html>not found</html>".to_vec(), whole[..whole.len() / 2].to_vec()] {
             assert!(CityFile::open(damaged).is_err());
         }
+        let text = map(vec![("country_code", Value::Text("DE")), ("latitude", Value::Text("52.5"))]);
+        let error = CityFile::open(test_mmdb::file(4, &[("203.0.113.0/24", text)])).err().unwrap();
+        assert!(error.contains("cannot be read"), "{error}");
         let other = test_mmdb::file(4, &[("203.0.113.0/24", map(vec![("isp", Value::Text("x"))]))]);
         let error = CityFile::open(other).err().unwrap();
         assert!(error.contains("no records of cities"), "{error}");
