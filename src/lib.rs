@@ -6,3 +6,4 @@ pub mod db;
 pub mod detect;
 pub mod flow;
 pub mod log;
+pub mod enrich;
