@@ -1,1 +1,4 @@
-//! placeholder
+//! The Bartizan daemon: everything around the detectors.
+
+pub mod alert;
+pub mod db;
