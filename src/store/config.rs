@@ -27,7 +27,8 @@ impl StoreConfig {
     /// What is wrong with the values, each with its key; empty when nothing is.
     #[must_use]
     pub fn errors(&self) -> Vec<(&'static str, String)> {
-        const DAYS_MAX: u32 = 36_500;
+        // A time to live is a 32-bit time: beyond 2106 it would wrap, and rows would vanish at once.
+        const DAYS_MAX: u32 = 18_250;
         let days = [("retention_days", self.retention_days), ("alert_retention_days", self.alert_retention_days)];
         let times = [("query_time_max_ms", self.query_time_max_ms), ("insert_time_max_ms", self.insert_time_max_ms)];
         let days = days.into_iter().filter(|(_, days)| !(1..=DAYS_MAX).contains(days));

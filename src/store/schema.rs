@@ -68,7 +68,8 @@ pub(super) async fn migrate(client: &Client, database: &str, config: &StoreConfi
     Ok(())
 }
 
-/// Sets a table's time to live where it is another one: the change rewrites old parts.
+/// Sets a table's time to live where it is another one: the change rewrites old parts. The number
+/// goes into the text, because a parameter would be stored as a cast.
 async fn retain(client: &Client, table: &str, sql: &str, days: u32) -> Result<(), StoreError> {
     let engine: String = client
         .query("SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}")
@@ -79,7 +80,8 @@ async fn retain(client: &Client, table: &str, sql: &str, days: u32) -> Result<()
     if engine.contains(&format!("toIntervalDay({days})")) {
         return Ok(());
     }
-    client.query_raw(sql).param("days", days).execute().await.map_err(StoreError::of("set the retention"))?;
+    let sql = sql.replace("{days}", &days.to_string());
+    client.query_raw(&sql).execute().await.map_err(StoreError::of("set the retention"))?;
     tracing::info!(table, days, "retention set");
     Ok(())
 }

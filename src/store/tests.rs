@@ -53,7 +53,7 @@ fn process(embedded: &Embedded) -> u32 {
 }
 
 fn config() -> StoreConfig {
-    StoreConfig { retention_days: 30_000, ..StoreConfig::default() }
+    StoreConfig { retention_days: 15_000, ..StoreConfig::default() }
 }
 
 async fn store() -> (tempfile::TempDir, Embedded, Store) {
@@ -331,7 +331,7 @@ async fn retention_follows_the_configuration() {
     let shorter = Store::embedded(embedded.endpoint(), &StoreConfig { retention_days: 7, ..StoreConfig::default() });
     shorter.migrate().await.unwrap();
     let table: String = store.client.query("SHOW CREATE TABLE events").fetch_one().await.unwrap();
-    assert!(table.contains("toIntervalDay(7)") && !table.contains("toIntervalDay(30000)"), "{table}");
+    assert!(table.contains("toIntervalDay(7)") && !table.contains("toIntervalDay(15000)"), "{table}");
     embedded.stop().await;
 }
 
