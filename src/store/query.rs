@@ -209,14 +209,14 @@ impl Store {
             // The first half bounds the parts that are read, the second one is exact.
             conditions.add("time <= fromUnixTimestamp64Milli({after_time:Int64}, 'UTC')", "after_time", Some(cursor.time_ms));
             conditions.add(
-                "(time < fromUnixTimestamp64Milli({after_time:Int64}, 'UTC') OR (id, tenant) < ({after_id:String}, {after_tenant:String}))",
+                "(time < fromUnixTimestamp64Milli({after_time:Int64}, 'UTC') OR (tenant, id) < ({after_tenant:String}, {after_id:String}))",
                 "after_id",
                 Some(&cursor.id),
             );
             conditions.parameters.push(("after_tenant", cursor.tenant.clone()));
         }
         let sql = format!(
-            "SELECT ?fields FROM events WHERE {} ORDER BY time DESC, id DESC, tenant DESC LIMIT 1 BY time, id, tenant LIMIT {}",
+            "SELECT ?fields FROM events WHERE {} ORDER BY time DESC, tenant DESC, id DESC LIMIT 1 BY time, tenant, id LIMIT {}",
             conditions.sql(),
             limit + 1
         );
@@ -239,7 +239,7 @@ impl Store {
         let sql = format!(
             "SELECT ?fields FROM events WHERE tenant = {{tenant:String}} AND id IN {{ids:Array(String)}} \
              AND time >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC') AND time <= fromUnixTimestamp64Milli({{last:Int64}}, 'UTC') \
-             ORDER BY time, id LIMIT 1 BY time, id LIMIT {PAGE_MAX}"
+             ORDER BY time, tenant, id LIMIT 1 BY time, tenant, id LIMIT {PAGE_MAX}"
         );
         let query = self.question(&sql).param("tenant", tenant).param("ids", ids).param("first", first_ms).param("last", last_ms);
         query.fetch_all().await.map_err(StoreError::of("read events by id"))
@@ -310,7 +310,7 @@ fn facets_sql(conditions: &str) -> String {
          ('place', if(country = '', '', concat(toString(country), '\\t', toString(region), '\\t', toString(city)))), \
          ('network', if(asn = 0, '', concat(toString(asn), '\\t', toString(network_name), '\\t', toString(network_class))))]) AS f \
          FROM (SELECT time, outcome, kind, device, user_agent, user, ip_text, session, country, region, city, asn, network_name, network_class \
-         FROM events WHERE {conditions} ORDER BY time DESC LIMIT 1 BY time, id, tenant LIMIT {SUMMARY_EVENTS_MAX})) \
+         FROM events WHERE {conditions} ORDER BY time DESC, tenant DESC, id DESC LIMIT 1 BY time, tenant, id LIMIT {SUMMARY_EVENTS_MAX})) \
          WHERE value != '' GROUP BY facet, value ORDER BY facet, events DESC, value LIMIT {FACET_VALUES_MAX} BY facet"
     )
 }

@@ -202,8 +202,19 @@ fn split(query: Option<String>, body: Bytes) -> Result<(String, Option<(String, 
             Ok((text(head)?, Some((format, rows))))
         }
         None if body.is_empty() => Ok((sql, None)),
-        None if first_word_is(sql.as_bytes(), b"insert") => Ok((sql, Some(("Values".to_owned(), body)))),
+        None if first_word_is(sql.as_bytes(), b"insert") => Ok((without_values(&sql).to_owned(), Some(("Values".to_owned(), body)))),
         None => Ok((format!("{sql}\n{}", text(&body)?), None)),
+    }
+}
+
+/// `INSERT INTO t VALUES` without its last word, which names the format of the rows in the body.
+fn without_values(sql: &str) -> &str {
+    const WORD: &str = "values";
+    let sql = sql.trim_end();
+    let cut = sql.len().saturating_sub(WORD.len());
+    match (sql.get(..cut), sql.get(cut..)) {
+        (Some(head), Some(word)) if word.eq_ignore_ascii_case(WORD) => head,
+        _ => sql,
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Boot {
 pub(super) enum Report {
     /// Serving.
     Ready { address: SocketAddr, engine: String },
+    /// The engine refuses the data directory.
+    Busy,
     /// Could not start.
     Failed { reason: String },
 }
@@ -79,7 +81,10 @@ pub enum ServeError {
 pub fn serve() -> Result<(), ServeError> {
     let outcome = boot().and_then(|boot| serve_boot(&boot));
     if let Err(error) = &outcome {
-        report(&Report::Failed { reason: error.to_string() })?;
+        report(&match error {
+            ServeError::Engine(EngineError::Connect) => Report::Busy,
+            _ => Report::Failed { reason: error.to_string() },
+        })?;
     }
     outcome
 }

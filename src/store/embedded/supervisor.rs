@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a child may take until it serves; opening many parts after a crash takes a while.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// How long a child may take to end once asked to, before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(10);
+/// How long the child of an earlier daemon may still hold the data; it stops within eight seconds.
+const BUSY_MAX: Duration = Duration::from_secs(15);
 /// First and longest wait before a dead child is started again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// A child that has served this long starts again without a wait.
@@ -55,6 +57,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The engine refuses its data directory.
+    #[error("the embedded store cannot open its data: another process has it, it is damaged, or this user may not write there")]
+    Busy,
     /// The child started and gave up, or was not ready in time.
     #[error("the embedded store did not start: {0}")]
     Child(String),
@@ -125,7 +130,7 @@ impl Launch {
 pub struct Embedded {
     endpoint: Endpoint,
     state: watch::Receiver<EmbeddedState>,
-    stop: CancellationToken,
+    stop: DropGuard,
     keeper: tokio::task::JoinHandle<()>,
 }
 
@@ -145,13 +150,13 @@ impl Embedded {
             restarts: 0,
             _lock: lock,
         };
-        let child = keeper.start().await?;
+        let child = keeper.start_first().await?;
         let endpoint = Endpoint { url: format!("http://{}", child.address), user: USER.to_owned(), password };
         let (sender, state) = watch::channel(keeper.ready(&child));
         write_endpoint(path, &endpoint).map_err(|source| io_error(path, source))?;
         let stop = CancellationToken::new();
         let keeper = tokio::spawn(keeper.keep(child, sender, stop.clone()));
-        Ok(Self { endpoint, state, stop, keeper })
+        Ok(Self { endpoint, state, stop: stop.drop_guard(), keeper })
     }
 
     /// Where it serves; the same for the life of this value.
@@ -168,7 +173,7 @@ impl Embedded {
 
     /// Lets statements in flight end, closes the engine and waits for the child, at most ten seconds.
     pub async fn stop(self) {
-        self.stop.cancel();
+        drop(self.stop);
         if let Err(error) = self.keeper.await {
             tracing::warn!(%error, "embedded store's keeper failed");
         }
@@ -268,6 +273,18 @@ impl Keeper {
         state.send_replace(EmbeddedState::Stopped);
     }
 
+    /// Starts the first child. The child of a daemon that was killed may still hold the data: it ends
+    /// by itself, so that is waited for.
+    async fn start_first(&mut self) -> Result<Running, StartError> {
+        let begun = Instant::now();
+        loop {
+            match self.start().await {
+                Err(StartError::Busy) if begun.elapsed() < BUSY_MAX => tokio::time::sleep(BACK_OFF.0).await,
+                done => return done,
+            }
+        }
+    }
+
     /// Starts a child and waits for its report. The first one chooses the port; later ones keep it.
     async fn start(&mut self) -> Result<Running, StartError> {
         let failed = |source| io_error(&self.boot.path, source);
@@ -301,6 +318,7 @@ impl Keeper {
                 self.boot.port = address.port();
                 Ok(Running { process, input, address, engine, since: Instant::now() })
             }
+            Some(Report::Busy) => Err(StartError::Busy),
             Some(Report::Failed { reason }) => Err(StartError::Child(reason)),
             None => {
                 let status = process.wait().await.map_err(failed)?;
