@@ -67,50 +67,33 @@ impl Cluster {
     }
 
     fn reader(&self, group: &str) -> BaseConsumer {
-        self.config()
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .create()
-            .expect("a consumer")
+        self.config().set("group.id", group).set("enable.auto.commit", "false").create().expect("a consumer")
     }
 
     /// The number of partitions of a topic that have a leader; 0 = no such topic.
     fn partitions(&self, topic: &str) -> usize {
-        let Ok(metadata) = self
-            .reader("bartizan-test")
-            .fetch_metadata(Some(topic), CALL_TIMEOUT)
-        else {
+        let Ok(metadata) = self.reader("bartizan-test").fetch_metadata(Some(topic), CALL_TIMEOUT) else {
             return 0;
         };
-        let led = |topic: &rdkafka::metadata::MetadataTopic| {
-            topic.partitions().iter().filter(|p| p.leader() >= 0).count()
-        };
+        let led = |topic: &rdkafka::metadata::MetadataTopic| topic.partitions().iter().filter(|p| p.leader() >= 0).count();
         metadata.topics().first().map_or(0, led)
     }
 
     /// Creates a topic and waits until all its partitions can be written to.
     pub fn create_topic(&self, topic: &str, partitions: i32) {
-        let admin: AdminClient<DefaultClientContext> =
-            self.config().create().expect("an admin client");
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-        let results = block_on(admin.create_topics([&new], &AdminOptions::new()))
-            .expect("an answer to create_topics");
+        let results = block_on(admin.create_topics([&new], &AdminOptions::new())).expect("an answer to create_topics");
         for result in results {
             result.expect("a new topic");
         }
-        wait_for("the leaders of a new topic", PATIENCE, || {
-            (self.partitions(topic) == partitions.unsigned_abs() as usize).then_some(())
-        });
+        wait_for("the leaders of a new topic", PATIENCE, || (self.partitions(topic) == partitions.unsigned_abs() as usize).then_some(()));
     }
 
     /// Writes records (key, value; an empty key = none) with acks=all.
     pub fn produce<V: AsRef<[u8]>>(&self, topic: &str, records: &[(&str, V)]) {
-        let producer: BaseProducer = self
-            .config()
-            .set("acks", "all")
-            .set("queue.buffering.max.messages", "0")
-            .create()
-            .expect("a producer");
+        let producer: BaseProducer =
+            self.config().set("acks", "all").set("queue.buffering.max.messages", "0").create().expect("a producer");
         for (key, value) in records {
             let mut record = BaseRecord::to(topic).payload(value.as_ref());
             if !key.is_empty() {
@@ -124,9 +107,7 @@ impl Cluster {
     /// Writes one record with headers.
     pub fn produce_with_headers(&self, topic: &str, value: &[u8], headers: &[(&str, &[u8])]) {
         let producer: BaseProducer = self.config().create().expect("a producer");
-        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
-            all.insert(Header { key, value: Some(*value) })
-        });
+        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
         let record = BaseRecord::<str, [u8]>::to(topic).payload(value).headers(headers);
         producer.send(record).map_err(|(error, _)| error).expect("a queued record");
         producer.flush(PATIENCE).expect("the record written");
@@ -155,14 +136,8 @@ impl Cluster {
     pub fn end_offsets(&self, topic: &str) -> Vec<i64> {
         let reader = self.reader("bartizan-test");
         let count = i32::try_from(self.partitions(topic)).expect("a partition count");
-        let end = |partition| {
-            reader
-                .fetch_watermarks(topic, partition, CALL_TIMEOUT)
-                .map(|(_, high)| high)
-        };
-        (0..count)
-            .map(|partition| end(partition).expect("the end of a partition"))
-            .collect()
+        let end = |partition| reader.fetch_watermarks(topic, partition, CALL_TIMEOUT).map(|(_, high)| high);
+        (0..count).map(|partition| end(partition).expect("the end of a partition")).collect()
     }
 
     /// The committed offset of a group in each partition.
@@ -171,9 +146,7 @@ impl Cluster {
         let count = i32::try_from(self.partitions(topic)).expect("a partition count");
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, count - 1);
-        let list = reader
-            .committed_offsets(list, CALL_TIMEOUT)
-            .expect("the committed offsets");
+        let list = reader.committed_offsets(list, CALL_TIMEOUT).expect("the committed offsets");
         let offset = |offset| match offset {
             Offset::Offset(offset) => Some(offset),
             _ => None,
@@ -188,8 +161,7 @@ impl Cluster {
         let mut list = TopicPartitionList::new();
         for partition in 0..ends.len() {
             let partition = i32::try_from(partition).expect("a partition");
-            list.add_partition_offset(topic, partition, Offset::Beginning)
-                .expect("a partition to read");
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition to read");
         }
         reader.assign(&list).expect("an assignment");
         let total = usize::try_from(ends.iter().sum::<i64>()).expect("a count");
@@ -217,9 +189,7 @@ impl Cluster {
 
 fn record(message: &impl Message<Headers = rdkafka::message::BorrowedHeaders>) -> Record {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let owned = |header: Header<'_, &[u8]>| {
-            (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
-        };
+        let owned = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.unwrap_or_default().to_vec());
         headers.iter().map(owned).collect()
     });
     Record {
@@ -257,8 +227,7 @@ impl Broker {
         let folder = folder("kafka");
         let (port, controller) = (free_port(), free_port());
         let properties = folder.join("server.properties");
-        std::fs::write(&properties, server_properties(&folder, port, controller))
-            .expect("the broker's configuration");
+        std::fs::write(&properties, server_properties(&folder, port, controller)).expect("the broker's configuration");
         let formatted = java("128m")
             .args(["kafka.tools.StorageTool", "format", "--standalone"])
             .args(["--cluster-id", "4L6g3nShT-eMCtK--X86sw", "--config"])
@@ -266,11 +235,7 @@ impl Broker {
             .output()
             .expect("the storage tool");
         assert!(formatted.status.success(), "format: {formatted:?}");
-        let mut broker = Self {
-            cluster: Cluster { brokers: format!("127.0.0.1:{port}") },
-            folder,
-            process: None,
-        };
+        let mut broker = Self { cluster: Cluster { brokers: format!("127.0.0.1:{port}") }, folder, process: None };
         broker.start_again();
         broker
     }

@@ -38,10 +38,7 @@ pub fn wait_for<T>(what: &str, deadline: Duration, mut condition: impl FnMut() -
         if let Some(value) = condition() {
             return value;
         }
-        assert!(
-            start.elapsed() < deadline,
-            "waited {deadline:?} in vain for {what}"
-        );
+        assert!(start.elapsed() < deadline, "waited {deadline:?} in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -51,11 +48,7 @@ pub fn wait_for<T>(what: &str, deadline: Duration, mut condition: impl FnMut() -
 pub fn folder(name: &str) -> PathBuf {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     let root = ROOT.get_or_init(|| {
-        let root = tempfile::Builder::new()
-            .prefix("bartizan-test-")
-            .tempdir()
-            .expect("a temporary folder")
-            .keep();
+        let root = tempfile::Builder::new().prefix("bartizan-test-").tempdir().expect("a temporary folder").keep();
         if std::env::var_os("BARTIZAN_TEST_KEEP").is_none() {
             process::sweep_folder(&root);
         }
@@ -91,7 +84,5 @@ pub fn free_port() -> u16 {
 
 /// A file beside this one.
 fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/support")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(name)
 }

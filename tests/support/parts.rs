@@ -10,10 +10,7 @@ use std::sync::OnceLock;
 /// When the set-up has not been run.
 pub fn part(key: &str) -> &'static str {
     static PARTS: OnceLock<HashMap<String, String>> = OnceLock::new();
-    PARTS
-        .get_or_init(read)
-        .get(key)
-        .unwrap_or_else(|| panic!("no {key}: run deploy/setup/test-parts.sh (make test does)"))
+    PARTS.get_or_init(read).get(key).unwrap_or_else(|| panic!("no {key}: run deploy/setup/test-parts.sh (make test does)"))
 }
 
 fn read() -> HashMap<String, String> {
@@ -22,8 +19,5 @@ fn read() -> HashMap<String, String> {
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
         .expect("a cache folder");
     let text = std::fs::read_to_string(cache.join("bartizan/test/env")).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }

@@ -64,11 +64,7 @@ pub struct Process {
 impl Process {
     /// Starts `command`; its standard output and error are appended to `log`.
     pub fn start(command: &mut Command, log: &Path) -> Self {
-        let output = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .expect("a log file");
+        let output = OpenOptions::new().create(true).append(true).open(log).expect("a log file");
         let child = command
             .process_group(0)
             .stdin(Stdio::null())
@@ -77,11 +73,7 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         tell_sweeper(&format!("group {}", child.id()));
-        Self {
-            group: Pid::from_child(&child),
-            child,
-            log: log.to_owned(),
-        }
+        Self { group: Pid::from_child(&child), child, log: log.to_owned() }
     }
 
     /// The process id.
@@ -103,23 +95,14 @@ impl Process {
     ///
     /// # Panics
     /// With its log, when it ends first or the deadline passes.
-    pub fn wait_for<T>(
-        &mut self,
-        what: &str,
-        deadline: Duration,
-        mut condition: impl FnMut(&mut Self) -> Option<T>,
-    ) -> T {
+    pub fn wait_for<T>(&mut self, what: &str, deadline: Duration, mut condition: impl FnMut(&mut Self) -> Option<T>) -> T {
         let start = std::time::Instant::now();
         wait_for(what, deadline + Duration::from_secs(1), || {
             if let Some(value) = condition(self) {
                 return Some(value);
             }
             let (ended, late) = (self.ended(), start.elapsed() > deadline);
-            assert!(
-                ended.is_none() && !late,
-                "waited in vain for {what}; ended: {ended:?}; log:\n{}",
-                self.log()
-            );
+            assert!(ended.is_none() && !late, "waited in vain for {what}; ended: {ended:?}; log:\n{}", self.log());
             None
         })
     }
@@ -151,8 +134,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // An error here means that the group has ended already.
-        drop(kill_process_group(self.group, Signal::KILL));
-        drop(self.child.wait());
+        kill_process_group(self.group, Signal::KILL).ok();
+        self.child.wait().ok();
         tell_sweeper(&format!("ended {}", self.group.as_raw_nonzero()));
     }
 }

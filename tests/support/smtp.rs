@@ -61,12 +61,7 @@ impl Smtp {
 
     /// Starts a server that wants encryption with a certificate of `authority` for
     /// `localhost` and 127.0.0.1, and this user and password.
-    pub fn start_secure(
-        authority: &Authority,
-        encryption: Encryption,
-        user: &str,
-        password: &str,
-    ) -> Self {
+    pub fn start_secure(authority: &Authority, encryption: Encryption, user: &str, password: &str) -> Self {
         let tls = match encryption {
             Encryption::Implicit => "implicit",
             Encryption::Starttls => "starttls",
@@ -78,21 +73,11 @@ impl Smtp {
             ("--user", user),
             ("--password", password),
         ];
-        Self::start_with(
-            arguments
-                .iter()
-                .flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()])
-                .collect(),
-        )
+        Self::start_with(arguments.iter().flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]).collect())
     }
 
     fn start_with(arguments: Vec<String>) -> Self {
-        let mut server = Self {
-            port: free_port(),
-            folder: folder("smtp"),
-            arguments,
-            process: None,
-        };
+        let mut server = Self { port: free_port(), folder: folder("smtp"), arguments, process: None };
         server.start_again();
         server
     }
@@ -107,9 +92,7 @@ impl Smtp {
             .arg(self.folder.join("mails.jsonl"))
             .args(&self.arguments);
         let mut process = Process::start(&mut command, &self.folder.join("log"));
-        process.wait_for("an SMTP server", PATIENCE, |_| {
-            TcpStream::connect(("127.0.0.1", self.port)).ok()
-        });
+        process.wait_for("an SMTP server", PATIENCE, |_| TcpStream::connect(("127.0.0.1", self.port)).ok());
         self.process = Some(process);
     }
 

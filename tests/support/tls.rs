@@ -1,8 +1,7 @@
 //! A certificate authority made for one test, with a server certificate.
 
-use std::path::PathBuf;
-
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::folder;
 
@@ -18,28 +17,22 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new one.
+    /// Makes a new one, valid for a day.
     pub fn new() -> Self {
         let folder = folder("tls");
-        let key = || KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, key()).expect("an authority");
-        let server_key = key();
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let server = CertificateParams::new(names)
-            .expect("parameters")
-            .signed_by(&server_key, &issuer)
-            .expect("a certificate");
-        let write = |name: &str, pem: String| {
-            let file = folder.join(name);
-            std::fs::write(&file, pem).expect("a PEM file");
-            file
-        };
-        Self {
-            ca_file: write("ca.pem", issuer.pem()),
-            cert_file: write("server.pem", server.pem()),
-            key_file: write("server.key", server_key.serialize_pem()),
-        }
+        let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 1";
+        let authority = "-subj /CN=test-authority -keyout ca.key -out ca.pem \
+                         -addext keyUsage=critical,keyCertSign";
+        let server = "-subj /CN=localhost -keyout server.key -out server.pem -CA ca.pem -CAkey ca.key \
+                      -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
+                      -addext basicConstraints=critical,CA:FALSE";
+        openssl(&folder, &format!("{request} {authority}"));
+        openssl(&folder, &format!("{request} {server}"));
+        Self { ca_file: folder.join("ca.pem"), cert_file: folder.join("server.pem"), key_file: folder.join("server.key") }
     }
+}
+
+fn openssl(folder: &Path, arguments: &str) {
+    let output = Command::new("openssl").args(arguments.split_whitespace()).current_dir(folder).output().expect("the openssl command");
+    assert!(output.status.success(), "openssl: {output:?}");
 }
