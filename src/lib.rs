@@ -2,3 +2,6 @@
 
 pub mod alert;
 pub mod db;
+pub mod detect;
+pub mod flow;
+pub mod log;
