@@ -149,10 +149,7 @@ fn a_webhook_receiver_verifies_signatures() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let (id, body) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", "{\"test\": 2432232314}");
     let signed = |stamp: &str| signature(secret, id, stamp, body.as_bytes()).unwrap();
-    assert_eq!(
-        signed("1614265330"),
-        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-    );
+    assert_eq!(signed("1614265330"), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     let webhook = Webhook::start();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     for (stamp, body) in [(now, body), (now - 3600, body), (now, "other")] {

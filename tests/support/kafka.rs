@@ -5,6 +5,7 @@
 //! one at a cluster that runs already.
 
 use std::fs::File;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -247,6 +248,7 @@ impl Broker {
         command.arg("kafka.Kafka").arg(self.folder.join("server.properties"));
         let mut process = Process::start(&mut command, &self.folder.join("log"));
         process.wait_for("a Kafka broker", PATIENCE, |_| {
+            TcpStream::connect(&self.cluster.brokers).ok()?;
             let reader = self.cluster.reader("bartizan-test");
             let metadata = reader.fetch_metadata(None, Duration::from_secs(1)).ok()?;
             (!metadata.brokers().is_empty()).then_some(())
@@ -292,6 +294,8 @@ fn server_properties(folder: &Path, port: u16, controller: u16) -> String {
          transaction.state.log.num.partitions=4\n\
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
+         broker.session.timeout.ms=1000\n\
+         broker.heartbeat.interval.ms=250\n\
          group.initial.rebalance.delay.ms=0\n\
          group.min.session.timeout.ms=1000\n\
          auto.create.topics.enable=false\n",

@@ -35,7 +35,7 @@ class Mailbox:
         record = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
-            "tls": session.ssl is not None,
+            "tls": server.transport.get_extra_info("ssl_object") is not None,
             "user": session.auth_data,
             "headers": {name.lower(): str(value) for name, value in message.items()},
             "text": bodies["plain"].get_content() if bodies["plain"] else None,
