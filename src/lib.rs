@@ -1,6 +1,7 @@
 //! The Bartizan daemon: everything around the detectors.
 
 pub mod alert;
+pub mod api;
 pub mod db;
 pub mod detect;
 pub mod flow;
