@@ -75,7 +75,7 @@ function history_panel(alert) {
 function events_panel(alert) {
   const events = Array.isArray(alert.events) ? alert.events : [];
   const total = alert.events_total ?? alert.event_count;
-  const note = total > events.length ? el("p.more", {}, `${count(events.length)} of ${count(total)} events are kept with the alert.`) : null;
+  const note = total > events.length ? el("p.more", {}, `${count(events.length)} of ${count(total)} events are shown.`) : null;
   return panel("Events behind it", note, events.length ? events_table("Events behind this alert", events) : el("p.more", {}, "No events are stored for this alert (any more)."));
 }
 
@@ -139,7 +139,7 @@ export class AlertView {
         el("h1", {}, untrusted(alert.title ?? alert.id, 300)), el("p.because", {}, untrusted(alert.reason ?? "", 2000)), el("div.newer", { role: "status" })),
       el("div.columns", {},
         el("div.side", {}, this.#triage_panel(alert), subjects_panel(alert), attack_panel(alert)),
-        el("div.wide", {}, panel("Evidence", evidence_table(alert.evidence)), history_panel(alert), facts_panel(alert))),
+        el("div.wide", {}, panel("Evidence", evidence_table(alert.evidence)), el("div", {}, history_panel(alert), facts_panel(alert)))),
       events_panel(alert)));
   }
 

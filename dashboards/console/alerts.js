@@ -31,10 +31,20 @@ function input(name, label, value, props = {}) {
   }));
 }
 
+/** On narrow screens the filters but for the search are folded behind this. */
+function toggle(query) {
+  const active = Object.keys(query).filter((name) => name !== "text").length;
+  return el("button.toggle", { type: "button", "aria-expanded": "false", onclick: (event) => {
+    const open = event.currentTarget.form.classList.toggle("open");
+    event.currentTarget.setAttribute("aria-expanded", String(open));
+  } }, active ? `Filters (${active})` : "Filters");
+}
+
 function filter_bar(query, app) {
   const ids = app.status?.detectors?.map((detector) => detector.id).filter((id) => typeof id === "string") ?? [];
   return el("form.filters", { role: "search", "aria-label": "Filter alerts", onsubmit: (event) => event.preventDefault() },
     input("text", "Search loaded", query.text, { placeholder: "title, reason, who …", "aria-keyshortcuts": "/", id: "filter" }),
+    toggle(query),
     select("severity", "Severity", SEVERITIES, query.severity),
     select("status", "Status", STATUSES, query.status),
     select("detector", "Detector", ids.length ? ids : DETECTORS, query.detector),
@@ -140,6 +150,7 @@ export class AlertsView {
     const values = [...new FormData(this.bar)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value !== "");
     this.#query = { ...Object.fromEntries(values), ...(this.#query.tenant ? { tenant: this.#query.tenant } : {}) };
     replace_query(this.#query);
+    this.#app.list = location.hash;
     this.#app.feed.open(this.#query);
     this.#render();
   }

@@ -3,7 +3,8 @@
 
 import { pieces } from "./visible.js";
 
-const SVG = "http://www.w3.org/2000/svg";
+/** A longer value may be broken anywhere, so that it cannot widen its column; an IPv6 address still fits. */
+const UNBROKEN_CHARS_MAX = 39;
 
 function set(node, name, value) {
   if (value === null || value === undefined || value === false) return;
@@ -29,16 +30,10 @@ export function el(spec, props = {}, ...children) {
   return node;
 }
 
-export function svg(tag, props = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(props)) set(node, name, value);
-  append(node, children);
-  return node;
-}
-
 /** A value out of a log: isolated in direction, its control characters marked, cut at `chars_max`. */
 export function untrusted(value, chars_max) {
   const node = document.createElement("bdi");
+  if (String(value).length > UNBROKEN_CHARS_MAX) node.className = "long";
   for (const piece of pieces(value, chars_max)) {
     if (piece.text !== undefined) node.append(piece.text);
     else node.append(el("span.mark", { title: piece.title }, piece.mark));
@@ -64,5 +59,10 @@ export function table(caption, columns, rows, props = {}) {
 
 export function row(columns, cells, props = {}) {
   return el("tr", { role: "row", ...props }, cells.map((cell, i) =>
-    el("td", { role: "cell", class: columns[i].class, "data-label": columns[i].label }, cell)));
+    el("td", { role: "cell", class: columns[i].class, "data-label": columns[i].label, "data-none": is_none(cell) }, cell)));
+}
+
+// Cells without a value are left out where rows are cards.
+function is_none(cell) {
+  return cell === "–" || (cell instanceof Node && cell.textContent === "–");
 }

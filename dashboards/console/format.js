@@ -66,7 +66,7 @@ export function age(time, now_ms = Date.now()) {
 }
 
 export function local_time(time, now_ms = Date.now()) {
-  const at = new Date(time);
+  const at = new Date(time ?? Number.NaN);
   if (Number.isNaN(at.getTime())) return MISSING;
   const clock = at.toLocaleTimeString("en", CLOCK);
   if (at.toDateString() === new Date(now_ms).toDateString()) return clock;

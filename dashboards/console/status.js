@@ -125,7 +125,8 @@ export class StatusView {
 
   #render(status) {
     fill(this.#main, el("h1.away", {}, "Status"), tiles(status, this.#before), health_panel(status),
-      el("div.grid", {}, stages_panel(status), partitions_panel(status), channels_panel(status), sources_panel(status), detectors_panel(status)),
+      el("div.grid", {}, stages_panel(status), partitions_panel(status)), channels_panel(status),
+      el("div.grid", {}, sources_panel(status), detectors_panel(status)),
       el("p.more", {}, "Bartizan ", untrusted(status.version ?? "", 40), status.instance ? [", instance ", untrusted(status.instance, 60)] : null, status.started_time ? [", started ", age_el(status.started_time)] : null));
     refresh_ages(this.#main);
   }

@@ -15,6 +15,9 @@ const INVISIBLE = {
   0xfeff: "BOM", 0xffa0: "HF",
 };
 
+const C0 = ("NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC "
+  + "FS GS RS US").split(" ");
+
 // Five combining marks in a row occur in no orthography; they smear over neighbouring lines.
 const SUSPECT = new RegExp(
   "[\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u180e\\u200b-\\u200f"
@@ -32,9 +35,7 @@ function mark(found) {
   if (found.length > 2) {
     return { mark: `+${[...found].length} marks`, title: "a pile of combining marks" };
   }
-  // The Unicode block of control pictures shows C0 in the order of their codes.
-  if (code < 0x20) return { mark: String.fromCodePoint(0x2400 + code), title: hex(code) };
-  if (code === 0x7f) return { mark: "␡", title: hex(code) };
+  if (code < 0x20 || code === 0x7f) return { mark: C0[code] ?? "DEL", title: `${hex(code)}, control character` };
   const name = BIDI[code] ?? INVISIBLE[code] ?? hex(code);
   const kind = BIDI[code] ? "direction control" : "invisible character";
   return { mark: name, title: `${hex(code)}, ${kind}` };
