@@ -6,7 +6,7 @@ import { ALERTS_MAX, FILTERS, WITHIN, has_text } from "./feed.js";
 import { DETECTORS, SEVERITIES, STATUSES, detector_el, severity_el, status_el } from "./labels.js";
 import { plain } from "./visible.js";
 import { empty, failure, loading } from "./parts.js";
-import { link, parse, replace_query } from "./router.js";
+import { link, parse, replace_filters } from "./router.js";
 
 const COLUMNS = [
   { label: "Severity", class: "c-sev" }, { label: "Alert", class: "c-alert" }, { label: "Who", class: "c-who" },
@@ -80,7 +80,7 @@ function alert_row(alert, app) {
   return row(COLUMNS, [
     severity_el(alert.severity),
     [el("a.title", { href, "data-move": "" }, untrusted(alert.title ?? alert.id, 200)), el("div.reason", {}, untrusted(alert.reason ?? "", 260))],
-    who(alert), [detector_el(alert.detector), tenant], count(alert.event_count), age_el(alert.last_event_time),
+    who(alert), [detector_el(alert.detector, true), tenant], count(alert.event_count), age_el(alert.last_event_time),
     [status_el(alert), alert.assignee ? el("div.more", {}, untrusted(alert.assignee, 40)) : null],
   ], { class: `alert edge-${SEVERITIES.includes(alert.severity) ? alert.severity : "info"}`, onclick: open });
 }
@@ -149,7 +149,7 @@ export class AlertsView {
   #filter() {
     const values = [...new FormData(this.bar)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value !== "");
     this.#query = { ...Object.fromEntries(values), ...(this.#query.tenant ? { tenant: this.#query.tenant } : {}) };
-    replace_query(this.#query);
+    replace_filters(this.#query);
     this.#app.list = location.hash;
     this.#app.feed.open(this.#query);
     this.#render();

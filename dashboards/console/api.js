@@ -8,7 +8,7 @@ const TOKEN_KEY = "bartizan.token";
 const TIMEOUT_MS = 20_000;
 
 /** `status` is 0 when there was no answer. `parameter` names the wrong one, where the API says it. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, title, detail, parameter = null) {
     super(detail || title);
     this.status = status;

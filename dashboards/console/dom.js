@@ -5,6 +5,8 @@ import { pieces } from "./visible.js";
 
 /** A longer value may be broken anywhere, so that it cannot widen its column; an IPv6 address still fits. */
 const UNBROKEN_CHARS_MAX = 39;
+/** A short name keeps together, hyphens or not. */
+const NAME_CHARS_MAX = 20;
 
 function set(node, name, value) {
   if (value === null || value === undefined || value === false) return;
@@ -33,7 +35,9 @@ export function el(spec, props = {}, ...children) {
 /** A value out of a log: isolated in direction, its control characters marked, cut at `chars_max`. */
 export function untrusted(value, chars_max) {
   const node = document.createElement("bdi");
-  if (String(value).length > UNBROKEN_CHARS_MAX) node.className = "long";
+  const { length } = String(value);
+  if (length > UNBROKEN_CHARS_MAX) node.className = "long";
+  else if (length <= NAME_CHARS_MAX && !/\s/.test(value)) node.className = "name";
   for (const piece of pieces(value, chars_max)) {
     if (piece.text !== undefined) node.append(piece.text);
     else node.append(el("span.mark", { title: piece.title }, piece.mark));
@@ -51,7 +55,9 @@ export function fill(node, ...children) {
  * become cards, and a changed `display` would strip the table's meaning. */
 export function table(caption, columns, rows, props = {}) {
   const head = columns.map((column) => el("th", { scope: "col", role: "columnheader", class: column.class }, column.label));
-  return el("div.scroll", {}, el("table", { role: "table", ...props },
+  // What scrolls sideways must be reachable by keyboard; cards do not scroll.
+  const scrolls = /\bcards\b/.test(props.class ?? "") ? {} : { tabindex: 0, role: "group", "aria-label": caption };
+  return el("div.scroll", scrolls, el("table", { role: "table", ...props },
     el("caption.away", {}, caption),
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, head)),
     el("tbody", { role: "rowgroup" }, rows)));

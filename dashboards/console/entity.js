@@ -1,4 +1,4 @@
-// What is known of one user, address or session; and the list of events, filtered by such values.
+// What is known of one user, address or session, its alerts and its events.
 
 import { get_entity, get_events } from "./api.js";
 import { el, fill, row, table, untrusted } from "./dom.js";
@@ -26,7 +26,7 @@ function alerts_panel(alerts) {
   if (!Array.isArray(alerts) || !alerts.length) return panel("Alerts", el("p.more", {}, "None."));
   return panel("Alerts", table("Alerts", ALERTS, alerts.slice(0, ROWS_MAX).map((alert) => row(ALERTS, [
     severity_el(alert.severity), el("a.title", { href: link(["alerts", alert.id]), "data-move": "" }, untrusted(alert.title ?? alert.id, 200)),
-    detector_el(alert.detector), age_el(alert.last_event_time), status_el(alert),
+    detector_el(alert.detector, true), age_el(alert.last_event_time), status_el(alert),
   ])), { class: "alerts cards" }));
 }
 
@@ -110,23 +110,5 @@ export class EntityView {
         related("user", "Users"), related("ip", "Addresses"), related("session", "Sessions")),
       panel("Events", events)));
     this.list = new EventList(events, { [type]: value, tenant }, this.#abort.signal);
-  }
-}
-
-const EVENT_FILTERS = ["user", "ip", "session", "kind", "outcome", "since", "until", "tenant"];
-
-export class EventsView {
-  title = "Events";
-  #abort = new AbortController();
-
-  constructor(main, route) {
-    const query = Object.fromEntries(EVENT_FILTERS.map((name) => [name, route.query[name]]));
-    const host = el("div", {});
-    fill(main, el("h1", {}, "Events"), host);
-    this.list = new EventList(host, query, this.#abort.signal);
-  }
-
-  unmount() {
-    this.#abort.abort();
   }
 }

@@ -9,7 +9,7 @@ const PAGE_ALERTS = 100;
 const WITHIN_MS = { "1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000, "30d": 2_592_000_000 };
 
 /** What the API filters by; `text` and `within` are the console's own. */
-export const API_FILTERS = ["severity", "status", "detector", "user", "ip", "session", "tenant"];
+const API_FILTERS = ["severity", "status", "detector", "user", "ip", "session", "tenant"];
 export const FILTERS = [...API_FILTERS, "within", "text"];
 export const WITHIN = Object.keys(WITHIN_MS);
 

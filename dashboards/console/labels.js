@@ -2,6 +2,7 @@
 
 import { el, untrusted } from "./dom.js";
 import { words } from "./format.js";
+import { plain } from "./visible.js";
 
 export const SEVERITIES = ["critical", "high", "medium", "low", "info"];
 export const STATUSES = ["open", "acknowledged", "resolved"];
@@ -35,9 +36,11 @@ export function status_el(alert) {
   return el(`span.status${known ? `.status-${alert.status}` : ""}`, {}, known ? alert.status + detail : untrusted(alert.status ?? "–", 20));
 }
 
-export function detector_el(id) {
+/** A Sigma rule's id is long and says little: `brief` leaves it to the title. */
+export function detector_el(id, brief = false) {
   const text = String(id ?? "–");
-  return text.startsWith("sigma:") ? untrusted(text, 80) : untrusted(words(text), 80);
+  if (!text.startsWith("sigma:")) return untrusted(words(text), 80);
+  return brief ? el("span", { title: plain(text, 120) }, "Sigma rule") : untrusted(text, 120);
 }
 
 function attack_url(id) {

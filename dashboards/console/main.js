@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { AlertView } from "./alert.js";
 import { AlertsView } from "./alerts.js";
 import { el, fill, untrusted } from "./dom.js";
-import { EntityView, EventsView } from "./entity.js";
+import { EntityView } from "./entity.js";
 import { AlertFeed } from "./feed.js";
 import { count, refresh_ages } from "./format.js";
 import { help_dialog, listen } from "./keys.js";
@@ -24,6 +24,8 @@ const bar = document.getElementById("bar");
 const banner = document.getElementById("banner");
 const live = document.getElementById("live");
 const help = help_dialog();
+// Made once: a bar drawn while the daemon is gone must not ask it for the picture.
+const logo = el("img", { src: "/console/favicon.svg", alt: "", width: 22, height: 22 });
 
 class LostView {
   title = "Not found";
@@ -35,7 +37,7 @@ class LostView {
   unmount() {}
 }
 
-const VIEWS = { alerts: AlertsView, alert: AlertView, status: StatusView, events: EventsView, entity: EntityView, lost: LostView };
+const VIEWS = { alerts: AlertsView, alert: AlertView, status: StatusView, entity: EntityView, lost: LostView };
 
 const app = {
   view: null,
@@ -66,7 +68,7 @@ const app = {
 };
 
 function nav_link(view, parts, text, key) {
-  const current = app.route?.view === view || (view === "alerts" && ["alert", "entity", "events"].includes(app.route?.view));
+  const current = app.route?.view === view || (view === "alerts" && ["alert", "entity"].includes(app.route?.view));
   return el("a", { href: view === "alerts" ? app.list : link(parts), "aria-current": current ? "page" : null, "aria-keyshortcuts": key }, text);
 }
 
@@ -74,7 +76,7 @@ function draw_bar() {
   if (!app.view) return void fill(bar);
   const who = app.caller ? el("span.who", { title: "signed in as" }, untrusted(app.caller.name ?? "", 40), el("span.tag", {}, untrusted(app.caller.role ?? "", 20))) : null;
   fill(bar,
-    el("a.brand", { href: link(["alerts"]) }, el("img", { src: "/console/favicon.svg", alt: "", width: 22, height: 22 }), el("span", {}, "Bartizan")),
+    el("a.brand", { href: link(["alerts"]), "aria-label": "Bartizan" }, logo, el("span", {}, "Bartizan")),
     el("nav", { "aria-label": "Main" }, nav_link("alerts", ["alerts"], "Alerts", "g a"), nav_link("status", ["status"], ["Status", el("span.badge", { id: "health" })], "g s")),
     el("span.gap", {}), el("span.stream", { id: "stream" }), who,
     el("button.quiet", { type: "button", title: "Keys (?)", "aria-label": "Keys", onclick: () => help.showModal() }, "?"),
@@ -171,7 +173,10 @@ function start() {
   document.body.append(help);
   const announce = announce_live();
   app.stream.addEventListener("alert", ({ detail }) => { if (app.feed.take(detail)) announce(detail); });
-  app.stream.addEventListener("resumed", () => app.feed.reload());
+  app.stream.addEventListener("resumed", () => {
+    app.feed.reload();
+    if (main.querySelector(".failure")) app.view?.load?.();
+  });
   app.stream.addEventListener("state", draw_stream);
   api.events.addEventListener("unreachable", () => draw_banner(true));
   api.events.addEventListener("reached", () => draw_banner(false));

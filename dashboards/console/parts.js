@@ -50,7 +50,7 @@ export function place_text(place) {
   return [place.city, place.country ?? place.country_code].filter(Boolean).join(", ") || null;
 }
 
-export function network_text(network) {
+function network_text(network) {
   if (!network) return null;
   if (typeof network === "string") return network;
   return [network.asn ? `AS${network.asn}` : null, network.name].filter(Boolean).join(" ") || null;

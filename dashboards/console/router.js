@@ -1,7 +1,7 @@
 // Where the console is, kept in the URL's fragment: it never reaches a server or its log, and
 // a link to a view can be passed on. The token is never part of it.
 //
-//   #/alerts?severity=high   #/alerts/ID   #/events?user=u   #/entities/user/VALUE?tenant=t   #/status
+//   #/alerts?severity=high   #/alerts/ID   #/entities/user/VALUE?tenant=t   #/status
 
 export const ENTITY_TYPES = ["user", "ip", "session"];
 
@@ -23,7 +23,7 @@ export function parse(hash) {
   if (parts.includes(null)) return lost;
   if (parts.length === 0) return { view: "alerts", params: [], query };
   if (view === "alerts" && params.length <= 1) return { view: params.length ? "alert" : "alerts", params, query };
-  if ((view === "status" || view === "events") && params.length === 0) return { view, params, query };
+  if (view === "status" && params.length === 0) return { view, params, query };
   if (view === "entities" && params.length === 2 && ENTITY_TYPES.includes(params[0])) return { view: "entity", params, query };
   return lost;
 }
@@ -45,9 +45,7 @@ export function encode(part) {
   return encodeURIComponent(String(part).toWellFormed());
 }
 
-/** Changes the query of the present view without a step in the history. */
-export function replace_query(query) {
-  const { view, params } = parse(location.hash);
-  const head = view === "entity" ? ["entities", ...params] : [view === "alert" ? "alerts" : view, ...params];
-  history.replaceState(null, "", link(head, query));
+/** Changes the filters in the address without a step in the history. */
+export function replace_filters(query) {
+  history.replaceState(null, "", link(["alerts"], query));
 }

@@ -24,7 +24,7 @@ function tile(label, value, note) {
 }
 
 /** Events a second between two readings of the status document; null until there are two. */
-export function rate(before, after, member) {
+function rate(before, after, member) {
   const seconds = (Date.parse(after?.now) - Date.parse(before?.now)) / 1000;
   const done = after?.events?.[member] - before?.events?.[member];
   return seconds > 0 && done >= 0 ? done / seconds : null;
@@ -115,6 +115,7 @@ export class StatusView {
       if (this.#abort.signal.aborted) return;
       if (!this.#last) fill(this.#main, failure(error, () => this.load()));
     }
+    clearTimeout(this.#timer);
     if (!document.hidden) this.#timer = setTimeout(() => this.load(), POLL_MS);
   }
 
