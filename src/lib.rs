@@ -1,1 +1,8 @@
-//! placeholder
+//! The Bartizan daemon: everything around the detectors.
+
+pub mod alert;
+pub mod api;
+pub mod db;
+pub mod detect;
+pub mod flow;
+pub mod log;

@@ -1,1 +1,24 @@
-//! placeholder
+//! What every detector is made of: the event it sees, the state it keeps, the finding it returns.
+//!
+//! This crate knows no runtime, no I/O, no clock and no metrics. Time is event time in milliseconds
+//! since the Unix epoch, handed in with each event together with the watermark; so the same events in
+//! the same order always give the same findings, on any machine, at any speed.
+
+pub mod batch;
+pub mod detector;
+pub mod event;
+pub mod finding;
+pub mod geo;
+pub mod keys;
+pub mod params;
+pub mod state;
+pub mod time;
+
+pub use batch::{EventBatch, EventDraft};
+pub use detector::{Detector, Limits, LoadError, Spec};
+pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind};
+pub use finding::{Action, EntityKind, Finding, Findings, Role, Severity, Subject};
+pub use keys::{Key, KeyHasher, KeyKind};
+pub use params::{Parameter, ParameterError, Parameters, Value};
+pub use state::{KeyedState, Retained};
+pub use time::TimeMs;

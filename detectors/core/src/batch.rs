@@ -1,0 +1,456 @@
+//! A batch of events: one text arena and one array of fixed-size records.
+//!
+//! Batches are what moves through the pipeline. A batch is plain data: it can be shared between
+//! threads behind one `Arc`, and an event in it is a view of two pointers. Adding an event copies its
+//! strings once into the arena and allocates nothing else.
+
+use crate::event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind, names};
+use crate::keys::{Key, KeyHasher, KeyKind};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// Bytes that the text arena of one batch may hold (spans are 32 bits wide).
+pub const ARENA_BYTES_MAX: usize = 1 << 30;
+
+/// A piece of text in a batch's arena; empty means absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    start: u32,
+    len: u32,
+}
+
+impl Text {
+    pub(crate) fn of(self, arena: &str) -> &str {
+        let start = self.start as usize;
+        arena.get(start..start + self.len as usize).unwrap_or("")
+    }
+}
+
+names! {
+    /// The text members of an event.
+    Field {
+        /// Id within tenant and time.
+        Id = "id",
+        /// Tenant.
+        Tenant = "tenant",
+        /// Why it failed.
+        Reason = "reason",
+        /// The system that wrote it.
+        Source = "source",
+        /// User.
+        User = "user",
+        /// User agent.
+        UserAgent = "user_agent",
+        /// Device.
+        Device = "device",
+        /// TLS client fingerprint.
+        Ja4 = "ja4",
+        /// Client application.
+        App = "app",
+        /// OAuth grant.
+        Grant = "grant",
+        /// OAuth scopes.
+        Scope = "scope",
+        /// Second factor.
+        Factor = "factor",
+        /// Session.
+        Session = "session",
+        /// Public token handle.
+        TokenId = "token_id",
+        /// HTTP method.
+        Method = "method",
+        /// HTTP path.
+        Path = "path",
+        /// Other members as a JSON object.
+        Attrs = "attrs",
+        /// Region of the address.
+        Region = "region",
+        /// City of the address.
+        City = "city",
+        /// Name of the network.
+        NetworkName = "network_name",
+    }
+}
+
+impl Field {
+    /// How many text members there are.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+/// One event with its texts as spans. Members that the enricher and the sequencer fill are public.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Event time.
+    pub time_ms: i64,
+    /// Recorded arrival.
+    pub arrival_ms: i64,
+    /// Watermark as of this event.
+    pub watermark_ms: i64,
+    /// Position in the recorded order.
+    pub seq: u64,
+    /// Client address.
+    pub ip: Option<IpAddr>,
+    /// Token presented.
+    pub token: Option<TokenHash>,
+    /// Token given in return.
+    pub token_issued: Option<TokenHash>,
+    /// HTTP status.
+    pub status: Option<u16>,
+    /// Response bytes.
+    pub bytes: Option<u64>,
+    /// Request duration.
+    pub duration_ms: Option<u64>,
+    /// Place of the address.
+    pub place: Option<Place>,
+    /// Autonomous system; 0 if unknown.
+    pub asn: u32,
+    /// Class of the network.
+    pub network_class: NetworkClass,
+    /// What happened.
+    pub kind: Kind,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who acts.
+    pub user_kind: UserKind,
+    /// Proof of the genuine app.
+    pub attestation: Attestation,
+    /// Judged: not late, and the first with its tenant, id and time.
+    pub judged: bool,
+    texts: [Text; Field::COUNT],
+    keys: [u64; KeyKind::COUNT],
+}
+
+impl Record {
+    pub(crate) fn text(&self, field: Field) -> Text {
+        self.texts.get(field as usize).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn key(&self, kind: KeyKind) -> Option<Key> {
+        self.keys.get(kind as usize).filter(|hash| **hash != 0).map(|hash| Key { kind, hash: *hash })
+    }
+
+    /// Points a text member to a piece of the arena, as the enricher does with cached places.
+    pub fn set_text(&mut self, field: Field, text: Text) {
+        if let Some(slot) = self.texts.get_mut(field as usize) {
+            *slot = text;
+        }
+    }
+}
+
+/// A validated event on its way into a batch, or out of one into the log: the canonical record.
+///
+/// Text members are bounded by whoever makes the draft (`normalise`). Tokens are here already as
+/// keyed hashes, so the canonical record can be kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventDraft<'a> {
+    /// Event time.
+    pub time_ms: i64,
+    /// What happened.
+    pub kind: Kind,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who acts.
+    pub user_kind: UserKind,
+    /// Proof of the genuine app.
+    pub attestation: Attestation,
+    /// Client address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    /// Token presented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenHash>,
+    /// Token given in return.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_issued: Option<TokenHash>,
+    /// HTTP status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Response bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Request duration in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Text members by [`Field`]; empty = absent.
+    #[serde(borrow)]
+    pub texts: DraftTexts<'a>,
+}
+
+impl Default for EventDraft<'_> {
+    fn default() -> Self {
+        Self {
+            time_ms: 0,
+            kind: Kind::Other,
+            outcome: Outcome::Unknown,
+            user_kind: UserKind::Human,
+            attestation: Attestation::Unknown,
+            ip: None,
+            token: None,
+            token_issued: None,
+            status: None,
+            bytes: None,
+            duration_ms: None,
+            texts: DraftTexts::default(),
+        }
+    }
+}
+
+/// The text members of a draft, borrowed from the input where they need no unescaping.
+#[derive(Clone, Debug, Default)]
+pub struct DraftTexts<'a>([Cow<'a, str>; Field::COUNT]);
+
+impl<'a> DraftTexts<'a> {
+    /// The text of a member; empty if absent.
+    #[must_use]
+    pub fn get(&self, field: Field) -> &str {
+        self.0.get(field as usize).map_or("", |text| text.as_ref())
+    }
+
+    /// Sets a member.
+    pub fn set(&mut self, field: Field, text: impl Into<Cow<'a, str>>) {
+        if let Some(slot) = self.0.get_mut(field as usize) {
+            *slot = text.into();
+        }
+    }
+}
+
+impl Serialize for DraftTexts<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Field::ALL.iter().map(|field| (field, self.get(*field))).filter(|(_, text)| !text.is_empty()))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for DraftTexts<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<'a>(std::marker::PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> serde::de::Visitor<'de> for Visitor<'a> {
+            type Value = DraftTexts<'a>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a map of text members")
+            }
+            fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut texts = DraftTexts::default();
+                while let Some((field, text)) = map.next_entry::<Field, Borrowed<'a>>()? {
+                    texts.set(field, text.0);
+                }
+                Ok(texts)
+            }
+        }
+        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
+    }
+}
+
+/// A string borrowed from the input where possible (a plain `Cow` is always owned by serde's default).
+struct Borrowed<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Inner<'a>(#[serde(borrow)] Cow<'a, str>);
+        Inner::deserialize(deserializer).map(|inner| Self(inner.0))
+    }
+}
+
+/// A batch of events in recorded order.
+#[derive(Clone, Debug, Default)]
+pub struct EventBatch {
+    arena: String,
+    records: Vec<Record>,
+}
+
+impl EventBatch {
+    /// An empty batch with room for `events` events of ordinary size.
+    #[must_use]
+    pub fn with_capacity(events: usize) -> Self {
+        Self { arena: String::with_capacity(events * 256), records: Vec::with_capacity(events) }
+    }
+
+    /// Events in the batch.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// No events?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes of text held, by which callers bound a batch.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// Adds an event; its sequence, arrival and watermark are set later, by the sequencer.
+    pub fn push(&mut self, draft: &EventDraft<'_>) -> &mut Record {
+        let mut texts = [Text::default(); Field::COUNT];
+        for (slot, text) in texts.iter_mut().zip(&draft.texts.0) {
+            *slot = append(&mut self.arena, text);
+        }
+        self.records.push(Record {
+            time_ms: draft.time_ms,
+            arrival_ms: draft.time_ms,
+            watermark_ms: i64::MIN,
+            seq: 0,
+            ip: draft.ip,
+            token: draft.token,
+            token_issued: draft.token_issued,
+            status: draft.status,
+            bytes: draft.bytes,
+            duration_ms: draft.duration_ms,
+            place: None,
+            asn: 0,
+            network_class: NetworkClass::Unknown,
+            kind: draft.kind,
+            outcome: draft.outcome,
+            user_kind: draft.user_kind,
+            attestation: draft.attestation,
+            judged: true,
+            texts,
+            keys: [0; KeyKind::COUNT],
+        });
+        let last = self.records.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "the record was pushed in the line above")]
+        &mut self.records[last]
+    }
+
+    /// Adds text to the arena for later [`Record::set_text`].
+    pub fn append_text(&mut self, text: &str) -> Text {
+        append(&mut self.arena, text)
+    }
+
+    /// The event at `index`.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Event<'_>> {
+        self.records.get(index).map(|record| Event { text: &self.arena, record })
+    }
+
+    /// All events in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Event<'_>> + Clone {
+        self.records.iter().map(|record| Event { text: &self.arena, record })
+    }
+
+    /// The records, for the stages that fill them (sequencer, enricher).
+    pub fn records_mut(&mut self) -> &mut [Record] {
+        &mut self.records
+    }
+
+    /// Hashes the keys of all events. Called once, after enrichment and before detection.
+    pub fn hash_keys(&mut self, hasher: &KeyHasher) {
+        for index in 0..self.records.len() {
+            let Some(keys) = self.get(index).map(|event| keys_of(&event, hasher)) else { continue };
+            if let Some(record) = self.records.get_mut(index) {
+                record.keys = keys;
+            }
+        }
+    }
+}
+
+fn append(arena: &mut String, text: &str) -> Text {
+    if text.is_empty() || arena.len() + text.len() > ARENA_BYTES_MAX {
+        return Text::default();
+    }
+    let start = arena.len() as u32;
+    arena.push_str(text);
+    Text { start, len: text.len() as u32 }
+}
+
+fn keys_of(event: &Event<'_>, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
+    let tenant = event.tenant();
+    let mut keys = [0; KeyKind::COUNT];
+    let mut set = |kind: KeyKind, parts: &[&[u8]]| {
+        if let Some(slot) = keys.get_mut(kind as usize) {
+            *slot = hasher.hash(kind, tenant, parts);
+        }
+    };
+    let token = event.token().map(|token| token.0);
+    if let Some(user) = event.user() {
+        set(KeyKind::User, &[user.as_bytes()]);
+        set(KeyKind::Principal, &[b"user", user.as_bytes()]);
+    } else if let Some(session) = event.session() {
+        set(KeyKind::Principal, &[b"session", session.as_bytes()]);
+    } else if let Some(token) = &token {
+        set(KeyKind::Principal, &[b"token", token]);
+    }
+    if let Some(session) = event.session() {
+        set(KeyKind::Session, &[session.as_bytes()]);
+    }
+    if let Some(token) = &token {
+        set(KeyKind::Token, &[token]);
+    }
+    if let Some(device) = event.device() {
+        set(KeyKind::Device, &[device.as_bytes()]);
+    }
+    if event.user_agent().is_some() || event.ja4().is_some() {
+        let (agent, ja4) = (event.text(Field::UserAgent), event.text(Field::Ja4));
+        set(KeyKind::Client, &[agent.as_bytes(), ja4.as_bytes()]);
+    }
+    match event.ip() {
+        Some(IpAddr::V4(ip)) => {
+            let octets = ip.octets();
+            set(KeyKind::Address, &[&octets]);
+            set(KeyKind::Subnet, &[&octets[..3]]);
+        }
+        Some(IpAddr::V6(ip)) => {
+            let octets = ip.octets();
+            set(KeyKind::Address, &[&octets]);
+            set(KeyKind::Subnet, &[&octets[..6]]);
+        }
+        None => {}
+    }
+    keys
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn draft<'a>(user: &'a str, ip: &str) -> EventDraft<'a> {
+        let mut draft = EventDraft { ip: ip.parse().ok(), kind: Kind::Login, ..EventDraft::default() };
+        draft.texts.set(Field::Tenant, "acme");
+        draft.texts.set(Field::User, user);
+        draft
+    }
+
+    #[test]
+    fn a_batch_gives_back_what_was_put_in() {
+        let mut batch = EventBatch::default();
+        batch.push(&draft("ann", "203.0.113.7"));
+        batch.push(&draft("b\u{202e}ob", "2001:db8::1"));
+        let users: Vec<_> = batch.iter().map(|event| event.user().unwrap()).collect();
+        assert_eq!(users, ["ann", "b\u{202e}ob"]);
+        assert_eq!(batch.get(0).unwrap().session(), None);
+    }
+
+    #[test]
+    fn keys_differ_by_tenant_and_agree_within_a_subnet() {
+        let mut batch = EventBatch::default();
+        batch.push(&draft("ann", "203.0.113.7"));
+        batch.push(&draft("bob", "203.0.113.99"));
+        let mut other = draft("ann", "203.0.113.7");
+        other.texts.set(Field::Tenant, "beta");
+        batch.push(&other);
+        batch.hash_keys(&KeyHasher::new([7; 16]));
+        let key = |index: usize, kind| batch.get(index).unwrap().key(kind);
+        assert_eq!(key(0, KeyKind::Subnet), key(1, KeyKind::Subnet));
+        assert_ne!(key(0, KeyKind::Address), key(1, KeyKind::Address));
+        assert_ne!(key(0, KeyKind::User), key(2, KeyKind::User));
+        assert_eq!(key(0, KeyKind::Session), None);
+    }
+
+    #[test]
+    fn the_canonical_record_survives_its_json_form() {
+        let mut one = draft("a\"nn\n", "203.0.113.7");
+        one.token = Some(TokenHash([9; 16]));
+        one.status = Some(200);
+        let json = serde_json::to_string(&one).unwrap();
+        let back: EventDraft<'_> = serde_json::from_str(&json).unwrap();
+        assert_eq!(serde_json::to_string(&back).unwrap(), json);
+        assert_eq!(back.texts.get(Field::User), "a\"nn\n");
+    }
+}

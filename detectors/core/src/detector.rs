@@ -1,0 +1,73 @@
+//! The interface between a detector and whoever runs it.
+//!
+//! A detector is a set of small state machines, one for each key (a user, an address, a session …).
+//! The runner routes an event once to every key kind that the detector names, on the slice that owns
+//! the key; so a detector never sees another slice's state, needs no lock, and gives the same
+//! findings however many slices there are. It is synchronous and deterministic: no clock, no
+//! randomness, no dependence on batch borders or on the order of a hash map.
+
+use crate::event::Event;
+use crate::finding::Findings;
+use crate::keys::{Key, KeyKind};
+use crate::params::{Parameter, Parameters};
+
+/// How much one instance (one slice) of a detector may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Keys of each kind.
+    pub keys_max: usize,
+}
+
+/// Everything static about a detector: help, API, configuration, docs and tests derive from it.
+#[derive(Debug)]
+pub struct Spec {
+    /// Id, snake case; stands in alerts and in the configuration.
+    pub id: &'static str,
+    /// Name for people.
+    pub title: &'static str,
+    /// What it looks for, in one or two sentences.
+    pub looks_for: &'static str,
+    /// Known blind spots.
+    pub blind_spots: &'static str,
+    /// Known innocent causes, and what keeps them silent.
+    pub innocent_causes: &'static str,
+    /// Keys that it holds state for.
+    pub keys: &'static [KeyKind],
+    /// Parameters with defaults.
+    pub parameters: &'static [Parameter],
+    /// MITRE ATT&CK tactic and technique.
+    pub attack: &'static [(&'static str, &'static str)],
+    /// Findings with no more than this between them belong to one episode.
+    pub quiet_gap_ms: i64,
+    /// Version of the saved state; a checkpoint with another one is migrated or dropped.
+    pub state_version: u32,
+    /// Makes one instance, for one slice.
+    pub build: fn(&Parameters, Limits) -> Box<dyn Detector>,
+}
+
+/// Saved state that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("saved state cannot be read: {0}")]
+pub struct LoadError(#[from] pub postcard::Error);
+
+/// One instance of a detector, for one slice of the keys.
+pub trait Detector: Send {
+    /// Looks at an event for one of its keys. Called for judged events only (in time, no duplicate),
+    /// once for each key kind of [`Spec::keys`] that the event has, in the order of that list.
+    fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings);
+
+    /// Keys held now, over all kinds.
+    fn keys(&self) -> usize;
+
+    /// Keys pushed out because of the limit, since the start.
+    fn evicted(&self) -> u64;
+
+    /// Writes the state.
+    fn save(&self, out: &mut Vec<u8>);
+
+    /// Replaces the state by a saved one of the same version.
+    ///
+    /// # Errors
+    /// The bytes are not a saved state.
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError>;
+}

@@ -1,0 +1,189 @@
+//! What a detector says: a finding, with its numbers.
+//!
+//! Findings are rare, so they own their strings. A finding names an episode key; the alert layer
+//! joins the findings of one episode into one alert.
+
+use crate::event::{Event, names};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+names! {
+    /// How bad it is.
+    Severity {
+        /// Worth knowing.
+        Info = "info",
+        /// Context worth keeping.
+        Low = "low",
+        /// An attempt.
+        Medium = "medium",
+        /// One account or session hit.
+        High = "high",
+        /// A hit that was used, or a campaign with hits.
+        Critical = "critical",
+    }
+}
+
+names! {
+    /// The part that someone or something played.
+    Role {
+        /// Attacks.
+        Attacker = "attacker",
+        /// Is attacked.
+        Victim = "victim",
+        /// An office's or a carrier's address that many share.
+        Shared = "shared",
+    }
+}
+
+names! {
+    /// What a subject is.
+    EntityKind {
+        /// A user.
+        User = "user",
+        /// An address.
+        Ip = "ip",
+        /// A session.
+        Session = "session",
+        /// A device.
+        Device = "device",
+        /// A network: `AS64496` or a CIDR.
+        Network = "network",
+        /// A token's public handle, or `hash:` and its keyed hash.
+        Token = "token",
+    }
+}
+
+names! {
+    /// What a machine may do about it.
+    Action {
+        /// End the sessions that the alert names as hit.
+        RevokeSessions = "revoke_sessions",
+        /// Revoke the token or its family.
+        RevokeTokens = "revoke_tokens",
+        /// Ask for a new sign-in with a second factor.
+        StepUp = "step_up",
+    }
+}
+
+/// Someone or something that took part.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Subject {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: EntityKind,
+    /// Its name.
+    pub value: String,
+    /// Its part.
+    pub role: Role,
+    /// Was it hit: a success, a stolen session?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hit: bool,
+}
+
+impl Subject {
+    /// A subject that was not hit.
+    pub fn new(kind: EntityKind, value: impl ToString, role: Role) -> Self {
+        Self { kind, value: value.to_string(), role, hit: false }
+    }
+
+    /// The same subject, hit.
+    #[must_use]
+    pub fn hit(mut self) -> Self {
+        self.hit = true;
+        self
+    }
+}
+
+/// One thing that a detector found, at the event that proves it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Tenant.
+    pub tenant: String,
+    /// The attacked or attacking key, e.g. `ip:203.0.113.7`; findings with the same detector, tenant
+    /// and key belong to one episode while no more than the detector's quiet gap lies between them.
+    pub key: String,
+    /// What it is, in a few words, without numbers that change.
+    pub title: String,
+    /// One sentence with the numbers and the limits that they passed.
+    pub reason: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How sure, from 0 to 1.
+    pub confidence: f32,
+    /// Event time of the first event that belongs to it.
+    pub first_time_ms: i64,
+    /// Event time of the event that proves it.
+    pub time_ms: i64,
+    /// Events that belong to this finding and to no earlier one of the episode.
+    pub event_count: u64,
+    /// Numbers and limits by name. The latest value of a name stands.
+    pub evidence: Map<String, Value>,
+    /// Who took part.
+    pub subjects: Vec<Subject>,
+    /// Ids of events that show it, the deciding one last.
+    pub event_ids: Vec<String>,
+    /// What a machine may do.
+    pub actions: Vec<Action>,
+}
+
+impl Finding {
+    /// A finding about `event` under the episode `key`; the caller adds evidence and subjects.
+    #[must_use]
+    pub fn new(event: &Event<'_>, key: String, severity: Severity) -> Self {
+        Self {
+            tenant: event.tenant().to_owned(),
+            key,
+            title: String::new(),
+            reason: String::new(),
+            severity,
+            confidence: 0.5,
+            first_time_ms: event.time_ms(),
+            time_ms: event.time_ms(),
+            event_count: 1,
+            evidence: Map::new(),
+            subjects: Vec::new(),
+            event_ids: vec![event.id().to_owned()],
+            actions: Vec::new(),
+        }
+    }
+
+    /// Adds a number or text to the evidence.
+    pub fn note(&mut self, name: &str, value: impl Into<Value>) -> &mut Self {
+        self.evidence.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a subject once; a hit stays a hit.
+    pub fn involve(&mut self, subject: Subject) -> &mut Self {
+        let known = self.subjects.iter_mut().find(|s| s.kind == subject.kind && s.value == subject.value);
+        match known {
+            Some(known) => known.hit |= subject.hit,
+            None => self.subjects.push(subject),
+        }
+        self
+    }
+}
+
+/// Where detectors put findings. The runner knows which detector and event it is called for.
+#[derive(Debug, Default)]
+pub struct Findings {
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    /// Adds a finding.
+    pub fn push(&mut self, finding: Finding) {
+        self.list.push(finding);
+    }
+
+    /// Takes what was found since the last call.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Finding> {
+        self.list.drain(..)
+    }
+
+    /// Nothing found?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}

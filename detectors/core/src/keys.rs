@@ -1,0 +1,82 @@
+//! Keys of detector state: what an event concerns, hashed once.
+//!
+//! A key is a 64-bit keyed SipHash-1-3 of kind, tenant and value. It is keyed so that an attacker
+//! who chooses names cannot aim at collisions, and stable so that a checkpoint outlives the process.
+//! Nothing that leaves the process depends on the hash: ids and texts come from the values.
+
+use crate::event::names;
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+names! {
+    /// What a piece of state is about.
+    KeyKind {
+        /// The user within the tenant.
+        User = "user",
+        /// The client address.
+        Address = "address",
+        /// The address's /24 (IPv4) or /48 (IPv6).
+        Subnet = "subnet",
+        /// The session.
+        Session = "session",
+        /// The token presented or issued (its keyed hash).
+        Token = "token",
+        /// Whom tokens belong to: the user, else the session, else the token.
+        Principal = "principal",
+        /// The device.
+        Device = "device",
+        /// The client software: user agent and JA4 together.
+        Client = "client",
+    }
+}
+
+impl KeyKind {
+    /// How many kinds there are.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+/// One key: its kind and its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// What it is about.
+    pub kind: KeyKind,
+    /// Keyed hash of tenant and value; never 0.
+    pub hash: u64,
+}
+
+/// Hashes keys with a secret of the installation.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyHasher {
+    secret: [u8; 16],
+}
+
+impl KeyHasher {
+    /// A hasher with this secret. The daemon draws one per data directory and keeps it with the
+    /// checkpoints; offline commands use zeros.
+    #[must_use]
+    pub const fn new(secret: [u8; 16]) -> Self {
+        Self { secret }
+    }
+
+    /// Hash of `parts`, each closed off against the next; never 0.
+    #[must_use]
+    pub fn hash(&self, kind: KeyKind, tenant: &str, parts: &[&[u8]]) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.secret);
+        hasher.write_u8(kind as u8);
+        hasher.write(tenant.as_bytes());
+        for part in parts {
+            hasher.write_u8(0xff);
+            hasher.write(part);
+        }
+        hasher.finish().max(1)
+    }
+
+    /// Hash of a value that is no key, such as a user name counted within an address.
+    #[must_use]
+    pub fn value(&self, value: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.secret);
+        hasher.write(value);
+        hasher.finish().max(1)
+    }
+}
