@@ -1,6 +1,6 @@
 //! The questions that the API asks. Every value is a server-side parameter, every question has a
-//! bound on its rows and its time, and every answer is free of duplicates (`LIMIT 1 BY` the sort
-//! key, which keeps the newest-first order that `FINAL` would lose).
+//! bound on its rows and its time, and every answer is free of duplicates (by the sort key, here or
+//! with `LIMIT 1 BY`).
 
 use super::Store;
 use super::error::{ErrorClass, StoreError};
@@ -14,12 +14,16 @@ use std::net::IpAddr;
 
 /// Events in one page.
 pub const PAGE_MAX: u32 = 1_000;
+/// Rounds to fill a page whose rows were written many times; then the page is just shorter.
+const PAGE_ROUNDS_MAX: usize = 8;
 /// Ids in one question.
 pub const IDS_MAX: usize = 1_000;
 /// Versions of one alert that are read.
 const VERSIONS_MAX: u32 = 1_000;
 /// Newest events that a summary counts; first and last seen are over all of them.
 pub const SUMMARY_EVENTS_MAX: u32 = 100_000;
+/// Rows that a summary reads, those that were written twice included.
+const SUMMARY_ROWS_MAX: u32 = 2 * SUMMARY_EVENTS_MAX;
 /// Values of each kind in a summary, those with most events.
 const FACET_VALUES_MAX: u32 = 20;
 
@@ -203,7 +207,31 @@ impl Store {
     /// # Errors
     /// The store is away, or the question takes longer than it may.
     pub async fn events(&self, filter: &EventFilter, after: Option<&EventCursor>, limit: u32) -> Result<EventPage, StoreError> {
-        let limit = limit.clamp(1, PAGE_MAX);
+        let limit = limit.clamp(1, PAGE_MAX) as usize;
+        let mut events: Vec<StoredEvent> = Vec::new();
+        let mut cursor = after.cloned();
+        let mut more = true;
+        // One round is the rule; rows that were written twice and are not merged yet take another.
+        for _ in 0..PAGE_ROUNDS_MAX {
+            let rows = self.event_rows(filter, cursor.as_ref(), limit + 1).await?;
+            more = rows.len() > limit;
+            cursor = rows.last().map(cursor_of);
+            events.extend(rows);
+            // In the order of the sort key, so rows of the same event are neighbours.
+            events.dedup_by(|next, kept| (next.time, &next.tenant, &next.id) == (kept.time, &kept.tenant, &kept.id));
+            if !more || events.len() > limit {
+                break;
+            }
+        }
+        more |= events.len() > limit;
+        events.truncate(limit);
+        let next = events.last().filter(|_| more).map(cursor_of);
+        Ok(EventPage { events, next })
+    }
+
+    /// Rows as they lie in the table, newest first. `LIMIT 1 BY` and `FINAL` would both read the whole
+    /// range to the end; without them reading stops at the limit.
+    async fn event_rows(&self, filter: &EventFilter, after: Option<&EventCursor>, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         let mut conditions = Conditions::of_filter(filter);
         if let Some(cursor) = after {
             // The first half bounds the parts that are read, the second one is exact.
@@ -215,18 +243,8 @@ impl Store {
             );
             conditions.parameters.push(("after_tenant", cursor.tenant.clone()));
         }
-        let sql = format!(
-            "SELECT ?fields FROM events WHERE {} ORDER BY time DESC, tenant DESC, id DESC LIMIT 1 BY time, tenant, id LIMIT {}",
-            conditions.sql(),
-            limit + 1
-        );
-        let query = conditions.bind(self.question(&sql));
-        let mut events: Vec<StoredEvent> = query.fetch_all().await.map_err(StoreError::of("read events"))?;
-        let more = events.len() > limit as usize;
-        events.truncate(limit as usize);
-        let last = events.last().filter(|_| more);
-        let next = last.map(|event| EventCursor { time_ms: event.time, tenant: event.tenant.clone(), id: event.id.clone() });
-        Ok(EventPage { events, next })
+        let sql = format!("SELECT ?fields FROM events WHERE {} ORDER BY time DESC, tenant DESC, id DESC LIMIT {limit}", conditions.sql());
+        conditions.bind(self.question(&sql)).fetch_all().await.map_err(StoreError::of("read events"))
     }
 
     /// Events of one tenant by id within a range of time (both ends included), oldest first; at most
@@ -291,6 +309,10 @@ impl Store {
     }
 }
 
+fn cursor_of(event: &StoredEvent) -> EventCursor {
+    EventCursor { time_ms: event.time, tenant: event.tenant.clone(), id: event.id.clone() }
+}
+
 /// One value of one kind.
 #[derive(Row, Deserialize)]
 struct FacetRow {
@@ -310,7 +332,8 @@ fn facets_sql(conditions: &str) -> String {
          ('place', if(country = '', '', concat(toString(country), '\\t', toString(region), '\\t', toString(city)))), \
          ('network', if(asn = 0, '', concat(toString(asn), '\\t', toString(network_name), '\\t', toString(network_class))))]) AS f \
          FROM (SELECT time, outcome, kind, device, user_agent, user, ip_text, session, country, region, city, asn, network_name, network_class \
-         FROM events WHERE {conditions} ORDER BY time DESC, tenant DESC, id DESC LIMIT 1 BY time, tenant, id LIMIT {SUMMARY_EVENTS_MAX})) \
+         FROM (SELECT *, ip_text FROM events WHERE {conditions} ORDER BY time DESC, tenant DESC, id DESC LIMIT {SUMMARY_ROWS_MAX}) \
+         ORDER BY time DESC, tenant DESC, id DESC LIMIT 1 BY time, tenant, id LIMIT {SUMMARY_EVENTS_MAX})) \
          WHERE value != '' GROUP BY facet, value ORDER BY facet, events DESC, value LIMIT {FACET_VALUES_MAX} BY facet"
     )
 }
