@@ -56,12 +56,7 @@ pub struct ClickHouseConfig {
 
 impl Default for ClickHouseConfig {
     fn default() -> Self {
-        Self {
-            url: "http://127.0.0.1:8123".to_owned(),
-            database: DATABASE.to_owned(),
-            user: "default".to_owned(),
-            password_file: None,
-        }
+        Self { url: "http://127.0.0.1:8123".to_owned(), database: DATABASE.to_owned(), user: "default".to_owned(), password_file: None }
     }
 }
 

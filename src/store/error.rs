@@ -81,7 +81,9 @@ fn class_of_response(text: &str) -> ErrorClass {
         // wrong user, not allowed, read-only
         Some(164 | 192..=195 | 497 | 516) => ErrorClass::Fatal,
         // what was sent cannot be read: syntax, types, values, more partitions than allowed
-        Some(6 | 26 | 27 | 33 | 36 | 38 | 41 | 42 | 43 | 44 | 53 | 62 | 69 | 70 | 72 | 117 | 130 | 131 | 271 | 441 | 456 | 457) => ErrorClass::Refused,
+        Some(6 | 26 | 27 | 33 | 36 | 38 | 41 | 42 | 43 | 44 | 53 | 62 | 69 | 70 | 72 | 117 | 130 | 131 | 271 | 441 | 456 | 457) => {
+            ErrorClass::Refused
+        }
         // a question that takes too much
         Some(158..=160 | 307 | 396) => ErrorClass::Refused,
         // 252 is both "too many parts, merges are behind" and "too many partitions in one insert"

@@ -283,7 +283,8 @@ impl Store {
         }
         let conditions = Conditions::of_entity(tenant, entity);
         let sql = facets_sql(&conditions.sql());
-        let facets: Vec<FacetRow> = conditions.bind(self.question(&sql)).fetch_all().await.map_err(StoreError::of("summarise an entity"))?;
+        let facets: Vec<FacetRow> =
+            conditions.bind(self.question(&sql)).fetch_all().await.map_err(StoreError::of("summarise an entity"))?;
         let mut summary = EntitySummary { first_ms: Some(first_ms), last_ms: Some(last_ms), ..EntitySummary::default() };
         for facet in facets {
             summary.add(facet);

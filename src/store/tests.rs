@@ -163,7 +163,7 @@ async fn filters_pages_and_summaries_agree() {
     // Within a millisecond tenants come first: "other" before "acme", going down.
     expected.sort_by_key(|(time, id)| std::cmp::Reverse((*time, id == "e007", id.clone())));
     assert_eq!(seen, expected);
-    let of = async |filter: EventFilter| { store.events(&filter, None, 1000).await.unwrap().events.len() };
+    let of = async |filter: EventFilter| store.events(&filter, None, 1000).await.unwrap().events.len();
     assert_eq!(of(EventFilter { user: Some("anna".to_owned()), ..all() }).await, 50);
     assert_eq!(of(EventFilter { tenant: Some("other".to_owned()), ..all() }).await, 1);
     assert_eq!(of(EventFilter { ip: Some("::1".parse().unwrap()), ..all() }).await, 1);
@@ -190,8 +190,16 @@ async fn filters_pages_and_summaries_agree() {
 async fn hostile_texts_come_back_as_they_were() {
     let (_folder, embedded, store) = store().await;
     let texts = [
-        "a\0b", "'; DROP TABLE events; --", "\"`\\", "\u{202e}gnp.exe", "<img src=x onerror=alert(1)>", "tab\tline\nreturn\r", "\u{1F98A} \u{feff}",
-        "{user:String} ? ??", "\\N", "\\'\\t",
+        "a\0b",
+        "'; DROP TABLE events; --",
+        "\"`\\",
+        "\u{202e}gnp.exe",
+        "<img src=x onerror=alert(1)>",
+        "tab\tline\nreturn\r",
+        "\u{1F98A} \u{feff}",
+        "{user:String} ? ??",
+        "\\N",
+        "\\'\\t",
     ];
     let ids: Vec<String> = (0..texts.len()).map(|n| n.to_string()).collect();
     let rows: Vec<_> = texts.iter().zip(&ids).map(|(text, id)| EventRow { session: text, ..row(id, text, JUNE_MS) }).collect();
@@ -251,12 +259,16 @@ async fn a_second_daemon_on_the_same_directory_is_refused() {
 async fn a_missing_engine_is_said_clearly() {
     let folder = tempfile::tempdir().unwrap();
     let config = EmbeddedConfig { library: Some("/nowhere/libchdb.so".into()), ..EmbeddedConfig::default() };
-    let Err(error) = Embedded::start(&config, folder.path(), launch("child", CHILD, "1")).await else { panic!("started without an engine") };
+    let Err(error) = Embedded::start(&config, folder.path(), launch("child", CHILD, "1")).await else {
+        panic!("started without an engine")
+    };
     assert!(error.to_string().contains("/nowhere/libchdb.so") && error.to_string().contains("clickhouse.url"), "{error}");
     let damaged = folder.path().join("libchdb.so");
     std::fs::write(&damaged, "no library").unwrap();
     let config = EmbeddedConfig { library: Some(damaged), ..EmbeddedConfig::default() };
-    let Err(error) = Embedded::start(&config, folder.path(), launch("child", CHILD, "1")).await else { panic!("started with a damaged engine") };
+    let Err(error) = Embedded::start(&config, folder.path(), launch("child", CHILD, "1")).await else {
+        panic!("started with a damaged engine")
+    };
     assert!(error.to_string().contains("cannot be loaded"), "{error}");
 }
 
@@ -303,11 +315,16 @@ async fn any_http_client_may_ask_with_the_credential_alone() {
         let pairs = form_urlencoded::Serializer::new(String::new()).append_pair("database", "bartizan").extend_pairs(pairs).finish();
         format!("{url}/?{pairs}")
     };
-    let ask_with = |query: &str, name: &str, value: &str| client.post(address(&[("query", query), (name, value)])).basic_auth(&user, Some(&password));
+    let ask_with =
+        |query: &str, name: &str, value: &str| client.post(address(&[("query", query), (name, value)])).basic_auth(&user, Some(&password));
     let ask = |query: &str| ask_with(query, "query_id", "");
     let text = ask("SELECT user, ip_text FROM events FORMAT JSONEachRow").send().await.unwrap().text().await.unwrap();
     assert_eq!(text, "{\"user\":\"u1\",\"ip_text\":\"203.0.113.7\"}\n");
-    let insert = ask("INSERT INTO schema_migrations FORMAT JSONEachRow").body("{\"version\":0,\"name\":\"x\",\"applied_time\":0}").send().await.unwrap();
+    let insert = ask("INSERT INTO schema_migrations FORMAT JSONEachRow")
+        .body("{\"version\":0,\"name\":\"x\",\"applied_time\":0}")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(insert.status(), 200, "{}", insert.text().await.unwrap());
     for bad in ["{\"version\":\"x\"}", "{", "[1,2]"] {
         let refused = ask("INSERT INTO schema_migrations FORMAT JSONEachRow").body(bad).send().await.unwrap();
@@ -323,7 +340,10 @@ async fn any_http_client_may_ask_with_the_credential_alone() {
     assert_eq!((wrong.status().as_u16(), wrong.headers()["X-ClickHouse-Exception-Code"].to_str().unwrap()), (404, "47"));
     let setting = ask_with("SELECT getSetting('max_threads')", "max_threads", "1").send().await.unwrap().text().await.unwrap();
     assert_eq!(setting, "1\n");
-    let slow = ask_with("SELECT sum(number) FROM numbers(1000000000000) WHERE sipHash64(number) % 7 = 3", "max_execution_time", "1").send().await.unwrap();
+    let slow = ask_with("SELECT sum(number) FROM numbers(1000000000000) WHERE sipHash64(number) % 7 = 3", "max_execution_time", "1")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(slow.headers()["X-ClickHouse-Exception-Code"], "159");
     for response in [
         client.post(&url).body("SELECT 1").send().await.unwrap(),

@@ -291,8 +291,7 @@ impl Answer {
 impl AsRef<[u8]> for Answer {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: the result is open.
-        let (buffer, length) =
-            unsafe { ((self.api.result_buffer)(self.handle.as_ptr()), (self.api.result_length)(self.handle.as_ptr())) };
+        let (buffer, length) = unsafe { ((self.api.result_buffer)(self.handle.as_ptr()), (self.api.result_length)(self.handle.as_ptr())) };
         if buffer.is_null() || length == 0 {
             return &[];
         }

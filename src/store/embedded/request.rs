@@ -26,8 +26,20 @@ const SETTINGS_MAX: usize = 100;
 
 /// Members of the address that are neither settings nor parameters.
 const NOT_SETTINGS: [&str; 14] = [
-    "query", "query_id", "database", "default_format", "compress", "decompress", "user", "password", "role", "quota_key",
-    "session_timeout", "session_check", "client_protocol_version", "stacktrace",
+    "query",
+    "query_id",
+    "database",
+    "default_format",
+    "compress",
+    "decompress",
+    "user",
+    "password",
+    "role",
+    "quota_key",
+    "session_timeout",
+    "session_check",
+    "client_protocol_version",
+    "stacktrace",
 ];
 
 /// A request that is not understood: status, ClickHouse's code, and what is wrong.
@@ -101,7 +113,8 @@ impl Incoming {
         let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await;
         let body = body.map_err(|error| Refusal::bad(format!("the body was cut off or is over {BODY_BYTES_MAX} bytes: {error}")))?;
         let mut body = decode(&headers, body)?;
-        let multipart = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|kind| multer::parse_boundary(kind).ok());
+        let multipart =
+            headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|kind| multer::parse_boundary(kind).ok());
         if let Some(boundary) = multipart {
             pairs.extend(form(body, boundary).await?);
             body = Bytes::new();
@@ -189,7 +202,8 @@ async fn form(body: Bytes, boundary: String) -> Result<Pairs, Refusal> {
 
 /// The SQL, and the rows where it is an insert with rows.
 fn split(query: Option<String>, body: Bytes) -> Result<(String, Option<(String, Bytes)>), Refusal> {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, 62, "the SQL is not UTF-8"));
+    let text =
+        |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, 62, "the SQL is not UTF-8"));
     let Some(sql) = query.filter(|sql| !sql.is_empty()) else {
         let Some((head, format, rest)) = insert_parts(&body) else { return Ok((text(&body)?, None)) };
         return Ok((text(head)?, Some((format, body.slice(rest..)))));

@@ -218,13 +218,16 @@ fn same(left: &str, right: &str) -> bool {
 
 /// The status that ClickHouse's HTTP interface gives to an error of its own.
 fn refusal_of(text: &str) -> Refusal {
-    let code = text.strip_prefix("Code: ").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()).and_then(|code| code.parse().ok());
+    let code =
+        text.strip_prefix("Code: ").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()).and_then(|code| code.parse().ok());
     let code = code.unwrap_or(1002);
     let status = match code {
         // unknown database, table, function, column and the like
         46 | 47 | 60 | 81 | 192 => StatusCode::NOT_FOUND,
         // syntax, types, values
-        6 | 26 | 27 | 33 | 36 | 38 | 41 | 43 | 44 | 53 | 62 | 69 | 70 | 72 | 115 | 117 | 130 | 131 | 271 | 376 | 441 | 456 | 457 => StatusCode::BAD_REQUEST,
+        6 | 26 | 27 | 33 | 36 | 38 | 41 | 43 | 44 | 53 | 62 | 69 | 70 | 72 | 115 | 117 | 130 | 131 | 271 | 376 | 441 | 456 | 457 => {
+            StatusCode::BAD_REQUEST
+        }
         159 => StatusCode::REQUEST_TIMEOUT,
         202 | 241 => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -54,9 +54,7 @@ impl Session {
             self.database.clone_from(&statement.database);
         }
         match &statement.rows {
-            Some((format, body)) => {
-                self.connection.insert(&statement.sql, format, &statement.parameters, body).map(Done::Inserted)
-            }
+            Some((format, body)) => self.connection.insert(&statement.sql, format, &statement.parameters, body).map(Done::Inserted),
             None => self.connection.query(&statement.sql, &statement.format, &statement.parameters).map(Done::Answer),
         }
     }
