@@ -2,3 +2,6 @@
 
 pub mod alert;
 pub mod db;
+pub mod notify;
+pub mod respond;
+pub mod secret;

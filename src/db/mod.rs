@@ -7,6 +7,12 @@
 //! Calls block for as long as a small transaction takes; async callers go through
 //! `tokio::task::spawn_blocking`.
 
+pub mod alert_list;
+pub mod alerts;
+pub mod audit;
+pub mod channels;
+pub mod outbox;
+
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::path::Path;
