@@ -4,6 +4,7 @@ pub mod alert;
 pub mod api;
 pub mod db;
 pub mod detect;
+pub mod enrich;
 pub mod flow;
 pub mod log;
-pub mod enrich;
+pub mod telemetry;
