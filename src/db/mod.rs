@@ -8,6 +8,7 @@
 //! `tokio::task::spawn_blocking`.
 
 pub mod orders;
+pub mod tokens;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};

@@ -6,7 +6,7 @@ use crate::db::Db;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Snapshot};
 use crate::flow::Positions;
 use crate::log::Committer;
-use crate::telemetry::health::{Condition, Health};
+use crate::telemetry::health::{Health, HealthId};
 use std::sync::Arc;
 use tokio::sync::{mpsc::Receiver, watch};
 use tokio_util::sync::CancellationToken;
@@ -42,8 +42,8 @@ impl CheckpointWriter {
                 return;
             }
             match self.write(snapshot).await {
-                Ok(()) => self.health.clear(Condition::CheckpointFailed),
-                Err(error) => self.health.raise(Condition::CheckpointFailed, &error),
+                Ok(()) => self.health.clear(HealthId::CheckpointFailed, ""),
+                Err(error) => self.health.raise(HealthId::CheckpointFailed, "", now_ms(), &error),
             }
         }
     }

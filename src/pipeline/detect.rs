@@ -4,7 +4,7 @@ use crate::alert::Alert;
 use crate::detect::checkpoint::Snapshot;
 use crate::detect::engine::{Engine, Outcome};
 use crate::flow::EventFlow;
-use crate::telemetry::health::{Condition, Health};
+use crate::telemetry::health::{Health, HealthId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -65,7 +65,7 @@ impl DetectStage {
     pub fn take(&mut self, mut flow: EventFlow, read_at: Instant) -> Option<Outcome> {
         let mut outcome = self.engine.process(&mut flow);
         for id in &outcome.disabled {
-            self.health.raise(Condition::DetectorDisabled, &format!("{id} failed on an event and is switched off until the next start"));
+            self.health.raise(HealthId::DetectorDisabled, "", now_ms(), &format!("{id} failed on an event and is switched off until the next start"));
         }
         let alerts = std::mem::take(&mut outcome.alerts);
         let detected = Arc::new(Detected { flow, alerts, read_at });
@@ -96,7 +96,7 @@ impl DetectStage {
                     None => self.outputs.checkpoint.blocking_send(snapshot).unwrap_or_else(|_| tracing::warn!("checkpoint writer is gone")),
                 }
             }
-            Err(error) => self.health.raise(Condition::CheckpointFailed, &error.to_string()),
+            Err(error) => self.health.raise(HealthId::CheckpointFailed, "", now_ms(), &error.to_string()),
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::flow::{Order, Positions, RawBatch};
 use crate::log::sequencer::{Event, Sequencer};
 use crate::log::{LogError, Notice, Source, journal::now_ms};
-use crate::telemetry::health::{Condition, Health};
+use crate::telemetry::health::{Health, HealthId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,9 +101,9 @@ impl Reader {
     fn fetch(&mut self, wait: Duration) -> bool {
         let mut notices = Vec::new();
         match self.source.fetch(wait, &mut notices) {
-            Ok(()) => self.health.clear(Condition::BrokerDown),
+            Ok(()) => self.health.clear(HealthId::BrokerDown, ""),
             Err(error) => {
-                self.health.raise(Condition::BrokerDown, &error.to_string());
+                self.health.raise(HealthId::BrokerDown, "", now_ms(), &error.to_string());
                 if matches!(error, LogError::Fatal(_)) {
                     tracing::error!(%error, "log cannot be read");
                 }
@@ -127,7 +127,7 @@ impl Reader {
             None => false,
             Some(Event::Ready) => {
                 self.reading.assigned.store(true, Ordering::Release);
-                self.health.clear(Condition::PartitionsLost);
+                self.health.clear(HealthId::PartitionsLost, "");
                 tracing::info!("all partitions assigned");
                 false
             }
@@ -135,11 +135,11 @@ impl Reader {
                 self.reading.assigned.store(false, Ordering::Release);
                 self.source.resume_at(&self.sequencer.start());
                 let names: Vec<_> = partitions.iter().take(10).map(ToString::to_string).collect();
-                self.health.raise(Condition::PartitionsLost, &format!("{} not held: {}", partitions.len(), names.join(", ")));
+                self.health.raise(HealthId::PartitionsLost, "", now_ms(), &format!("{} not held: {}", partitions.len(), names.join(", ")));
                 true
             }
             Some(Event::Gone(partition, from, to)) => {
-                self.health.raise(Condition::PositionsLost, &format!("{partition}: offsets {from} to {to} are no longer in the log"));
+                self.health.raise(HealthId::PositionsLost, "", now_ms(), &format!("{partition}: offsets {from} to {to} are no longer in the log"));
                 false
             }
         }
@@ -157,7 +157,7 @@ impl Reader {
             }
             let held = since.get_or_insert_with(Instant::now).elapsed();
             if held > HELD_TOLD {
-                self.health.raise(Condition::SourcePaused, "the pipeline is slower than the log");
+                self.health.raise(HealthId::SourcePaused, "", now_ms(), "the pipeline is slower than the log");
             }
             // While a stop waits for the pipeline to drain, the batch in hand waits for the next start.
             if self.stop.is_cancelled() {
@@ -174,7 +174,7 @@ impl Reader {
             }
         }
         if since.is_some() {
-            self.health.clear(Condition::SourcePaused);
+            self.health.clear(HealthId::SourcePaused, "");
         }
         true
     }

@@ -8,7 +8,7 @@ use super::{Acknowledge, Backoff};
 use crate::flow::Rejected;
 use crate::log::{Appender, DEAD_LETTER_TOPIC, Outgoing};
 use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store};
-use crate::telemetry::health::{Condition, Health};
+use crate::telemetry::health::{Health, HealthId};
 use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -58,10 +58,10 @@ impl StoreStage {
             });
             match self.store.insert_events(rows).await {
                 Ok(()) => {
-                    self.health.clear(Condition::StoreDown);
+                    self.health.clear(HealthId::StoreDown, "");
                     return true;
                 }
-                Err(error) => self.health.raise(Condition::StoreDown, &error.to_string()),
+                Err(error) => self.health.raise(HealthId::StoreDown, "", now_ms(), &error.to_string()),
             }
             if !backoff.wait(&self.abandon).await {
                 return false;
