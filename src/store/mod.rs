@@ -61,12 +61,8 @@ impl Store {
     /// The address is no HTTP address, the database's name is none, or the password file cannot be read.
     pub fn server(server: &ClickHouseConfig, config: &StoreConfig) -> Result<Self, StoreError> {
         let wrong = |reason: String| StoreError::new(ErrorClass::Fatal, "configure", reason);
-        if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
-            return Err(wrong(format!("clickhouse.url {:?} begins with neither http:// nor https://", server.url)));
-        }
-        let letters = server.database.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !letters || server.database.is_empty() {
-            return Err(wrong(format!("clickhouse.database {:?} may hold letters, digits and _ only", server.database)));
+        if let Some((key, problem)) = server.errors().into_iter().next() {
+            return Err(wrong(format!("clickhouse.{key}: {problem}")));
         }
         let mut client = Client::default().with_url(&server.url).with_user(&server.user).with_compression(Compression::Lz4);
         if let Some(path) = server.password_file.as_deref().filter(|path| !path.as_os_str().is_empty()) {
