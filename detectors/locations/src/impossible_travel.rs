@@ -22,8 +22,8 @@
 mod journey;
 
 use bartizan_core::{
-    Action, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Limits, LoadError, Parameter, Parameters, Role, Severity,
-    Spec, Subject,
+    Action, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Limits, LoadError, Parameter, Parameters, Role,
+    Severity, Spec, Subject,
 };
 use journey::{Journey, SignIn, Traveller};
 
@@ -157,11 +157,8 @@ fn subjects(finding: &mut Finding, event: &Event<'_>, journey: &Journey) {
     if let Some(session) = &journey.stranger.session {
         finding.involve(victim(EntityKind::Session, session));
     }
-    finding.actions = if hit && journey.stranger.session.is_some() {
-        vec![Action::RevokeSessions, Action::StepUp]
-    } else {
-        vec![Action::StepUp]
-    };
+    finding.actions =
+        if hit && journey.stranger.session.is_some() { vec![Action::RevokeSessions, Action::StepUp] } else { vec![Action::StepUp] };
 }
 
 fn country(sign_in: &SignIn) -> &str {

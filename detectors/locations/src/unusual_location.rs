@@ -259,7 +259,12 @@ impl Detector for UnusualLocation {
 fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Person, config: &Config) -> Finding {
     let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
     "Sign-in from an unusual location".clone_into(&mut finding.title);
-    let news = [(verdict.new_country, "country"), (verdict.new_region, "region"), (verdict.new_network, "network"), (verdict.new_device, "device")];
+    let news = [
+        (verdict.new_country, "country"),
+        (verdict.new_region, "region"),
+        (verdict.new_network, "network"),
+        (verdict.new_device, "device"),
+    ];
     let news: Vec<&str> = news.iter().filter(|(new, _)| *new).map(|(_, name)| *name).collect();
     let limit = if severity == Severity::Medium { config.surprise_medium_min } else { config.surprise_min };
     let place = event.place();

@@ -63,7 +63,10 @@ impl Attempt {
 
 /// Failures that a right password meets too.
 fn says_nothing(reason: &str) -> bool {
-    matches!(reason, "expired" | "cancelled" | "server_error" | "internal_error" | "timeout" | "unavailable" | "mfa_required" | "consent_required")
+    matches!(
+        reason,
+        "expired" | "cancelled" | "server_error" | "internal_error" | "timeout" | "unavailable" | "mfa_required" | "consent_required"
+    )
 }
 
 /// All tries of one user in the window; the latest decides where it belongs.
@@ -171,14 +174,14 @@ impl Attempts {
         self.newest_ms
     }
 
-    fn from_ms(&self, config: &Config) -> i64 {
+    fn window_start_ms(&self, config: &Config) -> i64 {
         self.newest_ms.saturating_sub(config.window_ms)
     }
 
     /// Adds an attempt and says whether its user is known. False if it lies before the window.
     pub fn record(&mut self, attempt: &mut Attempt, config: &Config) -> bool {
         self.newest_ms = self.newest_ms.max(attempt.time_ms);
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         if attempt.time_ms < from_ms {
             return false;
         }
@@ -219,7 +222,7 @@ impl Attempts {
 
     /// Counts the window for those parts that `takes` chooses.
     pub fn tally(&self, config: &Config, takes: impl Fn(u32) -> bool) -> Tally {
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         let mut tally = Tally::default();
         let mut parts: Vec<u32> = Vec::new();
         let mut client_before = None;
@@ -248,7 +251,7 @@ impl Attempts {
 
     /// Parts with at least `users` failing users of their own.
     pub fn parts_with(&self, users: u32, config: &Config) -> Vec<u32> {
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         let counts = |one: &&Try| one.time_ms >= from_ms && !one.succeeded && !one.known && one.fails <= config.tries_max;
         let mut parts: Vec<u32> = self.tries.iter().filter(counts).map(|one| one.part).collect();
         parts.sort_unstable();
@@ -267,7 +270,7 @@ impl Attempts {
     }
 
     fn fits(&self, client: u32, tally: &Tally, config: &Config) -> bool {
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         let failing = |one: &&Try| one.time_ms >= from_ms && !one.succeeded && !one.known && one.client == client;
         let same = self.tries.iter().filter(failing).count() as u32;
         same.saturating_mul(10) >= tally.failed || tally.repeats.saturating_mul(2) < tally.failed
@@ -313,7 +316,7 @@ impl Attempts {
 
     /// Takes the remembered attempts of an attack: failures and hits, within the window.
     pub fn take_samples(&mut self, tally: &Tally, config: &Config, client_wide: bool, takes: impl Fn(u32) -> bool) -> Vec<Sample> {
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         let hits_count = !client_wide || tally.failed_share() >= CLIENT_HIT_SHARE_MIN;
         let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.samples).into_iter().partition(|sample| takes(sample.part));
         self.samples = kept;

@@ -77,7 +77,11 @@ impl Retained for Uses {
     }
 
     fn worth(&self) -> u8 {
-        if self.intruder.is_some() { 3 } else { u8::from(self.clients.len() > 1) + u8::from(self.ended_ms < i64::MAX || self.revoked.is_some()) }
+        if self.intruder.is_some() {
+            3
+        } else {
+            u8::from(self.clients.len() > 1) + u8::from(self.ended_ms < i64::MAX || self.revoked.is_some())
+        }
     }
 }
 
