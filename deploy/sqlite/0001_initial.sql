@@ -1,0 +1,93 @@
+-- The daemon's working database (SQLite, WAL): what changes by single rows. Times are milliseconds since 1970.
+-- Every version of an alert also goes to ClickHouse; here stands the newest one, with its triage.
+
+CREATE TABLE alerts (
+    id                TEXT PRIMARY KEY,
+    tenant            TEXT NOT NULL,
+    detector          TEXT NOT NULL,
+    severity          INTEGER NOT NULL,            -- 0 info … 4 critical
+    status            TEXT NOT NULL,               -- open, acknowledged, resolved
+    detection_version INTEGER NOT NULL,            -- newest version that detection wrote: an older one is a repetition
+    triage_version    INTEGER NOT NULL DEFAULT 0,  -- the version shown is the sum of both
+    first_event_ms    INTEGER NOT NULL,
+    last_event_ms     INTEGER NOT NULL,
+    detected_ms       INTEGER NOT NULL,            -- of the first version
+    updated_ms        INTEGER NOT NULL,            -- of the newest version
+    told_ms           INTEGER NOT NULL DEFAULT 0,  -- detected time of the version last told to channels
+    told_severity     INTEGER NOT NULL DEFAULT -1,
+    told_hits         INTEGER NOT NULL DEFAULT 0,
+    body              TEXT NOT NULL                -- the alert as JSON, triage included
+) STRICT;
+CREATE INDEX alerts_by_time ON alerts (tenant, updated_ms DESC, id);
+
+-- Users, addresses and sessions of an alert, for the filters of the API.
+CREATE TABLE alert_entities (
+    kind     TEXT NOT NULL,
+    value    TEXT NOT NULL,
+    alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+    PRIMARY KEY (kind, value, alert_id)
+) STRICT, WITHOUT ROWID;
+
+-- What happened to an alert: detection's versions and people's triage. The audit trail of triage.
+CREATE TABLE alert_history (
+    alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+    version  INTEGER NOT NULL,
+    at_ms    INTEGER NOT NULL,
+    actor    TEXT NOT NULL,     -- "detection", or the name of the token that changed it
+    change   TEXT NOT NULL,     -- JSON: what changed
+    PRIMARY KEY (alert_id, version)
+) STRICT, WITHOUT ROWID;
+
+-- What is to be delivered: one row for each message and channel, written in the transaction of its cause.
+CREATE TABLE outbox (
+    id          INTEGER PRIMARY KEY,
+    channel     TEXT NOT NULL,
+    message_id  TEXT NOT NULL,        -- webhook-id: stays the same over retries and restarts
+    kind        TEXT NOT NULL,        -- alert.opened, alert.updated, alert.resolved, session.revoke, backlog.notice …
+    alert_id    TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    body        TEXT NOT NULL,        -- JSON payload as it is sent
+    state       TEXT NOT NULL,        -- pending, delivered, failed, expired, dry_run
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    created_ms  INTEGER NOT NULL,
+    next_ms     INTEGER NOT NULL,     -- not before
+    not_after_ms INTEGER,             -- a revocation is tried until then
+    finished_ms INTEGER,
+    last_error  TEXT,
+    UNIQUE (channel, message_id)
+) STRICT;
+CREATE INDEX outbox_due ON outbox (channel, state, next_ms);
+
+-- API tokens: only hashes are kept.
+CREATE TABLE api_tokens (
+    id          TEXT PRIMARY KEY,
+    name        TEXT NOT NULL,
+    role        TEXT NOT NULL,        -- viewer, analyst, admin, ingest
+    tenant      TEXT,                 -- null: all tenants
+    hash        BLOB NOT NULL UNIQUE, -- SHA-256 of the secret, which has 256 random bits of its own
+    created_ms  INTEGER NOT NULL,
+    expires_ms  INTEGER,
+    revoked_ms  INTEGER
+) STRICT;
+
+-- Who did what: tokens made and revoked, triage, revocations sent.
+CREATE TABLE audit (
+    id      INTEGER PRIMARY KEY,
+    at_ms   INTEGER NOT NULL,
+    actor   TEXT NOT NULL,
+    action  TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail  TEXT NOT NULL             -- JSON
+) STRICT;
+
+-- Small facts of this installation: key secrets, Kafka instance id, format versions.
+CREATE TABLE facts (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The recorded order since the oldest checkpoint, where the log does not keep one of its own (Kafka).
+CREATE TABLE orders (
+    first_seq INTEGER PRIMARY KEY,
+    entry     BLOB NOT NULL             -- which records came next, encoded with postcard
+) STRICT;
