@@ -161,7 +161,6 @@ impl Detector for CredentialStuffing {
         match attack {
             Some(attack) if !attempt.success || state.is_hit(&attempt, &attack.tally, config) => {
                 findings.push(report::finding(event, &attempt, &attack, state, config));
-                state.opened(if attack.scope == Scope::Address { attempt.part } else { 0 }, event.time_ms());
             }
             _ if attempt.success => state.learn(&attempt),
             _ => {}

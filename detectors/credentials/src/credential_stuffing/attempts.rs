@@ -108,6 +108,8 @@ struct Open {
     /// The address; 0 for the whole network or client.
     part: u32,
     last_ms: i64,
+    /// Users who got in so far.
+    hits: u32,
 }
 
 /// What the window holds of one address, network or client.
@@ -342,15 +344,19 @@ impl Attempts {
         self.open.iter().filter(|open| open.part != 0 && self.is_open(open.part, time_ms)).count()
     }
 
-    /// An attack of this part (0: of the whole) was told.
-    pub fn opened(&mut self, part: u32, time_ms: i64) {
+    /// An attack of this part (0: of the whole) is told, with so many more hits; gives their sum.
+    pub fn opened(&mut self, part: u32, time_ms: i64, hits: u32) -> u32 {
         let ended_ms = self.newest_ms.saturating_sub(QUIET_GAP_MS);
         self.open.retain(|open| open.last_ms >= ended_ms);
         if let Some(open) = self.open.iter_mut().find(|open| open.part == part) {
             open.last_ms = open.last_ms.max(time_ms);
-        } else if self.open.len() < OPEN_MAX {
-            self.open.push(Open { part, last_ms: time_ms });
+            open.hits = open.hits.saturating_add(hits);
+            return open.hits;
         }
+        if self.open.len() < OPEN_MAX {
+            self.open.push(Open { part, last_ms: time_ms, hits });
+        }
+        hits
     }
 }
 
