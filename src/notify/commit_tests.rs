@@ -90,6 +90,20 @@ fn a_tally_that_is_on_its_way_is_followed_by_the_next_periods() {
 }
 
 #[test]
+fn a_backlog_alert_that_comes_to_life_is_told_and_one_that_ends_is_not() {
+    let db = Db::in_memory().unwrap();
+    let now = START_MS + 2 * DAY_MS;
+    commit_at(&db, &alert("a1"), &routing(), now);
+    commit_at(&db, &alert("a2"), &routing(), now);
+    let time = TimeMs(now + MINUTE_MS);
+    let alive = crate::alert::Alert { version: 2, last_event_time: time, detected_time: time, ..alert("a1") };
+    assert!(commit_at(&db, &alive, &routing(), time.0).unwrap().told);
+    let over = crate::alert::Alert { version: 2, ongoing: false, detected_time: time, ..alert("a2") };
+    assert!(!commit_at(&db, &over, &routing(), time.0).unwrap().told);
+    assert_eq!(kinds(&db, "oncall"), ["backlog.notice", "alert.opened"]);
+}
+
+#[test]
 fn a_storm_is_folded_but_hits_are_told_singly() {
     let db = Db::in_memory().unwrap();
     let attempt = |number: i64| {
@@ -109,7 +123,10 @@ fn a_storm_is_folded_but_hits_are_told_singly() {
     hit.subjects.push(Subject::new(EntityKind::User, "u9", Role::Victim).hit());
     assert!(commit_at(&db, &hit, &routing(), NOW_MS + 151).unwrap().told);
     let later = crate::alert::Alert { version: 2, detected_time: TimeMs(NOW_MS + HOUR_MS), ..attempt(149) };
-    assert!(commit_at(&db, &later, &routing(), NOW_MS + HOUR_MS).unwrap().told, "the storm is over");
+    assert!(!commit_at(&db, &later, &routing(), NOW_MS + HOUR_MS).unwrap().told, "what was folded stays folded");
+    let mut calm = attempt(152);
+    calm.detected_time = TimeMs(NOW_MS + HOUR_MS);
+    assert!(commit_at(&db, &calm, &routing(), NOW_MS + HOUR_MS).unwrap().told, "the storm is over");
 }
 
 #[test]

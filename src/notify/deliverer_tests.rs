@@ -101,7 +101,7 @@ impl Running {
             wake: Wake::default(),
             shutdown: CancellationToken::new(),
         };
-        let tasks = deliveries.spawn(channels);
+        let tasks = deliveries.spawn(channels).unwrap();
         Self { deliveries, tasks }
     }
 
@@ -194,7 +194,8 @@ async fn redirects_and_private_addresses_are_refused() {
     open(&db, "a1", 1, Severity::High, &routing);
     let named = inner.url.replace("http://127.0.0.1", "https://localhost");
     let running = Running::start(&db, &routing, vec![webhook("redirects", &redirects.url, true), webhook("inner", &named, false)]);
-    let error = |channel: &str| messages(&db, channel, State::Pending).first().and_then(|message| message.last_error.clone()).unwrap_or_default();
+    let error =
+        |channel: &str| messages(&db, channel, State::Pending).first().and_then(|message| message.last_error.clone()).unwrap_or_default();
     until("both failed", || !error("redirects").is_empty() && !error("inner").is_empty()).await;
     assert!(error("redirects").contains("redirects are not followed"), "{}", error("redirects"));
     assert!(error("inner").contains("private address"), "{}", error("inner"));
@@ -298,11 +299,25 @@ async fn what_is_given_up_is_visible_and_told_elsewhere() {
     let down = Receiver::start(|_, _| (500, vec![])).await;
     let (db, routing) = (Db::in_memory().unwrap(), routing(&["down", "other"]));
     open(&db, "a1", 1, Severity::High, &routing);
-    db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE outbox SET created_ms = created_ms - 86400000 WHERE channel = 'down'", [])?)).unwrap();
+    db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE outbox SET created_ms = created_ms - 86400000 WHERE channel = 'down'", [])?))
+        .unwrap();
     let running = Running::start(&db, &routing, vec![webhook("down", &down.url, true)]);
     until("it failed", || messages(&db, "down", State::Failed).len() == 1).await;
     assert!(messages(&db, "other", State::Pending).iter().any(|message| message.kind == "delivery.failed"));
     assert!(messages(&db, "down", State::Pending).is_empty(), "a failure is not told to the channel that failed");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_channel_that_is_gone_has_failed_and_can_come_back() {
+    let receiver = Receiver::start(|_, _| (200, vec![])).await;
+    let (db, routing) = (Db::in_memory().unwrap(), routing(&["oncall"]));
+    open(&db, "a1", 1, Severity::High, &routing);
+    Running::start(&db, &routing, vec![]).stop().await;
+    assert_eq!(messages(&db, "oncall", State::Failed).len(), 1);
+    db.write::<_, DbError>(|tx| Ok(outbox::retry_failed(tx, "oncall", system_clock()())?)).unwrap();
+    let running = Running::start(&db, &routing, vec![webhook("oncall", &receiver.url, true)]);
+    until("it is delivered", || messages(&db, "oncall", State::Delivered).len() == 1).await;
     running.stop().await;
 }
 

@@ -20,7 +20,11 @@ fn config(changes: Value) -> ChannelConfig {
 
 fn message_of(alert: &crate::alert::Alert) -> Message {
     let db = Db::in_memory().unwrap();
-    let routing = Routing { channels: vec![people("mail", Severity::Info)], targets: Vec::new(), public_url: Some("https://bartizan.example".to_owned()) };
+    let routing = Routing {
+        channels: vec![people("mail", Severity::Info)],
+        targets: Vec::new(),
+        public_url: Some("https://bartizan.example".to_owned()),
+    };
     commit_at(&db, alert, &routing, START_MS);
     messages(&db, "mail", State::Pending).remove(0)
 }

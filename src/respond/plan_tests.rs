@@ -47,8 +47,7 @@ fn a_dry_run_is_recorded_and_never_due() {
     assert_eq!(effects.response, Response { dry_run: 1, ..Response::default() });
     assert_eq!(messages(&db, CHANNEL, State::DryRun).len(), 1);
     assert!(db.read::<_, DbError>(|tx| Ok(outbox::due(tx, CHANNEL, i64::MAX, 10)?)).unwrap().is_empty());
-    let audited: String =
-        db.read::<_, DbError>(|tx| Ok(tx.query_row("SELECT action FROM audit", [], |row| row.get(0))?)).unwrap();
+    let audited: String = db.read::<_, DbError>(|tx| Ok(tx.query_row("SELECT action FROM audit", [], |row| row.get(0))?)).unwrap();
     assert_eq!(audited, "revocation.dry_run");
 }
 
@@ -131,7 +130,9 @@ fn the_hour_and_the_user_have_limits_too() {
     assert_eq!(requested, 80);
     let db = Db::in_memory().unwrap();
     let one_user: u32 = (0..5)
-        .map(|number| commit_at(&db, &about(number * 3_000, "u"), &routing, START_MS + number * 3_000 * SECOND_MS).unwrap().response.requested)
+        .map(|number| {
+            commit_at(&db, &about(number * 3_000, "u"), &routing, START_MS + number * 3_000 * SECOND_MS).unwrap().response.requested
+        })
         .sum();
     assert_eq!(one_user, 2);
 }
