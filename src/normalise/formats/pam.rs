@@ -42,7 +42,8 @@ pub(super) fn understand<'a>(program: &str, message: &'a str) -> Option<Option<F
     Some(event(service, pam.text).map(|found| found.attr("service", pam.service)))
 }
 
-fn event<'a>(service: &str, text: &'a str) -> Option<Found<'a>> {
+/// What a module's text says about the service it works for.
+pub(super) fn event<'a>(service: &str, text: &'a str) -> Option<Found<'a>> {
     if let Some(rest) = text.strip_prefix("session ") {
         return session(service, rest);
     }
