@@ -1,0 +1,69 @@
+//! The checkpoint writer: makes a checkpoint durable once everything before it is acknowledged, then
+//! commits the log's offsets.
+
+use super::Acknowledged;
+use crate::db::Db;
+use crate::detect::checkpoint::{CheckpointError, Checkpoints, Snapshot};
+use crate::flow::Positions;
+use crate::log::Committer;
+use crate::telemetry::health::{Health, HealthId};
+use std::sync::Arc;
+use tokio::sync::{mpsc::Receiver, watch};
+use tokio_util::sync::CancellationToken;
+
+/// The checkpoint writer.
+pub struct CheckpointWriter {
+    /// The folder.
+    pub checkpoints: Checkpoints,
+    /// The database, whose recorded order is cut behind the oldest checkpoint.
+    pub db: Db,
+    /// The log.
+    pub committer: Arc<dyn Committer>,
+    /// Health.
+    pub health: Arc<Health>,
+    /// What is acknowledged.
+    pub acknowledged: watch::Receiver<Acknowledged>,
+    /// Sequence and positions of the checkpoint before: the oldest that is kept.
+    pub previous: (u64, Positions),
+    /// Gives up waiting.
+    pub abandon: CancellationToken,
+}
+
+impl CheckpointWriter {
+    /// Writes checkpoints until the channel closes.
+    pub async fn run(mut self, mut snapshots: Receiver<Snapshot>) {
+        while let Some(snapshot) = snapshots.recv().await {
+            let next_seq = snapshot.next_seq;
+            let acknowledged = tokio::select! {
+                done = self.acknowledged.wait_for(|acknowledged| acknowledged.both() >= next_seq) => done.is_ok(),
+                () = self.abandon.cancelled() => false,
+            };
+            if !acknowledged {
+                return;
+            }
+            match self.write(snapshot).await {
+                Ok(()) => self.health.clear(HealthId::CheckpointFailed, ""),
+                Err(error) => self.health.raise(HealthId::CheckpointFailed, "", now_ms(), &error),
+            }
+        }
+    }
+
+    async fn write(&mut self, snapshot: Snapshot) -> Result<(), String> {
+        let (checkpoints, db, committer) = (self.checkpoints.clone(), self.db.clone(), Arc::clone(&self.committer));
+        let newest = (snapshot.next_seq, snapshot.positions.clone());
+        let (oldest_seq, oldest) = std::mem::replace(&mut self.previous, newest.clone());
+        let write = move || -> Result<u64, CheckpointError> {
+            let bytes = checkpoints.write(&snapshot)?;
+            if let Err(error) = db.prune_orders(oldest_seq) {
+                tracing::warn!(%error, "recorded order cannot be cut");
+            }
+            if let Err(error) = committer.commit(&newest.1, &oldest) {
+                tracing::debug!(%error, "offsets not committed, the next checkpoint covers them");
+            }
+            Ok(bytes)
+        };
+        let bytes = tokio::task::spawn_blocking(write).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        tracing::debug!(bytes, "checkpoint written");
+        Ok(())
+    }
+}
