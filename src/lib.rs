@@ -2,9 +2,9 @@
 
 pub mod alert;
 pub mod api;
-//pub mod app;
+pub mod app;
 //pub mod cli;
-//pub mod config;
+pub mod config;
 pub mod db;
 pub mod detect;
 pub mod enrich;

@@ -112,5 +112,5 @@ pub fn main() -> ExitCode {
 
 /// The configuration of a command.
 fn load(file: Option<&Path>) -> Result<Config, CommandError> {
-    Ok(Config::load(file, &bartizan_catalogue::all())?)
+    Ok(Config::load(file)?)
 }
