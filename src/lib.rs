@@ -2,9 +2,20 @@
 
 pub mod alert;
 pub mod api;
+//pub mod app;
+//pub mod cli;
+//pub mod config;
 pub mod db;
 pub mod detect;
 pub mod enrich;
 pub mod flow;
+pub mod ingest;
 pub mod log;
+pub mod normalise;
+pub mod notify;
+pub mod pipeline;
+pub mod respond;
+pub mod secret;
+//pub mod simulate;
 pub mod store;
+pub mod telemetry;

@@ -12,13 +12,15 @@ CREATE TABLE alerts (
     first_event_ms    INTEGER NOT NULL,
     last_event_ms     INTEGER NOT NULL,
     detected_ms       INTEGER NOT NULL,            -- of the first version
-    updated_ms        INTEGER NOT NULL,            -- of the newest version
+    updated_ms        INTEGER NOT NULL,            -- detected time of detection's newest version
     told_ms           INTEGER NOT NULL DEFAULT 0,  -- detected time of the version last told to channels
     told_severity     INTEGER NOT NULL DEFAULT -1,
     told_hits         INTEGER NOT NULL DEFAULT 0,
     body              TEXT NOT NULL                -- the alert as JSON, triage included
 ) STRICT;
-CREATE INDEX alerts_by_time ON alerts (tenant, updated_ms DESC, id);
+CREATE INDEX alerts_by_time ON alerts (tenant, updated_ms DESC, id DESC);
+CREATE INDEX alerts_by_update ON alerts (updated_ms DESC, id DESC);
+CREATE INDEX alerts_by_detector ON alerts (tenant, detector, detected_ms);  -- how many a minute
 
 -- Users, addresses and sessions of an alert, for the filters of the API.
 CREATE TABLE alert_entities (
@@ -27,6 +29,7 @@ CREATE TABLE alert_entities (
     alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
     PRIMARY KEY (kind, value, alert_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_entities_by_alert ON alert_entities (alert_id);
 
 -- What happened to an alert: detection's versions and people's triage. The audit trail of triage.
 CREATE TABLE alert_history (
@@ -47,9 +50,9 @@ CREATE TABLE outbox (
     alert_id    TEXT NOT NULL,
     version     INTEGER NOT NULL,
     body        TEXT NOT NULL,        -- JSON payload as it is sent
-    state       TEXT NOT NULL,        -- pending, delivered, failed, expired, dry_run
-    attempts    INTEGER NOT NULL DEFAULT 0,
-    created_ms  INTEGER NOT NULL,
+    state       TEXT NOT NULL,        -- pending, delivered, failed, expired, held, cancelled, dry_run
+    attempts    INTEGER NOT NULL DEFAULT 0,  -- tries begun
+    created_ms  INTEGER NOT NULL,     -- the day of tries counts from here; asked for again, it counts anew
     next_ms     INTEGER NOT NULL,     -- not before
     not_after_ms INTEGER,             -- a revocation is tried until then
     finished_ms INTEGER,
@@ -57,6 +60,32 @@ CREATE TABLE outbox (
     UNIQUE (channel, message_id)
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (channel, state, next_ms);
+CREATE INDEX outbox_order ON outbox (channel, alert_id, state, id);  -- one alert's messages go in their order
+CREATE INDEX outbox_finished ON outbox (finished_ms) WHERE finished_ms IS NOT NULL;
+
+-- What is known of a channel's other end. It counts only for the address (fingerprint) it was learned of.
+CREATE TABLE channels (
+    name         TEXT PRIMARY KEY,
+    fingerprint  TEXT NOT NULL,
+    ended_ms     INTEGER,             -- it answered 410: nothing is sent any more
+    ended_reason TEXT,
+    tested_ms    INTEGER              -- a revocation target that passed its test call
+) STRICT, WITHOUT ROWID;
+
+-- Each session that was asked to be ended, or would have been: what the brakes count.
+CREATE TABLE revocations (
+    target     TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    tenant     TEXT NOT NULL,
+    user       TEXT,
+    session    TEXT,
+    alert_id   TEXT NOT NULL,
+    dry_run    INTEGER NOT NULL,      -- dry runs have brakes of their own
+    held       TEXT,                  -- the brake that held it
+    at_ms      INTEGER NOT NULL,
+    PRIMARY KEY (target, message_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX revocations_by_time ON revocations (target, tenant, dry_run, at_ms);
 
 -- API tokens: only hashes are kept.
 CREATE TABLE api_tokens (

@@ -7,7 +7,12 @@
 //! Calls block for as long as a small transaction takes; async callers go through
 //! `tokio::task::spawn_blocking`.
 
+pub mod alert_list;
+pub mod alerts;
+pub mod audit;
+pub mod channels;
 pub mod orders;
+pub mod outbox;
 pub mod tokens;
 
 use parking_lot::Mutex;

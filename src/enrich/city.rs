@@ -267,7 +267,9 @@ fn record<'a>(
         (None, true, false) => REGION_ACCURACY_KM,
         (None, true, true) => COUNTRY_ACCURACY_KM,
     };
-    let sound = coordinates.map(|(latitude, longitude)| (latitude.0, longitude.0)).filter(|(latitude, longitude)| latitude.abs() <= 90.0 && longitude.abs() <= 180.0);
+    let sound = coordinates
+        .map(|(latitude, longitude)| (latitude.0, longitude.0))
+        .filter(|(latitude, longitude)| latitude.abs() <= 90.0 && longitude.abs() <= 180.0);
     let place = match sound {
         Some((latitude, longitude)) if accuracy_km < COUNTRY_ACCURACY_KM => {
             Some(Place { country, latitude: latitude as f32, longitude: longitude as f32, accuracy_km })
@@ -287,7 +289,7 @@ fn country_code(text: &str) -> [u8; 2] {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::super::test_mmdb::{self, Value, map};
     use super::*;

@@ -51,13 +51,42 @@ const WORDS: &[(NetworkClass, &[&str])] = &[
     (
         NetworkClass::Corporate,
         &[
-            "university", "universitaet", "universidad", "universidade", "universite", "universita", "college", "school", "schools",
-            "hospital", "bank", "bancorp", "ministry", "ministerio", "government", "insurance", "academy",
+            "university",
+            "universitaet",
+            "universidad",
+            "universidade",
+            "universite",
+            "universita",
+            "college",
+            "school",
+            "schools",
+            "hospital",
+            "bank",
+            "bancorp",
+            "ministry",
+            "ministerio",
+            "government",
+            "insurance",
+            "academy",
         ],
     ),
     (
         NetworkClass::Hosting,
-        &["hosting", "webhosting", "host", "hosts", "cloud", "vps", "vds", "server", "servers", "datacenter", "datacentre", "colocation", "dedicated"],
+        &[
+            "hosting",
+            "webhosting",
+            "host",
+            "hosts",
+            "cloud",
+            "vps",
+            "vds",
+            "server",
+            "servers",
+            "datacenter",
+            "datacentre",
+            "colocation",
+            "dedicated",
+        ],
     ),
     (NetworkClass::Mobile, &["mobile", "mobil", "cellular", "gsm", "lte"]),
     (NetworkClass::Residential, &["broadband", "cable", "cablevision", "fibre", "ftth", "dsl", "catv"]),
@@ -67,10 +96,7 @@ const WORDS: &[(NetworkClass, &[&str])] = &[
 fn by_name(name: &str) -> NetworkClass {
     let lower = name.to_lowercase();
     let words = || lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    WORDS
-        .iter()
-        .find(|(_, listed)| words().any(|word| listed.contains(&word)))
-        .map_or(NetworkClass::Unknown, |(class, _)| *class)
+    WORDS.iter().find(|(_, listed)| words().any(|word| listed.contains(&word))).map_or(NetworkClass::Unknown, |(class, _)| *class)
 }
 
 /// Ranges with their class from the user's lists; the longest prefix wins, of equal ones the first given.
@@ -142,7 +168,7 @@ fn parse_range(text: &str) -> Option<IpNet> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -181,7 +207,8 @@ mod tests {
     #[test]
     fn the_longest_prefix_wins_over_all_lists() {
         let mut lists = ClassListsBuilder::default();
-        let (used, bad) = lists.add(b"# offices\n10.0.0.0/8\n10.1.2.3 # the gateway\n\n2001:db8::/32,DE,Berlin\r\n", NetworkClass::Corporate);
+        let (used, bad) =
+            lists.add(b"# offices\n10.0.0.0/8\n10.1.2.3 # the gateway\n\n2001:db8::/32,DE,Berlin\r\n", NetworkClass::Corporate);
         assert_eq!((used, bad), (3, BadLines::default()));
         let (used, bad) = lists.add(b"10.1.0.0/16\n10.1.2.3\nnonsense\n10.0.0.0/33\n\xff\n", NetworkClass::Vpn);
         assert_eq!((used, bad), (2, BadLines { count: 3, first: 3 }));

@@ -46,7 +46,7 @@ impl Seen {
     }
 
     /// Reads the file if it is there and not larger than `bytes_max`.
-    pub fn read(&self, bytes_max: u64) -> Result<(&Path, Vec<u8>), String> {
+    pub fn read(&self, bytes_max: u64) -> Result<Vec<u8>, String> {
         let Some((path, ..)) = &self.file else { return Err("not found".into()) };
         let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
         let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -59,7 +59,7 @@ impl Seen {
         }
         let mut content = Vec::with_capacity(meta.len() as usize + 1);
         file.take(bytes_max).read_to_end(&mut content).map_err(unreadable)?;
-        Ok((path, content))
+        Ok(content)
     }
 
     /// Where the file is, or the name it was looked for under.

@@ -28,7 +28,7 @@ pub use files::Problem;
 use arc_swap::ArcSwap;
 use bartizan_core::{EventBatch, NetworkClass};
 use cache::Known;
-use city::{CityFile, CityRecord};
+use city::CityFile;
 use classes::{ClassLists, ClassListsBuilder};
 use files::{CORRECT, FETCH, Seen};
 use networks::{NetworkFile, NetworkTable};
@@ -124,7 +124,7 @@ impl Places {
         if !is_public(ip) {
             return Known::new(None, 0, listed.unwrap_or(NetworkClass::Unknown), [""; 3]);
         }
-        let city = self.first(&self.city, |file| file.get(ip)).unwrap_or_else(CityRecord::default);
+        let city = self.first(&self.city, |file| file.get(ip)).unwrap_or_default();
         let network = self.first(&self.networks, |file| file.get(ip));
         let (number, name, class) = match &network {
             Some(network) => (network.number, network.name.as_ref(), network.class),
@@ -171,7 +171,7 @@ struct Loading<'a> {
 impl Loading<'_> {
     fn city(&mut self, name: &str) {
         let seen = Seen::look(self.folders, name);
-        let opened = seen.read(MMDB_BYTES_MAX).and_then(|(_, content)| {
+        let opened = seen.read(MMDB_BYTES_MAX).and_then(|content| {
             let size = content.len();
             CityFile::open(content).map(|file| (size, file))
         });
@@ -188,7 +188,7 @@ impl Loading<'_> {
     fn networks(&mut self, name: &str) {
         let seen = Seen::look(self.folders, name);
         let opened = match name.ends_with(".mmdb") {
-            true => seen.read(MMDB_BYTES_MAX).and_then(|(_, content)| {
+            true => seen.read(MMDB_BYTES_MAX).and_then(|content| {
                 let (size, sum) = (content.len(), files::crc32(&content));
                 NetworkFile::open_mmdb(content).map(|file| (size, sum, file))
             }),
@@ -205,7 +205,7 @@ impl Loading<'_> {
     }
 
     fn table(&mut self, seen: &Seen) -> Result<(usize, u32, NetworkFile), String> {
-        let (_, content) = seen.read(TEXT_BYTES_MAX)?;
+        let content = seen.read(TEXT_BYTES_MAX)?;
         let (table, bad) = NetworkTable::parse(&content);
         if table.len() == 0 {
             return Err("holds no line of the form start,end,number,name".into());
@@ -218,7 +218,7 @@ impl Loading<'_> {
 
     fn list(&mut self, list: &ClassList, lists: &mut ClassListsBuilder) {
         let seen = Seen::look(self.folders, &list.path);
-        match seen.read(TEXT_BYTES_MAX).map(|(_, content)| content) {
+        match seen.read(TEXT_BYTES_MAX) {
             Ok(content) => {
                 let (used, bad) = lists.add(&content, list.class);
                 self.stamp(&seen, content.len(), u64::from(files::crc32(&content)));

@@ -188,9 +188,7 @@ pub fn nested() -> Vec<u8> {
 
 /// A network file of both families.
 pub fn networks() -> Vec<u8> {
-    let network = map(vec![
-        ("autonomous_system_number", Value::U32(14061)),
-        ("autonomous_system_organization", Value::Text("DIGITALOCEAN-ASN")),
-    ]);
+    let network =
+        map(vec![("autonomous_system_number", Value::U32(14061)), ("autonomous_system_organization", Value::Text("DIGITALOCEAN-ASN"))]);
     file(6, &[("203.0.113.0/24", network.clone()), ("2001:db8::/32", network)])
 }

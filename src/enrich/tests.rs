@@ -79,7 +79,8 @@ fn addresses_that_are_not_public_have_no_place_but_may_be_listed() {
     fixture.config.classes = vec![ClassList { path: "office.txt".into(), class: NetworkClass::Corporate }];
     let (enricher, problems) = fixture.open();
     assert_eq!(problems, []);
-    let private = ["10.1.1.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255", "0.1.2.3", "240.0.0.1", "::1", "fe80::1", "fd00::1"];
+    let private =
+        ["10.1.1.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255", "0.1.2.3", "240.0.0.1", "::1", "fe80::1", "fd00::1"];
     for event in enriched(&enricher, &private).iter() {
         assert_eq!((event.place(), event.asn(), event.network_class()), (None, 0, NetworkClass::Unknown), "{:?}", event.ip());
     }

@@ -1,0 +1,322 @@
+//! The outbox: what is to be delivered, one row for each message and channel.
+//!
+//! A row is written in the transaction of its cause and stays until its channel has it, so nothing
+//! that was decided is lost, whatever dies in between. `(channel, message_id)` is unique: the same
+//! cause, met again after a crash, adds nothing. A row is claimed (its tries counted) before it is
+//! sent; a message still gathering counts may change only until then.
+//!
+//! Not here: when to try again ([`crate::notify::schedule`]) and how to send.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Errors from far ends are kept this short.
+const ERROR_BYTES_MAX: usize = 500;
+
+/// Where a row stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// To be sent.
+    Pending,
+    /// The other end has it.
+    Delivered,
+    /// Given up after a day of tries, or because the channel ended.
+    Failed,
+    /// A revocation that did not arrive in time.
+    Expired,
+    /// A revocation that a brake held back: a person decides.
+    Held,
+    /// No longer wanted: people judged the alert false or harmless.
+    Cancelled,
+    /// A revocation that was only recorded.
+    DryRun,
+}
+
+impl State {
+    /// The name as it is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Held => "held",
+            Self::Cancelled => "cancelled",
+            Self::DryRun => "dry_run",
+        }
+    }
+}
+
+/// A message to be written.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Name of the channel in the outbox.
+    pub channel: String,
+    /// Stays the same over retries and restarts.
+    pub message_id: String,
+    /// `alert.opened`, `session.revoke` …
+    pub kind: String,
+    /// The alert that it tells of; empty: none, and no order among such messages.
+    pub alert_id: String,
+    /// The alert's version.
+    pub version: u32,
+    /// JSON as it is sent.
+    pub body: String,
+    /// [`State::Pending`], [`State::Held`] or [`State::DryRun`].
+    pub state: State,
+    /// Not to be sent before.
+    pub next_ms: i64,
+    /// Not to be sent after.
+    pub not_after_ms: Option<i64>,
+}
+
+/// A message that is stored.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Message {
+    /// Row.
+    pub id: i64,
+    /// Name of the channel in the outbox.
+    pub channel: String,
+    /// Stays the same over retries and restarts.
+    pub message_id: String,
+    /// `alert.opened`, `session.revoke` …
+    pub kind: String,
+    /// The alert that it tells of, or empty.
+    pub alert_id: String,
+    /// The alert's version.
+    pub version: u32,
+    /// JSON as it is sent.
+    pub body: String,
+    /// Tries begun.
+    pub attempts: u32,
+    /// When the tries began to count.
+    pub created_ms: i64,
+    /// Not to be sent after.
+    pub not_after_ms: Option<i64>,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+}
+
+const COLUMNS: &str = "id, channel, message_id, kind, alert_id, version, body, attempts, created_ms, not_after_ms, last_error";
+
+fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: row.get(0)?,
+        channel: row.get(1)?,
+        message_id: row.get(2)?,
+        kind: row.get(3)?,
+        alert_id: row.get(4)?,
+        version: row.get(5)?,
+        body: row.get(6)?,
+        attempts: row.get(7)?,
+        created_ms: row.get(8)?,
+        not_after_ms: row.get(9)?,
+        last_error: row.get(10)?,
+    })
+}
+
+/// Writes a message. False: this channel knows the message id already, and nothing was written.
+///
+/// # Errors
+/// SQLite says no.
+pub fn enqueue(tx: &Connection, new: &NewMessage, now_ms: i64) -> rusqlite::Result<bool> {
+    let mut statement = tx.prepare_cached(
+        "INSERT INTO outbox (channel, message_id, kind, alert_id, version, body, state, created_ms, next_ms, not_after_ms, finished_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (channel, message_id) DO NOTHING",
+    )?;
+    let finished = (new.state != State::Pending).then_some(now_ms);
+    let row = params![
+        new.channel,
+        new.message_id,
+        new.kind,
+        new.alert_id,
+        new.version,
+        new.body,
+        new.state.as_str(),
+        now_ms.max(new.next_ms),
+        new.next_ms,
+        new.not_after_ms,
+        finished
+    ];
+    Ok(statement.execute(row)? > 0)
+}
+
+/// The body of a message with that id, and whether it may still be changed (no try has begun).
+///
+/// # Errors
+/// SQLite says no.
+pub fn find(tx: &Connection, channel: &str, message_id: &str) -> rusqlite::Result<Option<(String, bool)>> {
+    let sql = "SELECT body, state = 'pending' AND attempts = 0 FROM outbox WHERE channel = ?1 AND message_id = ?2";
+    tx.prepare_cached(sql)?.query_row([channel, message_id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+/// Changes the body of a message that no try has begun for.
+///
+/// # Errors
+/// SQLite says no.
+pub fn rewrite(tx: &Connection, channel: &str, message_id: &str, body: &str) -> rusqlite::Result<bool> {
+    let sql = "UPDATE outbox SET body = ?3 WHERE channel = ?1 AND message_id = ?2 AND state = 'pending' AND attempts = 0";
+    Ok(tx.prepare_cached(sql)?.execute([channel, message_id, body])? > 0)
+}
+
+/// What may be sent now, longest due first: rows whose time has come and that no earlier row of the
+/// same alert holds up (revocations of one alert do not wait for each other).
+///
+/// # Errors
+/// SQLite says no.
+pub fn due(tx: &Connection, channel: &str, now_ms: i64, limit: usize) -> rusqlite::Result<Vec<Message>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM outbox AS o WHERE channel = ?1 AND state = 'pending' AND next_ms <= ?2
+         AND (alert_id = '' OR kind = 'session.revoke' OR NOT EXISTS (
+             SELECT 1 FROM outbox AS e WHERE e.channel = ?1 AND e.alert_id = o.alert_id AND e.state = 'pending' AND e.id < o.id))
+         ORDER BY next_ms, id LIMIT ?3"
+    );
+    tx.prepare_cached(&sql)?.query_map(params![channel, now_ms, limit as i64], message)?.collect()
+}
+
+/// When the next row is due, if any waits.
+///
+/// # Errors
+/// SQLite says no.
+pub fn next_due_ms(tx: &Connection, channel: &str, after_ms: i64) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT min(next_ms) FROM outbox WHERE channel = ?1 AND state = 'pending' AND next_ms > ?2";
+    tx.prepare_cached(sql)?.query_row(params![channel, after_ms], |row| row.get(0))
+}
+
+/// Counts a try that is about to begin.
+///
+/// # Errors
+/// SQLite says no.
+pub fn claim(tx: &Connection, id: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE outbox SET attempts = attempts + 1 WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+/// A channel's interrupted and waiting tries are due at once: called when its deliverer starts.
+///
+/// # Errors
+/// SQLite says no.
+pub fn wake(tx: &Connection, channel: &str, now_ms: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE outbox SET next_ms = ?2 WHERE channel = ?1 AND state = 'pending' AND attempts > 0 AND next_ms > ?2";
+    tx.execute(sql, params![channel, now_ms])?;
+    Ok(())
+}
+
+/// Ends a pending row in a final state, with a remark.
+///
+/// # Errors
+/// SQLite says no.
+pub fn finish(tx: &Connection, id: i64, state: State, remark: Option<&str>, now_ms: i64) -> rusqlite::Result<bool> {
+    let sql = "UPDATE outbox SET state = ?2, finished_ms = ?3, last_error = ?4 WHERE id = ?1 AND state = 'pending'";
+    Ok(tx.prepare_cached(sql)?.execute(params![id, state.as_str(), now_ms, remark.map(shortened)])? > 0)
+}
+
+/// The row is tried again at `next_ms`.
+///
+/// # Errors
+/// SQLite says no.
+pub fn retry(tx: &Connection, id: i64, next_ms: i64, error: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE outbox SET next_ms = ?2, last_error = ?3 WHERE id = ?1 AND state = 'pending'";
+    tx.prepare_cached(sql)?.execute(params![id, next_ms, shortened(error)])?;
+    Ok(())
+}
+
+/// Everything that waits for a channel has failed: it ended. Returns how many.
+///
+/// # Errors
+/// SQLite says no.
+pub fn fail_all(tx: &Connection, channel: &str, reason: &str, now_ms: i64) -> rusqlite::Result<usize> {
+    let sql = "UPDATE outbox SET state = 'failed', finished_ms = ?2, last_error = ?3 WHERE channel = ?1 AND state = 'pending'";
+    tx.execute(sql, params![channel, now_ms, shortened(reason)])
+}
+
+/// What waits for a channel that is configured no longer has failed; configured again, it can be
+/// tried again. Returns how many.
+///
+/// # Errors
+/// SQLite says no.
+pub fn fail_orphans(tx: &Connection, channels: &BTreeSet<String>, now_ms: i64) -> rusqlite::Result<usize> {
+    let mut statement = tx.prepare("SELECT DISTINCT channel FROM outbox WHERE state = 'pending'")?;
+    let waiting: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut failed = 0;
+    for orphan in waiting.iter().filter(|name| !channels.contains(*name)) {
+        failed += fail_all(tx, orphan, "the channel is not configured any more", now_ms)?;
+    }
+    Ok(failed)
+}
+
+/// Takes back what waits or is held for an alert under `kind`. Returns how many.
+///
+/// # Errors
+/// SQLite says no.
+pub fn cancel(tx: &Connection, alert_id: &str, kind: &str, reason: &str, now_ms: i64) -> rusqlite::Result<usize> {
+    let sql = "UPDATE outbox SET state = 'cancelled', finished_ms = ?3, last_error = ?4
+               WHERE alert_id = ?1 AND kind = ?2 AND state IN ('pending', 'held')";
+    tx.execute(sql, params![alert_id, kind, now_ms, reason])
+}
+
+/// Lets a held row go, with a new body and time limit. False: there is no such held row.
+///
+/// # Errors
+/// SQLite says no.
+pub fn release(tx: &Connection, id: i64, body: &str, not_after_ms: i64, now_ms: i64) -> rusqlite::Result<bool> {
+    let sql = "UPDATE outbox SET state = 'pending', body = ?2, not_after_ms = ?3, created_ms = ?4, next_ms = ?4,
+               finished_ms = NULL WHERE id = ?1 AND state = 'held'";
+    Ok(tx.execute(sql, params![id, body, not_after_ms, now_ms])? > 0)
+}
+
+/// Rows by channel and state.
+///
+/// # Errors
+/// SQLite says no.
+pub fn counts(tx: &Connection) -> rusqlite::Result<Vec<(String, String, i64)>> {
+    tx.prepare_cached("SELECT channel, state, count(*) FROM outbox GROUP BY channel, state ORDER BY channel, state")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect()
+}
+
+/// Newest rows of a channel in one state.
+///
+/// # Errors
+/// SQLite says no.
+pub fn in_state(tx: &Connection, channel: &str, state: State, limit: u32) -> rusqlite::Result<Vec<Message>> {
+    let sql = format!("SELECT {COLUMNS} FROM outbox WHERE channel = ?1 AND state = ?2 ORDER BY id DESC LIMIT ?3");
+    tx.prepare_cached(&sql)?.query_map(params![channel, state.as_str(), limit], message)?.collect()
+}
+
+/// Tries a channel's failed rows again, with a new day of tries. Returns how many.
+///
+/// # Errors
+/// SQLite says no.
+pub fn retry_failed(tx: &Connection, channel: &str, now_ms: i64) -> rusqlite::Result<usize> {
+    let sql = "UPDATE outbox SET state = 'pending', attempts = 0, created_ms = ?2, next_ms = ?2, finished_ms = NULL
+               WHERE channel = ?1 AND state = 'failed'";
+    tx.execute(sql, params![channel, now_ms])
+}
+
+/// Removes up to `rows_max` rows that were finished before `before_ms`; returns how many. A message
+/// id is forgotten with its row, so keep rows for longer than a cause can come again.
+///
+/// # Errors
+/// SQLite says no.
+pub fn prune(tx: &Connection, before_ms: i64, rows_max: u32) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE finished_ms < ?1 ORDER BY finished_ms LIMIT ?2)";
+    let removed = tx.execute(sql, params![before_ms, rows_max])?;
+    tx.execute(
+        "DELETE FROM revocations WHERE (target, message_id) IN
+             (SELECT target, message_id FROM revocations WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
+        params![before_ms, rows_max],
+    )?;
+    Ok(removed)
+}
+
+fn shortened(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(ERROR_BYTES_MAX)).unwrap_or(text)
+}
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

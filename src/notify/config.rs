@@ -1,0 +1,140 @@
+//! The `[[channels]]` tables.
+
+use crate::secret::Secret;
+use bartizan_core::Severity;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// Longest name of a channel or target.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Something wrong in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, e.g. `channels.oncall.url`.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with one key.
+    pub fn new(key: impl ToString, message: impl ToString) -> Self {
+        Self { key: key.to_string(), message: message.to_string() }
+    }
+}
+
+/// What kind of channel it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelKind {
+    /// `POST`s signed as Standard Webhooks describes.
+    Webhook,
+    /// Mail by SMTP.
+    Email,
+    /// A topic of the log: every version of every alert, keyed by id.
+    Kafka,
+}
+
+/// How a channel gets alerts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// Each alert at once.
+    #[default]
+    Alert,
+}
+
+/// One `[[channels]]` table. Which keys a kind needs, [`ChannelConfig::problems`] says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// Letters, digits, `-`, `_`; unique.
+    pub name: String,
+    /// What kind it is.
+    pub kind: ChannelKind,
+    /// Only alerts at least this bad. Default `medium`.
+    #[serde(default = "medium")]
+    pub min_severity: Severity,
+    /// Only alerts of these detectors; empty (the default): of all.
+    #[serde(default)]
+    pub detectors: Vec<String>,
+    /// How alerts are grouped. Default `alert`.
+    #[serde(default)]
+    pub group: Group,
+    /// Webhook: where to.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Webhook: the signing secret, `whsec_` and base64.
+    #[serde(default)]
+    pub secret: Option<Secret>,
+    /// Webhook: a file with it.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// Webhook: may the address be loopback or private (and the URL plain `http`)? Default no.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// Webhook, mail: certificates (PEM) to trust besides the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Mail: `smtps://user@host:465`, or `smtp://user@host:587?tls=required`. Without TLS only to
+    /// this machine.
+    #[serde(default)]
+    pub smtp: Option<String>,
+    /// Mail: the user's password.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// Mail: a file with it.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Mail: the sender, `Name <address>` or an address.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Mail: who gets it.
+    #[serde(default)]
+    pub to: Vec<String>,
+    /// Kafka: the topic. Default `bartizan.alerts`.
+    #[serde(default)]
+    pub topic: Option<String>,
+}
+
+fn medium() -> Severity {
+    Severity::Medium
+}
+
+impl ChannelConfig {
+    /// What is wrong with this table, as far as can be told without reading files or the network.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = name_problems("channels", &self.name);
+        let key = |name: &str| format!("channels.{}.{name}", self.name);
+        let mut missing = |given: bool, name: &str, message: &str| {
+            if !given {
+                problems.push(Problem::new(key(name), message));
+            }
+        };
+        match self.kind {
+            ChannelKind::Webhook => {
+                missing(self.url.is_some(), "url", "a webhook needs a url");
+                missing(self.secret.is_some() || self.secret_file.is_some(), "secret_file", "a webhook needs a secret or secret_file");
+            }
+            ChannelKind::Email => {
+                missing(self.smtp.is_some(), "smtp", "mail needs smtp, e.g. smtps://user@host:465");
+                missing(self.from.is_some(), "from", "mail needs a sender");
+                missing(!self.to.is_empty(), "to", "mail needs at least one recipient");
+            }
+            ChannelKind::Kafka => {}
+        }
+        problems
+    }
+}
+
+/// Names stand in the outbox, in metrics and in ids.
+#[must_use]
+pub fn name_problems(table: &str, name: &str) -> Vec<Problem> {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && plain {
+        return Vec::new();
+    }
+    vec![Problem::new(format!("{table}.name"), format!("{name:?}: use 1 to {NAME_BYTES_MAX} letters, digits, - and _"))]
+}

@@ -1,0 +1,362 @@
+//! Empties the outbox: one task a channel.
+//!
+//! A task sleeps until something is due or it is woken, claims what is due, tries a bounded number
+//! of messages at the same time, and records what became of each. All it knows stands in the
+//! database, so a restart goes on where it was; what was in flight then is sent again, under the
+//! same id. On shutdown it begins nothing new and waits a little for what is in flight.
+
+use super::notice::tell_everyone;
+use super::payload::Notice;
+use super::routing::Routing;
+use super::schedule::Schedule;
+use super::{Channel, Outcome};
+use crate::db::outbox::{Message, State};
+use crate::db::{Db, DbError, audit, channels, outbox};
+use crate::respond::plan::REVOKE;
+use bartizan_core::time::{HOUR_MS, SECOND_MS};
+use futures::FutureExt;
+use rusqlite::Connection;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Another process may change the outbox (a retry by hand), and nobody wakes us then.
+const POLL_MS: i64 = 5 * SECOND_MS;
+/// Pause after an error of the database.
+const DB_PAUSE: Duration = Duration::from_secs(1);
+/// How long a stop waits for what is in flight.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Milliseconds since 1970, now.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The machine's clock.
+#[must_use]
+pub fn system_clock() -> Clock {
+    Arc::new(|| jiff::Timestamp::now().as_millisecond())
+}
+
+/// Wakes all deliverers: something new is in the outbox.
+#[derive(Clone, Debug)]
+pub struct Wake(Arc<watch::Sender<()>>);
+
+impl Default for Wake {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(())))
+    }
+}
+
+impl Wake {
+    /// Call it once the transaction that wrote to the outbox is committed.
+    pub fn wake(&self) {
+        self.0.send_replace(());
+    }
+}
+
+/// What all deliverers share.
+#[derive(Clone)]
+pub struct Deliveries {
+    /// The working database.
+    pub db: Db,
+    /// Whom to tell when a delivery fails for good.
+    pub routing: Arc<Routing>,
+    /// When to try again.
+    pub schedule: Schedule,
+    /// The time.
+    pub clock: Clock,
+    /// Wakes the tasks.
+    pub wake: Wake,
+    /// Ends the tasks.
+    pub shutdown: CancellationToken,
+}
+
+impl Deliveries {
+    /// Starts a task for each channel; call it once, with all of them. The tasks end within six
+    /// seconds after `shutdown` is cancelled.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn spawn(&self, channels: Vec<Arc<dyn Channel>>) -> Result<JoinSet<()>, DbError> {
+        let names: BTreeSet<String> = channels.iter().map(|channel| channel.name().to_owned()).collect();
+        let now_ms = (self.clock)();
+        let orphans = self.db.write(|tx| Ok::<_, DbError>(outbox::fail_orphans(tx, &names, now_ms)?))?;
+        if orphans > 0 {
+            tracing::warn!(orphans, "messages wait for channels that are not configured any more");
+        }
+        let mut tasks = JoinSet::new();
+        for channel in channels {
+            let deliverer =
+                Deliverer { shared: self.clone(), channel, tries: JoinSet::new(), in_flight: BTreeSet::new(), paused_until_ms: 0 };
+            tasks.spawn(deliverer.run());
+        }
+        Ok(tasks)
+    }
+}
+
+struct Deliverer {
+    shared: Deliveries,
+    channel: Arc<dyn Channel>,
+    tries: JoinSet<(Message, Outcome)>,
+    in_flight: BTreeSet<i64>,
+    /// The other end asked to be left alone until then.
+    paused_until_ms: i64,
+}
+
+impl Deliverer {
+    async fn run(mut self) {
+        let shutdown = self.shared.shutdown.clone();
+        let mut wake = self.shared.wake.0.subscribe();
+        if shutdown.run_until_cancelled(self.begin()).await.is_none() {
+            return;
+        }
+        loop {
+            let sleep = self.start_due().await;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Ok(()) = wake.changed() => {}
+                Some(Ok(tried)) = self.tries.join_next() => self.record(tried).await,
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+        let drain = async {
+            while let Some(Ok(tried)) = self.tries.join_next().await {
+                self.record(tried).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN_MAX, drain).await.is_err() {
+            tracing::warn!(channel = self.channel.name(), "stopped with deliveries in flight: they are sent again at the next start");
+        }
+    }
+
+    /// Takes the channel up as it is configured now; what waits for a retry is due at once.
+    async fn begin(&self) {
+        let fingerprint = self.channel.fingerprint();
+        let now_ms = (self.shared.clock)();
+        self.persist(move |tx, name| {
+            channels::configure(tx, name, &fingerprint)?;
+            outbox::wake(tx, name, now_ms)?;
+            Ok(())
+        })
+        .await;
+        self.channel.prepare(now_ms).await;
+    }
+
+    /// Begins what is due; returns how long nothing more will be.
+    async fn start_due(&mut self) -> Duration {
+        let now_ms = (self.shared.clock)();
+        let room = self.channel.concurrency_max().saturating_sub(self.in_flight.len());
+        let mut sleep_ms = POLL_MS;
+        if now_ms < self.paused_until_ms {
+            sleep_ms = sleep_ms.min(self.paused_until_ms - now_ms);
+        } else if room > 0 {
+            match self.claim(now_ms, room).await {
+                Ok((messages, next_ms)) => {
+                    sleep_ms = next_ms.map_or(sleep_ms, |next| sleep_ms.min(next.saturating_sub(now_ms)));
+                    messages.into_iter().for_each(|message| self.start(message, now_ms));
+                }
+                Err(error) => {
+                    tracing::error!(channel = self.channel.name(), %error, "outbox cannot be read");
+                    sleep_ms = SECOND_MS;
+                }
+            }
+        }
+        Duration::from_millis(u64::try_from(sleep_ms).unwrap_or(1).max(1))
+    }
+
+    async fn claim(&self, now_ms: i64, room: usize) -> Result<(Vec<Message>, Option<i64>), DbError> {
+        let (db, name) = (self.shared.db.clone(), self.channel.name().to_owned());
+        let (routing, in_flight) = (Arc::clone(&self.shared.routing), self.in_flight.clone());
+        let work = move || claim_due(&db, &routing, &name, &in_flight, now_ms, room);
+        // The task ends only with its work or the runtime.
+        let (claimed, next_ms, told) = tokio::task::spawn_blocking(work).await.unwrap_or(Ok(Claim::default()))?;
+        if told {
+            self.shared.wake.wake();
+        }
+        Ok((claimed, next_ms))
+    }
+
+    fn start(&mut self, message: Message, now_ms: i64) {
+        self.in_flight.insert(message.id);
+        let channel = Arc::clone(&self.channel);
+        self.tries.spawn(async move {
+            let outcome = AssertUnwindSafe(channel.deliver(&message, now_ms)).catch_unwind().await;
+            (message, outcome.unwrap_or_else(|_| Outcome::retry("internal error while sending")))
+        });
+    }
+
+    /// Records what became of one try, and of all others that are over by now, in one transaction.
+    async fn record(&mut self, first: (Message, Outcome)) {
+        let now_ms = (self.shared.clock)();
+        let mut steps = Vec::new();
+        let mut next = Some(first);
+        while let Some((message, outcome)) = next {
+            if let Outcome::Retry { after: Some(after), .. } = &outcome {
+                let asked_ms = asked_ms(*after, &self.shared.schedule);
+                self.paused_until_ms = self.paused_until_ms.max(now_ms.saturating_add(asked_ms));
+            }
+            self.in_flight.remove(&message.id);
+            steps.push(Step { message, outcome, schedule: self.shared.schedule, routing: Arc::clone(&self.shared.routing), now_ms });
+            next = self.tries.try_join_next().and_then(Result::ok);
+        }
+        self.persist(move |tx, name| steps.iter().try_for_each(|step| step.write(tx, name))).await;
+        self.shared.wake.wake();
+    }
+
+    /// Writes until it succeeds: a delivery that is not recorded would be made again.
+    async fn persist(&self, work: impl Fn(&Connection, &str) -> Result<(), DbError> + Send + Sync + 'static) {
+        let work = Arc::new(work);
+        loop {
+            let (db, name, attempt) = (self.shared.db.clone(), self.channel.name().to_owned(), Arc::clone(&work));
+            match tokio::task::spawn_blocking(move || db.write(|tx| attempt(tx, &name))).await {
+                Ok(Ok(())) | Err(_) => return,
+                Ok(Err(error)) => tracing::error!(channel = self.channel.name(), %error, "outbox cannot be written"),
+            }
+            tokio::time::sleep(DB_PAUSE).await;
+        }
+    }
+}
+
+/// What may be sent now, when the next row is due, and whether people were told of an expiry.
+type Claim = (Vec<Message>, Option<i64>, bool);
+
+fn claim_due(db: &Db, routing: &Routing, name: &str, in_flight: &BTreeSet<i64>, now_ms: i64, room: usize) -> Result<Claim, DbError> {
+    let look = |tx: &Connection| {
+        let mut due = outbox::due(tx, name, now_ms, room.saturating_add(in_flight.len()))?;
+        due.retain(|message| !in_flight.contains(&message.id));
+        due.truncate(room);
+        Ok::<_, DbError>(due)
+    };
+    let (idle, next_ms) = db.read(|tx| {
+        let idle = channels::ended(tx)?.contains(name) || look(tx)?.is_empty();
+        Ok::<_, DbError>((idle, outbox::next_due_ms(tx, name, now_ms)?))
+    })?;
+    if idle {
+        return Ok((Vec::new(), next_ms, false));
+    }
+    db.write(|tx| {
+        let (mut messages, mut told) = (Vec::new(), false);
+        // Read again under the lock: a tally may have grown since.
+        for message in look(tx)? {
+            if message.not_after_ms.is_some_and(|limit| limit <= now_ms) {
+                expire(tx, routing, &message, now_ms)?;
+                told = true;
+            } else {
+                outbox::claim(tx, message.id)?;
+                messages.push(Message { attempts: message.attempts.saturating_add(1), ..message });
+            }
+        }
+        Ok((messages, next_ms, told))
+    })
+}
+
+fn expire(tx: &Connection, routing: &Routing, message: &Message, now_ms: i64) -> Result<(), DbError> {
+    let error = message.last_error.as_deref().unwrap_or("never tried in time");
+    outbox::finish(tx, message.id, State::Expired, Some(error), now_ms)?;
+    escalate(tx, routing, message, error, now_ms)
+}
+
+/// A revocation that did not arrive is now for people: one notice for each.
+fn escalate(tx: &Connection, routing: &Routing, message: &Message, error: &str, now_ms: i64) -> Result<(), DbError> {
+    let order = serde_json::from_str::<serde_json::Value>(&message.body)?;
+    let order = order.get("data").cloned().unwrap_or_default();
+    let session = order.get("session").and_then(|session| session.as_str()).unwrap_or_default();
+    let detail = json!({"target": message.channel, "error": error, "tries": message.attempts, "order": order});
+    audit::record(tx, now_ms, "delivery", "revocation.failed", session, &detail)?;
+    let notice = Notice {
+        title: "A session could not be ended".to_owned(),
+        text: "The target did not take the order in time. End the session by hand, and look at why the target failed.".to_owned(),
+        details: detail,
+    };
+    tell_everyone(tx, routing, None, "revocation.failed", &[&message.channel, &message.message_id], &notice, now_ms)
+}
+
+fn asked_ms(after: Duration, schedule: &Schedule) -> i64 {
+    i64::try_from(after.as_millis()).unwrap_or(i64::MAX).min(schedule.asked_max_ms)
+}
+
+/// One try and what became of it, to be written in one transaction.
+struct Step {
+    message: Message,
+    outcome: Outcome,
+    schedule: Schedule,
+    routing: Arc<Routing>,
+    now_ms: i64,
+}
+
+impl Step {
+    fn write(&self, tx: &Connection, channel: &str) -> Result<(), DbError> {
+        match &self.outcome {
+            Outcome::Delivered(remark) => self.delivered(tx, channel, remark.as_deref()),
+            Outcome::Retry { error, after } => self.retry(tx, channel, error, *after),
+            Outcome::Ended(reason) => self.ended(tx, channel, reason),
+        }
+    }
+
+    fn delivered(&self, tx: &Connection, channel: &str, remark: Option<&str>) -> Result<(), DbError> {
+        outbox::finish(tx, self.message.id, State::Delivered, remark, self.now_ms)?;
+        if self.message.kind == REVOKE {
+            let detail = json!({"target": channel, "alert": self.message.alert_id, "tries": self.message.attempts, "remark": remark});
+            audit::record(tx, self.now_ms, "delivery", "revocation.delivered", &self.message.message_id, &detail)?;
+        }
+        Ok(())
+    }
+
+    fn retry(&self, tx: &Connection, channel: &str, error: &str, after: Option<Duration>) -> Result<(), DbError> {
+        let age_ms = self.now_ms.saturating_sub(self.message.created_ms);
+        let Some(delay_ms) = self.schedule.jittered_ms(self.message.attempts, age_ms) else {
+            return self.failed(tx, channel, error);
+        };
+        let asked_ms = after.map_or(0, |after| asked_ms(after, &self.schedule));
+        let next_ms = self.now_ms.saturating_add(delay_ms.max(asked_ms)).min(self.message.not_after_ms.unwrap_or(i64::MAX));
+        tracing::warn!(
+            channel,
+            message = self.message.message_id,
+            tries = self.message.attempts,
+            error,
+            "delivery failed, tried again later"
+        );
+        outbox::retry(tx, self.message.id, next_ms, error)?;
+        Ok(())
+    }
+
+    fn failed(&self, tx: &Connection, channel: &str, error: &str) -> Result<(), DbError> {
+        tracing::error!(channel, message = self.message.message_id, tries = self.message.attempts, error, "delivery given up");
+        outbox::finish(tx, self.message.id, State::Failed, Some(error), self.now_ms)?;
+        if self.message.kind == REVOKE {
+            return escalate(tx, &self.routing, &self.message, error, self.now_ms);
+        }
+        let hour = self.now_ms.div_euclid(HOUR_MS).to_string();
+        let notice = Notice {
+            title: format!("Messages to the channel {channel} are given up"),
+            text: "They were tried for a day. They are kept as failed and can be tried again.".to_owned(),
+            details: json!({"channel": channel, "error": error, "first_message": self.message.message_id, "alert": self.message.alert_id}),
+        };
+        tell_everyone(tx, &self.routing, Some(channel), "delivery.failed", &[channel, &hour], &notice, self.now_ms)
+    }
+
+    fn ended(&self, tx: &Connection, channel: &str, reason: &str) -> Result<(), DbError> {
+        if !channels::end(tx, channel, reason, self.now_ms)? {
+            return Ok(());
+        }
+        let failed = outbox::fail_all(tx, channel, &format!("the channel ended: {reason}"), self.now_ms)?;
+        tracing::error!(channel, reason, failed, "channel ended by its other end");
+        let detail = json!({"channel": channel, "reason": reason, "messages_failed": failed});
+        audit::record(tx, self.now_ms, "delivery", "channel.ended", channel, &detail)?;
+        let notice = Notice {
+            title: format!("The channel {channel} was ended by its other end"),
+            text: "It answered 410 Gone: nothing is sent there any more until its url is changed.".to_owned(),
+            details: detail,
+        };
+        let now = self.now_ms.to_string();
+        tell_everyone(tx, &self.routing, Some(channel), "channel.ended", &[channel, &now], &notice, self.now_ms)
+    }
+}
+
+#[cfg(test)]
+#[path = "deliverer_tests.rs"]
+mod tests;

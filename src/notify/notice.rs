@@ -1,0 +1,175 @@
+//! Notices: what people are told besides single alerts.
+//!
+//! Two kinds. An incident of operation (a revocation held or failed, a delivery given up, a channel
+//! ended) goes to every channel for people, once for each cause. A tally gathers alerts that are not
+//! told singly (a backlog, a campaign) into one message a channel and period; it grows in the outbox
+//! until its time comes, so nothing is counted anywhere else and nothing is lost in a crash.
+
+use super::payload::{Notice, Payload, message_id};
+use super::routing::{Route, Routing};
+use crate::alert::Alert;
+use crate::db::outbox::{NewMessage, State};
+use crate::db::{DbError, channels, outbox};
+use bartizan_core::{Severity, TimeMs};
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Alerts that a tally shows.
+const SAMPLES_MAX: usize = 10;
+/// Detectors that a tally tells apart; further ones count as `other`.
+const DETECTORS_MAX: usize = 50;
+/// A tally that was sent is followed by that of the next period; clocks that step back a little
+/// may need one more.
+const PERIODS_MAX: i64 = 4;
+
+/// Writes a notice for every channel for people but `except`. The same `key` again adds nothing.
+///
+/// # Errors
+/// SQLite says no.
+pub fn tell_everyone(
+    tx: &Connection,
+    routing: &Routing,
+    except: Option<&str>,
+    kind: &str,
+    key: &[&str],
+    notice: &Notice,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let ended = channels::ended(tx)?;
+    let payload = Payload { kind: kind.to_owned(), timestamp: TimeMs(now_ms), data: notice, response: <_>::default(), url: None };
+    let body = serde_json::to_string(&payload)?;
+    for route in routing.channels.iter().filter(|route| !route.every_version && !ended.contains(&route.name)) {
+        if except != Some(route.name.as_str()) {
+            let parts: Vec<&str> = [kind, route.name.as_str()].iter().chain(key).copied().collect();
+            outbox::enqueue(tx, &new_message(route, message_id(&parts), kind, body.clone(), now_ms), now_ms)?;
+        }
+    }
+    Ok(())
+}
+
+fn new_message(route: &Route, message_id: String, kind: &str, body: String, next_ms: i64) -> NewMessage {
+    NewMessage {
+        channel: route.name.clone(),
+        message_id,
+        kind: kind.to_owned(),
+        alert_id: String::new(),
+        version: 0,
+        body,
+        state: State::Pending,
+        next_ms,
+        not_after_ms: None,
+    }
+}
+
+/// What a tally gathers and how often it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TallyKind {
+    /// Type of the message.
+    pub kind: &'static str,
+    /// At most one message a channel in this time.
+    pub period_ms: i64,
+    /// How long the first one waits for more to come.
+    pub hold_ms: i64,
+}
+
+/// The particulars of a tally.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Alerts gathered.
+    pub alerts: u64,
+    /// By detector.
+    pub by_detector: BTreeMap<String, u64>,
+    /// By severity.
+    pub by_severity: BTreeMap<Severity, u64>,
+    /// Event time of their first event.
+    pub first_event_time: TimeMs,
+    /// Event time of their last event.
+    pub last_event_time: TimeMs,
+    /// Some of them.
+    pub samples: Vec<Sample>,
+}
+
+/// One alert of a tally.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The alert.
+    pub id: String,
+    /// Its detector.
+    pub detector: String,
+    /// Its severity.
+    pub severity: Severity,
+    /// Its tenant.
+    pub tenant: String,
+    /// Its key.
+    pub key: String,
+}
+
+impl Tally {
+    /// Counts one more alert.
+    pub fn add(&mut self, alert: &Alert) {
+        let first = if self.alerts == 0 { alert.first_event_time } else { self.first_event_time.min(alert.first_event_time) };
+        self.first_event_time = first;
+        self.last_event_time = self.last_event_time.max(alert.last_event_time);
+        self.alerts += 1;
+        let room = self.by_detector.len() < DETECTORS_MAX || self.by_detector.contains_key(&alert.detector);
+        *self.by_detector.entry(if room { alert.detector.clone() } else { "other".to_owned() }).or_default() += 1;
+        *self.by_severity.entry(alert.severity).or_default() += 1;
+        if self.samples.len() < SAMPLES_MAX {
+            self.samples.push(Sample {
+                id: alert.id.clone(),
+                detector: alert.detector.clone(),
+                severity: alert.severity,
+                tenant: alert.tenant.clone(),
+                key: alert.key.clone(),
+            });
+        }
+    }
+}
+
+/// Adds an alert to the tally of a channel and `scope`; `words` gives the notice its title and text.
+///
+/// # Errors
+/// SQLite says no, or a stored tally does not read.
+pub fn gather(
+    tx: &Connection,
+    route: &Route,
+    tally: TallyKind,
+    scope: &[&str],
+    alert: &Alert,
+    words: impl Fn(&Tally) -> (String, String),
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let period = now_ms.div_euclid(tally.period_ms);
+    for number in period..period + PERIODS_MAX {
+        let text = number.to_string();
+        let id = message_id(&[&[tally.kind, route.name.as_str()], scope, &[text.as_str()]].concat());
+        let known = outbox::find(tx, &route.name, &id)?;
+        let mut sum = match &known {
+            None => Tally::default(),
+            Some((_, false)) => continue,
+            Some((body, true)) => stored_tally(body)?,
+        };
+        sum.add(alert);
+        let (title, text) = words(&sum);
+        let data = Notice { title, text, details: serde_json::to_value(&sum)? };
+        let payload = Payload { kind: tally.kind.to_owned(), timestamp: TimeMs(now_ms), data, response: <_>::default(), url: None };
+        let body = serde_json::to_string(&payload)?;
+        if known.is_some() {
+            outbox::rewrite(tx, &route.name, &id, &body)?;
+        } else {
+            let due = if number == period { now_ms.saturating_add(tally.hold_ms) } else { number.saturating_mul(tally.period_ms) };
+            outbox::enqueue(tx, &new_message(route, id, tally.kind, body, due), now_ms)?;
+        }
+        return Ok(());
+    }
+    tracing::error!(channel = route.name, kind = tally.kind, alert = alert.id, "the clock went far back: an alert is missing in a tally");
+    Ok(())
+}
+
+fn stored_tally(body: &str) -> Result<Tally, DbError> {
+    let payload: Payload<Notice> = serde_json::from_str(body)?;
+    let details: Value = payload.data.details;
+    Ok(serde_json::from_value(details)?)
+}

@@ -1,0 +1,180 @@
+//! Who is told of a version, and how: singly, within a tally, or not at all.
+//!
+//! Singly is the rule. Two things fold alerts together, so that nobody is paged forty times for one
+//! cause: a backlog (the last event is older than a day when it is found) and a detector that opens
+//! more than a hundred alerts a minute in one tenant. Alerts with hits are told singly even then.
+
+use super::notice::{Tally, TallyKind, gather};
+use super::payload::{Payload, Response, message_id};
+use super::routing::{Route, Routing};
+use crate::alert::Alert;
+use crate::db::alerts::{self, Applied, hits};
+use crate::db::outbox::{NewMessage, State};
+use crate::db::{DbError, channels, outbox};
+use bartizan_core::Severity;
+use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
+use rusqlite::Connection;
+
+/// An alert about older events is backlog.
+pub const BACKLOG_MS: i64 = DAY_MS;
+/// A detector that opens more alerts than this in a tenant and minute has its further ones folded.
+pub const OPENED_A_MINUTE_MAX: u32 = 100;
+
+const BACKLOG: TallyKind = TallyKind { kind: "backlog.notice", period_ms: HOUR_MS, hold_ms: 30 * SECOND_MS };
+const CAMPAIGN: TallyKind = TallyKind { kind: "alert.campaign", period_ms: 5 * MINUTE_MS, hold_ms: 30 * SECOND_MS };
+
+/// How a version is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Silent,
+    Singly,
+    Backlog,
+    Campaign,
+}
+
+/// The transaction's view on telling.
+pub struct Teller<'a> {
+    tx: &'a Connection,
+    routing: &'a Routing,
+    channels: Vec<&'a Route>,
+    now_ms: i64,
+}
+
+impl<'a> Teller<'a> {
+    /// Tells within `tx`; channels that ended are left out.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub fn new(tx: &'a Connection, routing: &'a Routing, now_ms: i64) -> Result<Self, DbError> {
+        let ended = channels::ended(tx)?;
+        let channels = routing.channels.iter().filter(|route| !ended.contains(&route.name)).collect();
+        Ok(Self { tx, routing, channels, now_ms })
+    }
+
+    /// Writes what is to be told of a new version of detection. True if it is told singly.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub fn detection(&self, applied: &Applied, response: Response) -> Result<bool, DbError> {
+        self.every_version(&applied.alert)?;
+        let way = self.way(applied)?;
+        match way {
+            Way::Silent => {}
+            Way::Singly => self.singly(applied, response)?,
+            Way::Backlog => self.fold(applied, BACKLOG, &[], backlog_words)?,
+            Way::Campaign => {
+                let alert = &applied.alert;
+                self.fold(applied, CAMPAIGN, &[&alert.tenant, &alert.detector], |tally| campaign_words(alert, tally))?;
+            }
+        }
+        Ok(way == Way::Singly)
+    }
+
+    /// Writes what is to be told of a triage step: `kind` to those who were told of the alert, and
+    /// every version to the topics. `kind` is `None` for steps that concern nobody outside.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub fn triage(&self, alert: &Alert, kind: Option<&str>) -> Result<(), DbError> {
+        self.every_version(alert)?;
+        let (Some(kind), Some(told)) = (kind, alerts::told_severity(self.tx, &alert.id)?) else { return Ok(()) };
+        for route in self.people().filter(|route| route.takes(&alert.detector, told)) {
+            self.enqueue(route, kind, alert, Response::default())?;
+        }
+        Ok(())
+    }
+
+    fn people(&self) -> impl Iterator<Item = &'a Route> {
+        self.channels.iter().copied().filter(|route| !route.every_version)
+    }
+
+    fn way(&self, applied: &Applied) -> Result<Way, DbError> {
+        let alert = &applied.alert;
+        if !applied.news {
+            return Ok(Way::Silent);
+        }
+        if age_ms(alert, self.now_ms) > BACKLOG_MS {
+            return Ok(Way::Backlog);
+        }
+        // What was folded at its opening stays folded until it has a hit, however it grows or ends.
+        let opens = applied.told.is_none() && hits(alert) == 0;
+        let storm = opens && alerts::opened_within(self.tx, alert, MINUTE_MS, OPENED_A_MINUTE_MAX + 1)? > OPENED_A_MINUTE_MAX;
+        Ok(if storm { Way::Campaign } else { Way::Singly })
+    }
+
+    fn singly(&self, applied: &Applied, response: Response) -> Result<(), DbError> {
+        let alert = &applied.alert;
+        for route in self.people().filter(|route| route.takes(&alert.detector, alert.severity)) {
+            // What was too mild for this channel before is an opening for it now.
+            let knows = applied.told.is_some_and(|told| route.takes(&alert.detector, told.severity));
+            self.enqueue(route, if knows { "alert.updated" } else { "alert.opened" }, alert, response)?;
+        }
+        alerts::mark_told(self.tx, alert)
+    }
+
+    fn fold(&self, applied: &Applied, kind: TallyKind, scope: &[&str], words: impl Fn(&Tally) -> (String, String)) -> Result<(), DbError> {
+        let alert = &applied.alert;
+        let counted = |route: &Route, severity: Severity| route.takes(&alert.detector, severity);
+        for route in self.people().filter(|route| counted(route, alert.severity)) {
+            // Each alert counts once, however many versions it has.
+            if !applied.severity_before.is_some_and(|before| counted(route, before)) {
+                gather(self.tx, route, kind, scope, alert, &words, self.now_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn enqueue(&self, route: &Route, kind: &str, alert: &Alert, response: Response) -> Result<(), DbError> {
+        let url = self.routing.url_of(alert);
+        let payload = Payload { kind: kind.to_owned(), timestamp: alert.detected_time, data: alert, response, url };
+        self.write(route, kind, alert, serde_json::to_string(&payload)?)
+    }
+
+    fn every_version(&self, alert: &Alert) -> Result<(), DbError> {
+        for route in self.channels.iter().filter(|route| route.every_version) {
+            self.write(route, "alert", alert, serde_json::to_string(alert)?)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, route: &Route, kind: &str, alert: &Alert, body: String) -> Result<(), DbError> {
+        let message = NewMessage {
+            channel: route.name.clone(),
+            message_id: message_id(&["alert", &route.name, &alert.id, &alert.version.to_string()]),
+            kind: kind.to_owned(),
+            alert_id: alert.id.clone(),
+            version: alert.version,
+            body,
+            state: State::Pending,
+            next_ms: self.now_ms,
+            not_after_ms: None,
+        };
+        outbox::enqueue(self.tx, &message, self.now_ms)?;
+        Ok(())
+    }
+}
+
+/// How long before it was found (by the clock, or by the recorded arrival if that is later) the
+/// alert's last event lies.
+#[must_use]
+pub fn age_ms(alert: &Alert, now_ms: i64) -> i64 {
+    now_ms.max(alert.detected_time.0).saturating_sub(alert.last_event_time.0)
+}
+
+fn backlog_words(tally: &Tally) -> (String, String) {
+    let title = format!("{} from a backlog of old events", alerts_counted(tally.alerts));
+    let text = "They are about events more than a day older than their arrival, were stored, and are not told singly; no machine acted on them. Look them up by their event time.";
+    (title, text.to_owned())
+}
+
+fn campaign_words(alert: &Alert, tally: &Tally) -> (String, String) {
+    let title = format!("{} of {} in {} folded into one", alerts_counted(tally.alerts), alert.detector, alert.tenant);
+    let text = format!(
+        "The detector opens more than {OPENED_A_MINUTE_MAX} alerts a minute: a wide attack, or a faulty rule or log. All are stored; those with a hit are still told singly."
+    );
+    (title, text)
+}
+
+fn alerts_counted(count: u64) -> String {
+    if count == 1 { "1 alert".to_owned() } else { format!("{count} alerts") }
+}

@@ -1,0 +1,106 @@
+//! The revocation hook as a channel: signed orders to one URL.
+//!
+//! At its start the target gets a signed test call. Only a target that passed it can mean "this
+//! session is gone" by 404 or 410; from any other one that is a wrong address.
+
+use super::config::RevocationConfig;
+use crate::db::outbox::Message;
+use crate::db::{Db, DbError, channels};
+use crate::notify::address::Guard;
+use crate::notify::payload::message_id;
+use crate::notify::signed_http::{Reply, SetupError, SignedClient, SigningKey};
+use crate::notify::webhook::WebhookError;
+use crate::notify::{Channel, Outcome};
+use crate::secret::Secret;
+use bartizan_core::TimeMs;
+use futures::future::BoxFuture;
+use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A configured hook that is not in dry run.
+pub struct RevocationHook {
+    channel: String,
+    client: SignedClient,
+    tested: AtomicBool,
+    db: Db,
+}
+
+impl RevocationHook {
+    /// From its table; reads its files.
+    ///
+    /// # Errors
+    /// Something is missing, unreadable or not in its form.
+    pub fn new(config: &RevocationConfig, db: Db) -> Result<Self, WebhookError> {
+        Ok(Self { channel: config.channel(), client: Self::client(config)?, tested: AtomicBool::new(false), db })
+    }
+
+    /// The client alone: what a check of the configuration tries.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn client(config: &RevocationConfig) -> Result<SignedClient, WebhookError> {
+        let secret = Secret::resolve(config.secret.as_ref(), config.secret_file.as_deref())?.ok_or(SetupError::Key("missing"))?;
+        let guard = Guard { allow_private: config.allow_private };
+        Ok(SignedClient::new(&config.url, SigningKey::new(&secret)?, guard, config.ca_file.as_deref())?)
+    }
+
+    /// Makes the test call unless this address passed it before.
+    async fn test(&self, now_ms: i64) -> bool {
+        if self.tested.load(Ordering::Relaxed) || self.stored(|db, name| db.read(|tx| Ok(channels::is_tested(tx, name)?))).await {
+            self.tested.store(true, Ordering::Relaxed);
+            return true;
+        }
+        let body = json!({"type": "test", "timestamp": TimeMs(now_ms), "data": {}}).to_string();
+        let id = message_id(&["test", &self.channel, &now_ms.to_string()]);
+        let passed = match self.client.post(&id, &body, now_ms).await {
+            Reply::Status { code: 200..=299, .. } => true,
+            Reply::Status { text, .. } | Reply::Failed(text) => {
+                tracing::warn!(target_name = self.channel, error = text, "revocation target did not pass its test call");
+                false
+            }
+        };
+        if passed {
+            self.tested.store(true, Ordering::Relaxed);
+            self.stored(move |db, name| db.write(|tx| Ok(channels::passed_test(tx, name, now_ms)?)).map(|()| true)).await;
+        }
+        passed
+    }
+
+    /// Runs a small piece of database work off the runtime; a failure counts as "no".
+    async fn stored(&self, work: impl FnOnce(&Db, &str) -> Result<bool, DbError> + Send + 'static) -> bool {
+        let (db, name) = (self.db.clone(), self.channel.clone());
+        matches!(tokio::task::spawn_blocking(move || work(&db, &name)).await, Ok(Ok(true)))
+    }
+}
+
+impl Channel for RevocationHook {
+    fn name(&self) -> &str {
+        &self.channel
+    }
+
+    fn fingerprint(&self) -> String {
+        self.client.fingerprint()
+    }
+
+    fn prepare(&self, now_ms: i64) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.test(now_ms).await;
+        })
+    }
+
+    fn deliver<'a>(&'a self, message: &'a Message, now_ms: i64) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            match self.client.post(&message.message_id, &message.body, now_ms).await {
+                Reply::Status { code: 200..=299, .. } => Outcome::Delivered(None),
+                Reply::Status { code: 404 | 410, text, .. } if self.test(now_ms).await => {
+                    Outcome::Delivered(Some(format!("{text}: the session is gone")))
+                }
+                Reply::Status { code: 404 | 410, text, .. } => {
+                    Outcome::retry(format!("{text}: wrong address? the target fails its test call"))
+                }
+                Reply::Status { retry_after, text, .. } => Outcome::Retry { error: text, after: retry_after },
+                Reply::Failed(error) => Outcome::retry(error),
+            }
+        })
+    }
+}
