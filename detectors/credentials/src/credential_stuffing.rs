@@ -117,6 +117,14 @@ struct Attack {
     open: bool,
 }
 
+impl Attack {
+    /// Is a success among the failures one of the attack's? A client is many people's, so there it
+    /// takes next to no other successes.
+    fn tells_hits(&self) -> bool {
+        self.scope != Scope::Client || self.tally.failed_share() >= CLIENT_HIT_SHARE_MIN
+    }
+}
+
 struct CredentialStuffing {
     config: Config,
     networks: KeyedState<Attempts>,
@@ -162,7 +170,7 @@ impl Detector for CredentialStuffing {
         }
         let attack = if key.kind == KeyKind::Client { client_attack(state, config) } else { network_attack(state, &attempt, config) };
         match attack {
-            Some(attack) if !attempt.success || state.is_hit(&attempt, &attack.tally, config) => {
+            Some(attack) if !attempt.success || (attack.tells_hits() && state.is_hit(&attempt, &attack.tally, config)) => {
                 findings.push(report::finding(event, &attempt, &attack, state, config));
             }
             _ if attempt.success => state.learn(&attempt),

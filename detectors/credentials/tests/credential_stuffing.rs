@@ -159,3 +159,14 @@ fn a_bad_release_over_many_networks_stays_silent() {
     events.sort_by_key(TestEvent::time_ms);
     assert!(run(&SPEC, &events).is_empty());
 }
+
+#[test]
+fn other_people_with_the_attacked_client_are_not_named() {
+    let attack = |n: i64| login(n * 5, &format!("v{n}"), &format!("198.{}.100.9", n % 30)).fail("unknown_user");
+    let mut events: Vec<_> = (0..90).map(attack).collect();
+    events.extend((0..9).map(|n| login(n * 40 + 7, &format!("person{n}"), &format!("100.{n}.1.1"))));
+    events.sort_by_key(TestEvent::time_ms);
+    let found = run(&SPEC, &events);
+    assert!(!found.is_empty());
+    assert!(found.iter().flat_map(|f| &f.subjects).all(|s| !s.value.starts_with("person")));
+}

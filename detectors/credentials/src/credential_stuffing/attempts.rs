@@ -1,6 +1,6 @@
 //! The attempts of one network or client: who was tried, in a sliding window, and who is known there.
 
-use super::{CLIENT_HIT_SHARE_MIN, Config, QUIET_GAP_MS};
+use super::{Config, QUIET_GAP_MS};
 use bartizan_core::client::short;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{Event, KeyKind, Kind, Outcome, Retained};
@@ -328,16 +328,15 @@ impl Attempts {
     }
 
     /// Takes the remembered attempts of an attack: failures and hits, within the window.
-    pub fn take_samples(&mut self, tally: &Tally, config: &Config, client_wide: bool, takes: impl Fn(u32) -> bool) -> Vec<Sample> {
+    pub fn take_samples(&mut self, tally: &Tally, config: &Config, with_hits: bool, takes: impl Fn(u32) -> bool) -> Vec<Sample> {
         let from_ms = self.window_start_ms(config);
-        let hits_count = !client_wide || tally.failed_share() >= CLIENT_HIT_SHARE_MIN;
         let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.samples).into_iter().partition(|sample| takes(sample.part));
         self.samples = kept;
         let known = |sample: &Sample| self.tries.iter().any(|one| one.user == sample.user && one.known);
         taken
             .into_iter()
             .filter(|sample| sample.time_ms >= from_ms && !known(sample))
-            .filter(|sample| !sample.success || (hits_count && self.fits(sample.client, tally, config)))
+            .filter(|sample| !sample.success || (with_hits && self.fits(sample.client, tally, config)))
             .collect()
     }
 
