@@ -125,7 +125,11 @@ impl Atlas {
         let home = self.network(network)?;
         let country = self.town(home.town)?.place.country;
         let fits = |(_, n): &(usize, &Network)| {
-            n.asn == home.asn && n.class == home.class && n.town != home.town && !is_v6(&n.prefix) && self.town(n.town).is_some_and(|t| t.place.country == country)
+            n.asn == home.asn
+                && n.class == home.class
+                && n.town != home.town
+                && !is_v6(&n.prefix)
+                && self.town(n.town).is_some_and(|t| t.place.country == country)
         };
         let count = self.networks.iter().enumerate().filter(fits).count();
         self.networks.iter().enumerate().filter(fits).nth(dice.index(count)).map(|(i, _)| i as u16)

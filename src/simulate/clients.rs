@@ -96,7 +96,11 @@ impl fmt::Display for Agent {
             Family::Edge => write!(f, "Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT}/{v}.0.0.0 Safari/537.36 Edg/{v}.0.0.0"),
             Family::Firefox => write!(f, "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:{n}.0) Gecko/20100101 Firefox/{n}.0", n = v + 2),
             Family::SafariMac => {
-                write!(f, "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.{} Safari/605.1.15", (v - 140).max(0) / 2)
+                write!(
+                    f,
+                    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.{} Safari/605.1.15",
+                    (v - 140).max(0) / 2
+                )
             }
             Family::AppIphone => write!(f, "{brand}/5.{} (iPhone; iOS 26.{}) CFNetwork/3826.500", v - 100, (v - 140).max(0) / 2),
             Family::AppAndroid => write!(f, "{brand}/5.{} (Android 16; Pixel 9) okhttp/4.12.0", v - 100),

@@ -16,6 +16,8 @@ pub const WARM_UP_EVENTS_MAX: usize = 20_000;
 /// Highest rate, in events a second.
 pub const RATE_MAX: u32 = 20_000;
 
+/// Events of a visit of the past, which is mostly a sign-in or a refresh, with the services' share.
+const WARM_UP_VISIT_EVENTS: f64 = 4.2;
 /// How much past people have.
 const WARM_UP_MS: i64 = 10 * DAY_MS;
 /// Some people have been idle for this long when the live part begins: unusual places need them.
@@ -49,8 +51,7 @@ impl DemoTraffic {
     pub fn new(seed: u64, now_ms: i64, rate: u32) -> Self {
         let rate = rate.clamp(1, RATE_MAX);
         let people = (rate as usize * 10).clamp(400, 2_400);
-        // A visit of the past is mostly a sign-in or a refresh: two and a half events.
-        let visits_per_day = WARM_UP_EVENTS_MAX as f64 * 0.8 / (2.5 * people as f64 * 10.0);
+        let visits_per_day = WARM_UP_EVENTS_MAX as f64 * 0.8 / (WARM_UP_VISIT_EVENTS * people as f64 * 10.0);
         let pace = Pace {
             visits_per_day: visits_per_day.min(2.0),
             requests: 0.6,

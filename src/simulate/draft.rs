@@ -182,7 +182,8 @@ impl fmt::Display for UserName {
         let name = |number: u32| {
             let number = number as usize;
             let first = FIRST_NAMES.get(number % FIRST_NAMES.len()).unwrap_or(&"kim");
-            let last = LAST_NAMES.get(number / FIRST_NAMES.len() % LAST_NAMES.len()).unwrap_or(&"lee");
+            // Another step for each name, so that neighbours are no family.
+            let last = LAST_NAMES.get((number / FIRST_NAMES.len() + number * 7) % LAST_NAMES.len()).unwrap_or(&"lee");
             (first, last, number / (FIRST_NAMES.len() * LAST_NAMES.len()))
         };
         match self.0 {

@@ -112,10 +112,10 @@ impl Simulation {
         if self.given >= self.config.events {
             return false;
         }
-        let Some(delivered) = self.world.next_event(i64::MAX, out) else { return false };
+        let Some(time_ms) = self.world.next_event(i64::MAX, out) else { return false };
         self.given += 1;
-        if delivered.time_ms - self.paced_ms >= PACE_EVERY_MS {
-            self.correct_pace(delivered.time_ms);
+        if time_ms - self.paced_ms >= PACE_EVERY_MS {
+            self.correct_pace(time_ms);
         }
         true
     }

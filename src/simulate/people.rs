@@ -238,8 +238,15 @@ fn random_office(stage: &mut Stage, tenant: u8) -> Option<u16> {
 }
 
 fn make_laptop(stage: &mut Stage) -> Client {
-    let family =
-        stage.dice.of(&[Family::ChromeWindows, Family::ChromeWindows, Family::ChromeWindows, Family::ChromeMac, Family::Edge, Family::Firefox, Family::SafariMac]);
+    let family = stage.dice.of(&[
+        Family::ChromeWindows,
+        Family::ChromeWindows,
+        Family::ChromeWindows,
+        Family::ChromeMac,
+        Family::Edge,
+        Family::Firefox,
+        Family::SafariMac,
+    ]);
     Client { family, device: stage.number(), update_lag_days: stage.dice.between(0, 30) as u8 }
 }
 

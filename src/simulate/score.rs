@@ -198,7 +198,11 @@ impl fmt::Display for Score {
         writeln!(f, "{:<34} {:>8} {:>8}\n", "all", sum.total, sum.found)?;
         writeln!(f, "{:<24} {:>8} {:>8} {:>12} {:>10} {:>10}", "detector", "alerts", "fitting", "other attack", "innocent", "no label")?;
         for (detector, row) in &self.detectors {
-            writeln!(f, "{detector:<24} {:>8} {:>8} {:>12} {:>10} {:>10}", row.alerts, row.fitting, row.other_attack, row.innocent, row.unlabelled)?;
+            writeln!(
+                f,
+                "{detector:<24} {:>8} {:>8} {:>12} {:>10} {:>10}",
+                row.alerts, row.fitting, row.other_attack, row.innocent, row.unlabelled
+            )?;
         }
         Ok(())
     }

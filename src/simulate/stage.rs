@@ -146,6 +146,7 @@ impl Stage {
     }
 
     /// Events waiting.
+    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -155,8 +156,9 @@ impl Stage {
         self.waiting.peek().map(|Reverse(parcel)| parcel.deliver_ms)
     }
 
-    /// Hands over the next event: its line appended to `out`, without a line's end.
-    pub(crate) fn deliver(&mut self, out: &mut String) -> Option<Delivered> {
+    /// Hands over the next event: its line is appended to `out`, without a
+    /// line's end, and its time is given back.
+    pub(crate) fn deliver(&mut self, out: &mut String) -> Option<i64> {
         let Reverse(parcel) = self.waiting.pop()?;
         // Writing to a string cannot fail.
         let written = parcel.draft.write(parcel.number, self.salt, out);
@@ -165,14 +167,6 @@ impl Stage {
             let salt = self.salt;
             self.book.delivered(&parcel.draft, |draft| draft.names(salt));
         }
-        Some(Delivered { time_ms: parcel.draft.time_ms, label: parcel.draft.label, repeated: parcel.repeated })
+        Some(parcel.draft.time_ms)
     }
-}
-
-/// What was handed over.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivered {
-    pub(crate) time_ms: i64,
-    pub(crate) label: LabelId,
-    pub(crate) repeated: bool,
 }

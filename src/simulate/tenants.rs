@@ -78,6 +78,6 @@ pub(crate) const FIRST_NAMES: [&str; 40] = [
 /// Family names for user names.
 pub(crate) const LAST_NAMES: [&str; 40] = [
     "abbott", "becker", "costa", "dubois", "eriksen", "fischer", "garcia", "haddad", "ito", "jansen", "khan", "larsen", "moreau", "novak",
-    "okafor", "patel", "quist", "rossi", "silva", "tanaka", "ueda", "vargas", "wagner", "xu", "yilmaz", "zhang", "andersen", "brown", "chen",
-    "dias", "evans", "fontana", "gruber", "hansen", "ivanova", "jensen", "kumar", "lopez", "mori", "nguyen",
+    "okafor", "patel", "quist", "rossi", "silva", "tanaka", "ueda", "vargas", "wagner", "xu", "yilmaz", "zhang", "andersen", "brown",
+    "chen", "dias", "evans", "fontana", "gruber", "hansen", "ivanova", "jensen", "kumar", "lopez", "mori", "nguyen",
 ];

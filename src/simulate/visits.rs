@@ -82,7 +82,8 @@ fn visit_of(stage: &mut Stage, person: &mut Person, now_ms: i64) -> i64 {
         return time_ms;
     };
     let switches = on_phone && spot == Spot::Home && stage.dice.chance(0.1);
-    let requests = if stage.is_crowded() { 1 } else { stage.dice.around(stage.pace.requests as i64).max(i64::from(stage.dice.chance(0.5))) };
+    let requests =
+        if stage.is_crowded() { 1 } else { stage.dice.around(stage.pace.requests as i64).max(i64::from(stage.dice.chance(0.5))) };
     for number in 0..requests {
         if switches && number == requests / 2 {
             // Out of the door: from the home's Wi-Fi to the carrier, in the middle of it.
@@ -166,8 +167,11 @@ fn home_or_tunnel(stage: &mut Stage, person: &Person, on_phone: bool, now_ms: i6
     match tunnel {
         Some(network) if stage.dice.chance(0.7) => {
             // VPN users change the server now and then.
-            let network =
-                if stage.dice.chance(0.1) && !on_phone { stage.atlas.anywhere(&mut stage.dice, Class::Vpn).unwrap_or(network) } else { network };
+            let network = if stage.dice.chance(0.1) && !on_phone {
+                stage.atlas.anywhere(&mut stage.dice, Class::Vpn).unwrap_or(network)
+            } else {
+                network
+            };
             let server = stage.dice.between(0, 7) as u64;
             stage.atlas.address(network, server)
         }
@@ -296,7 +300,7 @@ pub(crate) fn request(stage: &mut Stage, actor: Actor, session: Session, time_ms
 pub(crate) fn send(stage: &mut Stage, actor: Actor, session: Session, request: Request, time_ms: i64) {
     let outcome = match request.status {
         401 | 403 => "denied",
-        200..400 => "success",
+        200..=399 => "success",
         _ => "failure",
     };
     let draft = actor.draft(time_ms, "api_request", outcome);
@@ -305,7 +309,8 @@ pub(crate) fn send(stage: &mut Stage, actor: Actor, session: Session, request: R
 
 /// After a change of password the phone goes on with the old one until its owner notices.
 fn stale_phone(stage: &mut Stage, person: &mut Person, changed_ms: i64) -> i64 {
-    if !stage.dice.chance(0.3) {
+    // Who is about to leave would fail on the way, from other addresses.
+    if person.trip.is_some() || !stage.dice.chance(0.3) {
         return changed_ms;
     }
     let label = stage.open_label(Plan { kind: "stale_password_phone", variant: "", detectors: &[] }, person.tenant);

@@ -5,7 +5,7 @@
 
 use super::attacks::Attack;
 use super::happenings;
-use super::stage::{Delivered, Pace, Stage};
+use super::stage::{Pace, Stage};
 use super::visits::visit;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use std::cmp::Reverse;
@@ -64,8 +64,9 @@ impl World {
         self.agenda.push(Reverse((time_ms, self.turns, turn)));
     }
 
-    /// Goes on until the next event that is handed over at or before `until_ms`, and appends it to `out`.
-    pub(crate) fn next_event(&mut self, until_ms: i64, out: &mut String) -> Option<Delivered> {
+    /// Goes on until the next event that is handed over at or before `until_ms`, appends it to `out`
+    /// and gives its time.
+    pub(crate) fn next_event(&mut self, until_ms: i64, out: &mut String) -> Option<i64> {
         loop {
             let delivery_ms = self.stage.next_delivery_ms().unwrap_or(i64::MAX);
             let turn_ms = self.agenda.peek().map_or(i64::MAX, |Reverse((time_ms, _, _))| *time_ms);

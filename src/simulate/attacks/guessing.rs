@@ -3,7 +3,6 @@
 use super::{Attack, Class, settle, thief_client, use_account, victim};
 use crate::simulate::clients::{Client, Family};
 use crate::simulate::draft::{Draft, User};
-use crate::simulate::labels::LabelId;
 use crate::simulate::stage::Stage;
 use crate::simulate::tenants::TENANTS;
 use crate::simulate::visits::{Actor, open_session};
@@ -62,7 +61,9 @@ pub(super) fn stuffing(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option
         time_ms += stage.dice.around(gap_ms);
         let ip = *addresses.get(stage.dice.index(addresses.len()))?;
         let actor = Actor { tenant, user: User::Leaked(stage.dice.bits() as u32), ip, client, label, by_owner: false };
-        let is_hit = hits > 0 && number % (attempts / (hits + 1)).max(1) == attempts / (hits + 1) - 1 && number / (attempts / (hits + 1)).max(1) < hits;
+        let is_hit = hits > 0
+            && number % (attempts / (hits + 1)).max(1) == attempts / (hits + 1) - 1
+            && number / (attempts / (hits + 1)).max(1) < hits;
         if is_hit {
             hit(stage, actor, time_ms);
         } else if stage.dice.chance(known_share) {
@@ -128,7 +129,8 @@ pub(super) fn brute_force(stage: &mut Stage, now_ms: i64) -> Option<()> {
     let addresses: Vec<IpAddr> = (0..stage.dice.between(1, 3)).filter_map(|_| anywhere(stage)).collect();
     let is_hit = stage.dice.chance(0.2) && !person.mfa;
     let mut time_ms = now_ms;
-    let mut actor = Actor { tenant: person.tenant, user: User::Person(person.number), ip: *addresses.first()?, client, label, by_owner: false };
+    let mut actor =
+        Actor { tenant: person.tenant, user: User::Person(person.number), ip: *addresses.first()?, client, label, by_owner: false };
     for _ in 0..stage.dice.between(40, stage.pace.attempts_max.clamp(40, 300)) {
         time_ms += stage.wait_ms(500, 6 * SECOND_MS);
         actor.ip = *addresses.get(stage.dice.index(addresses.len()))?;
