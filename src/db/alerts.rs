@@ -165,7 +165,9 @@ pub fn apply_detection(tx: &Connection, detected: &Alert, at_ms: i64) -> Result<
 
 /// Growth alone is no news once someone resolved the alert, and neither is the end of the episode.
 fn is_news(before: &Stored, now: &Alert, told: Option<Told>) -> bool {
-    let Some(told) = told else { return true };
+    let Some(told) = told else {
+        return now.ongoing || now.severity > before.alert.severity || hits(now) > hits(&before.alert);
+    };
     let worse = now.severity > told.severity || hits(now) > before.told_hits;
     let grows = now.ongoing && now.status != Status::Resolved;
     worse || (grows && now.detected_time.0.saturating_sub(before.told_ms) >= TOLD_AGAIN_MS)
@@ -198,18 +200,18 @@ pub fn told_severity(tx: &Connection, id: &str) -> Result<Option<Severity>, DbEr
     Ok(number.and_then(severity_of))
 }
 
-/// How many alerts of one detector and tenant were opened in the `window_ms` that end at `until_ms`,
-/// counted up to `count_max`.
+/// How many alerts of its detector and tenant were opened in the `window_ms` that end with the
+/// opening of this stored alert, itself included, counted up to `count_max`.
 ///
 /// # Errors
 /// SQLite says no.
 pub fn opened_within(tx: &Connection, alert: &Alert, window_ms: i64, count_max: u32) -> Result<u32, DbError> {
-    let until = alert.detected_time.0;
     let mut statement = tx.prepare_cached(
-        "SELECT count(*) FROM (SELECT 1 FROM alerts
-         WHERE tenant = ?1 AND detector = ?2 AND detected_ms > ?3 AND detected_ms <= ?4 LIMIT ?5)",
+        "WITH this AS (SELECT detected_ms AS at_ms FROM alerts WHERE id = ?1)
+         SELECT count(*) FROM (SELECT 1 FROM alerts, this
+         WHERE tenant = ?2 AND detector = ?3 AND detected_ms > at_ms - ?4 AND detected_ms <= at_ms LIMIT ?5)",
     )?;
-    let row = params![alert.tenant, alert.detector, until.saturating_sub(window_ms), until, count_max];
+    let row = params![alert.id, alert.tenant, alert.detector, window_ms, count_max];
     Ok(statement.query_row(row, |row| row.get(0))?)
 }
 
@@ -279,9 +281,8 @@ pub fn get(tx: &Connection, id: &str) -> Result<Option<Alert>, DbError> {
 /// # Errors
 /// SQLite says no, or a line does not read.
 pub fn history(tx: &Connection, id: &str, entries_max: u32) -> Result<Vec<HistoryEntry>, DbError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT version, at_ms, actor, change FROM alert_history WHERE alert_id = ?1 ORDER BY version DESC LIMIT ?2",
-    )?;
+    let mut statement =
+        tx.prepare_cached("SELECT version, at_ms, actor, change FROM alert_history WHERE alert_id = ?1 ORDER BY version DESC LIMIT ?2")?;
     let rows = statement.query_map((id, entries_max), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))?;
     let mut entries = Vec::new();
     for row in rows {

@@ -54,7 +54,8 @@ fn growth_is_told_every_five_minutes_and_worse_at_once() {
 fn triage_survives_detection_and_both_count() {
     let (db, first) = (db(), alert("a1"));
     apply(&db, &first).unwrap();
-    let change = Change { status: Some(Status::Acknowledged), assignee: Some("kim".into()), note: Some("looking".into()), ..Change::default() };
+    let change =
+        Change { status: Some(Status::Acknowledged), assignee: Some("kim".into()), note: Some("looking".into()), ..Change::default() };
     let triaged = db.write(|tx| triage(tx, "a1", Some(1), &change, "kim-token", 5)).unwrap();
     assert_eq!((triaged.version, triaged.status, triaged.assignee.as_deref()), (2, Status::Acknowledged, Some("kim")));
     let applied = apply(&db, &later(&first, 2, 10)).unwrap();

@@ -9,6 +9,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Errors from far ends are kept this short.
 const ERROR_BYTES_MAX: usize = 500;
@@ -230,6 +231,21 @@ pub fn retry(tx: &Connection, id: i64, next_ms: i64, error: &str) -> rusqlite::R
 pub fn fail_all(tx: &Connection, channel: &str, reason: &str, now_ms: i64) -> rusqlite::Result<usize> {
     let sql = "UPDATE outbox SET state = 'failed', finished_ms = ?2, last_error = ?3 WHERE channel = ?1 AND state = 'pending'";
     tx.execute(sql, params![channel, now_ms, shortened(reason)])
+}
+
+/// What waits for a channel that is configured no longer has failed; configured again, it can be
+/// tried again. Returns how many.
+///
+/// # Errors
+/// SQLite says no.
+pub fn fail_orphans(tx: &Connection, channels: &BTreeSet<String>, now_ms: i64) -> rusqlite::Result<usize> {
+    let mut statement = tx.prepare("SELECT DISTINCT channel FROM outbox WHERE state = 'pending'")?;
+    let waiting: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut failed = 0;
+    for orphan in waiting.iter().filter(|name| !channels.contains(*name)) {
+        failed += fail_all(tx, orphan, "the channel is not configured any more", now_ms)?;
+    }
+    Ok(failed)
 }
 
 /// Takes back what waits or is held for an alert under `kind`. Returns how many.

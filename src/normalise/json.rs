@@ -110,10 +110,16 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A string, number, truth value or `null`?
+    /// A string?
     #[must_use]
-    pub fn is_scalar(&self) -> bool {
-        !matches!(self, Self::Array(_) | Self::Object(_))
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+
+    /// A number of any kind?
+    #[must_use]
+    pub fn is_number(&self) -> bool {
+        matches!(self, Self::Int(_) | Self::Uint(_) | Self::Float(_))
     }
 }
 

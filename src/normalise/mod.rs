@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use time::Assumed;
 
 /// The section `[normalise]` of the configuration.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NormaliseConfig {
     /// Addresses and CIDR blocks of the operator's own proxies: in formats with a forwarded-for chain the

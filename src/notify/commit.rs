@@ -3,12 +3,12 @@
 use super::payload::Response;
 use super::routing::Routing;
 use super::tell::Teller;
-use crate::alert::{Alert, Status};
 use crate::alert::model::Disposition;
+use crate::alert::{Alert, Status};
 use crate::db::alerts::{self, Change, TriageError};
 use crate::db::{DbError, outbox};
-use crate::respond::plan::{self, REVOKE};
 use crate::respond::SessionFacts;
+use crate::respond::plan::{self, REVOKE};
 use rusqlite::Connection;
 
 /// A version that detection wrote, with what the alert record does not hold.
@@ -51,12 +51,7 @@ pub fn commit_alert(tx: &Connection, detected: &Detected<'_>, routing: &Routing,
 ///
 /// # Errors
 /// As [`alerts::triage`].
-pub fn commit_triage(
-    tx: &Connection,
-    step: &TriageStep<'_>,
-    routing: &Routing,
-    now_ms: i64,
-) -> Result<Alert, TriageError> {
+pub fn commit_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, now_ms: i64) -> Result<Alert, TriageError> {
     let before = alerts::get(tx, step.id)?.ok_or(TriageError::NotFound)?.status;
     let alert = alerts::triage(tx, step.id, step.expected_version, step.change, step.actor, now_ms)?;
     let kind = match (before, alert.status) {

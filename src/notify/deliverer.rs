@@ -76,15 +76,25 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Starts a task for each channel. They end after `shutdown` is cancelled, within six seconds.
-    #[must_use]
-    pub fn spawn(&self, channels: Vec<Arc<dyn Channel>>) -> JoinSet<()> {
+    /// Starts a task for each channel; call it once, with all of them. The tasks end within six
+    /// seconds after `shutdown` is cancelled.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn spawn(&self, channels: Vec<Arc<dyn Channel>>) -> Result<JoinSet<()>, DbError> {
+        let names: BTreeSet<String> = channels.iter().map(|channel| channel.name().to_owned()).collect();
+        let now_ms = (self.clock)();
+        let orphans = self.db.write(|tx| Ok::<_, DbError>(outbox::fail_orphans(tx, &names, now_ms)?))?;
+        if orphans > 0 {
+            tracing::warn!(orphans, "messages wait for channels that are not configured any more");
+        }
         let mut tasks = JoinSet::new();
         for channel in channels {
-            let deliverer = Deliverer { shared: self.clone(), channel, tries: JoinSet::new(), in_flight: BTreeSet::new(), paused_until_ms: 0 };
+            let deliverer =
+                Deliverer { shared: self.clone(), channel, tries: JoinSet::new(), in_flight: BTreeSet::new(), paused_until_ms: 0 };
             tasks.spawn(deliverer.run());
         }
-        tasks
+        Ok(tasks)
     }
 }
 
@@ -114,10 +124,8 @@ impl Deliverer {
             }
         }
         let drain = async {
-            while let Some(tried) = self.tries.join_next().await {
-                if let Ok(tried) = tried {
-                    self.record(tried).await;
-                }
+            while let Some(Ok(tried)) = self.tries.join_next().await {
+                self.record(tried).await;
             }
         };
         if tokio::time::timeout(DRAIN_MAX, drain).await.is_err() {
@@ -181,16 +189,21 @@ impl Deliverer {
         });
     }
 
-    async fn record(&mut self, (message, outcome): (Message, Outcome)) {
+    /// Records what became of one try, and of all others that are over by now, in one transaction.
+    async fn record(&mut self, first: (Message, Outcome)) {
         let now_ms = (self.shared.clock)();
-        if let Outcome::Retry { after: Some(after), .. } = &outcome {
-            let asked = i64::try_from(after.as_millis()).unwrap_or(i64::MAX).min(self.shared.schedule.asked_max_ms);
-            self.paused_until_ms = self.paused_until_ms.max(now_ms.saturating_add(asked));
+        let mut steps = Vec::new();
+        let mut next = Some(first);
+        while let Some((message, outcome)) = next {
+            if let Outcome::Retry { after: Some(after), .. } = &outcome {
+                let asked_ms = asked_ms(*after, &self.shared.schedule);
+                self.paused_until_ms = self.paused_until_ms.max(now_ms.saturating_add(asked_ms));
+            }
+            self.in_flight.remove(&message.id);
+            steps.push(Step { message, outcome, schedule: self.shared.schedule, routing: Arc::clone(&self.shared.routing), now_ms });
+            next = self.tries.try_join_next().and_then(Result::ok);
         }
-        let id = message.id;
-        let step = Step { message, outcome, schedule: self.shared.schedule, routing: Arc::clone(&self.shared.routing), now_ms };
-        self.persist(move |tx, name| step.write(tx, name)).await;
-        self.in_flight.remove(&id);
+        self.persist(move |tx, name| steps.iter().try_for_each(|step| step.write(tx, name))).await;
         self.shared.wake.wake();
     }
 
@@ -262,6 +275,10 @@ fn escalate(tx: &Connection, routing: &Routing, message: &Message, error: &str, 
     tell_everyone(tx, routing, None, "revocation.failed", &[&message.channel, &message.message_id], &notice, now_ms)
 }
 
+fn asked_ms(after: Duration, schedule: &Schedule) -> i64 {
+    i64::try_from(after.as_millis()).unwrap_or(i64::MAX).min(schedule.asked_max_ms)
+}
+
 /// One try and what became of it, to be written in one transaction.
 struct Step {
     message: Message,
@@ -294,9 +311,15 @@ impl Step {
         let Some(delay_ms) = self.schedule.jittered_ms(self.message.attempts, age_ms) else {
             return self.failed(tx, channel, error);
         };
-        let asked_ms = after.map_or(0, |after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX)).min(self.schedule.asked_max_ms);
+        let asked_ms = after.map_or(0, |after| asked_ms(after, &self.schedule));
         let next_ms = self.now_ms.saturating_add(delay_ms.max(asked_ms)).min(self.message.not_after_ms.unwrap_or(i64::MAX));
-        tracing::warn!(channel, message = self.message.message_id, tries = self.message.attempts, error, "delivery failed, tried again later");
+        tracing::warn!(
+            channel,
+            message = self.message.message_id,
+            tries = self.message.attempts,
+            error,
+            "delivery failed, tried again later"
+        );
         outbox::retry(tx, self.message.id, next_ms, error)?;
         Ok(())
     }

@@ -1,0 +1,365 @@
+//! Deliverers against a real receiver on this machine; retries are quick here, the clock is real.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+use super::*;
+use crate::notify::config::ChannelConfig;
+use crate::notify::kafka::{LogError, LogProducer, TopicChannel};
+use crate::notify::payload::message_id;
+use crate::notify::signed_http::SigningKey;
+use crate::notify::testing::{SECRET, alert, commit_at, messages, people, target};
+use crate::notify::webhook::Webhook;
+use crate::notify::{Effects, Route};
+use crate::respond::hook::RevocationHook;
+use crate::secret::Secret;
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::post;
+use bartizan_core::{Severity, TimeMs};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use std::time::Instant;
+
+/// Longest wait for anything in these tests.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One call as the receiver saw it.
+#[derive(Clone, Debug)]
+struct Call {
+    id: String,
+    body: String,
+}
+
+/// What the receiver answers, by the number of the call (from 0) and its body.
+type Answer = dyn Fn(usize, &str) -> (u16, Vec<(&'static str, &'static str)>) + Send + Sync;
+
+struct Receiver {
+    url: String,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Receiver {
+    async fn start(answer: impl Fn(usize, &str) -> (u16, Vec<(&'static str, &'static str)>) + Send + Sync + 'static) -> Self {
+        let (calls, answer): (Arc<Mutex<Vec<Call>>>, Arc<Answer>) = (Arc::default(), Arc::new(answer));
+        let seen = Arc::clone(&calls);
+        let handle = move |headers: HeaderMap, body: String| {
+            let number = {
+                let mut seen = seen.lock();
+                seen.push(checked(&headers, &body));
+                seen.len() - 1
+            };
+            let (status, headers) = answer(number, &body);
+            async move {
+                if status == 0 {
+                    std::future::pending::<()>().await;
+                }
+                let mut response = StatusCode::from_u16(status).unwrap().into_response();
+                headers.into_iter().for_each(|(name, value)| drop(response.headers_mut().insert(name, value.parse().unwrap())));
+                response
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/in", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/in", post(handle))).await });
+        Self { url, calls }
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        self.calls.lock().clone()
+    }
+}
+
+/// Checks the signature as a receiver does.
+fn checked(headers: &HeaderMap, body: &str) -> Call {
+    let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
+    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+    let key = SigningKey::new(&Secret::new(SECRET.to_owned())).unwrap();
+    assert_eq!(header("webhook-signature"), key.sign(&id, timestamp.parse().unwrap(), body));
+    Call { id, body: body.to_owned() }
+}
+
+fn webhook(name: &str, url: &str, allow_private: bool) -> Arc<dyn Channel> {
+    let table = json!({"name": name, "kind": "webhook", "url": url, "secret": SECRET, "allow_private": allow_private});
+    let config: ChannelConfig = serde_json::from_value(table).unwrap();
+    assert!(config.problems().is_empty());
+    Arc::new(Webhook::new(&config).unwrap())
+}
+
+/// Deliverers at work on a database, until dropped.
+struct Running {
+    deliveries: Deliveries,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    fn start(db: &Db, routing: &Routing, channels: Vec<Arc<dyn Channel>>) -> Self {
+        let quick = Schedule { first_ms: 20, quick_max_ms: 50, ..Schedule::default() };
+        let deliveries = Deliveries {
+            db: db.clone(),
+            routing: Arc::new(routing.clone()),
+            schedule: quick,
+            clock: system_clock(),
+            wake: Wake::default(),
+            shutdown: CancellationToken::new(),
+        };
+        let tasks = deliveries.spawn(channels).unwrap();
+        Self { deliveries, tasks }
+    }
+
+    async fn stop(mut self) {
+        self.deliveries.shutdown.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+    }
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < DEADLINE, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn routing(names: &[&str]) -> Routing {
+    Routing { channels: names.iter().map(|name| people(name, Severity::Info)).collect(), ..Routing::default() }
+}
+
+/// Commits a fresh alert (its events are of now, so it is no backlog).
+fn open(db: &Db, id: &str, version: u32, severity: Severity, routing: &Routing) -> Effects {
+    let now_ms = system_clock()();
+    let mut one = crate::alert::Alert { version, severity, ..alert(id) };
+    (one.first_event_time, one.last_event_time, one.detected_time) = (TimeMs(now_ms), TimeMs(now_ms), TimeMs(now_ms));
+    commit_at(db, &one, routing, now_ms).unwrap()
+}
+
+#[tokio::test]
+async fn errors_are_tried_again_under_the_same_id_and_in_the_alerts_order() {
+    let receiver = Receiver::start(|number, _| (if number < 3 { 500 } else { 204 }, vec![])).await;
+    let (db, routing) = (Db::in_memory().unwrap(), routing(&["oncall"]));
+    open(&db, "a1", 1, Severity::High, &routing);
+    open(&db, "a1", 2, Severity::Critical, &routing);
+    let running = Running::start(&db, &routing, vec![webhook("oncall", &receiver.url, true)]);
+    until("both are delivered", || messages(&db, "oncall", State::Delivered).len() == 2).await;
+    let calls = receiver.calls();
+    assert_eq!(calls.len(), 5);
+    assert!(calls[..4].iter().all(|call| call.id == calls[0].id && call.body.contains("alert.opened")));
+    assert!(calls[4].body.contains("alert.updated"));
+    assert_eq!(messages(&db, "oncall", State::Delivered)[0].attempts, 4);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_that_hangs_delays_no_other_and_no_shutdown() {
+    let hangs = Receiver::start(|_, _| (0, vec![])).await;
+    let works = Receiver::start(|_, _| (200, vec![])).await;
+    let (db, routing) = (Db::in_memory().unwrap(), routing(&["hangs", "works"]));
+    let running = Running::start(&db, &routing, vec![webhook("hangs", &hangs.url, true), webhook("works", &works.url, true)]);
+    for number in 0..20 {
+        open(&db, &format!("a{number}"), 1, Severity::High, &routing);
+    }
+    running.deliveries.wake.wake();
+    until("the other has all", || messages(&db, "works", State::Delivered).len() == 20).await;
+    assert_eq!(messages(&db, "hangs", State::Pending).len(), 20);
+    until("tries hang", || hangs.calls().len() == 4).await;
+    let begun = Instant::now();
+    running.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test]
+async fn gone_ends_a_channel_for_its_address_and_others_hear_of_it() {
+    let gone = Receiver::start(|_, _| (410, vec![])).await;
+    let works = Receiver::start(|_, _| (200, vec![])).await;
+    let (db, routing) = (Db::in_memory().unwrap(), routing(&["gone", "works"]));
+    let running = Running::start(&db, &routing, vec![webhook("gone", &gone.url, true), webhook("works", &works.url, true)]);
+    open(&db, "a1", 1, Severity::High, &routing);
+    running.deliveries.wake.wake();
+    until("the other hears of it", || works.calls().iter().any(|call| call.body.contains("channel.ended"))).await;
+    open(&db, "a2", 1, Severity::High, &routing);
+    assert_eq!(messages(&db, "gone", State::Failed).len(), 1);
+    assert!(messages(&db, "gone", State::Pending).is_empty());
+    running.stop().await;
+    let again = Running::start(&db, &routing, vec![webhook("gone", &works.url, true)]);
+    until("it lives at its new address", || db.read(channels::ended).unwrap().is_empty()).await;
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn redirects_and_private_addresses_are_refused() {
+    let inner = Receiver::start(|_, _| (200, vec![])).await;
+    let location: &'static str = Box::leak(inner.url.clone().into_boxed_str());
+    let redirects = Receiver::start(move |_, _| (307, vec![("location", location)])).await;
+    let (db, routing) = (Db::in_memory().unwrap(), routing(&["redirects", "inner"]));
+    open(&db, "a1", 1, Severity::High, &routing);
+    let named = inner.url.replace("http://127.0.0.1", "https://localhost");
+    let running = Running::start(&db, &routing, vec![webhook("redirects", &redirects.url, true), webhook("inner", &named, false)]);
+    let error =
+        |channel: &str| messages(&db, channel, State::Pending).first().and_then(|message| message.last_error.clone()).unwrap_or_default();
+    until("both failed", || !error("redirects").is_empty() && !error("inner").is_empty()).await;
+    assert!(error("redirects").contains("redirects are not followed"), "{}", error("redirects"));
+    assert!(error("inner").contains("private address"), "{}", error("inner"));
+    assert!(inner.calls().is_empty());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_that_asks_for_time_gets_it() {
+    let receiver = Receiver::start(|number, _| if number == 0 { (429, vec![("retry-after", "2")]) } else { (200, vec![]) }).await;
+    let (db, routing) = (Db::in_memory().unwrap(), routing(&["oncall"]));
+    let running = Running::start(&db, &routing, vec![webhook("oncall", &receiver.url, true)]);
+    open(&db, "a1", 1, Severity::High, &routing);
+    running.deliveries.wake.wake();
+    until("the first call", || receiver.calls().len() == 1).await;
+    until("it waits", || messages(&db, "oncall", State::Pending).iter().any(|message| message.last_error.is_some())).await;
+    let begun = Instant::now();
+    open(&db, "a2", 1, Severity::High, &routing);
+    running.deliveries.wake.wake();
+    until("both are delivered", || messages(&db, "oncall", State::Delivered).len() == 2).await;
+    assert!(begun.elapsed() > Duration::from_millis(1_500), "the second message waits as well");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_delivers_each_message_once_in_effect() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("work.db");
+    let routing = routing(&["oncall"]);
+    let receiver = Receiver::start(|number, _| match number % 3 {
+        0 => (503, vec![]),
+        _ => (200, vec![]),
+    })
+    .await;
+    let db = Db::open(&path).unwrap();
+    for number in 0..30 {
+        open(&db, &format!("a{number}"), 1, Severity::High, &routing);
+    }
+    let running = Running::start(&db, &routing, vec![webhook("oncall", &receiver.url, true)]);
+    until("it is in the middle", || receiver.calls().len() >= 10).await;
+    // Dropped, not stopped: as in a crash, nothing is recorded of what is in flight.
+    drop(running);
+    drop(db);
+    let db = Db::open(&path).unwrap();
+    let running = Running::start(&db, &routing, vec![webhook("oncall", &receiver.url, true)]);
+    until("all are delivered", || messages(&db, "oncall", State::Delivered).len() == 30).await;
+    let ids: BTreeSet<String> = receiver.calls().into_iter().map(|call| call.id).collect();
+    let wanted: BTreeSet<String> = (0..30).map(|number| message_id(&["alert", "oncall", &format!("a{number}"), "1"])).collect();
+    assert_eq!(ids, wanted, "repetitions come under the same id");
+    running.stop().await;
+}
+
+fn hook(db: &Db, url: &str) -> (Routing, Arc<dyn Channel>) {
+    let config = target("identity", url, false);
+    let hook = RevocationHook::new(&config, db.clone()).unwrap();
+    (Routing { channels: vec![people("oncall", Severity::Info)], targets: vec![config], public_url: None }, Arc::new(hook))
+}
+
+#[tokio::test]
+async fn a_tested_target_says_gone_and_an_untested_one_is_misconfigured() {
+    let tested = Receiver::start(|_, body| (if body.contains("\"test\"") { 200 } else { 404 }, vec![])).await;
+    let db = Db::in_memory().unwrap();
+    let (routing, channel) = hook(&db, &tested.url);
+    let running = Running::start(&db, &routing, vec![channel]);
+    open(&db, "a1", 1, Severity::High, &routing);
+    running.deliveries.wake.wake();
+    until("the session is gone", || messages(&db, "revoke:identity", State::Delivered).len() == 1).await;
+    assert!(messages(&db, "revoke:identity", State::Delivered)[0].last_error.as_ref().unwrap().contains("gone"));
+    running.stop().await;
+
+    let wrong = Receiver::start(|_, _| (404, vec![])).await;
+    let db = Db::in_memory().unwrap();
+    let (routing, channel) = hook(&db, &wrong.url);
+    let running = Running::start(&db, &routing, vec![channel]);
+    open(&db, "a1", 1, Severity::High, &routing);
+    running.deliveries.wake.wake();
+    let error = || messages(&db, "revoke:identity", State::Pending).first().and_then(|message| message.last_error.clone());
+    until("it is tried again", || error().is_some_and(|error| error.contains("wrong address"))).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_revocation_that_cannot_be_made_in_time_is_told_to_people() {
+    let down = Receiver::start(|_, _| (500, vec![])).await;
+    let db = Db::in_memory().unwrap();
+    let (routing, channel) = hook(&db, &down.url);
+    open(&db, "a1", 1, Severity::High, &routing);
+    let soon = system_clock()() + 300;
+    db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE outbox SET not_after_ms = ?1 WHERE kind = 'session.revoke'", [soon])?)).unwrap();
+    let running = Running::start(&db, &routing, vec![channel]);
+    until("it expired", || messages(&db, "revoke:identity", State::Expired).len() == 1).await;
+    let told = messages(&db, "oncall", State::Pending);
+    assert!(told.iter().any(|message| message.kind == "revocation.failed" && message.body.contains("ses-1")));
+    let order = down.calls().into_iter().filter(|call| call.body.contains("session.revoke")).count();
+    assert!(order >= 2, "it was tried until then");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_visible_and_told_elsewhere() {
+    let down = Receiver::start(|_, _| (500, vec![])).await;
+    let (db, routing) = (Db::in_memory().unwrap(), routing(&["down", "other"]));
+    open(&db, "a1", 1, Severity::High, &routing);
+    db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE outbox SET created_ms = created_ms - 86400000 WHERE channel = 'down'", [])?))
+        .unwrap();
+    let running = Running::start(&db, &routing, vec![webhook("down", &down.url, true)]);
+    until("it failed", || messages(&db, "down", State::Failed).len() == 1).await;
+    assert!(messages(&db, "other", State::Pending).iter().any(|message| message.kind == "delivery.failed"));
+    assert!(messages(&db, "down", State::Pending).is_empty(), "a failure is not told to the channel that failed");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_channel_that_is_gone_has_failed_and_can_come_back() {
+    let receiver = Receiver::start(|_, _| (200, vec![])).await;
+    let (db, routing) = (Db::in_memory().unwrap(), routing(&["oncall"]));
+    open(&db, "a1", 1, Severity::High, &routing);
+    Running::start(&db, &routing, vec![]).stop().await;
+    assert_eq!(messages(&db, "oncall", State::Failed).len(), 1);
+    db.write::<_, DbError>(|tx| Ok(outbox::retry_failed(tx, "oncall", system_clock()())?)).unwrap();
+    let running = Running::start(&db, &routing, vec![webhook("oncall", &receiver.url, true)]);
+    until("it is delivered", || messages(&db, "oncall", State::Delivered).len() == 1).await;
+    running.stop().await;
+}
+
+/// A log that fails its first append.
+#[derive(Default)]
+struct Log {
+    records: Mutex<Vec<(String, Vec<u8>, Vec<u8>)>>,
+    failed: std::sync::atomic::AtomicBool,
+}
+
+impl LogProducer for Log {
+    fn append<'a>(
+        &'a self,
+        topic: &'a str,
+        key: &'a [u8],
+        _headers: &'a [(&'a str, &'a [u8])],
+        payload: &'a [u8],
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(async move {
+            if !self.failed.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                return Err(LogError("not now".to_owned()));
+            }
+            self.records.lock().push((topic.to_owned(), key.to_vec(), payload.to_vec()));
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn every_version_goes_to_the_topic_in_order() {
+    let db = Db::in_memory().unwrap();
+    let routing = Routing { channels: vec![Route::every_version("alerts-topic")], ..Routing::default() };
+    for version in 1..=5 {
+        open(&db, "a1", version, Severity::Low, &routing);
+    }
+    let log = Arc::new(Log::default());
+    let producer: Arc<dyn LogProducer> = log.clone();
+    let running = Running::start(&db, &routing, vec![Arc::new(TopicChannel::new("alerts-topic", "bartizan.alerts", producer))]);
+    until("all are there", || log.records.lock().len() == 5).await;
+    let versions: Vec<u32> =
+        log.records.lock().iter().map(|(_, _, body)| serde_json::from_slice::<crate::alert::Alert>(body).unwrap().version).collect();
+    assert_eq!(versions, [1, 2, 3, 4, 5]);
+    assert!(log.records.lock().iter().all(|(topic, key, _)| topic == "bartizan.alerts" && key == b"a1"));
+    running.stop().await;
+}

@@ -1,0 +1,103 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+use super::*;
+use crate::db::Db;
+use crate::db::outbox::State;
+use crate::notify::Routing;
+use crate::notify::testing::{START_MS, alert, commit_at, messages, people};
+use bartizan_core::Severity;
+use serde_json::{Value, json};
+
+fn config(changes: Value) -> ChannelConfig {
+    let mut table = json!({
+        "name": "mail", "kind": "email", "smtp": "smtps://user%40a.example@mail.example:465", "password": "p%41@:/ss",
+        "from": "Bartizan <bartizan@a.example>", "to": ["oncall@a.example"],
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        table[name] = value.clone();
+    }
+    serde_json::from_value(table).unwrap()
+}
+
+fn message_of(alert: &crate::alert::Alert) -> Message {
+    let db = Db::in_memory().unwrap();
+    let routing = Routing {
+        channels: vec![people("mail", Severity::Info)],
+        targets: Vec::new(),
+        public_url: Some("https://bartizan.example".to_owned()),
+    };
+    commit_at(&db, alert, &routing, START_MS);
+    messages(&db, "mail", State::Pending).remove(0)
+}
+
+#[test]
+fn goldens_of_the_mail() {
+    let rendered = render(&message_of(&alert("a1")).body).unwrap();
+    assert_eq!(rendered.subject, "[HIGH] Refresh token used again: session:ses-1 (acme)");
+    assert_eq!(rendered.text, include_str!("../../tests/goldens/mail.txt"));
+    assert_eq!(rendered.html, include_str!("../../tests/goldens/mail.html"));
+}
+
+#[test]
+fn hostile_names_break_neither_headers_nor_pages() {
+    let mut hostile = alert("a1");
+    let name = "u\r\nBcc: all@a.example\u{202e}\u{0}<script>http://evil.example</script>".to_owned();
+    hostile.key.clone_from(&name);
+    hostile.subjects.iter_mut().for_each(|subject| subject.value.clone_from(&name));
+    hostile.reason = name.repeat(100);
+    let message = message_of(&hostile);
+    let rendered = render(&message.body).unwrap();
+    assert!(!rendered.subject.contains(['\r', '\n', '\u{202e}', '\0']) && rendered.subject.chars().count() < 400);
+    assert!(!rendered.html.contains("<script") && !rendered.html.contains("http://evil"));
+    assert!(!rendered.text.contains(['\r', '\u{202e}', '\0']));
+    let mail = String::from_utf8(Email::new(&config(json!({}))).unwrap().mail(&message).unwrap().formatted()).unwrap();
+    let (headers, _) = mail.split_once("\r\n\r\n").unwrap();
+    assert!(!headers.lines().any(|line| line.starts_with("Bcc")), "{headers}");
+}
+
+#[test]
+fn a_mail_keeps_its_message_id_and_its_thread() {
+    let message = message_of(&alert("a1"));
+    let email = Email::new(&config(json!({}))).unwrap();
+    let mail = String::from_utf8(email.mail(&message).unwrap().formatted()).unwrap();
+    assert!(mail.contains(&format!("Message-ID: <{}@a.example>\r\n", message.message_id)), "{mail}");
+    assert!(mail.contains("References: <msg_"));
+    assert!(mail.contains("multipart/alternative"));
+}
+
+#[test]
+fn a_notice_is_a_mail_too() {
+    let body = json!({"type": "channel.ended", "timestamp": "2026-03-01T12:00:00.000Z",
+        "data": {"title": "The channel x was ended", "text": "It answered 410.", "details": {"channel": "x", "n": 3}}});
+    let rendered = render(&body.to_string()).unwrap();
+    assert_eq!(rendered.subject, "[bartizan] The channel x was ended");
+    assert!(rendered.text.contains("channel = x; n = 3"));
+    assert!(render("{}").is_err());
+}
+
+#[test]
+fn nothing_goes_unencrypted_but_to_this_machine() {
+    let secret = Secret::new("p%41@:/ss".to_owned());
+    let url = server_url("smtps://user%40a.example@mail.example:465", Some(&secret)).unwrap();
+    assert_eq!((url.username(), url.password()), ("user%40a.example", Some("p%2541%40%3A%2Fss")));
+    for (text, with_password) in [
+        ("smtp://user@mail.example:587?tls=required", true),
+        ("smtps://mail.example", false),
+        ("smtp://127.0.0.1:2525", false),
+        ("smtp://localhost:2525", false),
+    ] {
+        assert!(server_url(text, with_password.then_some(&secret)).is_ok(), "{text}");
+    }
+    for (text, with_password) in [
+        ("smtp://mail.example", false),
+        ("smtp://user@127.0.0.1:2525", true),
+        ("smtp://mail.example?tls=opportunistic", false),
+        ("http://mail.example", false),
+        ("smtps://user@mail.example", false),
+        ("smtps://mail.example", true),
+        ("smtps://user:word@mail.example", false),
+        ("mail.example", false),
+    ] {
+        assert!(server_url(text, with_password.then_some(&secret)).is_err(), "{text}");
+    }
+    assert!(matches!(Email::new(&config(json!({"to": ["no address"]}))), Err(MailError::Address { key: "to", .. })));
+}

@@ -85,7 +85,8 @@ fn alert_mail(kind: &str, alert: &Alert, response: Response, url: Option<&str>) 
 fn notice_mail(kind: &str, notice: &Notice) -> Rendered {
     let mut rows = vec![("What", visible(&notice.text, REASON_CHARS_MAX))];
     let details = notice.details.as_object().into_iter().flatten();
-    let shown: Vec<String> = details.filter(|(_, value)| !value.is_null()).map(|(name, value)| format!("{name} = {}", plain(value))).collect();
+    let shown: Vec<String> =
+        details.filter(|(_, value)| !value.is_null()).map(|(name, value)| format!("{name} = {}", plain(value))).collect();
     rows.push(("Details", shown.iter().take(NUMBERS_MAX).map(|text| line(text)).collect::<Vec<_>>().join("; ")));
     rows.push(("Kind", line(kind)));
     layout(&format!("[bartizan] {}", notice.title), Rows { heading: line(&notice.title), rows }, None)

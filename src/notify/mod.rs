@@ -8,6 +8,7 @@
 //! Deliberately absent: grouping into incidents, digests, quiet hours, templates.
 
 pub mod address;
+pub mod build;
 pub mod commit;
 pub mod config;
 pub mod deliverer;
@@ -25,7 +26,8 @@ pub(crate) mod testing;
 pub mod visible;
 pub mod webhook;
 
-pub use commit::{Detected, Effects, commit_alert, commit_triage};
+pub use build::{build, problems};
+pub use commit::{Detected, Effects, TriageStep, commit_alert, commit_triage};
 pub use config::{ChannelConfig, ChannelKind, Problem};
 pub use deliverer::{Deliveries, Wake};
 pub use kafka::{LogError, LogProducer};

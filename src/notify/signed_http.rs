@@ -243,7 +243,14 @@ mod tests {
     #[test]
     fn literal_addresses_are_judged_in_every_spelling() {
         let strict = Guard { allow_private: false };
-        for text in ["https://127.0.0.1/", "https://2130706433/", "https://0x7f.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "http://a.example/"] {
+        for text in [
+            "https://127.0.0.1/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://[::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "http://a.example/",
+        ] {
             assert!(refusal(&Url::parse(text).unwrap(), strict).is_some(), "{text}");
         }
         assert!(refusal(&Url::parse("https://a.example/").unwrap(), strict).is_none());

@@ -96,6 +96,7 @@ impl<'a> Teller<'a> {
         if age_ms(alert, self.now_ms) > BACKLOG_MS {
             return Ok(Way::Backlog);
         }
+        // What was folded at its opening stays folded until it has a hit, however it grows or ends.
         let opens = applied.told.is_none() && hits(alert) == 0;
         let storm = opens && alerts::opened_within(self.tx, alert, MINUTE_MS, OPENED_A_MINUTE_MAX + 1)? > OPENED_A_MINUTE_MAX;
         Ok(if storm { Way::Campaign } else { Way::Singly })

@@ -1,10 +1,17 @@
 //! What the tests of delivery share: one alert, written out.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
 use crate::alert::model::{Attack, Entities};
 use crate::alert::{Alert, Status};
+use crate::db::outbox::{Message, State};
+use crate::db::{Db, DbError, outbox};
+use crate::notify::{Detected, Effects, Route, Routing, commit_alert};
+use crate::respond::RevocationConfig;
 use bartizan_core::{Action, EntityKind, Role, Severity, Subject, TimeMs};
 use serde_json::{Map, json};
 
+/// The secret of the published test vector.
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// 2026-03-01T12:00:00Z.
 pub const START_MS: i64 = 1_772_366_400_000;
 
@@ -44,4 +51,30 @@ pub fn alert(id: &str) -> Alert {
         actions: vec![Action::RevokeSessions],
         incident: None,
     }
+}
+
+/// A channel for people.
+pub fn people(name: &str, min_severity: Severity) -> Route {
+    Route { name: name.to_owned(), min_severity, detectors: Vec::new(), every_version: false }
+}
+
+/// A revocation target of the default limits.
+pub fn target(name: &str, url: &str, dry_run: bool) -> RevocationConfig {
+    let text = json!({
+        "name": name, "url": url, "secret": SECRET, "detectors": ["token_reuse"], "dry_run": dry_run, "allow_private": true,
+    });
+    serde_json::from_value(text).unwrap()
+}
+
+/// What the database holds for a channel, oldest first.
+pub fn messages(db: &Db, channel: &str, state: State) -> Vec<Message> {
+    let mut found = db.read::<_, DbError>(|tx| Ok(outbox::in_state(tx, channel, state, 10_000)?)).unwrap();
+    found.reverse();
+    found
+}
+
+/// Commits a version at a time and returns what followed.
+pub fn commit_at(db: &Db, alert: &Alert, routing: &Routing, now_ms: i64) -> Option<Effects> {
+    let detected = Detected { alert, facts: &[], active_sessions: None };
+    db.write(|tx| commit_alert(tx, &detected, routing, now_ms)).unwrap()
 }

@@ -6,8 +6,10 @@ use crate::db::Db;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Snapshot};
 use crate::flow::Positions;
 use crate::log::Committer;
-use crate::telemetry::health::{Health, HealthId};
+use crate::log::journal::now_ms;
+use crate::telemetry::{HealthId, Stage, Telemetry};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{mpsc::Receiver, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +21,8 @@ pub struct CheckpointWriter {
     pub db: Db,
     /// The log.
     pub committer: Arc<dyn Committer>,
-    /// Health.
-    pub health: Arc<Health>,
+    /// What is told of the stage.
+    pub telemetry: Telemetry,
     /// What is acknowledged.
     pub acknowledged: watch::Receiver<Acknowledged>,
     /// Sequence and positions of the checkpoint before: the oldest that is kept.
@@ -41,14 +43,25 @@ impl CheckpointWriter {
             if !acknowledged {
                 return;
             }
+            let started = Instant::now();
             match self.write(snapshot).await {
-                Ok(()) => self.health.clear(HealthId::CheckpointFailed, ""),
-                Err(error) => self.health.raise(HealthId::CheckpointFailed, "", now_ms(), &error),
+                Ok(bytes) => {
+                    self.telemetry.report(HealthId::CheckpointFailed, "", None);
+                    self.telemetry.latencies.record(Stage::Checkpoint, started.elapsed());
+                    let metrics = &self.telemetry.metrics;
+                    metrics.checkpoint_seconds.observe(started.elapsed().as_secs_f64());
+                    metrics.checkpoint_bytes.set(bytes as i64);
+                    metrics.checkpoint_time.set(now_ms() as f64 / 1e3);
+                }
+                Err(error) => {
+                    self.telemetry.metrics.checkpoint_errors.inc();
+                    self.telemetry.report(HealthId::CheckpointFailed, "", Some(&error));
+                }
             }
         }
     }
 
-    async fn write(&mut self, snapshot: Snapshot) -> Result<(), String> {
+    async fn write(&mut self, snapshot: Snapshot) -> Result<u64, String> {
         let (checkpoints, db, committer) = (self.checkpoints.clone(), self.db.clone(), Arc::clone(&self.committer));
         let newest = (snapshot.next_seq, snapshot.positions.clone());
         let (oldest_seq, oldest) = std::mem::replace(&mut self.previous, newest.clone());
@@ -62,8 +75,6 @@ impl CheckpointWriter {
             }
             Ok(bytes)
         };
-        let bytes = tokio::task::spawn_blocking(write).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        tracing::debug!(bytes, "checkpoint written");
-        Ok(())
+        tokio::task::spawn_blocking(write).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 }

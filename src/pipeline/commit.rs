@@ -12,9 +12,9 @@ use crate::flow::Order;
 use crate::log::journal::now_ms;
 use crate::notify::{self, Routing, Wake};
 use crate::respond::SessionFacts;
-use crate::telemetry::health::{Health, HealthId};
-use crate::telemetry::latency::{Latencies, Stage};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::Telemetry;
+use crate::telemetry::health::HealthId;
+use crate::telemetry::latency::Stage;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -49,12 +49,8 @@ pub struct CommitStage {
     pub wake: Wake,
     /// Tells live views.
     pub changes: AlertChanges,
-    /// Health.
-    pub health: Arc<Health>,
-    /// Metrics.
-    pub metrics: Metrics,
-    /// Latencies.
-    pub latencies: Arc<Latencies>,
+    /// What is told of the stage.
+    pub telemetry: Telemetry,
     /// Told when a batch is committed.
     pub acknowledge: Acknowledge,
     /// Does the log keep the order itself?
@@ -90,14 +86,14 @@ impl CommitStage {
             let written = tokio::task::spawn_blocking(move || write(&db, &routing, &detected, &orders)).await;
             match written {
                 Ok(Ok(changes)) => {
-                    self.health.clear(HealthId::DiskFull, "database");
-                    self.latencies.record(Stage::Commit, started.elapsed());
+                    self.telemetry.report(HealthId::DiskFull, "database", None);
+                    self.telemetry.latencies.record(Stage::Commit, started.elapsed());
                     self.tell(changes);
                     return true;
                 }
                 Ok(Err(error)) => {
                     tracing::error!(%error, "alerts cannot be committed");
-                    self.health.raise(HealthId::DiskFull, "database", now_ms(), &error.to_string());
+                    self.telemetry.report(HealthId::DiskFull, "database", Some(&error.to_string()));
                 }
                 Err(error) => tracing::error!(%error, "commit failed"),
             }
@@ -112,12 +108,12 @@ impl CommitStage {
         let now_ms = now_ms();
         for change in changes {
             let alert = &change.alert;
-            self.metrics.alert_versions.with([&alert.detector]).inc();
+            self.telemetry.metrics.alert_versions.with([&alert.detector]).inc();
             if change.kind == "alert.opened" {
-                self.metrics.alerts.with([&alert.detector, alert.severity.as_str()]).inc();
+                self.telemetry.metrics.alerts.with([&alert.detector, alert.severity.as_str()]).inc();
             }
             let took_ms = u64::try_from(now_ms - alert.detected_time.0).unwrap_or(0);
-            self.latencies.record(Stage::EventToAlert, std::time::Duration::from_millis(took_ms));
+            self.telemetry.latencies.record(Stage::EventToAlert, std::time::Duration::from_millis(took_ms));
             // Nobody may be looking.
             self.changes.send(Arc::new(change)).ok();
         }

@@ -4,7 +4,8 @@ use crate::alert::Alert;
 use crate::detect::checkpoint::Snapshot;
 use crate::detect::engine::{Engine, Outcome};
 use crate::flow::EventFlow;
-use crate::telemetry::health::{Health, HealthId};
+use crate::telemetry::Telemetry;
+use crate::telemetry::health::HealthId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -42,7 +43,7 @@ pub struct Outputs {
 pub struct DetectStage {
     engine: Engine,
     outputs: Outputs,
-    health: Arc<Health>,
+    telemetry: Telemetry,
     interval: Duration,
     last: (Instant, u64),
 }
@@ -50,9 +51,9 @@ pub struct DetectStage {
 impl DetectStage {
     /// A stage around an engine that has its state.
     #[must_use]
-    pub fn new(engine: Engine, outputs: Outputs, health: Arc<Health>, interval: Duration) -> Self {
+    pub fn new(engine: Engine, outputs: Outputs, telemetry: Telemetry, interval: Duration) -> Self {
         let last = (Instant::now(), engine.next_seq());
-        Self { engine, outputs, health, interval, last }
+        Self { engine, outputs, telemetry, interval, last }
     }
 
     /// The engine, for what others may see of it.
@@ -65,7 +66,7 @@ impl DetectStage {
     pub fn take(&mut self, mut flow: EventFlow, read_at: Instant) -> Option<Outcome> {
         let mut outcome = self.engine.process(&mut flow);
         for id in &outcome.disabled {
-            self.health.raise(HealthId::DetectorDisabled, "", now_ms(), &format!("{id} failed on an event and is switched off until the next start"));
+            self.telemetry.report(HealthId::DetectorDisabled, "", Some(&format!("{id} failed on an event and is switched off until the next start")));
         }
         let alerts = std::mem::take(&mut outcome.alerts);
         let detected = Arc::new(Detected { flow, alerts, read_at });
@@ -96,7 +97,7 @@ impl DetectStage {
                     None => self.outputs.checkpoint.blocking_send(snapshot).unwrap_or_else(|_| tracing::warn!("checkpoint writer is gone")),
                 }
             }
-            Err(error) => self.health.raise(HealthId::CheckpointFailed, "", now_ms(), &error.to_string()),
+            Err(error) => self.telemetry.report(HealthId::CheckpointFailed, "", Some(&error.to_string())),
         }
     }
 }

@@ -62,7 +62,8 @@ impl Backoff {
 
     /// Waits; false if it is time to stop instead.
     pub(crate) async fn wait(&mut self, stop: &tokio_util::sync::CancellationToken) -> bool {
-        let wait = std::mem::replace(&mut self.next, (self.next * 2).min(RETRY_MAX));
+        let wait = self.next;
+        self.next = (wait * 2).min(RETRY_MAX);
         tokio::select! {
             () = tokio::time::sleep(wait) => true,
             () = stop.cancelled() => false,

@@ -6,7 +6,8 @@
 use crate::flow::{Order, Positions, RawBatch};
 use crate::log::sequencer::{Event, Sequencer};
 use crate::log::{LogError, Notice, Source, journal::now_ms};
-use crate::telemetry::health::{Health, HealthId};
+use crate::telemetry::Telemetry;
+use crate::telemetry::health::HealthId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +44,7 @@ pub struct Reader {
     source: Box<dyn Source>,
     sequencer: Sequencer,
     next: SyncSender<Piece>,
-    health: Arc<Health>,
+    telemetry: Telemetry,
     reading: Arc<Reading>,
     stop: CancellationToken,
     partial_since: Option<Instant>,
@@ -51,14 +52,14 @@ pub struct Reader {
 
 impl Reader {
     /// A read stage that goes on from `positions` and `next_seq`, through the recorded order first.
-    pub fn new(source: Box<dyn Source>, start: (Positions, u64, Vec<Order>), next: SyncSender<Piece>, health: Arc<Health>) -> Self {
+    pub fn new(source: Box<dyn Source>, start: (Positions, u64, Vec<Order>), next: SyncSender<Piece>, telemetry: Telemetry) -> Self {
         let (positions, next_seq, recorded) = start;
         let keeps_order = source.keeps_order();
         Self {
             sequencer: Sequencer::new(positions, next_seq, recorded, keeps_order),
             source,
             next,
-            health,
+            telemetry,
             reading: Arc::default(),
             stop: CancellationToken::new(),
             partial_since: None,
@@ -101,9 +102,9 @@ impl Reader {
     fn fetch(&mut self, wait: Duration) -> bool {
         let mut notices = Vec::new();
         match self.source.fetch(wait, &mut notices) {
-            Ok(()) => self.health.clear(HealthId::BrokerDown, ""),
+            Ok(()) => self.telemetry.report(HealthId::BrokerDown, "", None),
             Err(error) => {
-                self.health.raise(HealthId::BrokerDown, "", now_ms(), &error.to_string());
+                self.telemetry.report(HealthId::BrokerDown, "", Some(&error.to_string()));
                 if matches!(error, LogError::Fatal(_)) {
                     tracing::error!(%error, "log cannot be read");
                 }
@@ -127,7 +128,7 @@ impl Reader {
             None => false,
             Some(Event::Ready) => {
                 self.reading.assigned.store(true, Ordering::Release);
-                self.health.clear(HealthId::PartitionsLost, "");
+                self.telemetry.report(HealthId::PartitionsLost, "", None);
                 tracing::info!("all partitions assigned");
                 false
             }
@@ -135,11 +136,11 @@ impl Reader {
                 self.reading.assigned.store(false, Ordering::Release);
                 self.source.resume_at(&self.sequencer.start());
                 let names: Vec<_> = partitions.iter().take(10).map(ToString::to_string).collect();
-                self.health.raise(HealthId::PartitionsLost, "", now_ms(), &format!("{} not held: {}", partitions.len(), names.join(", ")));
+                self.telemetry.report(HealthId::PartitionsLost, "", Some(&format!("{} not held: {}", partitions.len(), names.join(", "))));
                 true
             }
             Some(Event::Gone(partition, from, to)) => {
-                self.health.raise(HealthId::PositionsLost, "", now_ms(), &format!("{partition}: offsets {from} to {to} are no longer in the log"));
+                self.telemetry.report(HealthId::PositionsLost, "", Some(&format!("{partition}: offsets {from} to {to} are no longer in the log")));
                 false
             }
         }
@@ -157,7 +158,7 @@ impl Reader {
             }
             let held = since.get_or_insert_with(Instant::now).elapsed();
             if held > HELD_TOLD {
-                self.health.raise(HealthId::SourcePaused, "", now_ms(), "the pipeline is slower than the log");
+                self.telemetry.report(HealthId::SourcePaused, "", Some("the pipeline is slower than the log"));
             }
             // While a stop waits for the pipeline to drain, the batch in hand waits for the next start.
             if self.stop.is_cancelled() {
@@ -174,7 +175,7 @@ impl Reader {
             }
         }
         if since.is_some() {
-            self.health.clear(HealthId::SourcePaused, "");
+            self.telemetry.report(HealthId::SourcePaused, "", None);
         }
         true
     }

@@ -8,8 +8,11 @@ use super::{Acknowledge, Backoff};
 use crate::flow::Rejected;
 use crate::log::{Appender, DEAD_LETTER_TOPIC, Outgoing};
 use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store};
-use crate::telemetry::health::{Health, HealthId};
+use crate::telemetry::Telemetry;
+use crate::telemetry::health::HealthId;
+use crate::telemetry::latency::Stage;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +22,8 @@ pub struct StoreStage {
     pub store: Store,
     /// Where dead letters go.
     pub appender: Arc<dyn Appender>,
-    /// Health.
-    pub health: Arc<Health>,
+    /// What is told of the stage.
+    pub telemetry: Telemetry,
     /// Told when a group is stored.
     pub acknowledge: Acknowledge,
     /// Gives up; what is not stored comes again after the next start.
@@ -56,12 +59,21 @@ impl StoreStage {
             let rows = group.iter().flat_map(|detected| detected.flow.iter()).map(|(partition, offset, event)| {
                 EventRow::new(&event, Position { topic: &partition.topic, partition: partition.partition, offset })
             });
-            match self.store.insert_events(rows).await {
+            let started = Instant::now();
+            let inserted = self.store.insert_events(rows).await;
+            self.telemetry.metrics.insert_seconds.with(["events"]).observe(started.elapsed().as_secs_f64());
+            self.telemetry.latencies.record(Stage::Store, started.elapsed());
+            match inserted {
                 Ok(()) => {
-                    self.health.clear(HealthId::StoreDown, "");
+                    let stored: usize = group.iter().map(|detected| detected.flow.events.len()).sum();
+                    self.telemetry.metrics.stored.inc_by(stored as u64);
+                    self.telemetry.report(HealthId::StoreDown, "", None);
                     return true;
                 }
-                Err(error) => self.health.raise(HealthId::StoreDown, "", now_ms(), &error.to_string()),
+                Err(error) => {
+                    self.telemetry.metrics.insert_errors.with(["events"]).inc();
+                    self.telemetry.report(HealthId::StoreDown, "", Some(&error.to_string()));
+                }
             }
             if !backoff.wait(&self.abandon).await {
                 return false;

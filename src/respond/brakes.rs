@@ -3,15 +3,16 @@
 //! They are counted in the database, in the transaction that decides, so they hold through restarts.
 //! The defaults leave room for a real incident. What a brake holds waits for a person. A share of
 //! each limit is kept for critical alerts, so that a noisy detector cannot use up what a certain one
-//! will need. Dry runs have a count of their own: they show what would have been held.
+//! will need. Dry runs have a count of their own; the audit trail says
+//! which of them a brake would have held.
 
 use crate::notify::config::Problem;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use rusqlite::{Connection, params};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Limits of one target. Each counts sessions of one tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Brakes {
     /// In any ten minutes. Default 30.

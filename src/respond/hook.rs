@@ -31,10 +31,17 @@ impl RevocationHook {
     /// # Errors
     /// Something is missing, unreadable or not in its form.
     pub fn new(config: &RevocationConfig, db: Db) -> Result<Self, WebhookError> {
+        Ok(Self { channel: config.channel(), client: Self::client(config)?, tested: AtomicBool::new(false), db })
+    }
+
+    /// The client alone: what a check of the configuration tries.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn client(config: &RevocationConfig) -> Result<SignedClient, WebhookError> {
         let secret = Secret::resolve(config.secret.as_ref(), config.secret_file.as_deref())?.ok_or(SetupError::Key("missing"))?;
         let guard = Guard { allow_private: config.allow_private };
-        let client = SignedClient::new(&config.url, SigningKey::new(&secret)?, guard, config.ca_file.as_deref())?;
-        Ok(Self { channel: config.channel(), client, tested: AtomicBool::new(false), db })
+        Ok(SignedClient::new(&config.url, SigningKey::new(&secret)?, guard, config.ca_file.as_deref())?)
     }
 
     /// Makes the test call unless this address passed it before.
@@ -88,7 +95,9 @@ impl Channel for RevocationHook {
                 Reply::Status { code: 404 | 410, text, .. } if self.test(now_ms).await => {
                     Outcome::Delivered(Some(format!("{text}: the session is gone")))
                 }
-                Reply::Status { code: 404 | 410, text, .. } => Outcome::retry(format!("{text}: wrong address? the target fails its test call")),
+                Reply::Status { code: 404 | 410, text, .. } => {
+                    Outcome::retry(format!("{text}: wrong address? the target fails its test call"))
+                }
                 Reply::Status { retry_after, text, .. } => Outcome::Retry { error: text, after: retry_after },
                 Reply::Failed(error) => Outcome::retry(error),
             }

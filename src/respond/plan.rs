@@ -113,7 +113,8 @@ pub fn plan(
 /// is known of it.
 fn hit_sessions(alert: &Alert, facts: &[SessionFacts]) -> Vec<SessionFacts> {
     let hit = |kind: EntityKind| alert.subjects.iter().filter(move |subject| subject.kind == kind && subject.hit);
-    let sessions: Vec<&Subject> = if alert.actions.contains(&Action::RevokeSessions) { hit(EntityKind::Session).collect() } else { Vec::new() };
+    let sessions: Vec<&Subject> =
+        if alert.actions.contains(&Action::RevokeSessions) { hit(EntityKind::Session).collect() } else { Vec::new() };
     let tokens: Vec<&Subject> = if alert.actions.is_empty() { Vec::new() } else { hit(EntityKind::Token).collect() };
     let common = SessionFacts {
         session: None,
@@ -186,12 +187,12 @@ impl Planner<'_> {
         };
         let brake = self.target.brakes.hold(self.tx, &asked, self.now_ms)?;
         let state = match brake {
+            _ if self.target.dry_run => State::DryRun,
             Some(_) => State::Held,
-            None if self.target.dry_run => State::DryRun,
             None => State::Pending,
         };
         self.write(hit, channel, message_id, state, brake)?;
-        if let Some(brake) = brake {
+        if let (Some(brake), State::Held) = (brake, state) {
             self.tell_of_brake(brake, hit)?;
         }
         Ok(Some(state))
@@ -268,16 +269,15 @@ impl Planner<'_> {
             _ => ("", HOUR_MS),
         };
         let period = self.now_ms.div_euclid(period_ms).to_string();
-        let dry = if self.target.dry_run { "dry" } else { "live" };
         let notice = Notice {
             title: format!("Revocations at {} are held: {}", self.target.name, brake.as_str()),
             text: "A brake was reached, so further sessions are not ended by the machine. If the attack is real, release what is held; if not, look at the detector.".to_owned(),
             details: json!({
-                "target": self.target.name, "tenant": self.alert.tenant, "brake": brake.as_str(), "dry_run": self.target.dry_run,
+                "target": self.target.name, "tenant": self.alert.tenant, "brake": brake.as_str(),
                 "alert": self.alert.id, "detector": self.alert.detector, "user": hit.user, "session": hit.session,
             }),
         };
-        let key = [self.target.name.as_str(), &self.alert.tenant, brake.as_str(), user, dry, &period];
+        let key = [self.target.name.as_str(), &self.alert.tenant, brake.as_str(), user, &period];
         tell_everyone(self.tx, self.routing, None, "revocation.held", &key, &notice, self.now_ms)
     }
 }

@@ -9,8 +9,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 /// Releases up to `limit` of the newest held revocations of a target (`revoke:NAME`), each with a
-/// new time limit. Returns how many. A target in dry run has nothing to send to, so do not offer it
-/// there.
+/// new time limit. Returns how many.
 ///
 /// # Errors
 /// SQLite says no, or a stored order does not read.

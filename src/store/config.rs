@@ -60,6 +60,22 @@ impl Default for ClickHouseConfig {
     }
 }
 
+impl ClickHouseConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        let mut errors = Vec::new();
+        if !self.url.starts_with("http://") && !self.url.starts_with("https://") {
+            errors.push(("url", format!("{:?} begins with neither http:// nor https://", self.url)));
+        }
+        let letters = self.database.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !letters || self.database.is_empty() {
+            errors.push(("database", format!("{:?} may hold letters, digits and _ only, and at least one", self.database)));
+        }
+        errors
+    }
+}
+
 /// Database of the embedded store, and default of a server's.
 pub(super) const DATABASE: &str = "bartizan";
 
@@ -73,5 +89,10 @@ mod tests {
         let config = StoreConfig { retention_days: 0, query_time_max_ms: 5, ..StoreConfig::default() };
         let keys: Vec<_> = config.errors().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["retention_days", "query_time_max_ms"]);
+        assert_eq!(ClickHouseConfig::default().errors(), []);
+        let config =
+            ClickHouseConfig { url: "clickhouse:8123".to_owned(), database: "it's `mine`".to_owned(), ..ClickHouseConfig::default() };
+        let keys: Vec<_> = config.errors().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["url", "database"]);
     }
 }

@@ -58,11 +58,11 @@ impl Store {
     /// A store on a ClickHouse server. Does not talk to it yet.
     ///
     /// # Errors
-    /// The address is no HTTP address, or the password file cannot be read.
+    /// The address is no HTTP address, the database's name is none, or the password file cannot be read.
     pub fn server(server: &ClickHouseConfig, config: &StoreConfig) -> Result<Self, StoreError> {
         let wrong = |reason: String| StoreError::new(ErrorClass::Fatal, "configure", reason);
-        if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
-            return Err(wrong(format!("clickhouse.url {:?} begins with neither http:// nor https://", server.url)));
+        if let Some((key, problem)) = server.errors().into_iter().next() {
+            return Err(wrong(format!("clickhouse.{key}: {problem}")));
         }
         let mut client = Client::default().with_url(&server.url).with_user(&server.user).with_compression(Compression::Lz4);
         if let Some(path) = server.password_file.as_deref().filter(|path| !path.as_os_str().is_empty()) {

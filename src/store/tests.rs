@@ -232,7 +232,11 @@ async fn a_killed_engine_loses_nothing_and_comes_back_at_the_same_address() {
     let rows: Vec<_> = ids.iter().zip(0..).map(|(id, n)| row(id, "u", JUNE_MS + n)).collect();
     store.insert_events(rows.iter().copied()).await.unwrap();
     let first = process(&embedded);
-    kill(first);
+    // A service manager asks every process of the group to stop; only the daemon may decide.
+    signal("-TERM", first);
+    store.insert_events(rows[..10].iter().copied()).await.unwrap();
+    assert_eq!(process(&embedded), first);
+    signal("-KILL", first);
     // The caller's part: repeat what may be repeated until it works.
     let begun = Instant::now();
     while let Err(error) = store.insert_events(rows[..10].iter().copied()).await {
@@ -357,6 +361,36 @@ async fn any_http_client_may_ask_with_the_credential_alone() {
 }
 
 #[tokio::test]
+async fn a_server_is_reached_by_its_address_with_a_password_file_and_compression() {
+    let (folder, embedded, _store) = store().await;
+    let password_file = folder.path().join("password");
+    std::fs::write(&password_file, format!("{}\n", embedded.endpoint().password)).unwrap();
+    let mut server = ClickHouseConfig {
+        url: embedded.endpoint().url.clone(),
+        database: "other_1".to_owned(),
+        user: embedded.endpoint().user.clone(),
+        password_file: Some(password_file.clone()),
+    };
+    let store = Store::server(&server, &config()).unwrap();
+    store.migrate().await.unwrap();
+    let ids: Vec<String> = (0..10_000).map(|n| format!("c{n}")).collect();
+    store.insert_events(ids.iter().zip(0..).map(|(id, n)| row(id, "u", JUNE_MS + n))).await.unwrap();
+    assert_eq!(count(&store).await, 10_000);
+    store.ping().await.unwrap();
+    std::fs::write(&password_file, "wrong").unwrap();
+    let error = Store::server(&server, &config()).unwrap().ping().await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Fatal, "{error}");
+    server.url = "http://127.0.0.1:1".to_owned();
+    let error = Store::server(&server, &config()).unwrap().migrate().await.unwrap_err();
+    assert!(error.class() == ErrorClass::Retry && error.to_string().contains("refused"), "{error}");
+    server.database = "it's `mine`".to_owned();
+    assert!(Store::server(&server, &config()).err().unwrap().to_string().contains("clickhouse.database"));
+    server.url = "clickhouse:8123".to_owned();
+    assert!(Store::server(&server, &config()).err().unwrap().to_string().contains("clickhouse.url"));
+    embedded.stop().await;
+}
+
+#[tokio::test]
 async fn retention_follows_the_configuration() {
     let (_folder, embedded, store) = store().await;
     let shorter = Store::embedded(embedded.endpoint(), &StoreConfig { retention_days: 7, ..StoreConfig::default() });
@@ -417,8 +451,8 @@ async fn figures() {
     embedded.stop().await;
 }
 
-fn kill(process: u32) {
-    assert!(std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
+fn signal(signal: &str, process: u32) {
+    assert!(std::process::Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
 }
 
 /// Runs and is no zombie waiting for its parent.

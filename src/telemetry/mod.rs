@@ -14,3 +14,26 @@ pub use metrics::Metrics;
 
 #[cfg(test)]
 mod boards;
+
+use std::sync::Arc;
+
+/// What every part of the daemon tells of itself. Clones share it.
+#[derive(Clone, Default)]
+pub struct Telemetry {
+    /// What is wrong now.
+    pub health: Arc<Health>,
+    /// Counters and gauges.
+    pub metrics: Metrics,
+    /// How long stages take.
+    pub latencies: Arc<Latencies>,
+}
+
+impl Telemetry {
+    /// Raises a health alert while there is a problem and clears it when there is none.
+    pub fn report(&self, id: HealthId, subject: &str, problem: Option<&str>) {
+        match problem {
+            Some(detail) => self.health.raise(id, subject, jiff::Timestamp::now().as_millisecond(), detail),
+            None => self.health.clear(id, subject),
+        };
+    }
+}

@@ -52,11 +52,23 @@ const QUIET_GAP_MS: i64 = 1_800_000;
 static PARAMETERS: &[Parameter] = &[
     Parameter::int("window_ms", 3_600_000, 60_000, 86_400_000, "Sliding window of event time."),
     Parameter::int("users_min", 10, 3, 200, "Failing users from one address."),
-    Parameter::int("network_users_min", 15, 3, 200, "Failing users from one /24 or /48, none of its addresses passing the limit by itself."),
+    Parameter::int(
+        "network_users_min",
+        15,
+        3,
+        200,
+        "Failing users from one /24 or /48, none of its addresses passing the limit by itself.",
+    ),
     Parameter::int("network_addresses_min", 3, 2, 64, "Addresses of the network that take part."),
     Parameter::int("client_users_min", 25, 5, 200, "Failing users with one client over many networks."),
     Parameter::int("client_networks_min", 8, 2, 64, "Networks that take part in an attack with one client."),
-    Parameter::int("shared_users_min", 25, 3, 200, "Failing users where at least three known users sign in as well (an office, a carrier)."),
+    Parameter::int(
+        "shared_users_min",
+        25,
+        3,
+        200,
+        "Failing users where at least three known users sign in as well (an office, a carrier).",
+    ),
     Parameter::int("tries_max", 5, 1, 1_000, "Tries of one user in the window; users with more do not count."),
     Parameter::float("failed_share_min", 0.7, 0.1, 1.0, "Share of failing users among the users tried."),
     Parameter::float("client_failed_share_min", 0.85, 0.1, 1.0, "The same for one client over many networks."),
@@ -149,7 +161,6 @@ impl Detector for CredentialStuffing {
         match attack {
             Some(attack) if !attempt.success || state.is_hit(&attempt, &attack.tally, config) => {
                 findings.push(report::finding(event, &attempt, &attack, state, config));
-                state.opened(if attack.scope == Scope::Address { attempt.part } else { 0 }, event.time_ms());
             }
             _ if attempt.success => state.learn(&attempt),
             _ => {}

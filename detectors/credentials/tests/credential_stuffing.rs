@@ -74,7 +74,9 @@ fn a_network_of_loud_addresses_makes_few_alerts() {
 #[test]
 fn one_client_over_many_networks_is_found() {
     let events: Vec<_> = (0..60)
-        .map(|n| login(n, &format!("v{n}"), &format!("198.{}.100.9", n % 30)).fail(if n % 2 == 0 { "unknown_user" } else { "bad_password" }))
+        .map(|n| {
+            login(n, &format!("v{n}"), &format!("198.{}.100.9", n % 30)).fail(if n % 2 == 0 { "unknown_user" } else { "bad_password" })
+        })
         .collect();
     let found = run(&SPEC, &events);
     assert_eq!(found[0].key, "client:|python-requests/2.32");
@@ -143,6 +145,7 @@ fn a_carrier_gateway_stays_silent() {
 
 #[test]
 fn a_bad_release_over_many_networks_stays_silent() {
-    let events: Vec<_> = (0..400).map(|n| login(n, &format!("u{n}"), &format!("198.{}.{}.9", n % 200, n / 200)).fail("bad_password")).collect();
+    let events: Vec<_> =
+        (0..400).map(|n| login(n, &format!("u{n}"), &format!("198.{}.{}.9", n % 200, n / 200)).fail("bad_password")).collect();
     assert!(run(&SPEC, &events).is_empty());
 }

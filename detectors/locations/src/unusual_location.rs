@@ -11,7 +11,8 @@
 //! network and a new device together. What is told as medium is learnt with little weight, so that a
 //! person who moved abroad with a new phone is known after three sign-ins. Failed sign-ins teach
 //! nothing; relays and satellite links are neither judged nor learnt; a VPN's or a hosting network's
-//! country is not learnt, and of a VPN network and device alone are judged.
+//! country is not learnt, and of a VPN network and device alone are judged. A carrier's gateway may lie
+//! in another country than its phone, so there a new country is never more than low.
 //!
 //! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
 
@@ -139,6 +140,9 @@ impl Verdict {
         let strange_client = self.new_network && self.new_device;
         if self.surprise < config.surprise_min {
             None
+        } else if class == NetworkClass::Mobile {
+            // Its country is that of the carrier's gateway: context at most.
+            (self.new_country && strange_client).then_some(Severity::Low)
         } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min {
             Some(Severity::Medium)
         } else if self.new_country {
@@ -259,7 +263,12 @@ impl Detector for UnusualLocation {
 fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Person, config: &Config) -> Finding {
     let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
     "Sign-in from an unusual location".clone_into(&mut finding.title);
-    let news = [(verdict.new_country, "country"), (verdict.new_region, "region"), (verdict.new_network, "network"), (verdict.new_device, "device")];
+    let news = [
+        (verdict.new_country, "country"),
+        (verdict.new_region, "region"),
+        (verdict.new_network, "network"),
+        (verdict.new_device, "device"),
+    ];
     let news: Vec<&str> = news.iter().filter(|(new, _)| *new).map(|(_, name)| *name).collect();
     let limit = if severity == Severity::Medium { config.surprise_medium_min } else { config.surprise_min };
     let place = event.place();

@@ -12,7 +12,11 @@ fn base(second: i64) -> TestEvent {
 }
 
 fn home(second: i64) -> TestEvent {
-    base(second).ip("198.51.100.7").asn(3320, NetworkClass::Residential).agent("Mozilla/5.0 (iPhone) Safari/604.1").ja4("t13d1516h2_aaaa_bbbb")
+    base(second)
+        .ip("198.51.100.7")
+        .asn(3320, NetworkClass::Residential)
+        .agent("Mozilla/5.0 (iPhone) Safari/604.1")
+        .ja4("t13d1516h2_aaaa_bbbb")
 }
 
 fn thief(second: i64) -> TestEvent {
@@ -77,7 +81,8 @@ fn what_the_thief_was_given_is_followed() {
 
 #[test]
 fn a_session_used_in_turns_is_theft() {
-    let events = [home(0).login(), home(60).request(), thief(120).request(), home(180).request(), thief(240).request(), home(300).request()];
+    let events =
+        [home(0).login(), home(60).request(), thief(120).request(), home(180).request(), thief(240).request(), home(300).request()];
     let found = run(&SPEC, &events);
     assert_eq!(found.len(), 2, "{found:#?}");
     assert_eq!((found[0].severity, found[0].event_ids.last().unwrap().as_str()), (Severity::High, "e4"));

@@ -79,12 +79,13 @@ impl Runner {
     /// The saved state of each slice.
     #[must_use]
     pub fn save(&self) -> Vec<Vec<u8>> {
-        let save = |slice: &Box<dyn Detector>| {
+        let mut all = Vec::new();
+        for slice in &self.slices {
             let mut bytes = Vec::new();
             slice.save(&mut bytes);
-            bytes
-        };
-        self.slices.iter().map(save).collect()
+            all.push(bytes);
+        }
+        all
     }
 
     /// A fresh runner that goes on from where this one is, through saved state.

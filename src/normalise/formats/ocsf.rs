@@ -37,6 +37,7 @@ fn parse<'a>(record: &Record<'a>, env: &Env<'_>) -> Result<Option<RawDraft<'a>>,
     if !matches!(event, Json::Object(_)) {
         return Err(Reject::new(RejectCode::NotObject, "not a JSON object"));
     }
+    check_types(&event)?;
     let class = match event.get("class_uid") {
         None => return Err(Reject::missing("class_uid")),
         Some(value) => value.as_i64().ok_or_else(|| Reject::wrong_type("class_uid", "a number"))?,
@@ -56,6 +57,47 @@ fn parse<'a>(record: &Record<'a>, env: &Env<'_>) -> Result<Option<RawDraft<'a>>,
     request(&event, class, activity, &mut draft);
     context(&event, class, &mut draft);
     Ok(Some(draft))
+}
+
+/// The members that make the event, which must not be lost by a wrong type. Others of a wrong type count
+/// as absent.
+fn check_types(event: &Json<'_>) -> Result<(), Reject> {
+    const NUMBERS: [&[&str]; 3] = [&["activity_id"], &["status_id"], &["http_response", "code"]];
+    const TEXTS: [&[&str]; 16] = [
+        &["user", "name"],
+        &["user", "email_addr"],
+        &["user", "uid"],
+        &["actor", "user", "name"],
+        &["actor", "user", "email_addr"],
+        &["actor", "user", "uid"],
+        &["actor", "session", "uid"],
+        &["session", "uid"],
+        &["src_endpoint", "ip"],
+        &["device", "uid"],
+        &["metadata", "uid"],
+        &["metadata", "tenant_uid"],
+        &["http_request", "user_agent"],
+        &["http_request", "http_method"],
+        &["http_request", "url", "path"],
+        &["api", "operation"],
+    ];
+    NUMBERS.iter().try_for_each(|path| check_type(event, path, "a number", |value| value.is_number()))?;
+    TEXTS.iter().try_for_each(|path| check_type(event, path, "a string", |value| value.is_text()))
+}
+
+/// Walks a path as far as it goes; what is absent or `null` is of no wrong type.
+fn check_type(event: &Json<'_>, path: &[&str], wanted: &str, is_wanted: impl Fn(&Json<'_>) -> bool) -> Result<(), Reject> {
+    let mut value = event;
+    for (depth, name) in path.iter().enumerate() {
+        let Some(inner) = value.get(name) else { break };
+        let last = depth + 1 == path.len();
+        if (last && !is_wanted(inner)) || (!last && !matches!(inner, Json::Object(_))) {
+            let shown = path.get(..=depth).unwrap_or_default().join(".");
+            return Err(Reject::wrong_type(&shown, if last { wanted } else { "an object" }));
+        }
+        value = inner;
+    }
+    Ok(())
 }
 
 /// `activity_id` of Authentication. A Kerberos ticket is a token: 3 and 4 issue one, 5 renews one.

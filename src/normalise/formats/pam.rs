@@ -42,7 +42,8 @@ pub(super) fn understand<'a>(program: &str, message: &'a str) -> Option<Option<F
     Some(event(service, pam.text).map(|found| found.attr("service", pam.service)))
 }
 
-fn event<'a>(service: &str, text: &'a str) -> Option<Found<'a>> {
+/// What a module's text says about the service it works for.
+pub(super) fn event<'a>(service: &str, text: &'a str) -> Option<Found<'a>> {
     if let Some(rest) = text.strip_prefix("session ") {
         return session(service, rest);
     }
@@ -58,6 +59,11 @@ fn event<'a>(service: &str, text: &'a str) -> Option<Found<'a>> {
     }
     if let Some(rest) = text.strip_prefix("Consecutive login failures for user ") {
         return Some(locked().user(before(rest, " ")));
+    }
+    if let Some((_, user)) = text.split_once(" not met by user ") {
+        // pam_succeed_if: requirement "uid >= 1000" not met by user "ann"
+        let found = Found::new(Kind::Other, Outcome::Denied, "pam_requirement").reason("not_allowed");
+        return Some(found.user(user.trim_matches('"')));
     }
     if let Some(rest) = text.strip_prefix("access denied for user ") {
         // pam_access: access denied for user `ann' from `203.0.113.7'

@@ -76,7 +76,7 @@ fn detect(record: &Record<'_>) -> Confidence {
         return if journal { Confidence::Likely } else { Confidence::No };
     }
     match syslog::parse_line(record.text) {
-        Some(frame) if is_known(&frame.program) || pam::is_pam(&frame.message) => Confidence::Sure,
+        Some(frame) if is_known(&frame.program) || frame.program.contains("(pam_") || pam::is_pam(&frame.message) => Confidence::Sure,
         Some(_) => Confidence::Weak,
         None => Confidence::No,
     }
@@ -90,16 +90,20 @@ fn parse<'a>(record: &Record<'a>, _: &Env<'_>) -> Result<Option<RawDraft<'a>>, R
         syslog::parse_line(record.text).ok_or_else(|| Reject::new(RejectCode::Malformed, "neither a syslog line nor journald JSON"))?
     };
     let Frame { time, host, program, pid, message, id } = frame;
+    // Before Linux-PAM 0.99 the module stood in the tag: `sshd(pam_unix)[1]: authentication failure; …`.
+    let (service, pam_tag) = program.split_once("(pam_").map_or((program.as_ref(), false), |(service, _)| (service, true));
+    // One name before and after OpenSSH 9.8, so that an update does not make a new source.
+    let service = if openssh::is_program(service) { "sshd" } else { service }.to_owned();
     let mut draft = RawDraft { time: Some(time), ..RawDraft::default() };
     // A message that had to be unescaped lives here only, so what it says is copied out of it.
     let found = match &message {
-        Cow::Borrowed(text) => understand(&program, text).map(|found| fill(&mut draft, found, Cow::Borrowed)),
-        Cow::Owned(text) => understand(&program, text).map(|found| fill(&mut draft, found, |part| Cow::Owned(part.to_owned()))),
+        Cow::Borrowed(text) => understand(&service, pam_tag, text).map(|found| fill(&mut draft, found, Cow::Borrowed)),
+        Cow::Owned(text) => understand(&service, pam_tag, text).map(|found| fill(&mut draft, found, |part| Cow::Owned(part.to_owned()))),
     };
     if found.is_none() {
         return Ok(None);
     }
-    draft.texts.set(Field::Source, program);
+    draft.texts.set(Field::Source, service);
     draft.set(Field::Id, id);
     for (name, value) in [("host", host), ("pid", pid)] {
         draft.attrs.push_text(name, value);
@@ -108,10 +112,13 @@ fn parse<'a>(record: &Record<'a>, _: &Env<'_>) -> Result<Option<RawDraft<'a>>, R
 }
 
 /// What a program's message says; `None` for nothing of ours.
-fn understand<'m>(program: &str, message: &'m str) -> Option<Found<'m>> {
+fn understand<'m>(program: &str, pam_tag: bool, message: &'m str) -> Option<Found<'m>> {
     let message = message.trim();
     if let Some((times, inner)) = repeated(message) {
-        return understand(program, inner).map(|found| Found { repeated: times, ..found });
+        return understand(program, pam_tag, inner).map(|found| Found { repeated: times, ..found });
+    }
+    if pam_tag {
+        return pam::event(program, message);
     }
     if let Some(found) = pam::understand(program, message) {
         return found;

@@ -6,7 +6,7 @@
 //! syslog builds on this file.
 
 use crate::normalise::json::Json;
-use crate::normalise::reject::Reject;
+use crate::normalise::reject::{Reject, RejectCode};
 use crate::normalise::time::RawTime;
 use jiff::civil::{DateTime, Time};
 use std::borrow::Cow;
@@ -118,23 +118,22 @@ fn leading_bsd_time(line: &str) -> Option<(RawTime<'_>, &str)> {
     Some((RawTime::Yearless { month: i8::try_from(month + 1).ok()?, day, time }, rest))
 }
 
-/// Host, tag and message of `host program[pid]: message`. The host may be missing, or stand twice where
-/// one relay writes it in front of another's; without a tag all is message.
+/// Host, tag and message of `host program[pid]: message`. The host may be missing, or be preceded by the
+/// relays that passed the line on; without a tag all behind the host is message.
 fn split_tag(text: &str) -> (&str, &str, &str) {
-    let mut start = 0;
-    let mut host = "";
+    let (mut rest, mut host) = (text, "");
     for _ in 0..TAG_WORDS_MAX {
-        let Some(rest) = text.get(start..) else { break };
         let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
         if word.len() > 1 && word.ends_with(':') {
             return (host, word.trim_end_matches(':'), after);
         }
-        if host.is_empty() {
+        if !word.is_empty() {
             host = word;
         }
-        start += word.len() + 1;
+        rest = after;
     }
-    (host, "", text.get(host.len()..).unwrap_or("").trim_start())
+    let (host, message) = text.split_once(' ').unwrap_or((text, ""));
+    (host, "", message)
 }
 
 /// Program and process of `program[pid]`.
@@ -155,6 +154,10 @@ fn base_name(program: &str) -> &str {
 /// What is wrong with the JSON, or that the time is missing.
 pub fn parse_journal(text: &str) -> Result<Option<Frame<'_>>, Reject> {
     let entry = Json::parse(text)?;
+    let Json::Object(members) = &entry else { return Err(not_journal()) };
+    if !members.iter().any(|(name, _)| name == "MESSAGE" || name == "__REALTIME_TIMESTAMP") {
+        return Err(not_journal());
+    }
     let Some(message) = entry.get("MESSAGE").and_then(field_text) else { return Ok(None) };
     let first = |names: &[&str]| names.iter().find_map(|name| entry.get(name).and_then(field_text)).unwrap_or_default();
     // Microseconds since 1970 as text; the sender's own clock where it told the time, else journald's.
@@ -173,6 +176,10 @@ pub fn parse_journal(text: &str) -> Result<Option<Frame<'_>>, Reject> {
         message,
         id: Some(first(&["__CURSOR"])).filter(|cursor| !cursor.is_empty()),
     }))
+}
+
+fn not_journal() -> Reject {
+    Reject::new(RejectCode::Malformed, "not a journal entry: neither MESSAGE nor __REALTIME_TIMESTAMP")
 }
 
 /// A journal field: text, an array of bytes where it is not printable UTF-8, or an array of several values.
@@ -209,7 +216,7 @@ mod tests {
         assert_eq!(parts("Feb 9 21:19:40  sshd[1]: last"), expected("", "sshd", "1", "last"));
         assert_eq!(parts("2026-02-09T21:19:40.1+01:00 web1 su[9]: y"), expected("web1", "su", "9", "y"));
         assert_eq!(parts("2026-02-09T21:19:40.123456 web1 su: y"), expected("web1", "su", "", "y"));
-        assert_eq!(parts("Feb  9 21:19:40 relay web1 sshd[1]: z"), expected("relay", "sshd", "1", "z"));
+        assert_eq!(parts("Feb  9 21:19:40 relay web1 sshd[1]: z"), expected("web1", "sshd", "1", "z"));
         assert_eq!(parts("Feb  9 21:19:40 web1 -- MARK --"), expected("web1", "", "", "-- MARK --"));
     }
 

@@ -37,3 +37,18 @@ impl Default for EmbeddedConfig {
         Self { library: None, memory_bytes_max: 2 << 30 }
     }
 }
+
+impl EmbeddedConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        const MEMORY_BYTES_MIN: u64 = 512 << 20;
+        if self.memory_bytes_max < MEMORY_BYTES_MIN {
+            return vec![(
+                "memory_bytes_max",
+                format!("{} is below {MEMORY_BYTES_MIN} bytes: the engine does not run well", self.memory_bytes_max),
+            )];
+        }
+        Vec::new()
+    }
+}

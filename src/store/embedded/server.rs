@@ -29,7 +29,7 @@ const READ_SESSIONS: usize = 4;
 /// Sessions that run inserts.
 const INSERT_SESSIONS: usize = 2;
 /// How long requests in flight may still run once the parent is gone.
-const DRAIN_MAX: Duration = Duration::from_secs(8);
+const DRAIN_MAX: Duration = Duration::from_secs(4);
 /// Bytes of the boot line.
 const BOOT_BYTES_MAX: u64 = 64 << 10;
 /// Seconds that a statement may run unless it says otherwise.

@@ -23,8 +23,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// How long a child may take until it serves; opening many parts after a crash takes a while.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// How long a child may take to end once asked to, before it is killed.
-const STOP_MAX: Duration = Duration::from_secs(10);
-/// How long the child of an earlier daemon may still hold the data; it stops within eight seconds.
+const STOP_MAX: Duration = Duration::from_secs(6);
+/// How long the child of an earlier daemon may still hold the data; it stops within four seconds.
 const BUSY_MAX: Duration = Duration::from_secs(15);
 /// First and longest wait before a dead child is started again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -171,7 +171,7 @@ impl Embedded {
         self.state.clone()
     }
 
-    /// Lets statements in flight end, closes the engine and waits for the child, at most ten seconds.
+    /// Lets statements in flight end, closes the engine and waits for the child, at most six seconds.
     pub async fn stop(self) {
         drop(self.stop);
         if let Err(error) = self.keeper.await {

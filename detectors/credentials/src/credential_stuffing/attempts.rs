@@ -63,7 +63,10 @@ impl Attempt {
 
 /// Failures that a right password meets too.
 fn says_nothing(reason: &str) -> bool {
-    matches!(reason, "expired" | "cancelled" | "server_error" | "internal_error" | "timeout" | "unavailable" | "mfa_required" | "consent_required")
+    matches!(
+        reason,
+        "expired" | "cancelled" | "server_error" | "internal_error" | "timeout" | "unavailable" | "mfa_required" | "consent_required"
+    )
 }
 
 /// All tries of one user in the window; the latest decides where it belongs.
@@ -105,6 +108,8 @@ struct Open {
     /// The address; 0 for the whole network or client.
     part: u32,
     last_ms: i64,
+    /// Users who got in so far.
+    hits: u32,
 }
 
 /// What the window holds of one address, network or client.
@@ -171,14 +176,14 @@ impl Attempts {
         self.newest_ms
     }
 
-    fn from_ms(&self, config: &Config) -> i64 {
+    fn window_start_ms(&self, config: &Config) -> i64 {
         self.newest_ms.saturating_sub(config.window_ms)
     }
 
     /// Adds an attempt and says whether its user is known. False if it lies before the window.
     pub fn record(&mut self, attempt: &mut Attempt, config: &Config) -> bool {
         self.newest_ms = self.newest_ms.max(attempt.time_ms);
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         if attempt.time_ms < from_ms {
             return false;
         }
@@ -219,7 +224,7 @@ impl Attempts {
 
     /// Counts the window for those parts that `takes` chooses.
     pub fn tally(&self, config: &Config, takes: impl Fn(u32) -> bool) -> Tally {
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         let mut tally = Tally::default();
         let mut parts: Vec<u32> = Vec::new();
         let mut client_before = None;
@@ -248,7 +253,7 @@ impl Attempts {
 
     /// Parts with at least `users` failing users of their own.
     pub fn parts_with(&self, users: u32, config: &Config) -> Vec<u32> {
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         let counts = |one: &&Try| one.time_ms >= from_ms && !one.succeeded && !one.known && one.fails <= config.tries_max;
         let mut parts: Vec<u32> = self.tries.iter().filter(counts).map(|one| one.part).collect();
         parts.sort_unstable();
@@ -267,7 +272,7 @@ impl Attempts {
     }
 
     fn fits(&self, client: u32, tally: &Tally, config: &Config) -> bool {
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         let failing = |one: &&Try| one.time_ms >= from_ms && !one.succeeded && !one.known && one.client == client;
         let same = self.tries.iter().filter(failing).count() as u32;
         same.saturating_mul(10) >= tally.failed || tally.repeats.saturating_mul(2) < tally.failed
@@ -313,7 +318,7 @@ impl Attempts {
 
     /// Takes the remembered attempts of an attack: failures and hits, within the window.
     pub fn take_samples(&mut self, tally: &Tally, config: &Config, client_wide: bool, takes: impl Fn(u32) -> bool) -> Vec<Sample> {
-        let from_ms = self.from_ms(config);
+        let from_ms = self.window_start_ms(config);
         let hits_count = !client_wide || tally.failed_share() >= CLIENT_HIT_SHARE_MIN;
         let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.samples).into_iter().partition(|sample| takes(sample.part));
         self.samples = kept;
@@ -339,15 +344,19 @@ impl Attempts {
         self.open.iter().filter(|open| open.part != 0 && self.is_open(open.part, time_ms)).count()
     }
 
-    /// An attack of this part (0: of the whole) was told.
-    pub fn opened(&mut self, part: u32, time_ms: i64) {
+    /// An attack of this part (0: of the whole) is told, with so many more hits; gives their sum.
+    pub fn opened(&mut self, part: u32, time_ms: i64, hits: u32) -> u32 {
         let ended_ms = self.newest_ms.saturating_sub(QUIET_GAP_MS);
         self.open.retain(|open| open.last_ms >= ended_ms);
         if let Some(open) = self.open.iter_mut().find(|open| open.part == part) {
             open.last_ms = open.last_ms.max(time_ms);
-        } else if self.open.len() < OPEN_MAX {
-            self.open.push(Open { part, last_ms: time_ms });
+            open.hits = open.hits.saturating_add(hits);
+            return open.hits;
         }
+        if self.open.len() < OPEN_MAX {
+            self.open.push(Open { part, last_ms: time_ms, hits });
+        }
+        hits
     }
 }
 

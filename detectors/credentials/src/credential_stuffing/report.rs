@@ -30,7 +30,14 @@ pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, sta
         }
     }
     name_victim(&mut finding, event.user().unwrap_or_default(), event.session(), hit);
-    describe(&mut finding, attack, config);
+    let hits = finding.subjects.iter().filter(|subject| subject.hit && subject.kind == EntityKind::User).count() as u32;
+    if hits > 0 {
+        finding.severity = Severity::Critical;
+        finding.actions = vec![Action::RevokeSessions, Action::StepUp];
+    }
+    let part = if attack.scope == Scope::Address { attempt.part } else { 0 };
+    let hits = state.opened(part, event.time_ms(), hits);
+    describe(&mut finding, attack, hits, config);
     finding
 }
 
@@ -66,14 +73,9 @@ fn name_victim(finding: &mut Finding, user: &str, session: Option<&str>, hit: bo
     }
 }
 
-fn describe(finding: &mut Finding, attack: &Attack, config: &Config) {
+fn describe(finding: &mut Finding, attack: &Attack, hits: u32, config: &Config) {
     let tally = &attack.tally;
-    let hits = finding.subjects.iter().filter(|subject| subject.hit && subject.kind == EntityKind::User).count();
     let unknown_share = f64::from(tally.unknown) / f64::from(tally.failed.max(1));
-    if hits > 0 {
-        finding.severity = Severity::Critical;
-        finding.actions = vec![Action::RevokeSessions, Action::StepUp];
-    }
     finding.confidence = (0.65 + 0.2 * unknown_share + if hits > 0 { 0.1 } else { 0.0 }).min(0.99) as f32;
     let (whence, title) = match attack.scope {
         Scope::Address => ("one address", "Credential stuffing from one address"),
@@ -105,6 +107,7 @@ fn describe(finding: &mut Finding, attack: &Attack, config: &Config) {
         .note("unknown_users", tally.unknown)
         .note("known_users", tally.known)
         .note("users_with_many_tries", tally.deep)
+        .note("hit_users", hits)
         .note(if attack.scope == Scope::Client { "networks" } else { "addresses" }, tally.parts)
         .note("window_ms", config.window_ms);
 }

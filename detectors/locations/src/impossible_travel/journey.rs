@@ -159,9 +159,11 @@ impl Traveller {
         if same || (self.is_own(a, config) && self.is_own(b, config)) {
             return false;
         }
-        // A carrier's gateway says little of where its phone is: then an unknown client must speak too.
+        // A carrier's gateway says little of where its phone is, and the first sign-in of a new phone or
+        // laptop is no proof: an unknown client must speak, from farther than gateways lie.
         let far_gateway = a.is_mobile || b.is_mobile;
-        !far_gateway || (self.days > ESTABLISHED_DAYS && (self.has_new_client(a) || self.has_new_client(b)))
+        let new_client = self.days > ESTABLISHED_DAYS && (self.has_new_client(a) || self.has_new_client(b));
+        !far_gateway || (new_client && least_km >= config.mobile_distance_min_km)
     }
 
     fn knows_client(&self, one: &SignIn) -> bool {

@@ -42,7 +42,8 @@ pub(super) struct Reuse {
 pub(super) struct Lineage {
     expires_ms: i64,
     rotations: Vec<Rotation>,
-    tainted: Vec<u64>,
+    /// Tokens descended from a reused one, and when that was reused.
+    tainted: Vec<(u64, i64)>,
 }
 
 impl Default for Lineage {
@@ -77,16 +78,17 @@ impl Lineage {
             if self.tainted.len() >= TAINTED_MAX {
                 self.tainted.remove(0);
             }
-            self.tainted.push(issued);
+            let since_ms =
+                reuse.as_ref().map_or(time_ms, |reuse| if reuse.before.is_none() { time_ms.saturating_sub(reuse.gap_ms) } else { time_ms });
+            self.tainted.push((issued, since_ms));
         }
         reuse
     }
 
     fn judge(&self, presented: u64, time_ms: i64, client: &ClientPrint, gained: bool, config: &Config) -> Option<Reuse> {
-        if self.tainted.contains(&presented) {
-            let changes = Changes::default();
-            let reuse = Reuse { before: None, changes, gap_ms: 0, successor_used: false, thief_came_first: false, token_gained: gained };
-            return Some(reuse);
+        if let Some((_, since_ms)) = self.tainted.iter().find(|(token, _)| *token == presented) {
+            let (changes, gap_ms) = (Changes::default(), time_ms.saturating_sub(*since_ms).max(0));
+            return Some(Reuse { before: None, changes, gap_ms, successor_used: false, thief_came_first: false, token_gained: gained });
         }
         let before = self.rotations.iter().find(|one| one.presented == presented)?;
         // The two may arrive in either order; what counts is who came first in event time.

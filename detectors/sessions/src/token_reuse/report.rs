@@ -33,7 +33,10 @@ pub(super) fn lineage(event: &Event<'_>, reuse: &Reuse, config: &Config) -> Find
             finding.note("gap_ms", reuse.gap_ms).note("changed", reuse.changes.names());
         }
         None => {
-            "A refresh token that was issued in return for a reused one is used: the theft goes on.".clone_into(&mut finding.reason);
+            finding.reason = format!(
+                "A refresh token descended from a reused one is exchanged {} after that reuse: the theft goes on.",
+                span(reuse.gap_ms)
+            );
         }
     }
     finding.confidence = if reuse.successor_used { 0.95 } else { 0.85 };
@@ -56,10 +59,6 @@ pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses
     let mut finding = Finding::new(event, key(event, kind == KeyKind::Token), severity(used));
     let what = if kind == KeyKind::Token { "token" } else { "session" };
     match theft.proof {
-        Proof::Turns { .. } if theft.again => {
-            finding.title = format!("Stolen {what} used from two clients in turns");
-            finding.reason = format!("The client that shares the {what} with its owner goes on using it.");
-        }
         Proof::Turns { span_ms } => {
             finding.title = format!("Stolen {what} used from two clients in turns");
             finding.reason = format!(

@@ -36,7 +36,7 @@ struct Turn {
 }
 
 /// What proves the theft.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Proof {
     /// The owner, the intruder, the owner again, or the other way round.
     Turns { span_ms: i64 },
@@ -68,7 +68,8 @@ pub(super) struct Uses {
     is_shared: bool,
     clients: Vec<Seen>,
     turns: Vec<Turn>,
-    intruder: Option<u8>,
+    /// The stranger, and what proved it.
+    intruder: Option<(u8, Proof)>,
 }
 
 impl Retained for Uses {
@@ -77,7 +78,11 @@ impl Retained for Uses {
     }
 
     fn worth(&self) -> u8 {
-        if self.intruder.is_some() { 3 } else { u8::from(self.clients.len() > 1) + u8::from(self.ended_ms < i64::MAX || self.revoked.is_some()) }
+        if self.intruder.is_some() {
+            3
+        } else {
+            u8::from(self.clients.len() > 1) + u8::from(self.ended_ms < i64::MAX || self.revoked.is_some())
+        }
     }
 }
 
@@ -127,10 +132,10 @@ impl Uses {
         if step == Step::SignOut {
             self.ended_ms = self.ended_ms.min(time_ms);
         }
-        if let Some(intruder) = self.intruder {
-            let again = usize::from(intruder) == client;
-            let proof = Proof::Turns { span_ms: 0 };
-            return again.then(|| Theft { proof, changes: self.change_from_owner(client), intruder: client, again, first_ms: time_ms });
+        if let Some((intruder, proof)) = &self.intruder {
+            let (intruder, proof) = (usize::from(*intruder), proof.clone());
+            let changes = self.change_from_owner(client);
+            return (intruder == client).then_some(Theft { proof, changes, intruder, again: true, first_ms: time_ms });
         }
         let ended_ms = match self.revoked {
             Some((token, revoked_ms)) if event.token() == Some(token) => self.ended_ms.min(revoked_ms),
@@ -161,7 +166,7 @@ impl Uses {
 
     fn told(&mut self, theft: Option<Theft>) -> Option<Theft> {
         if let Some(theft) = &theft {
-            self.intruder = Some(theft.intruder as u8);
+            self.intruder = Some((theft.intruder as u8, theft.proof.clone()));
         }
         theft
     }

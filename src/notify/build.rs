@@ -1,0 +1,95 @@
+//! From the configuration to channels that can send.
+
+use super::config::{ChannelConfig, ChannelKind, Problem};
+use super::email::Email;
+use super::kafka::{ALERTS_TOPIC, LogProducer, TopicChannel};
+use super::routing::{ALERTS_TOPIC_CHANNEL, Route, Routing};
+use super::webhook::Webhook;
+use super::Channel;
+use crate::db::Db;
+use crate::respond::RevocationConfig;
+use crate::respond::hook::RevocationHook;
+use std::sync::Arc;
+
+/// Everything wrong with the two lists of tables, at once; reads the files that they name.
+#[must_use]
+pub fn problems(channels: &[ChannelConfig], targets: &[RevocationConfig]) -> Vec<Problem> {
+    let mut problems = Routing::problems(channels, targets);
+    if !problems.is_empty() {
+        return problems;
+    }
+    for config in channels {
+        let failed = match config.kind {
+            ChannelKind::Webhook => Webhook::new(config).err().map(|error| error.to_string()),
+            ChannelKind::Email => Email::new(config).err().map(|error| error.to_string()),
+            ChannelKind::Kafka => None,
+        };
+        problems.extend(failed.map(|message| Problem::new(format!("channels.{}", config.name), message)));
+    }
+    let failed = targets.iter().filter_map(|config| Some((config, RevocationHook::client(config).err()?)));
+    problems.extend(failed.map(|(config, error)| Problem::new(format!("revocation.{}", config.name), error)));
+    problems
+}
+
+/// Whom to tell and the channels that do it, for [`super::Deliveries::spawn`]. The topic `bartizan.alerts`
+/// is always one of them. Targets in dry run have no channel: nothing is ever sent to them.
+///
+/// # Errors
+/// Everything that [`problems`] finds.
+pub fn build(
+    channels: &[ChannelConfig],
+    targets: &[RevocationConfig],
+    public_url: Option<&str>,
+    db: &Db,
+    log: &Arc<dyn LogProducer>,
+) -> Result<(Routing, Vec<Arc<dyn Channel>>), Vec<Problem>> {
+    let found = problems(channels, targets);
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let wrong = |key: String, error: &dyn std::fmt::Display| vec![Problem::new(key, error)];
+    let mut routing = Routing::new(channels, targets, public_url);
+    routing.channels.push(Route::every_version(ALERTS_TOPIC_CHANNEL));
+    let mut built: Vec<Arc<dyn Channel>> = vec![Arc::new(TopicChannel::new(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC, Arc::clone(log)))];
+    for config in channels {
+        let key = || format!("channels.{}", config.name);
+        built.push(match config.kind {
+            ChannelKind::Webhook => Arc::new(Webhook::new(config).map_err(|error| wrong(key(), &error))?),
+            ChannelKind::Email => Arc::new(Email::new(config).map_err(|error| wrong(key(), &error))?),
+            ChannelKind::Kafka => {
+                let topic = config.topic.as_deref().unwrap_or(ALERTS_TOPIC);
+                Arc::new(TopicChannel::new(&config.name, topic, Arc::clone(log)))
+            }
+        });
+    }
+    for config in targets.iter().filter(|config| !config.dry_run) {
+        let hook = RevocationHook::new(config, db.clone()).map_err(|error| wrong(format!("revocation.{}", config.name), &error))?;
+        built.push(Arc::new(hook));
+    }
+    Ok((routing, built))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::notify::testing::{SECRET, target};
+    use serde_json::json;
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_its_key() {
+        let channel = |table| serde_json::from_value::<ChannelConfig>(table).unwrap();
+        let channels = [
+            channel(json!({"name": "a b", "kind": "webhook", "url": "https://a.example", "secret": SECRET})),
+            channel(json!({"name": "mail", "kind": "email"})),
+            channel(json!({"name": "mail", "kind": "kafka"})),
+        ];
+        let keys: Vec<String> = problems(&channels, &[]).into_iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["channels.name", "channels.mail.smtp", "channels.mail.from", "channels.mail.to", "channels.mail"]);
+        let wrong = [channel(json!({"name": "hook", "kind": "webhook", "url": "ftp://a.example", "secret": SECRET}))];
+        assert!(problems(&wrong, &[]).iter().any(|problem| problem.key == "channels.hook" && problem.message.contains("https://")));
+        assert!(problems(&[], &[target("identity", "https://a.example", true)]).is_empty());
+        assert!(serde_json::from_value::<ChannelConfig>(json!({"name": "a", "kind": "webhook", "colour": 1})).is_err());
+        assert!(serde_json::from_value::<ChannelConfig>(json!({"name": "a", "kind": "webhook", "group": "incident"})).is_err());
+    }
+}
