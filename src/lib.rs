@@ -1,7 +1,21 @@
 //! The Bartizan daemon: everything around the detectors.
 
 pub mod alert;
+pub mod api;
+pub mod app;
+//pub mod cli;
+pub mod config;
 pub mod db;
+pub mod detect;
+pub mod enrich;
+pub mod flow;
+pub mod ingest;
+pub mod log;
+pub mod normalise;
 pub mod notify;
+pub mod pipeline;
 pub mod respond;
 pub mod secret;
+//pub mod simulate;
+pub mod store;
+pub mod telemetry;

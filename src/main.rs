@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line of Bartizan.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bartizan::cli::main()
+}

@@ -1,1 +1,6 @@
-fn main() {}
+//! One integration binary, on real parts: Apache Kafka, the embedded ClickHouse
+//! engine, an SMTP server, a webhook receiver and a browser.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod parts;
+mod support;

@@ -115,3 +115,9 @@ CREATE TABLE facts (
     name  TEXT PRIMARY KEY,
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- The recorded order since the oldest checkpoint, where the log does not keep one of its own (Kafka).
+CREATE TABLE orders (
+    first_seq INTEGER PRIMARY KEY,
+    entry     BLOB NOT NULL             -- which records came next, encoded with postcard
+) STRICT;

@@ -1,1 +1,322 @@
-//! Open episodes.
+//! Open episodes: the findings of one (tenant, detector, key) become the versions of one alert.
+//!
+//! An episode opens with its first finding and takes further findings while no more than the
+//! detector's quiet gap lies between them. Its id is a hash of tenant, detector, key and start, fixed
+//! when it opens; so the same events in the same order give the same ids anywhere. A version is cut
+//! by what happens (opening, a higher severity, something more hit, each doubling of the count,
+//! closing), never by batch, and closing follows the watermark of events, never a clock.
+//!
+//! Open episodes are part of the checkpoint. Lists are bounded: what was hit is kept, attempts are
+//! cut at [`ATTEMPTS_MAX`], and the detector's evidence says how many there really were.
+
+use super::model::{Alert, Attack, Entities, Status};
+use bartizan_core::{Finding, Severity, Spec, Subject, TimeMs};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Subjects of one alert that were attacked without being hit.
+pub const ATTEMPTS_MAX: usize = 200;
+/// Subjects of one alert that were hit; beyond it only their number is told.
+pub const HITS_MAX: usize = 10_000;
+/// Event ids at the head and at the tail of an alert's list, and ids of deciding events of hits.
+const EVENT_IDS_EACH_MAX: usize = 50;
+/// Open episodes kept; the one that would close first is closed when there are more.
+const EPISODES_MAX: usize = 100_000;
+
+type EpisodeKey = (String, String, String);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Episode {
+    /// The alert's fixed members and the newest text; `evidence` and the lists are kept beside it.
+    alert: AlertState,
+    quiet_gap_ms: i64,
+    next_count: u64,
+    hits: usize,
+}
+
+/// What an open alert needs in order to go on. The JSON evidence is kept as text, since the
+/// checkpoint's encoding does not describe itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct AlertState {
+    id: String,
+    version: u32,
+    title: String,
+    severity: Severity,
+    confidence: f32,
+    first_ms: i64,
+    last_ms: i64,
+    event_count: u64,
+    reason: String,
+    evidence: String,
+    subjects: Vec<Subject>,
+    attempts: usize,
+    ids_head: Vec<String>,
+    ids_hit: Vec<String>,
+    ids_tail: Vec<String>,
+    actions: Vec<bartizan_core::Action>,
+    attack: Vec<(String, String)>,
+}
+
+/// All open episodes.
+#[derive(Debug, Default)]
+pub struct Episodes {
+    open: HashMap<EpisodeKey, Episode>,
+    /// When each would close, so that looking for the next one costs nothing.
+    closing: BTreeSet<(i64, EpisodeKey)>,
+}
+
+impl Episodes {
+    /// Open episodes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// None open?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Takes a finding that the event arriving at `detected_ms` proved, and appends the versions that
+    /// it causes to `out`.
+    pub fn apply(&mut self, spec: &Spec, finding: Finding, detected_ms: i64, out: &mut Vec<Alert>) {
+        let key = (finding.tenant.clone(), spec.id.to_owned(), finding.key.clone());
+        if let Some(episode) = self.open.get(&key)
+            && finding.time_ms > episode.closes_at()
+        {
+            self.close(&key, detected_ms, out);
+        }
+        match self.open.get_mut(&key) {
+            Some(episode) => {
+                let closed_at = episode.closes_at();
+                if episode.update(finding) {
+                    out.push(episode.version(&key, true, detected_ms));
+                }
+                let closes_at = episode.closes_at();
+                if closes_at != closed_at {
+                    self.closing.remove(&(closed_at, key.clone()));
+                    self.closing.insert((closes_at, key));
+                }
+            }
+            None => {
+                let mut episode = Episode::open(spec, &key, finding);
+                out.push(episode.version(&key, true, detected_ms));
+                self.closing.insert((episode.closes_at(), key.clone()));
+                self.open.insert(key, episode);
+                if self.open.len() > EPISODES_MAX
+                    && let Some((_, first)) = self.closing.first().cloned()
+                {
+                    self.close(&first, detected_ms, out);
+                }
+            }
+        }
+    }
+
+    /// Event time up to which nothing closes.
+    #[must_use]
+    pub fn next_close_ms(&self) -> i64 {
+        self.closing.first().map_or(i64::MAX, |(at, _)| *at)
+    }
+
+    /// Closes what the watermark has passed; the event arriving at `detected_ms` moved it.
+    pub fn advance(&mut self, watermark_ms: i64, detected_ms: i64, out: &mut Vec<Alert>) {
+        while self.next_close_ms() < watermark_ms {
+            let Some((_, key)) = self.closing.first().cloned() else { return };
+            self.close(&key, detected_ms, out);
+        }
+    }
+
+    fn close(&mut self, key: &EpisodeKey, detected_ms: i64, out: &mut Vec<Alert>) {
+        if let Some(mut episode) = self.open.remove(key) {
+            self.closing.remove(&(episode.closes_at(), key.clone()));
+            out.push(episode.version(key, false, detected_ms));
+        }
+    }
+
+    /// The open episodes in a stable order, for the checkpoint.
+    ///
+    /// # Errors
+    /// The encoder says no.
+    pub fn save(&self) -> Result<Vec<u8>, postcard::Error> {
+        let sorted: BTreeMap<_, _> = self.open.iter().collect();
+        postcard::to_allocvec(&sorted)
+    }
+
+    /// Reads what [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// The bytes are something else.
+    pub fn load(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        let open: HashMap<EpisodeKey, Episode> = postcard::from_bytes(bytes)?;
+        let closing = open.iter().map(|(key, episode)| (episode.closes_at(), key.clone())).collect();
+        Ok(Self { open, closing })
+    }
+}
+
+impl Episode {
+    fn open(spec: &Spec, key: &EpisodeKey, finding: Finding) -> Self {
+        let alert = AlertState {
+            id: alert_id(key, finding.first_time_ms),
+            version: 0,
+            title: String::new(),
+            severity: finding.severity,
+            confidence: 0.0,
+            first_ms: finding.first_time_ms,
+            last_ms: finding.time_ms,
+            event_count: 0,
+            reason: String::new(),
+            evidence: "{}".to_owned(),
+            subjects: Vec::new(),
+            attempts: 0,
+            ids_head: Vec::new(),
+            ids_hit: Vec::new(),
+            ids_tail: Vec::new(),
+            actions: Vec::new(),
+            attack: spec.attack.iter().map(|(tactic, technique)| ((*tactic).to_owned(), (*technique).to_owned())).collect(),
+        };
+        let mut episode = Self { alert, quiet_gap_ms: spec.quiet_gap_ms, next_count: 0, hits: 0 };
+        episode.update(finding);
+        episode
+    }
+
+    fn closes_at(&self) -> i64 {
+        self.alert.last_ms.saturating_add(self.quiet_gap_ms)
+    }
+
+    /// Joins a finding; true if it makes a new version.
+    fn update(&mut self, finding: Finding) -> bool {
+        let alert = &mut self.alert;
+        let rises = finding.severity > alert.severity;
+        alert.event_count += finding.event_count;
+        alert.first_ms = alert.first_ms.min(finding.first_time_ms);
+        alert.last_ms = alert.last_ms.max(finding.time_ms);
+        alert.confidence = alert.confidence.max(finding.confidence);
+        // The text belongs to the worst that was found; later findings of the same weight renew it.
+        if finding.severity >= alert.severity {
+            (alert.title, alert.reason, alert.severity) = (finding.title, finding.reason, finding.severity);
+        }
+        alert.merge_evidence(finding.evidence);
+        for action in finding.actions {
+            if !alert.actions.contains(&action) {
+                alert.actions.push(action);
+            }
+        }
+        let new_hits = alert.merge_subjects(finding.subjects);
+        self.hits += new_hits;
+        alert.merge_ids(finding.event_ids, new_hits > 0);
+        let doubled = alert.event_count >= self.next_count;
+        if doubled {
+            self.next_count = alert.event_count.saturating_mul(2);
+        }
+        rises || new_hits > 0 || doubled
+    }
+
+    fn version(&mut self, key: &EpisodeKey, ongoing: bool, detected_ms: i64) -> Alert {
+        let alert = &mut self.alert;
+        alert.version += 1;
+        Alert {
+            id: alert.id.clone(),
+            version: alert.version,
+            detector: key.1.clone(),
+            title: alert.title.clone(),
+            severity: alert.severity,
+            confidence: alert.confidence,
+            status: Status::Open,
+            disposition: None,
+            assignee: None,
+            tenant: key.0.clone(),
+            key: key.2.clone(),
+            ongoing,
+            first_event_time: TimeMs(alert.first_ms),
+            last_event_time: TimeMs(alert.last_ms),
+            detected_time: TimeMs(detected_ms),
+            event_count: alert.event_count,
+            entities: Entities::of(&alert.subjects),
+            subjects: alert.subjects.clone(),
+            reason: alert.reason.clone(),
+            evidence: serde_json::from_str(&alert.evidence).unwrap_or_default(),
+            event_ids: alert.event_ids(),
+            attack: alert
+                .attack
+                .iter()
+                .map(|(tactic, technique)| Attack { tactic: tactic.clone(), technique: technique.clone() })
+                .collect(),
+            actions: alert.actions.clone(),
+            incident: None,
+        }
+    }
+}
+
+impl AlertState {
+    fn merge_evidence(&mut self, newer: serde_json::Map<String, serde_json::Value>) {
+        if newer.is_empty() {
+            return;
+        }
+        let mut all: serde_json::Map<_, _> = serde_json::from_str(&self.evidence).unwrap_or_default();
+        all.extend(newer);
+        self.evidence = serde_json::Value::Object(all).to_string();
+    }
+
+    /// Joins subjects and returns how many were hit that had not been.
+    fn merge_subjects(&mut self, newer: Vec<Subject>) -> usize {
+        let mut hits = 0;
+        for subject in newer {
+            match self.subjects.iter_mut().find(|known| known.kind == subject.kind && known.value == subject.value) {
+                Some(known) => {
+                    if subject.hit && !known.hit {
+                        known.hit = true;
+                        known.role = subject.role;
+                        hits += 1;
+                    }
+                }
+                None if subject.hit => {
+                    hits += 1;
+                    if self.subjects.len() < HITS_MAX {
+                        self.subjects.push(subject);
+                    }
+                }
+                None if self.attempts < ATTEMPTS_MAX => {
+                    self.attempts += 1;
+                    self.subjects.push(subject);
+                }
+                None => {}
+            }
+        }
+        hits
+    }
+
+    fn merge_ids(&mut self, newer: Vec<String>, hit: bool) {
+        for id in newer {
+            if hit && self.ids_hit.len() < EVENT_IDS_EACH_MAX {
+                self.ids_hit.push(id);
+            } else if self.ids_head.len() < EVENT_IDS_EACH_MAX {
+                self.ids_head.push(id);
+            } else {
+                if self.ids_tail.len() >= EVENT_IDS_EACH_MAX {
+                    self.ids_tail.remove(0);
+                }
+                self.ids_tail.push(id);
+            }
+        }
+    }
+
+    fn event_ids(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        self.ids_head.iter().chain(&self.ids_hit).chain(&self.ids_tail).filter(|id| seen.insert(*id)).cloned().collect()
+    }
+}
+
+fn alert_id((tenant, detector, key): &EpisodeKey, start_ms: i64) -> String {
+    let mut hash = Sha256::new();
+    for part in [tenant, detector, key] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.update(start_ms.to_be_bytes());
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut id = [0; 16];
+    id.copy_from_slice(digest.split_at(16).0);
+    bartizan_core::TokenHash(id).to_hex()
+}

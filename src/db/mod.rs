@@ -11,7 +11,9 @@ pub mod alert_list;
 pub mod alerts;
 pub mod audit;
 pub mod channels;
+pub mod orders;
 pub mod outbox;
+pub mod tokens;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
@@ -41,6 +43,9 @@ pub enum DbError {
     /// A stored record does not read back.
     #[error("stored record does not read: {0}")]
     Record(#[from] serde_json::Error),
+    /// A stored entry of the recorded order does not read back.
+    #[error("recorded order does not read: {0}")]
+    Order(#[from] postcard::Error),
 }
 
 /// A handle on the working database; clones share one connection for writing.

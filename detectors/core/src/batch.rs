@@ -318,6 +318,18 @@ impl EventBatch {
         &mut self.records[last]
     }
 
+    /// Adds a copy of an event of another batch.
+    pub fn copy(&mut self, event: &Event<'_>) -> &mut Record {
+        let mut record = event.record.clone();
+        for (slot, field) in record.texts.iter_mut().zip(Field::ALL) {
+            *slot = append(&mut self.arena, event.text(*field));
+        }
+        self.records.push(record);
+        let last = self.records.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "the record was pushed in the line above")]
+        &mut self.records[last]
+    }
+
     /// Adds text to the arena for later [`Record::set_text`].
     pub fn append_text(&mut self, text: &str) -> Text {
         append(&mut self.arena, text)

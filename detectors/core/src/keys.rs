@@ -8,6 +8,7 @@ use crate::event::names;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
+use std::net::{IpAddr, Ipv6Addr};
 
 names! {
     /// What a piece of state is about.
@@ -34,6 +35,21 @@ names! {
 impl KeyKind {
     /// How many kinds there are.
     pub const COUNT: usize = Self::ALL.len();
+}
+
+/// The network that [`KeyKind::Subnet`] stands for, as a CIDR.
+#[must_use]
+pub fn subnet_cidr(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, c, ..] = ip.segments();
+            format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+        }
+    }
 }
 
 /// One key: its kind and its hash.

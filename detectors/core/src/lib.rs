@@ -5,6 +5,7 @@
 //! the same order always give the same findings, on any machine, at any speed.
 
 pub mod batch;
+pub mod client;
 pub mod detector;
 pub mod event;
 pub mod finding;
@@ -15,6 +16,7 @@ pub mod state;
 pub mod time;
 
 pub use batch::{EventBatch, EventDraft};
+pub use client::{Changes, ClientPrint};
 pub use detector::{Detector, Limits, LoadError, Spec};
 pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind};
 pub use finding::{Action, EntityKind, Finding, Findings, Role, Severity, Subject};

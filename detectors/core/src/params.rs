@@ -39,6 +39,20 @@ pub struct Parameter {
     pub doc: &'static str,
 }
 
+impl Parameter {
+    /// A whole number between `min` and `max`.
+    #[must_use]
+    pub const fn int(name: &'static str, default: i64, min: i64, max: i64, doc: &'static str) -> Self {
+        Self { name, default: Value::Int(default), min: min as f64, max: max as f64, doc }
+    }
+
+    /// A number between `min` and `max`.
+    #[must_use]
+    pub const fn float(name: &'static str, default: f64, min: f64, max: f64, doc: &'static str) -> Self {
+        Self { name, default: Value::Float(default), min, max, doc }
+    }
+}
+
 /// A value that does not fit its parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {problem}")]

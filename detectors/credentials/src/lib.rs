@@ -1,1 +1,8 @@
-//! placeholder
+//! Detectors of attacks on credentials.
+
+pub mod credential_stuffing;
+
+use bartizan_core::Spec;
+
+/// The detectors of this family.
+pub static DETECTORS: &[&Spec] = &[&credential_stuffing::SPEC];

@@ -1,0 +1,35 @@
+# Each target does its own set-up: system packages (where root or sudo allows;
+# otherwise it prints the line to run) and what is fetched into the cache folder.
+# A second run finds all of it in place.
+
+export PATH := $(PATH):$(HOME)/.cargo/bin
+SETUP := deploy/setup
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## target/release/bartizan, and what it needs at run time
+	@$(SETUP)/system.sh build
+	@$(SETUP)/runtime.sh
+	@$(SETUP)/build.sh
+
+demo: build ## the daemon on simulated traffic with attacks; prints the console's address
+	@exec target/release/bartizan demo $(ARGS)
+
+test: ## all tests, on real parts: Kafka, ClickHouse, SMTP, a browser
+	@$(SETUP)/system.sh test
+	@$(SETUP)/runtime.sh
+	@$(SETUP)/test-parts.sh
+	cargo test --workspace --locked
+
+check: ## formatting, lints, licences and advisories of dependencies
+	@$(SETUP)/system.sh build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	python3 $(SETUP)/dependencies.py
+
+clean: ## removes what was built; the cache folder stays
+	cargo clean

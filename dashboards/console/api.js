@@ -1,0 +1,107 @@
+// The API client. It holds the token (in sessionStorage: gone with the tab, never in a URL or a
+// cookie), turns every failure into an `ApiError` and tells a listener when the daemon cannot be
+// reached and when it can again. It retries nothing: views decide.
+
+import { encode } from "./router.js";
+
+const TOKEN_KEY = "bartizan.token";
+const TIMEOUT_MS = 20_000;
+
+/** `status` is 0 when there was no answer. `parameter` names the wrong one, where the API says it. */
+class ApiError extends Error {
+  constructor(status, title, detail, parameter = null) {
+    super(detail || title);
+    this.status = status;
+    this.title = title;
+    this.parameter = parameter;
+  }
+}
+
+export const events = new EventTarget();
+
+export function token() {
+  return sessionStorage.getItem(TOKEN_KEY);
+}
+
+export function set_token(value) {
+  if (value === null) sessionStorage.removeItem(TOKEN_KEY);
+  else sessionStorage.setItem(TOKEN_KEY, value);
+}
+
+async function problem(response) {
+  let body = {};
+  try {
+    body = await response.json();
+  } catch {
+    // A proxy's HTML page, or nothing: the status line has to do.
+  }
+  const title = typeof body?.title === "string" ? body.title : `HTTP ${response.status}`;
+  const detail = typeof body?.detail === "string" ? body.detail : "";
+  return new ApiError(response.status, title, detail, body?.parameter ?? null);
+}
+
+/** One request with the token; the raw response when it is 2xx, otherwise an `ApiError`. */
+export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
+  const all = { accept: "application/json", ...headers, authorization: `Bearer ${token() ?? ""}` };
+  if (body !== undefined) all["content-type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, {
+      method, headers: all, signal, cache: "no-store", credentials: "omit", redirect: "error",
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (signal?.aborted && signal.reason?.name !== "TimeoutError") throw error;
+    events.dispatchEvent(new Event("unreachable"));
+    throw new ApiError(0, "No answer", "The daemon does not answer.");
+  }
+  if (response.ok) {
+    events.dispatchEvent(new Event("reached"));
+    return response;
+  }
+  const failure = await problem(response);
+  if (response.status === 401) events.dispatchEvent(new Event("signed_out"));
+  else if (response.status === 502 || response.status === 504) events.dispatchEvent(new Event("unreachable"));
+  else events.dispatchEvent(new Event("reached"));
+  throw failure;
+}
+
+async function json(path, options = {}) {
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
+  const response = await request(path, { ...options, signal });
+  try {
+    return await response.json();
+  } catch {
+    throw new ApiError(response.status, "Unreadable answer", "The answer is not JSON.");
+  }
+}
+
+function with_query(path, query) {
+  const kept = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return kept.length ? `${path}?${new URLSearchParams(kept)}` : path;
+}
+
+export function get_status(signal) {
+  return json("/api/v1/status", { signal });
+}
+
+export function get_alerts(query, signal) {
+  return json(with_query("/api/v1/alerts", query), { signal });
+}
+
+export function get_alert(id, signal) {
+  return json(`/api/v1/alerts/${encode(id)}`, { signal });
+}
+
+export function patch_alert(id, changes) {
+  return json(`/api/v1/alerts/${encode(id)}`, { method: "PATCH", body: changes });
+}
+
+export function get_events(query, signal) {
+  return json(with_query("/api/v1/events", query), { signal });
+}
+
+export function get_entity(type, value, query, signal) {
+  return json(with_query(`/api/v1/entities/${encode(type)}/${encode(value)}`, query), { signal });
+}

@@ -1,0 +1,114 @@
+// What is known of one user, address or session, its alerts and its events.
+
+import { get_entity, get_events } from "./api.js";
+import { el, fill, row, table, untrusted } from "./dom.js";
+import { events_table } from "./events_table.js";
+import { age_el, count, time_el, words } from "./format.js";
+import { detector_el, severity_el, status_el } from "./labels.js";
+import { empty, facts, failure, loading, network_el, panel, pivot, place_text } from "./parts.js";
+import { link } from "./router.js";
+import { plain } from "./visible.js";
+
+const ROWS_MAX = 100;
+const EVENTS_PAGE = 100;
+const EVENTS_MAX = 1000;
+const ALERTS = [{ label: "Severity", class: "c-sev" }, { label: "Alert", class: "c-alert" }, { label: "Detector", class: "c-detector" }, { label: "Last event", class: "c-age" }, { label: "Status", class: "c-status" }];
+
+function seen_table(title, heading, entries, name_of) {
+  if (!Array.isArray(entries) || !entries.length) return null;
+  const columns = [{ label: heading, class: "c-value" }, { label: "Events", class: "num" }, { label: "First seen" }, { label: "Last seen" }];
+  const rows = entries.slice(0, ROWS_MAX).map((entry) => row(columns, [name_of(entry), count(entry.event_count), time_el(entry.first_seen), age_el(entry.last_seen)]));
+  const left = entries.length - rows.length;
+  return panel(title, table(title, columns, rows, { class: "seen" }), left > 0 ? el("p.more", {}, `+ ${count(left)} more`) : null);
+}
+
+function alerts_panel(alerts) {
+  if (!Array.isArray(alerts) || !alerts.length) return panel("Alerts", el("p.more", {}, "None."));
+  return panel("Alerts", table("Alerts", ALERTS, alerts.slice(0, ROWS_MAX).map((alert) => row(ALERTS, [
+    severity_el(alert.severity), el("a.title", { href: link(["alerts", alert.id]), "data-move": "" }, untrusted(alert.title ?? alert.id, 200)),
+    detector_el(alert.detector, true), age_el(alert.last_event_time), status_el(alert),
+  ])), { class: "alerts cards" }));
+}
+
+function risk_el(risk) {
+  if (!risk || typeof risk.score !== "number") return null;
+  const reasons = Array.isArray(risk.reasons) ? risk.reasons : [];
+  return panel("Risk", el("p.risk", {}, el("strong.score", {}, count(risk.score)), el("span.more", {}, " of 100 "), risk.level ? severity_el(risk.level) : null),
+    reasons.length ? el("ul.reasons", {}, reasons.slice(0, 20).map((reason) => el("li", {}, untrusted(reason, 300)))) : null);
+}
+
+function device_el(entry) {
+  return [entry.device ? untrusted(entry.device, 60) : el("span.more", {}, "no device id"), entry.user_agent ? el("div.more", {}, untrusted(entry.user_agent, 120)) : null];
+}
+
+/** Loads pages of events into `host`, newest first. */
+class EventList {
+  #items = [];
+
+  constructor(host, query, signal) {
+    Object.assign(this, { host, query, signal });
+    fill(host, loading());
+    this.load(null);
+  }
+
+  async load(cursor) {
+    try {
+      const page = await get_events({ ...this.query, limit: EVENTS_PAGE, cursor }, this.signal);
+      if (this.signal.aborted) return;
+      this.#items = this.#items.concat(page.items ?? []);
+      const more = page.next_cursor && this.#items.length < EVENTS_MAX
+        ? el("div.foot", {}, el("button", { type: "button", onclick: () => this.load(page.next_cursor) }, "Load older events")) : null;
+      fill(this.host, this.#items.length ? events_table("Events, newest first", this.#items) : empty("No events", "None are stored for these values."), more);
+    } catch (error) {
+      if (!this.signal.aborted) fill(this.host, failure(error, () => this.load(cursor)));
+    }
+  }
+}
+
+export class EntityView {
+  #main;
+  #app;
+  #abort = new AbortController();
+
+  constructor(main, route, app) {
+    [this.type, this.value] = route.params;
+    // A token of one tenant may not name a tenant.
+    this.tenant = app.caller?.tenant ? undefined : route.query.tenant;
+    this.title = plain(`${words(this.type)} ${this.value}`, 80);
+    this.#main = main;
+    this.#app = app;
+    fill(main, loading());
+    this.load();
+  }
+
+  async load() {
+    try {
+      const entity = await get_entity(this.type, this.value, { tenant: this.tenant }, this.#abort.signal);
+      if (!this.#abort.signal.aborted) this.#render(entity);
+    } catch (error) {
+      if (!this.#abort.signal.aborted) fill(this.#main, failure(error, () => this.load()));
+    }
+  }
+
+  unmount() {
+    this.#abort.abort();
+  }
+
+  #render(entity) {
+    const { type, value, tenant } = this;
+    const related = (kind, title) => seen_table(title, words(kind === "ip" ? "address" : kind), entity[`${kind}s`], (entry) => pivot(kind, entry.value ?? entry, entity.tenant));
+    const events = el("div", {});
+    fill(this.#main, el("article", {},
+      el("nav.crumbs", { "aria-label": "Alerts" }, el("a", { href: this.#app.list_link() }, "← Alerts")),
+      el("div.head", {}, el("p.more", {}, type === "ip" ? "Address" : words(type)), el("h1.mono", {}, untrusted(value, 300)),
+        facts([["First seen", time_el(entity.first_seen)], ["Last seen", [time_el(entity.last_seen), " · ", age_el(entity.last_seen)]], ["Events", count(entity.event_count)], ["Tenant", untrusted(entity.tenant ?? "–", 60)],
+          ["Filter", el("a", { href: link(["alerts"], { [type]: value, tenant }) }, "alerts of it")]])),
+      el("div.grid", {}, risk_el(entity.risk), alerts_panel(entity.alerts),
+        seen_table("Places", "Place", entity.places, (entry) => untrusted(place_text(entry) ?? "–", 80)),
+        seen_table("Networks", "Network", entity.networks, network_el),
+        seen_table("Devices", "Device", entity.devices, device_el),
+        related("user", "Users"), related("ip", "Addresses"), related("session", "Sessions")),
+      panel("Events", events)));
+    this.list = new EventList(events, { [type]: value, tenant }, this.#abort.signal);
+  }
+}

@@ -1,0 +1,58 @@
+// Events as rows; a row opens to show every member the API sent.
+
+import { el, row, table, untrusted } from "./dom.js";
+import { number, time_el, words } from "./format.js";
+import { facts, network_el, pivot, place_text } from "./parts.js";
+
+const COLUMNS = [
+  { label: "Time", class: "c-time" }, { label: "Kind", class: "c-kind" }, { label: "Outcome", class: "c-outcome" },
+  { label: "User", class: "c-user" }, { label: "Address", class: "c-ip" }, { label: "Place", class: "c-place" },
+  { label: "Network", class: "c-network" }, { label: "Device", class: "c-device" },
+  { label: "User agent", class: "c-agent" }, { label: "Session", class: "c-session" },
+];
+const MEMBERS_MAX = 100;
+
+function outcome_el(event) {
+  const kind = { success: "good", failure: "bad", denied: "bad" }[event.outcome] ?? "plain";
+  return [el(`span.outcome.outcome-${kind}`, {}, untrusted(event.outcome ?? "unknown", 20)),
+    event.reason ? el("div.more", {}, untrusted(words(event.reason), 60)) : null];
+}
+
+function request_text(event) {
+  const what = [event.method, event.path].filter(Boolean).join(" ");
+  return event.status ? `${what} → ${event.status}` : what;
+}
+
+function member_text(value) {
+  if (typeof value === "number") return number(value);
+  return untrusted(typeof value === "object" ? JSON.stringify(value) : value, 2000);
+}
+
+function details(event) {
+  const { attrs, time, ...members } = event;
+  const rest = Object.entries(members).filter(([, value]) => value !== null && value !== "" && value !== undefined);
+  const own = Object.entries(attrs && typeof attrs === "object" ? attrs : {}).map(([name, value]) => [`attrs.${name}`, value]);
+  const pairs = [...rest, ...own].slice(0, MEMBERS_MAX).map(([name, value]) => [untrusted(name, 60), member_text(value)]);
+  return facts([["time (UTC)", el("code", {}, untrusted(time ?? "–", 40))], ...pairs]);
+}
+
+function event_rows(event) {
+  const detail = el("tr.detail", { hidden: true, role: "row" });
+  const button = el("button.disclose", { type: "button", "aria-expanded": "false", "data-move": "", onclick: () => {
+    if (!detail.firstChild) detail.append(el("td", { role: "cell", colspan: COLUMNS.length }, details(event)));
+    detail.hidden = !detail.hidden;
+    button.setAttribute("aria-expanded", String(!detail.hidden));
+  } }, time_el(event.time), el("span.away", {}, ", all members"));
+  const what = request_text(event);
+  const line = row(COLUMNS, [
+    button, [untrusted(words(event.kind ?? "–"), 40), what ? el("div.more", {}, untrusted(what, 80)) : null], outcome_el(event),
+    pivot("user", event.user, event.tenant), pivot("ip", event.ip, event.tenant), untrusted(place_text(event.place) ?? "–", 60),
+    network_el(event.network), untrusted(event.device ?? "–", 40), untrusted(event.user_agent ?? "–", 90),
+    pivot("session", event.session, event.tenant),
+  ]);
+  return [line, detail];
+}
+
+export function events_table(caption, events) {
+  return table(caption, COLUMNS, events.map(event_rows), { class: "events cards" });
+}

@@ -1,0 +1,51 @@
+// Where the console is, kept in the URL's fragment: it never reaches a server or its log, and
+// a link to a view can be passed on. The token is never part of it.
+//
+//   #/alerts?severity=high   #/alerts/ID   #/entities/user/VALUE?tenant=t   #/status
+
+export const ENTITY_TYPES = ["user", "ip", "session"];
+
+function decode(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
+}
+
+/** `{view, params, query}`; an address that means nothing gives the view `lost`. */
+export function parse(hash) {
+  const [path, search = ""] = split_once(hash.replace(/^#\/?/, ""), "?");
+  const parts = path.split("/").filter((part) => part !== "").map(decode);
+  const query = Object.fromEntries(new URLSearchParams(search));
+  const [view, ...params] = parts;
+  const lost = { view: "lost", params: [], query };
+  if (parts.includes(null)) return lost;
+  if (parts.length === 0) return { view: "alerts", params: [], query };
+  if (view === "alerts" && params.length <= 1) return { view: params.length ? "alert" : "alerts", params, query };
+  if (view === "status" && params.length === 0) return { view, params, query };
+  if (view === "entities" && params.length === 2 && ENTITY_TYPES.includes(params[0])) return { view: "entity", params, query };
+  return lost;
+}
+
+function split_once(text, mark) {
+  const at = text.indexOf(mark);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** `link(["alerts", id], {query})`: each part is encoded; empty query members are left out. */
+export function link(parts, query = {}) {
+  const kept = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const search = new URLSearchParams(kept).toString();
+  return `#/${parts.map(encode).join("/")}${search ? `?${search}` : ""}`;
+}
+
+/** Percent-encodes a path segment; half a surrogate pair becomes U+FFFD instead of an exception. */
+export function encode(part) {
+  return encodeURIComponent(String(part).toWellFormed());
+}
+
+/** Changes the filters in the address without a step in the history. */
+export function replace_filters(query) {
+  history.replaceState(null, "", link(["alerts"], query));
+}

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Fetches the real parts that the integration tests run against into the cache
+# folder, and writes there, in `test/env`, where each of them is:
+#
+#   KAFKA_CLASSPATH     Apache Kafka and its command-line clients
+#   JAVA                the Java launcher
+#   AIOSMTPD_PYTHON     a Python that has the SMTP server aiosmtpd
+#   PLAYWRIGHT          the folder of playwright-core, NODE runs it
+#   CHROMIUM            the browser
+#
+# The file is KEY=value lines without quoting; tests/support/parts.rs reads it.
+
+source "$(dirname "$0")/common.sh"
+
+readonly playwright_version=1.55.1
+parts=$cache/test
+
+# The pom is the version: a change of any pin in it resolves afresh.
+fetch_kafka() {
+    local version
+    version=$(sha256sum <"$setup_dir/kafka/pom.xml")
+    present "$parts/kafka/.version" "$version" && return
+    say "fetching Apache Kafka"
+    mvn -q -B -Dstyle.color=never -f "$setup_dir/kafka/pom.xml" \
+        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+        -DoutputDirectory="$scratch/kafka" >&2 || fail "maven could not fetch Apache Kafka"
+    stamp "$scratch/kafka/.version" "$version"
+    rm -rf "$parts/kafka"
+    mv "$scratch/kafka" "$parts/kafka"
+}
+
+# A virtual environment holds absolute paths, so it is made in place; the stamp
+# comes last, and an unstamped one is made anew.
+fetch_aiosmtpd() {
+    local version
+    version=$(sha256sum <"$setup_dir/smtp-requirements.txt")
+    present "$parts/smtp/.version" "$version" && [[ -x $parts/smtp/bin/python ]] && return
+    say "fetching aiosmtpd"
+    rm -rf "$parts/smtp"
+    python3 -m venv "$parts/smtp"
+    "$parts/smtp/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+        -r "$setup_dir/smtp-requirements.txt" || fail "pip could not fetch aiosmtpd"
+    stamp "$parts/smtp/.version" "$version"
+}
+
+fetch_playwright() {
+    present "$parts/playwright-core/.version" "$playwright_version" && return
+    fetch_npm playwright-core "$playwright_version" \
+        Z6Mh9mkwX+zxSlHqdr5AOcJnfp+xUWLCt9uKV18fhzA8eyxUd8NUWzAjxUh55RZKSYwDGX0cfaySdhZJGMoJ+w==
+    stamp "$scratch/package/.version" "$playwright_version"
+    rm -rf "$parts/playwright-core"
+    mv "$scratch/package" "$parts/playwright-core"
+}
+
+write_env() {
+    cat >"$scratch/env" <<ENV
+KAFKA_CLASSPATH=$parts/kafka/*
+JAVA=$(command -v java)
+AIOSMTPD_PYTHON=$parts/smtp/bin/python
+PLAYWRIGHT=$parts/playwright-core
+NODE=$(command -v node)
+CHROMIUM=$(command -v "${BARTIZAN_CHROMIUM:-chromium}")
+ENV
+    mv "$scratch/env" "$parts/env"
+}
+
+lock_cache
+mkdir -p "$parts"
+make_scratch
+fetch_kafka
+fetch_aiosmtpd
+fetch_playwright
+write_env

@@ -1,0 +1,243 @@
+//! Credential stuffing: many names, few tries each, most of them wrong (ATT&CK T1110.004).
+//!
+//! **Where it looks.** One state machine for each /24 or /48 sees all addresses in it, so one attack
+//! is told once: under the address that passes the limit by itself, or, when several addresses each
+//! stay below it, under the network. From the third loud address of a network on, the network is named.
+//! A second state machine for each client (user agent and JA4 together) finds attacks spread over many
+//! networks; networks that pass the limit by themselves are left to the first one.
+//!
+//! **What counts.** Each user once, within a sliding window of event time that ends at the newest
+//! attempt; out-of-order attempts count where their time puts them. A user fails if all tries in the
+//! window failed, few of them (many tries of one name are a stale password or brute force), for a
+//! reason that speaks of credentials, and if the user never got in from there before the window. Then
+//! it takes enough failing users and a large share of them among all users tried: an office or a
+//! carrier fails a lot but succeeds more, and its users are known there. A client that is everywhere
+//! proves nothing by failing (a bad release fails for everybody), so there a share of unknown names is
+//! needed too. Public rules count 15 to 25 users an address in 15 minutes (Elastic), without the gates.
+//!
+//! **Attempt and hit.** The attempt is told at the try that passes the limits. A success in the
+//! pattern, by a user not known there and with a client that the failures use, is a hit, told with
+//! the session, also when it came before the limit was passed.
+//!
+//! Absent on purpose: comparison with a network's own past failure rate, and slow attacks below the
+//! limit in every window.
+
+mod attempts;
+mod report;
+
+use attempts::{Attempt, Attempts, Tally};
+use bartizan_core::{Detector, Event, Findings, Key, KeyKind, KeyedState, Limits, LoadError, Parameter, Parameters, Spec};
+
+/// What it is and how it is tuned.
+pub static SPEC: Spec = Spec {
+    id: "credential_stuffing",
+    title: "Credential stuffing",
+    looks_for: "Many user names tried a few times each, mostly without success, from one address, one network, or many networks with one \
+                client; and the tries among them that got in.",
+    blind_spots: "Fewer names in every window than the limits; a flood hidden among the many successes of a carrier's address; spread over \
+                  many networks with a popular client, or where the log does not say that a user is unknown.",
+    innocent_causes: "Offices and carriers (their users get in, or are known there); stale passwords and retry loops (many tries of one \
+                      name); a bad release (its users are known, and the names exist); expired passwords (not a wrong credential).",
+    keys: &[KeyKind::Subnet, KeyKind::Client],
+    parameters: PARAMETERS,
+    attack: &[("TA0006", "T1110.004")],
+    quiet_gap_ms: QUIET_GAP_MS,
+    state_version: 1,
+    build: |parameters, limits| Box::new(CredentialStuffing::new(parameters, limits)),
+};
+
+/// Quiet for so long, an attack is over.
+const QUIET_GAP_MS: i64 = 1_800_000;
+
+static PARAMETERS: &[Parameter] = &[
+    Parameter::int("window_ms", 3_600_000, 60_000, 86_400_000, "Sliding window of event time."),
+    Parameter::int("users_min", 10, 3, 200, "Failing users from one address."),
+    Parameter::int(
+        "network_users_min",
+        15,
+        3,
+        200,
+        "Failing users from one /24 or /48, none of its addresses passing the limit by itself.",
+    ),
+    Parameter::int("network_addresses_min", 3, 2, 64, "Addresses of the network that take part."),
+    Parameter::int("client_users_min", 25, 5, 200, "Failing users with one client over many networks."),
+    Parameter::int("client_networks_min", 8, 2, 64, "Networks that take part in an attack with one client."),
+    Parameter::int(
+        "shared_users_min",
+        25,
+        3,
+        200,
+        "Failing users where at least three known users sign in as well (an office, a carrier).",
+    ),
+    Parameter::int("tries_max", 5, 1, 1_000, "Tries of one user in the window; users with more do not count."),
+    Parameter::float("failed_share_min", 0.7, 0.1, 1.0, "Share of failing users among the users tried."),
+    Parameter::float("client_failed_share_min", 0.85, 0.1, 1.0, "The same for one client over many networks."),
+    Parameter::float("client_unknown_share_min", 0.15, 0.0, 1.0, "Share of names that do not exist, for one client over many networks."),
+];
+
+/// The limits, read once.
+pub(crate) struct Config {
+    window_ms: i64,
+    users_min: u32,
+    network_users_min: u32,
+    network_addresses_min: u32,
+    client_users_min: u32,
+    client_networks_min: u32,
+    shared_users_min: u32,
+    tries_max: u16,
+    failed_share_min: f64,
+    client_failed_share_min: f64,
+    client_unknown_share_min: f64,
+}
+
+/// Known users signing in by which a place is shared.
+const SHARED_KNOWN_MIN: u32 = 3;
+/// Share of failures of a client attack from which on its few successes are hits.
+const CLIENT_HIT_SHARE_MIN: f64 = 0.95;
+/// Addresses of a network with alerts of their own; the next one makes it the network's.
+const OWN_ADDRESSES_MAX: usize = 2;
+
+/// What an attempt is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Address,
+    Network,
+    Client,
+}
+
+/// An attack that an attempt belongs to.
+struct Attack {
+    scope: Scope,
+    tally: Tally,
+    /// Failing users that it took.
+    limit: u32,
+    /// Told before?
+    open: bool,
+}
+
+struct CredentialStuffing {
+    config: Config,
+    networks: KeyedState<Attempts>,
+    clients: KeyedState<Attempts>,
+}
+
+impl CredentialStuffing {
+    fn new(parameters: &Parameters, limits: Limits) -> Self {
+        let count = |name| u32::try_from(parameters.int(name)).unwrap_or(u32::MAX);
+        let config = Config {
+            window_ms: parameters.int("window_ms"),
+            users_min: count("users_min"),
+            network_users_min: count("network_users_min"),
+            network_addresses_min: count("network_addresses_min"),
+            client_users_min: count("client_users_min"),
+            client_networks_min: count("client_networks_min"),
+            shared_users_min: count("shared_users_min"),
+            tries_max: u16::try_from(parameters.int("tries_max")).unwrap_or(u16::MAX),
+            failed_share_min: parameters.float("failed_share_min"),
+            client_failed_share_min: parameters.float("client_failed_share_min"),
+            client_unknown_share_min: parameters.float("client_unknown_share_min"),
+        };
+        Self { config, networks: KeyedState::new(limits.keys_max), clients: KeyedState::new(limits.keys_max) }
+    }
+}
+
+impl Detector for CredentialStuffing {
+    fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let Some(mut attempt) = Attempt::of(event, key.kind) else { return };
+        let (config, states) = match key.kind {
+            KeyKind::Client => (&self.config, &mut self.clients),
+            _ => (&self.config, &mut self.networks),
+        };
+        let state = states.entry(key.hash, event.watermark_ms(), Attempts::default);
+        if !state.record(&mut attempt, config) {
+            return;
+        }
+        state.keep_sample(&attempt, event, config);
+        if attempt.success && !state.is_suspect() {
+            state.learn(&attempt);
+            return;
+        }
+        let attack = if key.kind == KeyKind::Client { client_attack(state, config) } else { network_attack(state, &attempt, config) };
+        match attack {
+            Some(attack) if !attempt.success || state.is_hit(&attempt, &attack.tally, config) => {
+                findings.push(report::finding(event, &attempt, &attack, state, config));
+            }
+            _ if attempt.success => state.learn(&attempt),
+            _ => {}
+        }
+    }
+
+    fn keys(&self) -> usize {
+        self.networks.len() + self.clients.len()
+    }
+
+    fn evicted(&self) -> u64 {
+        self.networks.evicted() + self.clients.evicted()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        self.networks.save(out);
+        self.clients.save(out);
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        let rest = self.networks.load(bytes)?;
+        self.clients.load(rest)?;
+        Ok(())
+    }
+}
+
+/// The attack from the attempt's address, or else from its network.
+fn network_attack(state: &mut Attempts, attempt: &Attempt, config: &Config) -> Option<Attack> {
+    if attempt.known {
+        return None;
+    }
+    let network_open = state.is_open(0, attempt.time_ms);
+    if !network_open {
+        let tally = state.tally(config, |part| part == attempt.part);
+        let limit = shared_limit(&tally, config.users_min, config);
+        if passes(&tally, limit, config.failed_share_min) {
+            let open = state.is_open(attempt.part, attempt.time_ms);
+            if open || state.open_parts(attempt.time_ms) < OWN_ADDRESSES_MAX {
+                return Some(Attack { scope: Scope::Address, tally, limit, open });
+            }
+            return Some(Attack { scope: Scope::Network, tally: state.tally(config, |_| true), limit, open: false });
+        }
+    }
+    let own: Vec<u32> = if network_open { Vec::new() } else { state.parts_open(attempt.time_ms) };
+    if own.contains(&attempt.part) {
+        return None;
+    }
+    let tally = state.tally(config, |part| !own.contains(&part));
+    let limit = shared_limit(&tally, config.network_users_min, config);
+    let takes_part = network_open || tally.parts >= config.network_addresses_min;
+    (takes_part && passes(&tally, limit, config.failed_share_min)).then_some(Attack {
+        scope: Scope::Network,
+        tally,
+        limit,
+        open: network_open,
+    })
+}
+
+/// The attack with one client from many networks, less those networks that are told by themselves.
+fn client_attack(state: &mut Attempts, config: &Config) -> Option<Attack> {
+    let limit = config.client_users_min;
+    let all = state.tally(config, |_| true);
+    if all.failed < limit {
+        return None;
+    }
+    let loud = state.parts_with(config.users_min, config);
+    let tally = if loud.is_empty() { all } else { state.tally(config, |part| !loud.contains(&part)) };
+    let unknown_enough = f64::from(tally.unknown) >= config.client_unknown_share_min * f64::from(tally.failed);
+    let spread = tally.parts >= config.client_networks_min && unknown_enough;
+    let open = state.is_open(0, state.newest_ms());
+    (spread && passes(&tally, limit, config.client_failed_share_min)).then_some(Attack { scope: Scope::Client, tally, limit, open })
+}
+
+fn shared_limit(tally: &Tally, limit: u32, config: &Config) -> u32 {
+    if tally.known >= SHARED_KNOWN_MIN { limit.max(config.shared_users_min) } else { limit }
+}
+
+fn passes(tally: &Tally, limit: u32, share_min: f64) -> bool {
+    tally.failed >= limit && tally.failed_share() >= share_min
+}

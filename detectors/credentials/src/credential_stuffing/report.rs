@@ -1,0 +1,117 @@
+//! What a stuffing attack looks like to its reader.
+
+use super::attempts::{Attempt, Attempts, Sample};
+use super::{Attack, CLIENT_HIT_SHARE_MIN, Config, SHARED_KNOWN_MIN, Scope};
+use bartizan_core::batch::Field;
+use bartizan_core::keys::subnet_cidr;
+use bartizan_core::{Action, EntityKind, Event, Finding, Role, Severity, Subject};
+
+/// Ids of earlier events that the first finding names.
+const EVENT_IDS_MAX: usize = 32;
+const MINUTE_MS: i64 = 60_000;
+
+/// The finding about an attempt that belongs to an attack. The first one of an attack names what led
+/// to it; the following ones only themselves.
+pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, state: &mut Attempts, config: &Config) -> Finding {
+    let mut finding = Finding::new(event, key(event, attack.scope), Severity::Medium);
+    let role = if attack.tally.known >= SHARED_KNOWN_MIN { Role::Shared } else { Role::Attacker };
+    let told = |scope: Scope, part: u32| scope != Scope::Address || part == attempt.part;
+    let samples = state.take_samples(&attack.tally, config, attack.scope == Scope::Client, |part| told(attack.scope, part));
+    if !attack.open {
+        name_earlier(&mut finding, event, &samples, role);
+        finding.event_count = attack.tally.tries.max(1);
+    }
+    let client_wide = attack.scope == Scope::Client;
+    let hit = attempt.success && (!client_wide || attack.tally.failed_share() >= CLIENT_HIT_SHARE_MIN);
+    if let Some(ip) = event.ip() {
+        finding.involve(Subject::new(EntityKind::Ip, ip, role));
+        if attack.scope == Scope::Network {
+            finding.involve(Subject::new(EntityKind::Network, subnet_cidr(ip), role));
+        }
+    }
+    name_victim(&mut finding, event.user().unwrap_or_default(), event.session(), hit);
+    let hits = finding.subjects.iter().filter(|subject| subject.hit && subject.kind == EntityKind::User).count() as u32;
+    if hits > 0 {
+        finding.severity = Severity::Critical;
+        finding.actions = vec![Action::RevokeSessions, Action::StepUp];
+    }
+    let part = if attack.scope == Scope::Address { attempt.part } else { 0 };
+    let hits = state.opened(part, event.time_ms(), hits);
+    describe(&mut finding, attack, hits, config);
+    finding
+}
+
+fn key(event: &Event<'_>, scope: Scope) -> String {
+    match (scope, event.ip()) {
+        (Scope::Address, Some(ip)) => format!("ip:{ip}"),
+        (Scope::Network, Some(ip)) => format!("net:{}", subnet_cidr(ip)),
+        _ => format!("client:{}|{}", event.text(Field::Ja4), event.text(Field::UserAgent)),
+    }
+}
+
+fn name_earlier(finding: &mut Finding, event: &Event<'_>, samples: &[Sample], role: Role) {
+    let mut ids: Vec<String> = Vec::new();
+    for sample in samples.iter().filter(|sample| *sample.event != *event.id()) {
+        if let Some(ip) = sample.ip {
+            finding.involve(Subject::new(EntityKind::Ip, ip, role));
+        }
+        name_victim(finding, &sample.name, sample.session.as_deref(), sample.success);
+        finding.first_time_ms = finding.first_time_ms.min(sample.time_ms);
+        if ids.len() < EVENT_IDS_MAX || sample.success {
+            ids.push(sample.event.to_string());
+        }
+    }
+    ids.append(&mut finding.event_ids);
+    finding.event_ids = ids;
+}
+
+fn name_victim(finding: &mut Finding, user: &str, session: Option<&str>, hit: bool) {
+    let victim = Subject::new(EntityKind::User, user, Role::Victim);
+    finding.involve(if hit { victim.hit() } else { victim });
+    if let (true, Some(session)) = (hit, session) {
+        finding.involve(Subject::new(EntityKind::Session, session, Role::Victim).hit());
+    }
+}
+
+fn describe(finding: &mut Finding, attack: &Attack, hits: u32, config: &Config) {
+    let tally = &attack.tally;
+    let unknown_share = f64::from(tally.unknown) / f64::from(tally.failed.max(1));
+    finding.confidence = (0.65 + 0.2 * unknown_share + if hits > 0 { 0.1 } else { 0.0 }).min(0.99) as f32;
+    let (whence, title) = match attack.scope {
+        Scope::Address => ("one address", "Credential stuffing from one address"),
+        Scope::Network => ("one network", "Credential stuffing from one network"),
+        Scope::Client => ("many networks with one client", "Credential stuffing from many networks with one client"),
+    };
+    title.clone_into(&mut finding.title);
+    let share_min = if attack.scope == Scope::Client { config.client_failed_share_min } else { config.failed_share_min };
+    finding.reason = format!(
+        "{} users failed to sign in from {whence} within {} minutes (limit {}), {:.0} % of the users tried (limit {:.0} %), {} of them unknown{}.",
+        tally.failed,
+        config.window_ms / MINUTE_MS,
+        attack.limit,
+        tally.failed_share() * 100.0,
+        share_min * 100.0,
+        tally.unknown,
+        match hits {
+            0 => String::new(),
+            1 => "; one user got in".to_owned(),
+            many => format!("; {many} users got in"),
+        },
+    );
+    finding
+        .note("distinct_users", tally.users())
+        .note("failed_users", tally.failed)
+        .note("failed_users_min", attack.limit)
+        .note("failed_share", round(tally.failed_share()))
+        .note("failed_share_min", share_min)
+        .note("unknown_users", tally.unknown)
+        .note("known_users", tally.known)
+        .note("users_with_many_tries", tally.deep)
+        .note("hit_users", hits)
+        .note(if attack.scope == Scope::Client { "networks" } else { "addresses" }, tally.parts)
+        .note("window_ms", config.window_ms);
+}
+
+fn round(share: f64) -> f64 {
+    (share * 1_000.0).round() / 1_000.0
+}

@@ -1,0 +1,178 @@
+//! Impossible travel: one person signs in at two places that nobody can reach in the time between
+//! (ATT&CK T1078).
+//!
+//! Each successful interactive sign-in of a person is compared with the few others around it in event
+//! time, earlier and later ones, since events come out of order; sign-ins at the very same moment
+//! count. The accuracy radii of both places, with a floor, are subtracted: place files lie a median of
+//! 54 km apart and a quarter of addresses over 500 km. What is left must be a long way and faster than
+//! an airliner.
+//!
+//! Speed alone is no proof, so these are never compared: the same address, device or network; networks
+//! without a place (relay, satellite, VPN, hosting), which are not remembered either; two ends that both
+//! belong to the person (a device or a network seen on earlier days); a carrier's gateway, which may
+//! lie in another country than its phone, unless a device or program unknown to that person takes part
+//! and the way is longer than gateways explain. Failed sign-ins, refreshes, programs and approvals by push (they come from the phone)
+//! do not count as being somewhere.
+//!
+//! The attacker is the end that is less like the person; that end is not learnt, except that a network
+//! that comes back on three days becomes the person's own (a new VPN tells thrice at most).
+//!
+//! Absent on purpose: what colleagues do, and places learnt over the whole tenant.
+
+mod journey;
+
+use bartizan_core::{
+    Action, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Limits, LoadError, Parameter, Parameters, Role,
+    Severity, Spec, Subject,
+};
+use journey::{Journey, SignIn, Traveller};
+
+/// What it is and how it is tuned.
+pub static SPEC: Spec = Spec {
+    id: "impossible_travel",
+    title: "Impossible travel",
+    looks_for: "Successful sign-ins of one person at places too far apart for the time between them, by clients that are not both the \
+                person's own.",
+    blind_spots: "Attackers near the victim, or behind VPN, relay or hosting networks; addresses that no place file knows; an attacker who \
+                  copies the device id.",
+    innocent_causes: "VPNs, relays, satellite links (never compared); carriers' far gateways (more evidence needed); wrong places (radii \
+                      subtracted, floor); a laptop and a phone on different networks (both known).",
+    keys: &[KeyKind::User],
+    parameters: PARAMETERS,
+    attack: &[("TA0001", "T1078")],
+    quiet_gap_ms: 6 * 3_600_000,
+    state_version: 1,
+    build: |parameters, limits| Box::new(ImpossibleTravel::new(parameters, limits)),
+};
+
+static PARAMETERS: &[Parameter] = &[
+    Parameter::float("speed_max_km_h", 1_000.0, 100.0, 100_000.0, "Fastest travel that is believed."),
+    Parameter::float("distance_min_km", 500.0, 10.0, 20_000.0, "Least distance, after the radii are subtracted."),
+    Parameter::float(
+        "mobile_distance_min_km",
+        2_500.0,
+        10.0,
+        20_000.0,
+        "The same where one end is a carrier's gateway; the client must be new, too.",
+    ),
+    Parameter::float("radius_min_km", 50.0, 0.0, 2_000.0, "Least radius of any place, whatever its file claims."),
+    Parameter::int("window_ms", 86_400_000, 60_000, 7 * 86_400_000, "Longest time between the two sign-ins."),
+    Parameter::int("network_days_min", 3, 1, 30, "Days after which a network is the person's own."),
+];
+
+/// The limits, read once.
+pub(crate) struct Config {
+    speed_max_km_h: f64,
+    distance_min_km: f64,
+    mobile_distance_min_km: f64,
+    radius_min_km: f64,
+    window_ms: i64,
+    network_days_min: u16,
+}
+
+struct ImpossibleTravel {
+    config: Config,
+    travellers: KeyedState<Traveller>,
+}
+
+impl ImpossibleTravel {
+    fn new(parameters: &Parameters, limits: Limits) -> Self {
+        let config = Config {
+            speed_max_km_h: parameters.float("speed_max_km_h"),
+            distance_min_km: parameters.float("distance_min_km"),
+            mobile_distance_min_km: parameters.float("mobile_distance_min_km"),
+            radius_min_km: parameters.float("radius_min_km"),
+            window_ms: parameters.int("window_ms"),
+            network_days_min: u16::try_from(parameters.int("network_days_min")).unwrap_or(u16::MAX),
+        };
+        Self { config, travellers: KeyedState::new(limits.keys_max) }
+    }
+}
+
+impl Detector for ImpossibleTravel {
+    fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let Some(sign_in) = SignIn::of(event) else { return };
+        let traveller = self.travellers.entry(key.hash, event.watermark_ms(), Traveller::default);
+        if let Some(journey) = traveller.observe(sign_in, &self.config) {
+            findings.push(finding(event, &journey, &self.config));
+        }
+    }
+
+    fn keys(&self) -> usize {
+        self.travellers.len()
+    }
+
+    fn evicted(&self) -> u64 {
+        self.travellers.evicted()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        self.travellers.save(out);
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        self.travellers.load(bytes)?;
+        Ok(())
+    }
+}
+
+fn finding(event: &Event<'_>, journey: &Journey, config: &Config) -> Finding {
+    let severity = if journey.new_client { Severity::High } else { Severity::Medium };
+    let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
+    "Sign-ins at two places too far apart".clone_into(&mut finding.title);
+    let (stranger, other) = (&journey.stranger, &journey.other);
+    let (first, second) = if stranger.time_ms <= other.time_ms { (stranger, other) } else { (other, stranger) };
+    let speed = journey.speed_km_h();
+    finding.reason = format!(
+        "Signed in from {} and {} minutes later from {}, at least {:.0} km apart (limit {:.0} km), {} (limit {:.0} km/h){}.",
+        country(first),
+        journey.between_ms() / 60_000,
+        country(second),
+        journey.least_km,
+        config.distance_min_km,
+        speed.map_or_else(|| "with no time between".to_owned(), |speed| format!("{speed:.0} km/h")),
+        config.speed_max_km_h,
+        if journey.new_client { ", with a client that is not the person's" } else { "" },
+    );
+    finding.confidence = if journey.new_client { 0.85 } else { 0.6 };
+    finding.first_time_ms = first.time_ms;
+    finding.event_count = if journey.again { 1 } else { 2 };
+    finding.event_ids = [stranger, other].iter().map(|one| one.event.to_string()).filter(|id| id.as_str() != event.id()).collect();
+    finding.event_ids.push(event.id().to_owned());
+    finding
+        .note("distance_km", journey.distance_km.round())
+        .note("least_distance_km", journey.least_km.round())
+        .note("distance_min_km", config.distance_min_km)
+        .note("between_ms", journey.between_ms())
+        .note("speed_max_km_h", config.speed_max_km_h)
+        .note("from_country", country(first))
+        .note("to_country", country(second))
+        .note("new_client", journey.new_client);
+    if let Some(speed) = speed {
+        finding.note("speed_km_h", speed.round());
+    }
+    subjects(&mut finding, event, journey);
+    finding
+}
+
+fn subjects(finding: &mut Finding, event: &Event<'_>, journey: &Journey) {
+    let hit = journey.new_client;
+    let victim = |kind, value: &str| {
+        let subject = Subject::new(kind, value, Role::Victim);
+        if hit { subject.hit() } else { subject }
+    };
+    finding.involve(victim(EntityKind::User, event.user().unwrap_or_default()));
+    finding.involve(Subject::new(EntityKind::Ip, journey.stranger.ip, Role::Attacker));
+    if let Some(session) = &journey.stranger.session {
+        finding.involve(victim(EntityKind::Session, session));
+    }
+    finding.actions =
+        if hit && journey.stranger.session.is_some() { vec![Action::RevokeSessions, Action::StepUp] } else { vec![Action::StepUp] };
+}
+
+fn country(sign_in: &SignIn) -> &str {
+    match sign_in.place.country_str() {
+        "" => "an unknown country",
+        country => country,
+    }
+}

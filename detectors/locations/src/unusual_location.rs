@@ -1,0 +1,307 @@
+//! Unusual location: a sign-in whose country, region, network and device do not fit its person
+//! (ATT&CK T1078).
+//!
+//! Not a list of first seen values but a likelihood: how probable is each value, given what this person
+//! had before, with a share of probability kept back for what is new (additive smoothing; the idea of
+//! Freeman et al., NDSS 2016). The more sign-ins are known, the more surprising is a new value; so no
+//! fixed learning time is needed: from three sign-ins on two days it judges. Surprise is the negative
+//! decimal logarithm, summed over the features, so 5 means one in 100,000.
+//!
+//! A new country with the person's own device is a journey: low. Medium takes a new country, a new
+//! network and a new device together. What is told as medium is learnt with little weight, so that a
+//! person who moved abroad with a new phone is known after three sign-ins. Failed sign-ins teach
+//! nothing; relays and satellite links are neither judged nor learnt; a VPN's or a hosting network's
+//! country is not learnt, and of a VPN network and device alone are judged. A carrier's gateway may lie
+//! in another country than its phone, so there a new country is never more than low.
+//!
+//! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
+
+use crate::habits::{Feature, Habits, day_of};
+use bartizan_core::batch::Field;
+use bartizan_core::client::print;
+use bartizan_core::time::DAY_MS;
+use bartizan_core::{
+    Action, ClientPrint, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, NetworkClass,
+    Outcome, Parameter, Parameters, Retained, Role, Severity, Spec, Subject, UserKind,
+};
+use serde::{Deserialize, Serialize};
+
+/// What it is and how it is tuned.
+pub static SPEC: Spec = Spec {
+    id: "unusual_location",
+    title: "Unusual location",
+    looks_for: "A successful sign-in whose country, region, network and device together are improbable for its person.",
+    blind_spots: "Attackers in the victim's country (low at most), behind relays, or with the victim's device id; people with fewer than \
+                  three sign-ins.",
+    innocent_causes: "Journeys with one's own device (low, once); a new phone at home, a new line at home (not told); VPNs and relays (not \
+                      compared by country). A journey with a new device does look like an attack.",
+    keys: &[KeyKind::User],
+    parameters: PARAMETERS,
+    attack: &[("TA0001", "T1078")],
+    quiet_gap_ms: DAY_MS,
+    state_version: 1,
+    build: |parameters, limits| Box::new(UnusualLocation::new(parameters, limits)),
+};
+
+static PARAMETERS: &[Parameter] = &[
+    Parameter::float("surprise_min", 3.5, 1.0, 20.0, "Sum of surprises (negative decimal logarithms) for a finding of low severity."),
+    Parameter::float("surprise_medium_min", 5.0, 1.0, 20.0, "The same for medium, which also takes a new country, network and device."),
+    Parameter::int("sign_ins_min", 3, 1, 1_000, "Sign-ins known before it judges."),
+    Parameter::int("days_min", 2, 1, 100, "Days on which they were."),
+];
+
+/// How long a person is remembered; longer history says little (Wiefling et al., TOPS 2022).
+const KEPT_MS: i64 = 180 * DAY_MS;
+/// Sign-ins that the share for new values is worth.
+const SMOOTHING: f32 = 1.0;
+/// History beyond so many sign-ins makes new values no more surprising.
+const WEIGHT_MAX: f32 = 30.0;
+/// Weight of a sign-in that was told as medium.
+const DOUBTFUL: f32 = 0.12;
+
+struct Config {
+    surprise_min: f32,
+    surprise_medium_min: f32,
+    sign_ins_min: u32,
+    days_min: u16,
+}
+
+/// One person's history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Person {
+    last_ms: i64,
+    sign_ins: u32,
+    last_day: u16,
+    days: u16,
+    habits: Habits,
+}
+
+impl Default for Person {
+    fn default() -> Self {
+        Self { last_ms: i64::MIN, sign_ins: 0, last_day: 0, days: 0, habits: Habits::default() }
+    }
+}
+
+impl Retained for Person {
+    fn expires_ms(&self) -> i64 {
+        self.last_ms.saturating_add(KEPT_MS)
+    }
+
+    fn worth(&self) -> u8 {
+        (self.days / 2).min(4) as u8
+    }
+}
+
+/// What a sign-in shows of its person; 0 where it shows nothing.
+struct Traits {
+    country: u32,
+    region: u32,
+    network: u32,
+    device: u32,
+    agent: u32,
+    day: u16,
+    class: NetworkClass,
+}
+
+impl Traits {
+    fn of(event: &Event<'_>) -> Self {
+        let client = ClientPrint::of(event);
+        let class = event.network_class();
+        let country = event.place().map(|place| place.country).filter(|country| *country != [0; 2] && class != NetworkClass::Vpn);
+        let region = event.text(Field::Region);
+        Self {
+            country: country.map_or(0, |letters| print(letters.into_iter())),
+            region: country.filter(|_| !region.is_empty()).map_or(0, |letters| print(letters.into_iter().chain(region.bytes()))),
+            network: if client.asn == 0 { client.subnet | 0x8000_0000 } else { client.asn },
+            device: client.device,
+            agent: client.agent,
+            day: day_of(event.time_ms()),
+            class,
+        }
+    }
+
+    /// The feature by which the device is judged: without a device id, the user agent's family.
+    fn device_feature(&self) -> (Feature, u32, f32) {
+        if self.device != 0 { (Feature::Device, self.device, 0.15) } else { (Feature::Agent, self.agent, 0.3) }
+    }
+}
+
+/// How a sign-in looks against its person's history.
+struct Verdict {
+    surprise: f32,
+    new_country: bool,
+    new_region: bool,
+    new_network: bool,
+    new_device: bool,
+}
+
+impl Verdict {
+    fn severity(&self, class: NetworkClass, config: &Config) -> Option<Severity> {
+        let strange_client = self.new_network && self.new_device;
+        if self.surprise < config.surprise_min {
+            None
+        } else if class == NetworkClass::Mobile {
+            // Its country is that of the carrier's gateway: context at most.
+            (self.new_country && strange_client).then_some(Severity::Low)
+        } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min {
+            Some(Severity::Medium)
+        } else if self.new_country {
+            Some(Severity::Low)
+        } else {
+            let near = self.new_region && self.surprise >= config.surprise_medium_min;
+            (strange_client && (near || class == NetworkClass::Vpn)).then_some(Severity::Low)
+        }
+    }
+}
+
+impl Person {
+    fn judge(&self, traits: &Traits) -> Verdict {
+        let new = |feature, value| !self.habits.knows(feature, value, traits.day);
+        let (device_feature, device, device_prior) = traits.device_feature();
+        let new_country = new(Feature::Country, traits.country);
+        let mut surprise = self.surprise(Feature::Country, traits.country, 0.02, traits.day)
+            + self.surprise(Feature::Network, traits.network, 0.1, traits.day)
+            + self.surprise(device_feature, device, device_prior, traits.day);
+        if !new_country {
+            // A region of a new country is no further news.
+            surprise += self.surprise(Feature::Region, traits.region, 0.1, traits.day);
+        }
+        Verdict {
+            surprise,
+            new_country,
+            new_region: new(Feature::Region, traits.region),
+            new_network: new(Feature::Network, traits.network),
+            new_device: new(device_feature, device),
+        }
+    }
+
+    fn surprise(&self, feature: Feature, value: u32, prior: f32, day: u16) -> f32 {
+        let (one, all) = self.habits.weights(feature, value, day);
+        if value == 0 || all <= 0.0 {
+            return 0.0;
+        }
+        // Shares stay, the certainty is bounded.
+        let scale = (WEIGHT_MAX / all).min(1.0);
+        -((one * scale + SMOOTHING * prior) / (all * scale + SMOOTHING)).log10()
+    }
+
+    fn learn(&mut self, traits: &Traits, weight: f32) {
+        let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
+        let places = traits.class.tells_place();
+        if places {
+            self.habits.learn(Feature::Country, traits.country, traits.day, weight);
+            self.habits.learn(Feature::Region, traits.region, traits.day, weight);
+        }
+        if places || knows_device {
+            self.habits.learn(Feature::Network, traits.network, traits.day, weight);
+            self.habits.learn(Feature::Device, traits.device, traits.day, weight);
+            self.habits.learn(Feature::Agent, traits.agent, traits.day, weight);
+        }
+    }
+}
+
+struct UnusualLocation {
+    config: Config,
+    people: KeyedState<Person>,
+}
+
+impl UnusualLocation {
+    fn new(parameters: &Parameters, limits: Limits) -> Self {
+        let config = Config {
+            surprise_min: parameters.float("surprise_min") as f32,
+            surprise_medium_min: parameters.float("surprise_medium_min") as f32,
+            sign_ins_min: u32::try_from(parameters.int("sign_ins_min")).unwrap_or(u32::MAX),
+            days_min: u16::try_from(parameters.int("days_min")).unwrap_or(u16::MAX),
+        };
+        Self { config, people: KeyedState::new(limits.keys_max) }
+    }
+}
+
+impl Detector for UnusualLocation {
+    fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let counts = event.kind() == Kind::Login && event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human;
+        if !counts || event.ip().is_none() || matches!(event.network_class(), NetworkClass::Relay | NetworkClass::Satellite) {
+            return;
+        }
+        let traits = Traits::of(event);
+        let person = self.people.entry(key.hash, event.watermark_ms(), Person::default);
+        let established = person.sign_ins >= self.config.sign_ins_min && person.days >= self.config.days_min;
+        let told = if established {
+            let verdict = person.judge(&traits);
+            verdict.severity(traits.class, &self.config).map(|severity| (verdict, severity))
+        } else {
+            None
+        };
+        if let Some((verdict, severity)) = &told {
+            findings.push(finding(event, verdict, *severity, person, &self.config));
+        }
+        person.learn(&traits, if told.is_some_and(|(_, severity)| severity > Severity::Low) { DOUBTFUL } else { 1.0 });
+        person.sign_ins = person.sign_ins.saturating_add(1);
+        person.days = person.days.saturating_add(u16::from(person.last_ms == i64::MIN || traits.day > person.last_day));
+        person.last_day = person.last_day.max(traits.day);
+        person.last_ms = person.last_ms.max(event.time_ms());
+    }
+
+    fn keys(&self) -> usize {
+        self.people.len()
+    }
+
+    fn evicted(&self) -> u64 {
+        self.people.evicted()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        self.people.save(out);
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        self.people.load(bytes)?;
+        Ok(())
+    }
+}
+
+fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Person, config: &Config) -> Finding {
+    let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
+    "Sign-in from an unusual location".clone_into(&mut finding.title);
+    let news = [
+        (verdict.new_country, "country"),
+        (verdict.new_region, "region"),
+        (verdict.new_network, "network"),
+        (verdict.new_device, "device"),
+    ];
+    let news: Vec<&str> = news.iter().filter(|(new, _)| *new).map(|(_, name)| *name).collect();
+    let limit = if severity == Severity::Medium { config.surprise_medium_min } else { config.surprise_min };
+    let place = event.place();
+    let country = place.as_ref().map_or("", |place| place.country_str());
+    finding.reason = format!(
+        "New for this person: {}{}; surprise {:.1} (limit {limit:.1}) against {} sign-ins on {} days.",
+        news.join(", "),
+        if country.is_empty() { String::new() } else { format!(" ({country})") },
+        verdict.surprise,
+        person.sign_ins,
+        person.days
+    );
+    finding.confidence = (0.2 + verdict.surprise / 20.0 + f32::from(person.days.min(20)) / 100.0).min(0.9);
+    finding
+        .note("surprise", f64::from((verdict.surprise * 100.0).round()) / 100.0)
+        .note("surprise_min", f64::from(limit))
+        .note("new_country", verdict.new_country)
+        .note("new_region", verdict.new_region)
+        .note("new_network", verdict.new_network)
+        .note("new_device", verdict.new_device)
+        .note("country", country)
+        .note("known_sign_ins", person.sign_ins)
+        .note("known_days", person.days)
+        .note("known_values", person.habits.len());
+    finding.involve(Subject::new(EntityKind::User, event.user().unwrap_or_default(), Role::Victim));
+    if let Some(ip) = event.ip() {
+        finding.involve(Subject::new(EntityKind::Ip, ip, Role::Attacker));
+    }
+    if let Some(session) = event.session() {
+        finding.involve(Subject::new(EntityKind::Session, session, Role::Victim));
+    }
+    if severity > Severity::Low {
+        finding.actions.push(Action::StepUp);
+    }
+    finding
+}

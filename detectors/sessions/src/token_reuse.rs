@@ -1,0 +1,190 @@
+//! Token reuse: a session or token in the hands of two clients (ATT&CK T1539, T1528, T1550.001/.004).
+//!
+//! Three signs, each decided on the event that proves it:
+//!
+//! - **Lineage.** A refresh token that was already exchanged comes back from another client, after the
+//!   grace period or after its successor was used (RFC 9700 §4.14.2; Auth0 and Okta revoke the family).
+//!   The thief may have refreshed first, so that the owner brings the old token: the whole family is
+//!   suspect, and the attacker is whoever does not look like the family's earlier clients. Races,
+//!   retries and lost answers come within the grace or from the same client, and stay silent; in the
+//!   field they are most of what naive rules revoke.
+//! - **Turns.** A session, or a token of events without a session, is used by client A, then B, then A
+//!   again within the window. A way home from the office is A then B and never back so fast; a phone
+//!   between Wi-Fi and cellular changes its network alone. So it takes another network together with
+//!   another device, TLS client or user agent, or all three of these. Clients that appear within
+//!   seconds of the session's start (a back end that shares it) belong to it.
+//! - **After its end.** A session or token is used successfully, past a grace for requests under way,
+//!   after its sign-out or revocation, by a client that did not use it before. The same client going
+//!   on (a page left open, a locally validated JWT) is no theft.
+//!
+//! What counts as another client is in `bartizan_core::client`: families of user agents, cipher parts of
+//! JA4, networks rather than addresses; a named device that is the same outweighs all else.
+//!
+//! Absent on purpose: use after a password change, one token over several tenants, and sessions minted
+//! behind a phishing proxy, which need the user's other sessions.
+
+mod lineage;
+mod report;
+mod uses;
+
+use bartizan_core::time::DAY_MS;
+use bartizan_core::{
+    Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, Outcome, Parameter, Parameters, Spec, UserKind,
+};
+use lineage::Lineage;
+use uses::Uses;
+
+/// What it is and how it is tuned.
+pub static SPEC: Spec = Spec {
+    id: "token_reuse",
+    title: "Stolen session or token",
+    looks_for: "A refresh token that comes back after it was exchanged, a session or token used by two clients in turns, or used by a \
+                stranger after sign-out or revocation.",
+    blind_spots: "A thief on the victim's network with the victim's user agent and TLS client, or who copies the device id; a stolen \
+                  session that its owner no longer uses; a stolen refresh token where the log does not give the one issued.",
+    innocent_causes: "Parallel refreshes, retries and lost answers (grace, same client); Wi-Fi to cellular, two address families, \
+                      browser updates (one change at most); back ends that share a session from its start; a page left open after \
+                      sign-out (same client). A phone restored from another's backup does look like theft.",
+    keys: &[KeyKind::Principal, KeyKind::Session, KeyKind::Token],
+    parameters: PARAMETERS,
+    attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004")],
+    quiet_gap_ms: 3_600_000,
+    state_version: 1,
+    build: |parameters, limits| Box::new(TokenReuse::new(parameters, limits)),
+};
+
+static PARAMETERS: &[Parameter] = &[
+    Parameter::int("grace_ms", 60_000, 0, 3_600_000, "Time in which an exchanged refresh token may come again: races and lost answers."),
+    Parameter::int("turns_window_ms", 1_800_000, 10_000, 86_400_000, "Longest time from the first to the last of the turns A, B, A."),
+    Parameter::int("settle_ms", 5_000, 0, 600_000, "Clients that appear so soon after a session's first event belong to it."),
+    Parameter::int("end_grace_ms", 60_000, 0, 3_600_000, "Time after sign-out or revocation in which requests under way may arrive."),
+    Parameter::int("lineage_kept_ms", 7 * DAY_MS, DAY_MS / 24, 90 * DAY_MS, "How long exchanged refresh tokens are remembered."),
+];
+
+/// The limits, read once.
+pub(crate) struct Config {
+    grace_ms: i64,
+    turns_window_ms: i64,
+    settle_ms: i64,
+    end_grace_ms: i64,
+    lineage_kept_ms: i64,
+}
+
+struct TokenReuse {
+    config: Config,
+    lineages: KeyedState<Lineage>,
+    sessions: KeyedState<Uses>,
+    tokens: KeyedState<Uses>,
+}
+
+impl TokenReuse {
+    fn new(parameters: &Parameters, limits: Limits) -> Self {
+        let config = Config {
+            grace_ms: parameters.int("grace_ms"),
+            turns_window_ms: parameters.int("turns_window_ms"),
+            settle_ms: parameters.int("settle_ms"),
+            end_grace_ms: parameters.int("end_grace_ms"),
+            lineage_kept_ms: parameters.int("lineage_kept_ms"),
+        };
+        Self {
+            config,
+            lineages: KeyedState::new(limits.keys_max),
+            sessions: KeyedState::new(limits.keys_max),
+            tokens: KeyedState::new(limits.keys_max),
+        }
+    }
+
+    fn observe_refresh(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let Some(token) = event.token().filter(|_| event.kind() == Kind::TokenRefresh) else { return };
+        let exchanged = event.token_issued().is_some_and(|issued| issued != token) && event.outcome() == Outcome::Success;
+        // Only an exchange starts a lineage; a refused token concerns us if its exchange was seen.
+        let lineage = if exchanged {
+            self.lineages.entry(key.hash, event.watermark_ms(), Lineage::default)
+        } else if let Some(lineage) = self.lineages.get_mut(key.hash, event.watermark_ms()) {
+            lineage
+        } else {
+            return;
+        };
+        if let Some(reuse) = lineage.observe(event, token, exchanged, &self.config) {
+            findings.push(report::lineage(event, &reuse, &self.config));
+        }
+    }
+
+    fn observe_use(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        // A token of a session is the session's business.
+        let states = match key.kind {
+            KeyKind::Session => &mut self.sessions,
+            _ if event.session().is_none() => &mut self.tokens,
+            _ => return,
+        };
+        let Some(step) = Step::of(event) else { return };
+        let uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(event.time_ms()));
+        if let Some(theft) = uses.observe(event, step, &self.config) {
+            findings.push(report::theft(event, key.kind, &theft, uses, &self.config));
+        }
+    }
+}
+
+/// What an event does to a session or token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It is used.
+    Use,
+    /// It is used to change something or to get a new token.
+    Change,
+    /// It begins anew.
+    Start,
+    /// Its user signs out.
+    SignOut,
+    /// It, or one token of it, is revoked by whomever.
+    Revoke,
+}
+
+impl Step {
+    /// `None` for what neither uses nor ends it: refused requests, second factors (they come from the
+    /// phone), programs.
+    fn of(event: &Event<'_>) -> Option<Self> {
+        let refused = matches!(event.outcome(), Outcome::Failure | Outcome::Denied) || event.status().is_some_and(|status| status >= 400);
+        if refused || event.user_kind() == UserKind::Service {
+            return None;
+        }
+        match event.kind() {
+            Kind::ApiRequest => Some(Self::Use),
+            Kind::TokenIssue | Kind::TokenRefresh | Kind::PasswordChange | Kind::PasswordReset | Kind::AccountChange => Some(Self::Change),
+            Kind::Login => Some(Self::Start),
+            Kind::Logout => Some(Self::SignOut),
+            Kind::TokenRevoke => Some(Self::Revoke),
+            _ => None,
+        }
+    }
+}
+
+impl Detector for TokenReuse {
+    fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        match key.kind {
+            KeyKind::Principal => self.observe_refresh(key, event, findings),
+            _ => self.observe_use(key, event, findings),
+        }
+    }
+
+    fn keys(&self) -> usize {
+        self.lineages.len() + self.sessions.len() + self.tokens.len()
+    }
+
+    fn evicted(&self) -> u64 {
+        self.lineages.evicted() + self.sessions.evicted() + self.tokens.evicted()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        self.lineages.save(out);
+        self.sessions.save(out);
+        self.tokens.save(out);
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        let rest = self.lineages.load(bytes)?;
+        let rest = self.sessions.load(rest)?;
+        self.tokens.load(rest)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! Scenarios of stolen sessions and tokens, and of what looks like them.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use bartizan_core::{Action, EntityKind, Finding, Kind, NetworkClass, Severity};
+use bartizan_sessions::token_reuse::SPEC;
+use bartizan_testkit::{TestEvent, event, run};
+
+const START: &str = "2026-03-02T09:00:00Z";
+
+fn base(second: i64) -> TestEvent {
+    event(START).plus_ms(second * 1_000).user("ann").session("ses-1")
+}
+
+fn home(second: i64) -> TestEvent {
+    base(second)
+        .ip("198.51.100.7")
+        .asn(3320, NetworkClass::Residential)
+        .agent("Mozilla/5.0 (iPhone) Safari/604.1")
+        .ja4("t13d1516h2_aaaa_bbbb")
+}
+
+fn thief(second: i64) -> TestEvent {
+    base(second).ip("203.0.113.9").asn(14061, NetworkClass::Hosting).agent("python-requests/2.32").ja4("t13d1011h1_cccc_dddd")
+}
+
+/// The same phone on the cellular network.
+fn cellular(second: i64) -> TestEvent {
+    home(second).ip("192.0.2.77").asn(20057, NetworkClass::Mobile)
+}
+
+fn named(finding: &Finding, kind: EntityKind) -> Vec<&str> {
+    finding.subjects.iter().filter(|s| s.kind == kind).map(|s| s.value.as_str()).collect()
+}
+
+#[test]
+fn an_exchanged_token_from_another_client_is_theft() {
+    let found = run(&SPEC, &[home(0).refresh("r1", "r2"), home(900).refresh("r2", "r3"), thief(1_800).refresh("r1", "x1")]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].key.as_str(), found[0].severity), ("session:ses-1", Severity::Critical));
+    assert_eq!(named(&found[0], EntityKind::Ip), ["203.0.113.9"]);
+    assert!(found[0].actions.contains(&Action::RevokeSessions));
+    assert_eq!(found[0].event_ids, ["e1", "e3"]);
+}
+
+#[test]
+fn a_refused_replay_is_theft_too_and_the_owner_may_be_the_one_refused() {
+    let refused = run(&SPEC, &[home(0).refresh("r1", "r2"), thief(1_800).refresh("r1", "").fail("invalid_grant")]);
+    assert_eq!(refused[0].severity, Severity::High);
+    let owner = [home(0).refresh("r1", "r2"), thief(600).refresh("r2", "x3"), home(1_200).refresh("r2", "").fail("invalid_grant")];
+    let found = run(&SPEC, &owner);
+    assert_eq!(found.len(), 1);
+    assert_eq!(named(&found[0], EntityKind::Ip), ["203.0.113.9"], "{found:#?}");
+    assert_eq!(found[0].severity, Severity::Critical);
+}
+
+#[test]
+fn the_order_of_arrival_does_not_matter() {
+    let found = run(&SPEC, &[thief(500).refresh("r1", "x1"), home(0).refresh("r1", "r2")]);
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn races_retries_and_lost_answers_stay_silent() {
+    let innocent = [
+        vec![home(0).refresh("r1", "r2"), home(1).refresh("r1", "r3"), home(2).refresh("r1", "").fail("invalid_grant")],
+        vec![home(0).refresh("r1", "r2"), cellular(20).refresh("r1", "r3")],
+        vec![home(0).refresh("r1", "r2"), home(7_200).refresh("r1", "r3")],
+        vec![home(0).refresh("r1", "r2"), cellular(7_200).refresh("r1", "r3"), cellular(7_260).refresh("r3", "r4")],
+        vec![home(0).device("d1").refresh("r1", "r2"), thief(300).device("d1").refresh("r1", "r3")],
+    ];
+    for (number, events) in innocent.iter().enumerate() {
+        assert!(run(&SPEC, events).is_empty(), "case {number}");
+    }
+}
+
+#[test]
+fn what_the_thief_was_given_is_followed() {
+    let found = run(&SPEC, &[home(0).refresh("r1", "r2"), thief(600).refresh("r1", "x1"), thief(1_200).refresh("x1", "x2")]);
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn a_session_used_in_turns_is_theft() {
+    let events =
+        [home(0).login(), home(60).request(), thief(120).request(), home(180).request(), thief(240).request(), home(300).request()];
+    let found = run(&SPEC, &events);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert_eq!((found[0].severity, found[0].event_ids.last().unwrap().as_str()), (Severity::High, "e4"));
+    assert_eq!(named(&found[0], EntityKind::Ip), ["203.0.113.9"]);
+    assert_eq!(named(&found[0], EntityKind::Session), ["ses-1"]);
+}
+
+#[test]
+fn a_change_by_the_thief_is_critical() {
+    let events = [home(0).login(), thief(120).kind(Kind::AccountChange), home(180).request()];
+    assert_eq!(run(&SPEC, &events)[0].severity, Severity::Critical);
+}
+
+#[test]
+fn turns_are_found_out_of_order() {
+    let events = [home(0).login(), home(60).request(), home(180).request(), thief(120).request()];
+    let found = run(&SPEC, &events);
+    assert_eq!(found.len(), 1);
+    assert_eq!(named(&found[0], EntityKind::Ip), ["203.0.113.9"]);
+}
+
+#[test]
+fn a_token_without_a_session_is_followed_by_itself() {
+    let bare = |e: TestEvent| e.session("").token("t1").request();
+    let found = run(&SPEC, &[bare(home(0)), bare(thief(60)), bare(home(120))]);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].key.starts_with("token:hash:"));
+    assert!(found[0].actions.contains(&Action::RevokeTokens));
+}
+
+#[test]
+fn moving_between_networks_stays_silent() {
+    let innocent = [
+        vec![home(0).login(), cellular(60).request(), home(120).request(), cellular(180).request()],
+        vec![home(0).login(), home(60).ip("2001:db8::7").request(), home(120).request()],
+        vec![home(0).login(), home(60).agent("Mozilla/5.0 (iPhone) Safari/605.2").request(), home(120).request()],
+        vec![home(0).login(), home(60).ja4("t13d1517h2_aaaa_eeee").request(), home(120).request()],
+        // Home, then the office's other browser with a copied link: one way.
+        vec![home(0).login(), home(60).request(), thief(3_600).request(), thief(3_660).request()],
+        // A back end that shares the session from its start.
+        vec![home(0).login(), thief(1).request(), home(60).request(), thief(61).request(), home(120).request()],
+        // A VPN switched on and off.
+        vec![home(0).login(), home(60).ip("203.0.113.200").asn(9009, NetworkClass::Vpn).request(), home(120).request()],
+        // Refused attempts are no use.
+        vec![home(0).login(), thief(60).request().fail("expired"), home(120).request()],
+        // A program's session.
+        vec![home(0).service().request(), thief(60).service().request(), home(120).service().request()],
+    ];
+    for (number, events) in innocent.iter().enumerate() {
+        assert!(run(&SPEC, events).is_empty(), "case {number}");
+    }
+}
+
+#[test]
+fn use_after_sign_out_by_a_stranger_is_theft() {
+    let out = |second| home(second).kind(Kind::Logout);
+    let found = run(&SPEC, &[home(0).login(), out(600), thief(1_200).request()]);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].reason.contains("10 minutes after"), "{}", found[0].reason);
+    assert_eq!(run(&SPEC, &[home(0).login(), thief(1_200).request(), out(700)]).len(), 1, "late sign-out");
+    let innocent = [
+        vec![home(0).login(), out(600), cellular(620).request()],
+        vec![home(0).login(), out(600), home(1_200).request()],
+        vec![home(0).login(), out(600), thief(1_200).request().fail("expired")],
+        vec![home(0).login(), out(600), thief(1_200).login(), thief(1_260).request()],
+    ];
+    for (number, events) in innocent.iter().enumerate() {
+        assert!(run(&SPEC, events).is_empty(), "case {number}");
+    }
+}
+
+#[test]
+fn a_revoked_token_in_a_strangers_hands_is_theft() {
+    let mine = |second| home(second).session("").token("t1");
+    let revoke = base(300).session("").token("t1").kind(Kind::TokenRevoke).ip("10.0.0.1");
+    let found = run(&SPEC, &[mine(0).request(), revoke.clone(), thief(900).session("").token("t1").request()]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(run(&SPEC, &[mine(0).request(), revoke, mine(900).request()]).is_empty());
+}
+
+#[test]
+fn a_revoked_token_of_a_session_in_a_strangers_hands_is_theft() {
+    let revoke = home(300).token("t1").kind(Kind::TokenRevoke);
+    let found = run(&SPEC, &[home(0).login(), home(60).token("t1").request(), revoke.clone(), thief(900).token("t1").request()]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let other = [home(0).login(), home(60).token("t1").request(), revoke, cellular(900).token("t2").request()];
+    assert!(run(&SPEC, &other).is_empty(), "another token of the session lives on");
+}
+
+#[test]
+fn an_id_that_many_users_share_is_no_session() {
+    let events: Vec<_> = (0..40).map(|n| if n % 2 == 0 { home(n * 60) } else { thief(n * 60).user("bob") }.request()).collect();
+    assert!(run(&SPEC, &events).is_empty());
+}

@@ -1,0 +1,90 @@
+//! What every detector must pass, whatever it detects.
+//!
+//! Each check returns what went wrong as text, so that a test can name the detector.
+
+use crate::event::TestEvent;
+use crate::runner::Runner;
+use bartizan_core::{Finding, Limits, Parameters, Spec};
+use std::collections::BTreeSet;
+
+/// Findings as the bytes that leave the process.
+#[must_use]
+pub fn bytes(findings: &[Finding]) -> Vec<u8> {
+    serde_json::to_vec(findings).unwrap_or_default()
+}
+
+/// The keys of what was found.
+#[must_use]
+pub fn keys(findings: &[Finding]) -> BTreeSet<String> {
+    findings.iter().map(|finding| finding.key.clone()).collect()
+}
+
+fn equal(what: &str, a: &[Finding], b: &[Finding]) -> Result<(), String> {
+    if bytes(a) == bytes(b) {
+        return Ok(());
+    }
+    let first = a.iter().zip(b).position(|(a, b)| a != b);
+    Err(format!("{what}: {} findings against {}, first difference at {first:?}", a.len(), b.len()))
+}
+
+/// The same events give the same bytes, in one slice or sixteen, in one batch or many.
+///
+/// # Errors
+/// They do not.
+pub fn is_deterministic(spec: &'static Spec, events: &[TestEvent]) -> Result<(), String> {
+    let once = Runner::new(spec, 1).feed(events);
+    equal("again", &once, &Runner::new(spec, 1).feed(events))?;
+    equal("16 slices", &once, &Runner::new(spec, 16).feed(events))?;
+    let mut one_by_one = Runner::new(spec, 3);
+    let singly: Vec<Finding> = events.iter().flat_map(|event| one_by_one.feed(std::slice::from_ref(event))).collect();
+    equal("one by one", &once, &singly)
+}
+
+/// Saving and loading midway changes nothing, and state saves to the same bytes again.
+///
+/// # Errors
+/// It does change something.
+pub fn survives_reload(spec: &'static Spec, events: &[TestEvent]) -> Result<(), String> {
+    let whole = Runner::new(spec, 4).feed(events);
+    for part in 1..4 {
+        let (before, after) = events.split_at(events.len() * part / 4);
+        let mut first = Runner::new(spec, 4);
+        let mut found = first.feed(before);
+        let mut second = first.reloaded().map_err(|error| error.to_string())?;
+        if first.save() != second.save() {
+            return Err("loaded state saves to other bytes".to_owned());
+        }
+        found.extend(second.feed(after));
+        equal("reloaded", &whole, &found)?;
+    }
+    Ok(())
+}
+
+/// Any number of keys stays within the limits.
+///
+/// # Errors
+/// It does not.
+pub fn stays_bounded(spec: &'static Spec, events: impl Iterator<Item = TestEvent>) -> Result<(), String> {
+    let limits = Limits { keys_max: 500 };
+    let mut runner = Runner::with(spec, &Parameters::defaults(spec.parameters), limits, 2);
+    let most = limits.keys_max * spec.keys.len() * 2;
+    let mut events = events.peekable();
+    while events.peek().is_some() {
+        let chunk: Vec<TestEvent> = events.by_ref().take(4_096).collect();
+        runner.feed(&chunk);
+        if runner.keys() > most {
+            return Err(format!("{} keys, {most} allowed", runner.keys()));
+        }
+    }
+    Ok(())
+}
+
+/// The same things are found when the events come out of order.
+///
+/// # Errors
+/// They are not.
+pub fn bears_disorder(spec: &'static Spec, in_order: &[TestEvent], shuffled: &[TestEvent]) -> Result<(), String> {
+    let expected = keys(&Runner::new(spec, 2).feed(in_order));
+    let found = keys(&Runner::new(spec, 2).feed(shuffled));
+    if expected == found { Ok(()) } else { Err(format!("in order {expected:?}, shuffled {found:?}")) }
+}

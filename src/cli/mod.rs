@@ -1,0 +1,116 @@
+//! The command line. Exit 0 = done, 1 = ran and failed, 2 = wrong use or wrong configuration.
+
+mod check;
+mod demo;
+mod detectors;
+mod evaluate;
+mod input;
+mod normalise;
+mod replay;
+mod run;
+mod simulate;
+mod token;
+
+use crate::config::{Config, ConfigErrors};
+use clap::{Parser, Subcommand};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// What a command failed of; its class is the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Ran and failed.
+    #[error("{0}")]
+    Failed(String),
+    /// Wrong use or wrong configuration.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl CommandError {
+    /// Ran and failed of `error`.
+    pub fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    /// Wrong use.
+    pub fn wrong(error: impl std::fmt::Display) -> Self {
+        Self::Wrong(error.to_string())
+    }
+}
+
+impl From<ConfigErrors> for CommandError {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Wrong(errors.to_string())
+    }
+}
+
+/// Watches API and sign-in logs for account takeovers.
+#[derive(Parser)]
+#[command(name = "bartizan", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The daemon: reads logs, detects, alerts, serves the API and the console
+    Run(run::RunArgs),
+    /// The daemon with simulated traffic and attacks, to look at
+    Demo(demo::DemoArgs),
+    /// Judges log files offline and writes the alerts as JSON Lines
+    Replay(replay::ReplayArgs),
+    /// Shows what log files become: normalised events as JSON Lines
+    Normalise(normalise::NormaliseArgs),
+    /// Writes labelled traffic with attacks in it
+    Simulate(simulate::SimulateArgs),
+    /// Holds the alerts of a replay against the labels of a simulation
+    Evaluate(evaluate::EvaluateArgs),
+    /// Validates a configuration and reports every error at once
+    Check(check::CheckArgs),
+    /// Lists the detectors with their parameters
+    Detectors(detectors::DetectorsArgs),
+    /// Makes, lists and revokes API tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// The embedded store's own process, started by the daemon
+    #[command(hide = true)]
+    EmbeddedStore,
+}
+
+/// Parses the arguments and runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Wrong use ends here with exit code 2, help with 0.
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Normalise(args) => normalise::run(&args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Detectors(args) => detectors::run(&args),
+        Command::Token(command) => token::run(command),
+        Command::EmbeddedStore => crate::store::embedded::serve().map_err(CommandError::failed),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody may be reading any more; the exit code says it all the same.
+            let message = error.to_string();
+            message.lines().for_each(|line| eprintln!("bartizan: {line}"));
+            ExitCode::from(match error {
+                CommandError::Failed(_) => 1,
+                CommandError::Wrong(_) => 2,
+            })
+        }
+    }
+}
+
+/// The configuration of a command.
+fn load(file: Option<&Path>) -> Result<Config, CommandError> {
+    Ok(Config::load(file)?)
+}

@@ -1,0 +1,52 @@
+//! The recorded order: which records of which partition came next, and when.
+//!
+//! An order is written in the transaction of the first alert that depends on it, so it is durable
+//! before any effect leaves the process; a restart repeats it exactly.
+
+use super::{Db, DbError};
+use crate::flow::Order;
+use rusqlite::{Transaction, params};
+
+/// Writes orders; one that is there already stays as it is.
+///
+/// # Errors
+/// SQLite says no.
+pub fn append(tx: &Transaction<'_>, orders: &[Order]) -> Result<(), DbError> {
+    let mut statement = tx.prepare_cached("INSERT OR IGNORE INTO orders (first_seq, entry) VALUES (?1, ?2)")?;
+    for order in orders {
+        statement.execute(params![order.first_seq as i64, postcard::to_allocvec(order)?])?;
+    }
+    Ok(())
+}
+
+impl Db {
+    /// The recorded order from `first_seq` on.
+    ///
+    /// # Errors
+    /// SQLite says no, or an entry does not read.
+    pub fn orders_from(&self, first_seq: u64) -> Result<Vec<Order>, DbError> {
+        let entries = self.read(|connection| {
+            let mut statement = connection.prepare("SELECT entry FROM orders WHERE first_seq >= ?1 ORDER BY first_seq")?;
+            let entries = statement.query_map([first_seq as i64], |row| row.get::<_, Vec<u8>>(0))?;
+            Ok::<_, DbError>(entries.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        let mut orders: Vec<Order> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let order: Order = postcard::from_bytes(&entry)?;
+            // What follows a hole was merged by a run that never made its checkpoint durable.
+            if order.first_seq != orders.last().map_or(first_seq, |last| last.first_seq + last.records()) {
+                break;
+            }
+            orders.push(order);
+        }
+        Ok(orders)
+    }
+
+    /// Forgets what lies before the oldest checkpoint.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub fn prune_orders(&self, before_seq: u64) -> Result<(), DbError> {
+        self.write(|tx| Ok(tx.execute("DELETE FROM orders WHERE first_seq < ?1", [before_seq as i64]).map(|_| ())?))
+    }
+}

@@ -1,0 +1,100 @@
+//! Detection: the deterministic machine over the recorded order.
+
+pub mod checkpoint;
+pub mod dedup;
+pub mod engine;
+pub mod watermark;
+
+use bartizan_core::{Parameters, Spec};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Slices that state is cut into by key hash. Fixed, so that a checkpoint does not depend on threads.
+pub const SLICES: usize = 64;
+
+/// `[detect]`: limits of detection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectConfig {
+    /// How far events may come out of order, or be repeated, and still be judged (once).
+    pub lateness_ms: i64,
+    /// Threads that detect; each owns a part of the slices.
+    pub threads: usize,
+    /// Keys of each kind that a detector holds, over all slices.
+    pub keys_max: usize,
+    /// Events remembered to recognise repetitions.
+    pub dedup_events_max: usize,
+    /// Time between two checkpoints.
+    pub checkpoint_interval_ms: u64,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self { lateness_ms: 600_000, threads: 1, keys_max: 1_000_000, dedup_events_max: 20_000_000, checkpoint_interval_ms: 10_000 }
+    }
+}
+
+impl DetectConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        let mut errors = Vec::new();
+        if !(0..=bartizan_core::time::DAY_MS).contains(&self.lateness_ms) {
+            errors.push(("lateness_ms", "must be from 0 to a day".to_owned()));
+        }
+        if !(1..=SLICES).contains(&self.threads) {
+            errors.push(("threads", format!("must be from 1 to {SLICES}")));
+        }
+        if self.keys_max < SLICES {
+            errors.push(("keys_max", format!("must be at least {SLICES}")));
+        }
+        if self.dedup_events_max == 0 {
+            errors.push(("dedup_events_max", "must be above 0".to_owned()));
+        }
+        if self.checkpoint_interval_ms == 0 {
+            errors.push(("checkpoint_interval_ms", "must be above 0".to_owned()));
+        }
+        errors
+    }
+}
+
+/// The detectors that are switched on, with their parameters.
+#[derive(Clone, Debug)]
+pub struct Enabled {
+    /// In catalogue order.
+    pub detectors: Vec<(&'static Spec, Parameters)>,
+}
+
+/// `[detectors.<id>]`: `enabled` and the parameters of its table.
+pub type DetectorTables = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
+
+impl Enabled {
+    /// Reads the tables of the configuration; every error at once, each with its key.
+    ///
+    /// # Errors
+    /// An unknown detector or parameter, a value of the wrong type or out of range.
+    pub fn new(catalogue: impl Iterator<Item = &'static Spec> + Clone, tables: &DetectorTables) -> Result<Self, Vec<String>> {
+        let mut errors = Vec::new();
+        for id in tables.keys().filter(|id| !catalogue.clone().any(|spec| spec.id == **id)) {
+            errors.push(format!("detectors.{id}: there is no such detector"));
+        }
+        let mut detectors = Vec::new();
+        for spec in catalogue {
+            let mut table = tables.get(spec.id).cloned().unwrap_or_default();
+            let enabled = match table.remove("enabled") {
+                None => true,
+                Some(serde_json::Value::Bool(enabled)) => enabled,
+                Some(_) => {
+                    errors.push(format!("detectors.{}.enabled: must be true or false", spec.id));
+                    true
+                }
+            };
+            match Parameters::new(spec.parameters, &table) {
+                Ok(parameters) if enabled => detectors.push((spec, parameters)),
+                Ok(_) => {}
+                Err(wrong) => errors.extend(wrong.into_iter().map(|error| format!("detectors.{}.{error}", spec.id))),
+            }
+        }
+        if errors.is_empty() { Ok(Self { detectors }) } else { Err(errors) }
+    }
+}

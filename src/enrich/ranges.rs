@@ -1,0 +1,161 @@
+//! A map from ranges of addresses to small numbers: sorted arrays and one binary search.
+//!
+//! Built once from ranges in any order. Where ranges overlap, the one that begins last wins, and of
+//! those the one that ends first: for prefixes this is the longest prefix. Of equal ranges the first
+//! given wins. A trie would allow changes; nothing here changes after loading.
+
+/// An address as a number.
+pub trait Address: Copy + Ord {
+    /// The address after this one; `None` after the last.
+    fn next(self) -> Option<Self>;
+    /// The address before this one; `None` before the first.
+    fn previous(self) -> Option<Self>;
+}
+
+impl Address for u32 {
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+    fn previous(self) -> Option<Self> {
+        self.checked_sub(1)
+    }
+}
+
+impl Address for u128 {
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+    fn previous(self) -> Option<Self> {
+        self.checked_sub(1)
+    }
+}
+
+/// Both ends belong to the range.
+#[derive(Clone, Copy, Debug)]
+pub struct Range<A> {
+    /// First address.
+    pub start: A,
+    /// Last address.
+    pub end: A,
+    /// What it maps to.
+    pub value: u32,
+}
+
+/// Disjoint ranges in order.
+#[derive(Clone, Debug)]
+pub struct RangeMap<A> {
+    starts: Vec<A>,
+    rest: Vec<(A, u32)>,
+}
+
+impl<A> Default for RangeMap<A> {
+    fn default() -> Self {
+        Self { starts: Vec::new(), rest: Vec::new() }
+    }
+}
+
+impl<A: Address> RangeMap<A> {
+    /// Builds the map; ranges that end before they begin are left out.
+    #[must_use]
+    pub fn build(mut ranges: Vec<Range<A>>) -> Self {
+        ranges.retain(|range| range.start <= range.end);
+        let disjoint = ranges.is_sorted_by(|a, b| a.end < b.start);
+        if !disjoint {
+            ranges = flatten(ranges);
+        }
+        let rest = ranges.iter().map(|range| (range.end, range.value)).collect();
+        Self { starts: ranges.into_iter().map(|range| range.start).collect(), rest }
+    }
+
+    /// The value of the range that holds `address`.
+    #[must_use]
+    pub fn get(&self, address: A) -> Option<u32> {
+        let after = self.starts.partition_point(|start| *start <= address);
+        let (end, value) = self.rest.get(after.checked_sub(1)?)?;
+        (address <= *end).then_some(*value)
+    }
+
+    /// How many disjoint ranges there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+}
+
+/// Cuts overlapping ranges into disjoint ones. A sweep over the starts keeps the ranges that are open
+/// at the cursor on a stack, the winning one on top.
+fn flatten<A: Address>(mut ranges: Vec<Range<A>>) -> Vec<Range<A>> {
+    // The sort is stable: reversing first puts the first given of equal ranges last, and so on top.
+    ranges.reverse();
+    ranges.sort_by(|a, b| a.start.cmp(&b.start).then(b.end.cmp(&a.end)));
+    let mut sweep = Sweep { open: Vec::new(), cursor: None, done: Vec::with_capacity(ranges.len()) };
+    for range in ranges {
+        sweep.close_before(Some(range.start));
+        sweep.advance(range.start);
+        sweep.open.push(range);
+    }
+    sweep.close_before(None);
+    sweep.done
+}
+
+struct Sweep<A> {
+    open: Vec<Range<A>>,
+    /// First address not yet written; `None` before the first range and after the last address.
+    cursor: Option<A>,
+    done: Vec<Range<A>>,
+}
+
+impl<A: Address> Sweep<A> {
+    /// Writes and drops the open ranges that end before `start` (all if there is no further start).
+    fn close_before(&mut self, start: Option<A>) {
+        while let Some(top) = self.open.pop_if(|top| start.is_none_or(|start| top.end < start)) {
+            let Some(cursor) = self.cursor else { continue };
+            if cursor <= top.end {
+                self.done.push(Range { start: cursor, ..top });
+                self.cursor = top.end.next();
+            }
+        }
+    }
+
+    /// Writes the open range on top up to `start`, where a new one begins.
+    fn advance(&mut self, start: A) {
+        if let (Some(top), Some(cursor), Some(before)) = (self.open.last(), self.cursor, start.previous())
+            && cursor <= before
+        {
+            self.done.push(Range { start: cursor, end: before, value: top.value });
+        }
+        self.cursor = Some(start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The slow way: look at every range.
+    fn oracle(ranges: &[Range<u32>], address: u32) -> Option<u32> {
+        let mut best: Option<&Range<u32>> = None;
+        for range in ranges.iter().filter(|range| range.start <= address && address <= range.end) {
+            if best.is_none_or(|best| (range.start, best.end) > (best.start, range.end)) {
+                best = Some(range);
+            }
+        }
+        best.map(|range| range.value)
+    }
+
+    proptest! {
+        #[test]
+        fn overlapping_ranges_answer_as_a_scan_would(
+            ends in prop::collection::vec((0u32..60, 0u32..60), 0..20),
+            offset in prop::sample::select(vec![0u32, u32::MAX - 59]),
+        ) {
+            let ranges: Vec<_> = ends.iter().zip(0..)
+                .map(|((start, end), value)| Range { start: start + offset, end: end + offset, value }).collect();
+            let map = RangeMap::build(ranges.clone());
+            for address in (0..60).map(|address| address + offset) {
+                prop_assert_eq!(map.get(address), oracle(&ranges, address));
+            }
+        }
+    }
+}

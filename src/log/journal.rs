@@ -1,0 +1,412 @@
+//! The local journal: the log when there is no Kafka.
+//!
+//! One SQLite file in WAL mode with `synchronous = FULL`; one row holds one group of records that were
+//! made durable together, compressed. A writer thread gathers what waits and commits it in one
+//! transaction, so that many small requests share one fsync. Each topic has one partition, and the
+//! arrival of a group is recorded with it, so the journal is the recorded order.
+//!
+//! It is bounded on disk: the ingest topic refuses when it is full (nothing is dropped), the topics
+//! that nobody acknowledges (alerts, dead letters) lose their oldest group. Pages are reused, the file
+//! does not shrink below its high-water mark.
+
+use super::{Appender, Appending, Committer, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
+use crate::flow::{PartitionId, Positions};
+use crate::log::Fetched;
+use bartizan_core::TimeMs;
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+const SCHEMA: &str = include_str!("../../deploy/sqlite/journal.sql");
+/// Appends that wait for the writer; more are refused with [`LogError::Full`].
+const WAITING_MAX: usize = 1_024;
+/// Records and bytes of one group.
+const GROUP_RECORDS_MAX: usize = 20_000;
+const GROUP_BYTES_MAX: usize = 16 << 20;
+/// Bytes that a topic without a reader may hold.
+const UNREAD_TOPIC_BYTES_MAX: u64 = 64 << 20;
+const ZSTD_LEVEL: i32 = 1;
+
+/// `[journal]`: the local journal, used where no Kafka is configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalConfig {
+    /// Compressed bytes of records that are not behind a checkpoint yet; when it is full, ingest
+    /// answers 429.
+    pub bytes_max: u64,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { bytes_max: 1 << 30 }
+    }
+}
+
+/// One record as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    key: String,
+    headers: Vec<(String, Vec<u8>)>,
+    payload: Vec<u8>,
+}
+
+struct Waiting {
+    topic: String,
+    records: Vec<Outgoing>,
+    done: oneshot::Sender<Result<(), LogError>>,
+}
+
+/// What the writer and the readers share.
+#[derive(Debug, Default)]
+struct Shared {
+    ingest_end: Mutex<i64>,
+    grown: Condvar,
+    ingest_bytes: std::sync::atomic::AtomicU64,
+}
+
+/// The journal, for appending and committing.
+#[derive(Clone)]
+pub struct Journal {
+    writer: SyncSender<Waiting>,
+    shared: Arc<Shared>,
+    connection: Arc<Mutex<Connection>>,
+    bytes_max: u64,
+}
+
+impl Journal {
+    /// Opens or makes the journal at `path`, with at most `bytes_max` bytes of unprocessed records.
+    ///
+    /// # Errors
+    /// The file cannot be opened or is no journal.
+    pub fn open(path: &Path, bytes_max: u64) -> Result<Self, LogError> {
+        let connection = connect(path)?;
+        connection.execute_batch(SCHEMA).map_err(fatal)?;
+        let shared = Arc::new(Shared::default());
+        let end = next_offset(&connection, INGEST_TOPIC).map_err(fatal)?;
+        *shared.ingest_end.lock() = end;
+        let held: i64 = connection
+            .query_row("SELECT coalesce(sum(length(payload)), 0) FROM groups WHERE topic = ?1", [INGEST_TOPIC], |row| row.get(0))
+            .map_err(fatal)?;
+        shared.ingest_bytes.store(held.max(0) as u64, std::sync::atomic::Ordering::Relaxed);
+        let (writer, waiting) = sync_channel(WAITING_MAX);
+        let mut own = connect(path)?;
+        let theirs = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || write_groups(&mut own, &waiting, &theirs))
+            .map_err(|error| LogError::Fatal(error.to_string()))?;
+        Ok(Self { writer, shared, connection: Arc::new(Mutex::new(connection)), bytes_max })
+    }
+
+    /// A reader of the ingest topic from `position` on.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn source(&self, path: &Path, position: i64) -> Result<JournalSource, LogError> {
+        let first: Option<i64> = self
+            .connection
+            .lock()
+            .query_row("SELECT min(first) FROM groups WHERE topic = ?1", [INGEST_TOPIC], |row| row.get(0))
+            .map_err(fatal)?;
+        let gone = first.filter(|first| *first > position);
+        Ok(JournalSource {
+            connection: connect(path)?,
+            shared: Arc::clone(&self.shared),
+            position: gone.unwrap_or(position),
+            gone: gone.map(|first| (position, first)),
+            told: false,
+            paused: false,
+        })
+    }
+
+    /// Bytes of ingest records that are not behind a checkpoint yet.
+    #[must_use]
+    pub fn ingest_bytes(&self) -> u64 {
+        self.shared.ingest_bytes.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Offset after the newest ingest record.
+    #[must_use]
+    pub fn ingest_end(&self) -> i64 {
+        *self.shared.ingest_end.lock()
+    }
+}
+
+impl Appender for Journal {
+    fn append<'a>(&'a self, topic: &'a str, records: Vec<Outgoing>) -> Appending<'a> {
+        Box::pin(async move {
+            let bytes = self.ingest_bytes();
+            if topic == INGEST_TOPIC && bytes >= self.bytes_max {
+                return Err(LogError::Full { bytes, bytes_max: self.bytes_max });
+            }
+            let (done, wait) = oneshot::channel();
+            self.writer.try_send(Waiting { topic: topic.to_owned(), records, done }).map_err(|error| match error {
+                TrySendError::Full(_) => LogError::Full { bytes, bytes_max: self.bytes_max },
+                TrySendError::Disconnected(_) => LogError::Fatal("the journal's writer has stopped".to_owned()),
+            })?;
+            wait.await.unwrap_or_else(|_| Err(LogError::Fatal("the journal's writer has stopped".to_owned())))
+        })
+    }
+}
+
+impl Committer for Journal {
+    fn commit(&self, _newest: &Positions, oldest: &Positions) -> Result<(), LogError> {
+        let Some(position) = oldest.get(&PartitionId::new(INGEST_TOPIC, 0)) else { return Ok(()) };
+        let connection = self.connection.lock();
+        // The newest group always stays: the next offset derives from it.
+        let sql = "DELETE FROM groups WHERE topic = ?1 AND first + records <= ?2
+                   AND first < (SELECT max(first) FROM groups WHERE topic = ?1) RETURNING length(payload)";
+        let mut statement = connection.prepare_cached(sql).map_err(retry)?;
+        let freed = statement.query_map(params![INGEST_TOPIC, position], |row| row.get::<_, i64>(0)).map_err(retry)?;
+        let freed: i64 = freed.collect::<Result<Vec<_>, _>>().map_err(retry)?.into_iter().sum();
+        self.shared.ingest_bytes.fetch_sub(freed.max(0) as u64, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn ends(&self) -> Positions {
+        Positions::from([(PartitionId::new(INGEST_TOPIC, 0), self.ingest_end())])
+    }
+}
+
+/// Reads the ingest topic.
+pub struct JournalSource {
+    connection: Connection,
+    shared: Arc<Shared>,
+    position: i64,
+    gone: Option<(i64, i64)>,
+    told: bool,
+    paused: bool,
+}
+
+impl Source for JournalSource {
+    fn fetch(&mut self, timeout: Duration, notices: &mut Vec<Notice>) -> Result<(), LogError> {
+        let partition = PartitionId::new(INGEST_TOPIC, 0);
+        if !std::mem::replace(&mut self.told, true) {
+            notices.push(Notice::Assigned(Positions::from([(partition.clone(), self.position)])));
+            if let Some((from, to)) = self.gone.take() {
+                notices.push(Notice::Gone(partition.clone(), from, to));
+            }
+        }
+        if self.paused {
+            std::thread::park_timeout(timeout);
+            return Ok(());
+        }
+        {
+            let mut end = self.shared.ingest_end.lock();
+            if *end <= self.position {
+                self.shared.grown.wait_for(&mut end, timeout);
+            }
+            if *end <= self.position {
+                return Ok(());
+            }
+        }
+        if let Some((first, arrival_ms, payload)) = self.next_group()? {
+            let records = decode(&payload)?;
+            let skip = usize::try_from(self.position - first).unwrap_or(0);
+            let fetched = records.into_iter().enumerate().skip(skip).map(|(index, kept)| Fetched {
+                offset: first + index as i64,
+                timestamp_ms: arrival_ms,
+                payload: kept.payload,
+            });
+            let fetched: Vec<_> = fetched.collect();
+            self.position += fetched.len() as i64;
+            notices.push(Notice::Records(partition, fetched));
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, partitions: &BTreeSet<PartitionId>) -> Result<(), LogError> {
+        self.paused = !partitions.is_empty();
+        Ok(())
+    }
+
+    /// The journal's one partition is never lost.
+    fn resume_at(&mut self, _positions: &Positions) {}
+
+    fn keeps_order(&self) -> bool {
+        true
+    }
+}
+
+impl JournalSource {
+    /// The group that holds the position.
+    fn next_group(&self) -> Result<Option<(i64, i64, Vec<u8>)>, LogError> {
+        let sql = "SELECT first, arrival_ms, payload FROM groups WHERE topic = ?1 AND first + records > ?2 ORDER BY first LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql).map_err(retry)?;
+        let group = statement.query_row(params![INGEST_TOPIC, self.position], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        group.optional().map_err(retry)
+    }
+}
+
+fn decode(payload: &[u8]) -> Result<Vec<Kept>, LogError> {
+    let bytes = zstd::stream::decode_all(payload).map_err(|error| LogError::Fatal(format!("journal: {error}")))?;
+    postcard::from_bytes(&bytes).map_err(|error| LogError::Fatal(format!("journal: {error}")))
+}
+
+fn connect(path: &Path) -> Result<Connection, LogError> {
+    let connection = Connection::open(path).map_err(fatal)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(fatal)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(fatal)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(fatal)?;
+    Ok(connection)
+}
+
+fn next_offset(connection: &Connection, topic: &str) -> rusqlite::Result<i64> {
+    let sql = "SELECT coalesce((SELECT first + records FROM groups WHERE topic = ?1 ORDER BY first DESC LIMIT 1), 0)";
+    connection.query_row(sql, [topic], |row| row.get(0))
+}
+
+fn write_groups(connection: &mut Connection, waiting: &Receiver<Waiting>, shared: &Shared) {
+    while let Ok(first) = waiting.recv() {
+        let mut group = vec![first];
+        let size = |waiting: &Waiting| waiting.records.iter().map(|record| record.payload.len()).sum::<usize>();
+        let (mut records, mut bytes) = group.iter().fold((0, 0), |(n, b), one| (n + one.records.len(), b + size(one)));
+        while records < GROUP_RECORDS_MAX && bytes < GROUP_BYTES_MAX {
+            let Ok(next) = waiting.try_recv() else { break };
+            (records, bytes) = (records + next.records.len(), bytes + size(&next));
+            group.push(next);
+        }
+        let (pieces, done): (Vec<_>, Vec<_>) = group.into_iter().map(|one| ((one.topic, one.records), one.done)).unzip();
+        let result = write(connection, pieces, shared);
+        for done in done {
+            let copy = match &result {
+                Ok(()) => Ok(()),
+                Err(error) => Err(LogError::Retry(format!("journal: {error}"))),
+            };
+            // The request may have been given up meanwhile; the records are durable all the same.
+            done.send(copy).ok();
+        }
+    }
+}
+
+/// Writes what waited, one row for each topic, in one transaction.
+fn write(connection: &mut Connection, pieces: Vec<(String, Vec<Outgoing>)>, shared: &Shared) -> Result<(), Box<dyn std::error::Error>> {
+    let mut topics = std::collections::BTreeMap::<String, Vec<Kept>>::new();
+    for (topic, records) in pieces {
+        let keep = |record: Outgoing| Kept {
+            key: record.key,
+            headers: record.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            payload: record.payload,
+        };
+        topics.entry(topic).or_default().extend(records.into_iter().map(keep));
+    }
+    let arrival_ms = now_ms();
+    let tx = connection.transaction()?;
+    let mut grown = None;
+    for (topic, kept) in topics.iter().filter(|(_, kept)| !kept.is_empty()) {
+        let first = next_offset(&tx, topic)?;
+        let payload = zstd::bulk::compress(&postcard::to_allocvec(kept)?, ZSTD_LEVEL)?;
+        let sql = "INSERT INTO groups (topic, first, records, arrival_ms, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+        tx.execute(sql, params![topic, first, kept.len() as i64, arrival_ms, payload])?;
+        if topic == INGEST_TOPIC {
+            grown = Some((first + kept.len() as i64, payload.len() as u64));
+        } else {
+            trim(&tx, topic)?;
+        }
+    }
+    tx.commit()?;
+    if let Some((end, bytes)) = grown {
+        shared.ingest_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        *shared.ingest_end.lock() = end;
+        shared.grown.notify_all();
+    }
+    Ok(())
+}
+
+/// Drops the oldest groups of a topic that nobody reads.
+fn trim(tx: &rusqlite::Transaction<'_>, topic: &str) -> rusqlite::Result<()> {
+    let held = |tx: &rusqlite::Transaction<'_>| -> rusqlite::Result<i64> {
+        tx.query_row("SELECT sum(length(payload)) FROM groups WHERE topic = ?1", [topic], |row| row.get(0))
+    };
+    while held(tx)? > UNREAD_TOPIC_BYTES_MAX as i64 {
+        tx.execute("DELETE FROM groups WHERE topic = ?1 AND first = (SELECT min(first) FROM groups WHERE topic = ?1)", [topic])?;
+    }
+    Ok(())
+}
+
+/// The wall clock, for recorded arrivals only.
+#[must_use]
+pub fn now_ms() -> i64 {
+    TimeMs(jiff::Timestamp::now().as_millisecond()).0
+}
+
+fn fatal(error: rusqlite::Error) -> LogError {
+    LogError::Fatal(format!("journal: {error}"))
+}
+
+fn retry(error: rusqlite::Error) -> LogError {
+    LogError::Retry(format!("journal: {error}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn record(text: &str) -> Outgoing {
+        Outgoing { payload: text.as_bytes().to_vec(), ..Outgoing::default() }
+    }
+
+    fn read_all(source: &mut JournalSource) -> Vec<(i64, String)> {
+        let mut all = Vec::new();
+        loop {
+            let mut notices = Vec::new();
+            source.fetch(Duration::ZERO, &mut notices).unwrap();
+            let before = all.len();
+            for notice in notices {
+                if let Notice::Records(_, records) = notice {
+                    all.extend(records.into_iter().map(|r| (r.offset, String::from_utf8(r.payload).unwrap())));
+                }
+            }
+            if all.len() == before {
+                return all;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_appended_is_read_from_any_position_and_goes_once_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = Journal::open(&path, 1 << 20).unwrap();
+        journal.append(INGEST_TOPIC, vec![record("a"), record("b")]).await.unwrap();
+        journal.append(DEAD, vec![record("x")]).await.unwrap();
+        journal.append(INGEST_TOPIC, vec![record("c")]).await.unwrap();
+        let mut source = journal.source(&path, 1).unwrap();
+        assert_eq!(read_all(&mut source), [(1, "b".to_owned()), (2, "c".to_owned())]);
+        commit(&journal, 3);
+        drop(journal);
+        let journal = Journal::open(&path, 1 << 20).unwrap();
+        journal.append(INGEST_TOPIC, vec![record("d")]).await.unwrap();
+        let mut source = journal.source(&path, 3).unwrap();
+        assert_eq!(read_all(&mut source), [(3, "d".to_owned())]);
+    }
+
+    fn commit(journal: &Journal, position: i64) {
+        let positions = Positions::from([(PartitionId::new(INGEST_TOPIC, 0), position)]);
+        journal.commit(&positions, &positions).unwrap();
+    }
+
+    const DEAD: &str = super::super::DEAD_LETTER_TOPIC;
+
+    #[tokio::test]
+    async fn a_full_journal_refuses_and_takes_again_after_a_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = Journal::open(&path, 1).unwrap();
+        journal.append(INGEST_TOPIC, vec![record("a")]).await.unwrap();
+        assert!(matches!(journal.append(INGEST_TOPIC, vec![record("b")]).await, Err(LogError::Full { .. })));
+        drop(journal);
+        let journal = Journal::open(&path, 1_000).unwrap();
+        journal.append(INGEST_TOPIC, vec![record("b")]).await.unwrap();
+        commit(&journal, 1);
+        assert!(journal.ingest_bytes() > 0);
+        assert_eq!(journal.ingest_end(), 2);
+    }
+}

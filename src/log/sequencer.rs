@@ -1,0 +1,284 @@
+//! Merges the partitions into one order and cuts it into batches.
+//!
+//! After a restart the recorded order comes first: each batch is cut exactly as its record says, so
+//! that the detectors see the same records in the same order and come to the same alerts. Only what
+//! was never recorded is merged anew, by the log's own times: in short runs, so that partitions that
+//! are far behind advance side by side in event time. A journal is its own order, and its groups are
+//! the batches.
+
+use super::{Fetched, Notice};
+use crate::flow::{Order, PartitionId, Positions, RawBatch, Run};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Records and bytes of one batch.
+pub const BATCH_RECORDS_MAX: usize = 8_192;
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Bytes waiting in one partition's buffer above which the partition is held.
+const BUFFER_BYTES_MAX: usize = 16 << 20;
+/// Log time by which one partition may run ahead of another within a batch.
+const SKEW_MS: i64 = 1_000;
+
+#[derive(Debug)]
+struct Buffer {
+    next: i64,
+    bytes: usize,
+    queue: VecDeque<Fetched>,
+}
+
+/// What the pipeline has to be told besides batches.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// All partitions are held.
+    Ready,
+    /// Partitions were lost; where to go on when they come back.
+    Lost(Vec<PartitionId>),
+    /// The log no longer holds what was to be read next.
+    Gone(PartitionId, i64, i64),
+}
+
+/// The merge of all partitions.
+#[derive(Debug)]
+pub struct Sequencer {
+    buffers: BTreeMap<PartitionId, Buffer>,
+    recorded: VecDeque<Order>,
+    positions: Positions,
+    next_seq: u64,
+    keeps_order: bool,
+    assigned: Vec<PartitionId>,
+    ended: Vec<PartitionId>,
+}
+
+impl Sequencer {
+    /// A sequencer that goes on from `positions` and `next_seq`, through the recorded order first.
+    #[must_use]
+    pub fn new(positions: Positions, next_seq: u64, recorded: Vec<Order>, keeps_order: bool) -> Self {
+        Self {
+            buffers: BTreeMap::new(),
+            recorded: recorded.into(),
+            positions,
+            next_seq,
+            keeps_order,
+            assigned: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Where reading has to begin: the checkpoint's positions, and for partitions that it does not
+    /// know the first record of the recorded order.
+    #[must_use]
+    pub fn start(&self) -> Positions {
+        let mut start = self.positions.clone();
+        for run in self.recorded.iter().flat_map(|order| &order.runs) {
+            start.entry(run.partition.clone()).or_insert(run.first);
+        }
+        start
+    }
+
+    /// Is the recorded order not used up yet?
+    #[must_use]
+    pub fn is_repeating(&self) -> bool {
+        !self.recorded.is_empty()
+    }
+
+    /// Takes what the source tells.
+    pub fn accept(&mut self, notice: Notice) -> Option<Event> {
+        match notice {
+            Notice::Assigned(positions) => {
+                let empty = |next| Buffer { next, bytes: 0, queue: VecDeque::new() };
+                self.buffers = positions.iter().map(|(partition, next)| (partition.clone(), empty(*next))).collect();
+                self.assigned.extend(positions.into_keys());
+                Some(Event::Ready)
+            }
+            Notice::Lost(partitions) => {
+                self.buffers.clear();
+                self.assigned.clear();
+                self.ended.clear();
+                Some(Event::Lost(partitions))
+            }
+            Notice::Records(partition, records) => {
+                if let Some(buffer) = self.buffers.get_mut(&partition) {
+                    self.ended.retain(|ended| *ended != partition);
+                    buffer.bytes += records.iter().map(|record| record.payload.len()).sum::<usize>();
+                    buffer.queue.extend(records);
+                }
+                None
+            }
+            Notice::End(partition) => {
+                if self.buffers.contains_key(&partition) {
+                    self.ended.push(partition);
+                }
+                None
+            }
+            Notice::Gone(partition, from, to) => Some(Event::Gone(partition, from, to)),
+        }
+    }
+
+    /// Partitions whose buffers are full.
+    #[must_use]
+    pub fn full(&self) -> BTreeSet<PartitionId> {
+        let full = self.buffers.iter().filter(|(_, buffer)| buffer.bytes > BUFFER_BYTES_MAX);
+        full.map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// All partitions, to hold them all.
+    #[must_use]
+    pub fn partitions(&self) -> BTreeSet<PartitionId> {
+        self.buffers.keys().cloned().collect()
+    }
+
+    /// Where the next batch begins.
+    #[must_use]
+    pub fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// Would waiting a little let partitions that are behind catch up, or fill the batch?
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        let waiting: usize = self.buffers.values().map(|buffer| buffer.queue.len()).sum();
+        waiting > 0 && waiting < BATCH_RECORDS_MAX && !self.keeps_order && self.recorded.is_empty()
+    }
+
+    /// The next batch, if there is one; `now_ms` becomes its recorded arrival.
+    pub fn next(&mut self, now_ms: i64) -> Option<RawBatch> {
+        let mut batch = match self.recorded.front() {
+            Some(order) if !self.holds(order) => return None,
+            Some(_) => self.repeat()?,
+            None => self.merge(now_ms),
+        };
+        if batch.is_empty() {
+            return None;
+        }
+        batch.order.first_seq = self.next_seq;
+        self.next_seq += batch.order.records();
+        batch.order.advance(&mut self.positions);
+        Some(batch)
+    }
+
+    /// Are all records of `order` buffered? What the log lost does not count.
+    fn holds(&self, order: &Order) -> bool {
+        let held = |run: &Run| {
+            let last = self.buffers.get(&run.partition).and_then(|buffer| buffer.queue.back());
+            last.is_some_and(|last| last.offset + 1 >= run.next)
+        };
+        let mut furthest = BTreeMap::new();
+        for run in &order.runs {
+            furthest.insert(&run.partition, run);
+        }
+        furthest.into_values().all(held)
+    }
+
+    fn repeat(&mut self) -> Option<RawBatch> {
+        let order = self.recorded.pop_front()?;
+        let mut batch = RawBatch::default();
+        for run in &order.runs {
+            let Some(buffer) = self.buffers.get_mut(&run.partition) else { continue };
+            while let Some(record) = buffer.queue.pop_front_if(|record| record.offset < run.next) {
+                buffer.bytes -= record.payload.len();
+                buffer.next = record.offset + 1;
+                batch.push_run(&run.partition, record.offset, &record.payload);
+            }
+        }
+        let runs = std::mem::take(&mut batch.order.runs);
+        batch.order = Order { runs, ..order };
+        Some(batch)
+    }
+
+    fn merge(&mut self, now_ms: i64) -> RawBatch {
+        let mut batch = RawBatch::default();
+        batch.order.arrival_ms = now_ms;
+        batch.order.assigned = std::mem::take(&mut self.assigned);
+        let mut group = None;
+        while batch.len() < BATCH_RECORDS_MAX && batch.bytes() < BATCH_BYTES_MAX {
+            let head = |buffer: &Buffer| buffer.queue.front().map(|record| record.timestamp_ms);
+            let mut heads: Vec<_> = self.buffers.iter().filter_map(|(id, buffer)| Some((head(buffer)?, id))).collect();
+            heads.sort_unstable();
+            let Some((oldest_ms, partition)) = heads.first().map(|(ms, id)| (*ms, (*id).clone())) else { break };
+            if self.keeps_order {
+                if *group.get_or_insert(oldest_ms) != oldest_ms {
+                    break;
+                }
+                batch.order.arrival_ms = oldest_ms;
+            }
+            let until_ms = heads.get(1).map_or(i64::MAX, |(ms, _)| ms.saturating_add(SKEW_MS));
+            self.take_run(&partition, until_ms, group, &mut batch);
+        }
+        batch.order.idle = std::mem::take(&mut self.ended);
+        let waiting = |id: &PartitionId| self.buffers.get(id).is_some_and(|buffer| !buffer.queue.is_empty());
+        batch.order.idle.retain(|id| !waiting(id));
+        batch
+    }
+
+    /// Moves records of one partition into the batch, up to a log time or the end of a journal group.
+    fn take_run(&mut self, partition: &PartitionId, until_ms: i64, group: Option<i64>, batch: &mut RawBatch) {
+        let Some(buffer) = self.buffers.get_mut(partition) else { return };
+        let fits = |record: &mut Fetched| record.timestamp_ms <= until_ms && group.is_none_or(|group| record.timestamp_ms == group);
+        while batch.len() < BATCH_RECORDS_MAX && batch.bytes() < BATCH_BYTES_MAX {
+            let Some(record) = buffer.queue.pop_front_if(fits) else { return };
+            buffer.bytes -= record.payload.len();
+            buffer.next = record.offset + 1;
+            batch.push_run(partition, record.offset, &record.payload);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn id(number: i32) -> PartitionId {
+        PartitionId::new("auth-logs", number)
+    }
+
+    fn records(from: i64, times: &[i64]) -> Vec<Fetched> {
+        let record = |(index, time): (usize, &i64)| Fetched { offset: from + index as i64, timestamp_ms: *time, payload: vec![b'x'; 4] };
+        times.iter().enumerate().map(record).collect()
+    }
+
+    fn ready(recorded: Vec<Order>) -> Sequencer {
+        let mut sequencer = Sequencer::new(Positions::new(), 0, recorded, false);
+        sequencer.accept(Notice::Assigned(Positions::from([(id(0), -1), (id(1), -1)])));
+        sequencer
+    }
+
+    #[test]
+    fn partitions_advance_side_by_side_in_log_time() {
+        let mut sequencer = ready(Vec::new());
+        sequencer.accept(Notice::Records(id(0), records(0, &[0, 500, 5_000, 9_000])));
+        sequencer.accept(Notice::Records(id(1), records(0, &[100, 4_500])));
+        let batch = sequencer.next(77).unwrap();
+        let order: Vec<_> = batch.iter().map(|(partition, offset, _)| (partition.partition, offset)).collect();
+        assert_eq!(order, [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3)]);
+        assert_eq!(batch.order.arrival_ms, 77);
+    }
+
+    #[test]
+    fn a_restart_repeats_the_recorded_order_however_records_arrive() {
+        let mut first = ready(Vec::new());
+        first.accept(Notice::Records(id(1), records(0, &[5, 6])));
+        let mut orders = vec![first.next(1).unwrap().order];
+        first.accept(Notice::Records(id(0), records(0, &[1, 2, 3])));
+        orders.push(first.next(2).unwrap().order);
+
+        let mut second = ready(orders.clone());
+        second.accept(Notice::Records(id(0), records(0, &[1, 2, 3, 4])));
+        assert!(second.next(9).is_none(), "the recorded order wants partition 1 first");
+        second.accept(Notice::Records(id(1), records(0, &[5, 6, 7])));
+        assert_eq!(second.next(9).unwrap().order, orders[0]);
+        assert_eq!(second.next(9).unwrap().order, orders[1]);
+        let fresh = second.next(9).unwrap();
+        assert_eq!((fresh.order.first_seq, fresh.len(), fresh.order.arrival_ms), (5, 2, 9));
+    }
+
+    #[test]
+    fn an_end_is_told_only_behind_the_last_record() {
+        let mut sequencer = ready(Vec::new());
+        sequencer.accept(Notice::End(id(0)));
+        sequencer.accept(Notice::Records(id(0), records(0, &[1])));
+        assert!(sequencer.next(0).unwrap().order.idle.is_empty());
+        sequencer.accept(Notice::End(id(0)));
+        assert_eq!(sequencer.next(0).unwrap().order.idle, [id(0)]);
+        assert!(sequencer.next(0).is_none());
+    }
+}

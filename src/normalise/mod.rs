@@ -1,0 +1,171 @@
+//! From the raw bytes of one record to a validated event.
+//!
+//! Two steps. A format's parser reads the bytes into a raw draft (`formats/`, one file each, one line in
+//! the registry). The shared validation then bounds and cleans it into an
+//! [`EventDraft`](bartizan_core::EventDraft). Nothing else ever sees a raw draft.
+//!
+//! Each record ends in one of three ways: an event; *skipped*, when it is a sound record of its format
+//! that says nothing of sign-ins, tokens, accounts or API calls (a cron line in `auth.log`, a blank
+//! line); or a reject with a code and a reason. Callers count all three.
+//!
+//! Deliberately absent: any I/O, any clock (the caller hands in the reference time), any state that goes
+//! from one record to the next. A [`Normaliser`] is shared between threads.
+
+pub mod draft;
+pub mod formats;
+pub mod json;
+mod output;
+pub mod proxies;
+pub mod reject;
+mod secrets;
+pub mod time;
+pub mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use formats::Format;
+pub use output::to_native_json;
+pub use reject::{Reject, RejectCode};
+pub use secrets::TokenKey;
+
+use bartizan_core::EventDraft;
+use bartizan_core::batch::Field;
+use formats::{Env, Record};
+use proxies::Proxies;
+use secrets::TokenHasher;
+use serde::{Deserialize, Serialize};
+use time::Assumed;
+
+/// The section `[normalise]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NormaliseConfig {
+    /// Addresses and CIDR blocks of the operator's own proxies: in formats with a forwarded-for chain the
+    /// client is the right-most address not listed here.
+    pub trusted_proxies: Vec<String>,
+    /// Year of times that have none; absent: the newest in which they are not in the future.
+    pub assume_year: Option<i16>,
+    /// Zone of times that have none: an IANA name or an offset; absent: UTC.
+    pub assume_zone: Option<String>,
+    /// Size of one record in bytes.
+    pub record_bytes_max: usize,
+}
+
+impl Default for NormaliseConfig {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), assume_year: None, assume_zone: None, record_bytes_max: 1 << 20 }
+    }
+}
+
+/// A configuration that cannot be used, with the key that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("normalise.{key}: {problem}")]
+pub struct ConfigError {
+    /// The key within `[normalise]`.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// The times that are taken, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeWindow {
+    /// Older events are rejected.
+    pub oldest_ms: i64,
+    /// Later events are rejected.
+    pub newest_ms: i64,
+}
+
+/// What the source knows of a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Id of an event that has none of its own: its position in the source.
+    pub default_id: &'a str,
+    /// The tenant that an ingest token stands for; a record that names another is rejected.
+    pub tenant: Option<&'a str>,
+    /// Times that are taken; absent: any.
+    pub window: Option<TimeWindow>,
+    /// About when the record was written at the latest, for times without a year.
+    pub reference_ms: i64,
+}
+
+/// Turns records into events. Shared by reference between threads; keeps nothing between records.
+pub struct Normaliser {
+    proxies: Proxies,
+    assumed: Assumed,
+    hasher: TokenHasher,
+    record_bytes_max: usize,
+}
+
+impl Normaliser {
+    /// Makes a normaliser. `token_key` is what tokens are hashed with.
+    ///
+    /// # Errors
+    /// The first key of the configuration that is wrong.
+    pub fn new(config: &NormaliseConfig, token_key: &TokenKey) -> Result<Self, ConfigError> {
+        let wrong = |key, problem: &str| ConfigError { key, problem: problem.to_owned() };
+        let proxies = Proxies::parse(&config.trusted_proxies)
+            .map_err(|text| wrong("trusted_proxies", &format!("{text:?} is neither an address nor a CIDR block")))?;
+        let zone = match &config.assume_zone {
+            None => jiff::tz::TimeZone::UTC,
+            Some(text) => time::parse_zone(text)
+                .ok_or_else(|| wrong("assume_zone", &format!("{text:?} is neither a time zone's name nor an offset like +02:00")))?,
+        };
+        if config.assume_year.is_some_and(|year| !(1..=9998).contains(&year)) {
+            return Err(wrong("assume_year", "must be from 1 to 9998"));
+        }
+        if config.record_bytes_max == 0 {
+            return Err(wrong("record_bytes_max", "must be more than 0"));
+        }
+        Ok(Self {
+            proxies,
+            assumed: Assumed { year: config.assume_year, zone },
+            hasher: TokenHasher::new(token_key),
+            record_bytes_max: config.record_bytes_max,
+        })
+    }
+
+    /// The largest record taken, in bytes: what readers may skip without keeping.
+    #[must_use]
+    pub fn record_bytes_max(&self) -> usize {
+        self.record_bytes_max
+    }
+
+    /// Makes an event of one record. `Ok(None)`: nothing to see in it (see the module's header).
+    ///
+    /// # Errors
+    /// Which rule the record breaks.
+    pub fn normalise<'a>(&self, format: Format, raw: &'a [u8], context: &Context<'_>) -> Result<Option<EventDraft<'a>>, Reject> {
+        if raw.len() > self.record_bytes_max {
+            return Err(Reject::new(RejectCode::TooLarge, format!("the record is longer than {} bytes", self.record_bytes_max)));
+        }
+        let text = std::str::from_utf8(raw)
+            .map_err(|error| Reject::new(RejectCode::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to())))?;
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let record = Record::new(text);
+        let spec = match format {
+            Format::Canonical => return canonical(text, context).map(Some),
+            Format::Auto => formats::recognise(&record)?,
+            Format::Of(spec) => spec,
+        };
+        match (spec.parse)(&record, &Env { proxies: &self.proxies })? {
+            Some(raw) => validate::validate(raw, &self.assumed, &self.hasher, context).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Reads an event that HTTP ingest has validated and written to our own log. Its time was checked when
+/// its sender got the answer that it is accepted, so it is not checked again.
+fn canonical<'a>(text: &'a str, context: &Context<'_>) -> Result<EventDraft<'a>, Reject> {
+    let mut draft: EventDraft<'a> =
+        serde_json::from_str(text).map_err(|_| Reject::new(RejectCode::Malformed, "not an event as this version writes them to its log"))?;
+    if draft.texts.get(Field::Tenant).is_empty() || draft.texts.get(Field::Id).is_empty() {
+        validate::identify(&mut draft, context)?;
+    }
+    Ok(draft)
+}

@@ -1,0 +1,80 @@
+//! The checkpoint writer: makes a checkpoint durable once everything before it is acknowledged, then
+//! commits the log's offsets.
+
+use super::Acknowledged;
+use crate::db::Db;
+use crate::detect::checkpoint::{CheckpointError, Checkpoints, Snapshot};
+use crate::flow::Positions;
+use crate::log::Committer;
+use crate::log::journal::now_ms;
+use crate::telemetry::{HealthId, Stage, Telemetry};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{mpsc::Receiver, watch};
+use tokio_util::sync::CancellationToken;
+
+/// The checkpoint writer.
+pub struct CheckpointWriter {
+    /// The folder.
+    pub checkpoints: Checkpoints,
+    /// The database, whose recorded order is cut behind the oldest checkpoint.
+    pub db: Db,
+    /// The log.
+    pub committer: Arc<dyn Committer>,
+    /// What is told of the stage.
+    pub telemetry: Telemetry,
+    /// What is acknowledged.
+    pub acknowledged: watch::Receiver<Acknowledged>,
+    /// Sequence and positions of the checkpoint before: the oldest that is kept.
+    pub previous: (u64, Positions),
+    /// Gives up waiting.
+    pub abandon: CancellationToken,
+}
+
+impl CheckpointWriter {
+    /// Writes checkpoints until the channel closes.
+    pub async fn run(mut self, mut snapshots: Receiver<Snapshot>) {
+        while let Some(snapshot) = snapshots.recv().await {
+            let next_seq = snapshot.next_seq;
+            let acknowledged = tokio::select! {
+                done = self.acknowledged.wait_for(|acknowledged| acknowledged.both() >= next_seq) => done.is_ok(),
+                () = self.abandon.cancelled() => false,
+            };
+            if !acknowledged {
+                return;
+            }
+            let started = Instant::now();
+            match self.write(snapshot).await {
+                Ok(bytes) => {
+                    self.telemetry.report(HealthId::CheckpointFailed, "", None);
+                    self.telemetry.latencies.record(Stage::Checkpoint, started.elapsed());
+                    let metrics = &self.telemetry.metrics;
+                    metrics.checkpoint_seconds.observe(started.elapsed().as_secs_f64());
+                    metrics.checkpoint_bytes.set(bytes as i64);
+                    metrics.checkpoint_time.set(now_ms() as f64 / 1e3);
+                }
+                Err(error) => {
+                    self.telemetry.metrics.checkpoint_errors.inc();
+                    self.telemetry.report(HealthId::CheckpointFailed, "", Some(&error));
+                }
+            }
+        }
+    }
+
+    async fn write(&mut self, snapshot: Snapshot) -> Result<u64, String> {
+        let (checkpoints, db, committer) = (self.checkpoints.clone(), self.db.clone(), Arc::clone(&self.committer));
+        let newest = (snapshot.next_seq, snapshot.positions.clone());
+        let (oldest_seq, oldest) = std::mem::replace(&mut self.previous, newest.clone());
+        let write = move || -> Result<u64, CheckpointError> {
+            let bytes = checkpoints.write(&snapshot)?;
+            if let Err(error) = db.prune_orders(oldest_seq) {
+                tracing::warn!(%error, "recorded order cannot be cut");
+            }
+            if let Err(error) = committer.commit(&newest.1, &oldest) {
+                tracing::debug!(%error, "offsets not committed, the next checkpoint covers them");
+            }
+            Ok(bytes)
+        };
+        tokio::task::spawn_blocking(write).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,158 @@
+//! The commit stage: the recorded order, alerts and what is to be delivered of them, in one
+//! transaction.
+//!
+//! An order is durable before or with the first alert that depends on it. A batch without alerts costs
+//! no transaction: its order waits for the next one, or for a checkpoint that makes it needless.
+
+use super::detect::Detected;
+use super::{Acknowledge, Acknowledged, Backoff};
+use crate::alert::Alert;
+use crate::db::{Db, DbError, orders};
+use crate::flow::Order;
+use crate::log::journal::now_ms;
+use crate::notify::{self, Routing, Wake};
+use crate::respond::SessionFacts;
+use crate::telemetry::Telemetry;
+use crate::telemetry::health::HealthId;
+use crate::telemetry::latency::Stage;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::broadcast;
+use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
+
+/// Orders that wait for an alert before they are written all the same.
+const ORDERS_WAITING_MAX: usize = 256;
+/// Sessions of one version whose facts are looked up.
+const FACTS_MAX: usize = 1_000;
+
+/// An alert as it is shown, whenever it changes.
+pub type AlertChanges = broadcast::Sender<Arc<AlertChange>>;
+
+/// A change of an alert, for live views.
+#[derive(Clone, Debug)]
+pub struct AlertChange {
+    /// `alert.opened`, `alert.updated` or `alert.resolved`.
+    pub kind: &'static str,
+    /// The alert as it is shown now.
+    pub alert: Alert,
+}
+
+/// The commit stage.
+pub struct CommitStage {
+    /// The working database.
+    pub db: Db,
+    /// Who is told of what.
+    pub routing: Arc<Routing>,
+    /// Wakes the deliverers.
+    pub wake: Wake,
+    /// Tells live views.
+    pub changes: AlertChanges,
+    /// What is told of the stage.
+    pub telemetry: Telemetry,
+    /// Told when a batch is committed.
+    pub acknowledge: Acknowledge,
+    /// Does the log keep the order itself?
+    pub keeps_order: bool,
+    /// Gives up; what is not committed comes again after the next start.
+    pub abandon: CancellationToken,
+}
+
+impl CommitStage {
+    /// Commits batches until the channel closes.
+    pub async fn run(self, mut batches: Receiver<Arc<Detected>>) {
+        let mut waiting: Vec<Order> = Vec::new();
+        while let Some(detected) = batches.recv().await {
+            if !self.keeps_order {
+                waiting.push(detected.flow.order.clone());
+            }
+            if !detected.alerts.is_empty() || waiting.len() >= ORDERS_WAITING_MAX {
+                if !self.commit(&detected, std::mem::take(&mut waiting)).await {
+                    return;
+                }
+            }
+            self.acknowledge.send_modify(|acknowledged: &mut Acknowledged| acknowledged.committed = detected.next_seq());
+        }
+    }
+
+    /// Commits until it succeeds; false when it was given up.
+    async fn commit(&self, detected: &Arc<Detected>, orders: Vec<Order>) -> bool {
+        let mut backoff = Backoff::new();
+        let orders = Arc::new(orders);
+        loop {
+            let started = Instant::now();
+            let (db, routing, detected, orders) = (self.db.clone(), Arc::clone(&self.routing), Arc::clone(detected), Arc::clone(&orders));
+            let written = tokio::task::spawn_blocking(move || write(&db, &routing, &detected, &orders)).await;
+            match written {
+                Ok(Ok(changes)) => {
+                    self.telemetry.report(HealthId::DiskFull, "database", None);
+                    self.telemetry.latencies.record(Stage::Commit, started.elapsed());
+                    self.tell(changes);
+                    return true;
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "alerts cannot be committed");
+                    self.telemetry.report(HealthId::DiskFull, "database", Some(&error.to_string()));
+                }
+                Err(error) => tracing::error!(%error, "commit failed"),
+            }
+            if !backoff.wait(&self.abandon).await {
+                return false;
+            }
+        }
+    }
+
+    fn tell(&self, changes: Vec<AlertChange>) {
+        self.wake.wake();
+        let now_ms = now_ms();
+        for change in changes {
+            let alert = &change.alert;
+            self.telemetry.metrics.alert_versions.with([&alert.detector]).inc();
+            if change.kind == "alert.opened" {
+                self.telemetry.metrics.alerts.with([&alert.detector, alert.severity.as_str()]).inc();
+            }
+            let took_ms = u64::try_from(now_ms - alert.detected_time.0).unwrap_or(0);
+            self.telemetry.latencies.record(Stage::EventToAlert, std::time::Duration::from_millis(took_ms));
+            // Nobody may be looking.
+            self.changes.send(Arc::new(change)).ok();
+        }
+    }
+}
+
+fn write(db: &Db, routing: &Routing, detected: &Detected, orders: &[Order]) -> Result<Vec<AlertChange>, DbError> {
+    db.write(|tx| {
+        orders::append(tx, orders)?;
+        let mut changes = Vec::new();
+        for alert in &detected.alerts {
+            let facts = facts(alert, detected);
+            let active_sessions = None;
+            let version = notify::Detected { alert, facts: &facts, active_sessions };
+            if let Some(effects) = notify::commit_alert(tx, &version, routing, now_ms())? {
+                let kind = if alert.version == 1 { "alert.opened" } else { "alert.updated" };
+                changes.push(AlertChange { kind, alert: effects.alert });
+            }
+        }
+        Ok(changes)
+    })
+}
+
+/// What the events of this batch say of the sessions that the alert names.
+fn facts(alert: &Alert, detected: &Detected) -> Vec<SessionFacts> {
+    if alert.actions.is_empty() {
+        return Vec::new();
+    }
+    let sessions: HashSet<&str> = alert.entities.sessions.iter().map(String::as_str).collect();
+    let events = detected.flow.events.iter().filter(|event| event.tenant() == alert.tenant);
+    let ids: HashSet<&str> = alert.event_ids.iter().map(String::as_str).collect();
+    let named = events.filter(|event| ids.contains(event.id()) && event.session().is_some_and(|session| sessions.contains(session)));
+    let facts = named.map(|event| SessionFacts {
+        session: event.session().map(str::to_owned),
+        user: event.user().map(str::to_owned),
+        source: event.source().map(str::to_owned),
+        token_id: event.token_id().map(str::to_owned),
+        token_hash: event.token().map(|token| token.to_hex()),
+        time_ms: Some(event.time_ms()),
+    });
+    facts.take(FACTS_MAX).collect()
+}

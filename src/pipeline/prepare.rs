@@ -1,0 +1,86 @@
+//! The prepare stage: raw records become normalised, enriched events.
+//!
+//! The same function serves the daemon and `replay`. What breaks a rule goes on as a reject beside the
+//! events of its batch; the batch itself never fails.
+
+use crate::enrich::{AddressCache, Enricher};
+use crate::flow::{EventFlow, PartitionId, RawBatch, Rejected};
+use crate::normalise::{Context, Format, Normaliser, TimeWindow};
+use bartizan_core::time::DAY_MS;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// How far ahead of its arrival an event may lie.
+const AHEAD_MS: i64 = DAY_MS;
+
+/// Normalises and enriches batches.
+pub struct Preparer {
+    normaliser: Arc<Normaliser>,
+    enricher: Arc<Enricher>,
+    cache: AddressCache,
+    formats: HashMap<Arc<str>, Format>,
+    retention_ms: i64,
+    default_id: String,
+}
+
+impl Preparer {
+    /// A preparer for topics with these formats (others are recognised record by record). Events
+    /// older than `retention_ms` at their arrival are rejected.
+    #[must_use]
+    pub fn new(normaliser: Arc<Normaliser>, enricher: Arc<Enricher>, formats: HashMap<Arc<str>, Format>, retention_ms: i64) -> Self {
+        let cache = enricher.cache();
+        Self { normaliser, enricher, cache, formats, retention_ms, default_id: String::new() }
+    }
+
+    /// Turns a raw batch into events.
+    #[must_use]
+    pub fn prepare(&mut self, raw: RawBatch) -> EventFlow {
+        let mut flow = EventFlow { events: bartizan_core::EventBatch::with_capacity(raw.len()), ..EventFlow::default() };
+        let arrival_ms = raw.order.arrival_ms;
+        let window = TimeWindow {
+            oldest_ms: arrival_ms.saturating_sub(self.retention_ms),
+            newest_ms: arrival_ms.saturating_add(AHEAD_MS),
+        };
+        let mut records = raw.iter();
+        let mut seq = raw.order.first_seq;
+        for run in &raw.order.runs {
+            let format = self.formats.get(&run.partition.topic).copied().unwrap_or(Format::Auto);
+            let before = flow.events.len();
+            for (partition, offset, payload) in records.by_ref().take(run.records as usize) {
+                self.record((partition, offset, payload), format, window, &mut flow);
+                if let Some(record) = flow.events.records_mut().get_mut(flow.offsets.len()) {
+                    (record.seq, record.arrival_ms) = (seq, arrival_ms);
+                    flow.offsets.push(offset);
+                }
+                seq += 1;
+            }
+            flow.events_by_run.push((flow.events.len() - before) as u32);
+        }
+        drop(records);
+        flow.order = raw.order;
+        self.enricher.enrich(&mut flow.events, &mut self.cache);
+        flow
+    }
+
+    fn record(&mut self, at: (&PartitionId, i64, &[u8]), format: Format, window: TimeWindow, flow: &mut EventFlow) {
+        let (partition, offset, payload) = at;
+        self.default_id.clear();
+        // Writing to a String cannot fail.
+        write!(self.default_id, "{partition}-{offset}").ok();
+        let context = Context { default_id: &self.default_id, tenant: None, window: Some(window), reference_ms: window.newest_ms - AHEAD_MS };
+        match self.normaliser.normalise(format, payload, &context) {
+            Ok(Some(draft)) => {
+                flow.events.push(&draft);
+            }
+            Ok(None) => flow.ignored += 1,
+            Err(reject) => flow.rejected.push(Rejected {
+                partition: partition.clone(),
+                offset,
+                code: reject.code.as_str(),
+                reason: reject.reason,
+                payload: payload.to_vec(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The store stage: events to ClickHouse, rejects to the dead-letter topic.
+//!
+//! What waits is joined into one insert. A failed insert is repeated with the same rows until it
+//! succeeds; the same rows twice count once, so a repetition is safe.
+
+use super::detect::Detected;
+use super::{Acknowledge, Backoff};
+use crate::flow::Rejected;
+use crate::log::{Appender, DEAD_LETTER_TOPIC, Outgoing};
+use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store};
+use crate::telemetry::Telemetry;
+use crate::telemetry::health::HealthId;
+use crate::telemetry::latency::Stage;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
+
+/// The store stage.
+pub struct StoreStage {
+    /// The store.
+    pub store: Store,
+    /// Where dead letters go.
+    pub appender: Arc<dyn Appender>,
+    /// What is told of the stage.
+    pub telemetry: Telemetry,
+    /// Told when a group is stored.
+    pub acknowledge: Acknowledge,
+    /// Gives up; what is not stored comes again after the next start.
+    pub abandon: CancellationToken,
+}
+
+impl StoreStage {
+    /// Stores batches until the channel closes.
+    pub async fn run(self, mut batches: Receiver<Arc<Detected>>) {
+        while let Some(first) = batches.recv().await {
+            let mut rows = first.flow.events.len();
+            let mut group = vec![first];
+            while rows < INSERT_ROWS_MAX
+                && let Ok(next) = batches.try_recv()
+            {
+                rows += next.flow.events.len();
+                group.push(next);
+            }
+            if !self.insert(&group).await || !self.bury(&group).await {
+                return;
+            }
+            if let Some(last) = group.last() {
+                let next_seq = last.next_seq();
+                self.acknowledge.send_modify(|acknowledged| acknowledged.stored = next_seq);
+            }
+        }
+    }
+
+    /// Inserts the events of a group; false when it was given up.
+    async fn insert(&self, group: &[Arc<Detected>]) -> bool {
+        let mut backoff = Backoff::new();
+        loop {
+            let rows = group.iter().flat_map(|detected| detected.flow.iter()).map(|(partition, offset, event)| {
+                EventRow::new(&event, Position { topic: &partition.topic, partition: partition.partition, offset })
+            });
+            let started = Instant::now();
+            let inserted = self.store.insert_events(rows).await;
+            self.telemetry.metrics.insert_seconds.with(["events"]).observe(started.elapsed().as_secs_f64());
+            self.telemetry.latencies.record(Stage::Store, started.elapsed());
+            match inserted {
+                Ok(()) => {
+                    let stored: usize = group.iter().map(|detected| detected.flow.events.len()).sum();
+                    self.telemetry.metrics.stored.inc_by(stored as u64);
+                    self.telemetry.report(HealthId::StoreDown, "", None);
+                    return true;
+                }
+                Err(error) => {
+                    self.telemetry.metrics.insert_errors.with(["events"]).inc();
+                    self.telemetry.report(HealthId::StoreDown, "", Some(&error.to_string()));
+                }
+            }
+            if !backoff.wait(&self.abandon).await {
+                return false;
+            }
+        }
+    }
+
+    /// Appends rejects to the dead-letter topic; false when it was given up.
+    async fn bury(&self, group: &[Arc<Detected>]) -> bool {
+        let mut backoff = Backoff::new();
+        loop {
+            let records: Vec<_> = group.iter().flat_map(|detected| &detected.flow.rejected).map(dead_letter).collect();
+            if records.is_empty() {
+                return true;
+            }
+            match self.appender.append(DEAD_LETTER_TOPIC, records).await {
+                Ok(()) => return true,
+                Err(error) => tracing::warn!(%error, "dead letters cannot be written"),
+            }
+            if !backoff.wait(&self.abandon).await {
+                return false;
+            }
+        }
+    }
+}
+
+/// The original bytes, with headers that say where they were read and what is wrong with them.
+fn dead_letter(rejected: &Rejected) -> Outgoing {
+    Outgoing {
+        key: String::new(),
+        headers: vec![
+            ("topic", rejected.partition.topic.as_bytes().to_vec()),
+            ("partition", rejected.partition.partition.to_string().into_bytes()),
+            ("offset", rejected.offset.to_string().into_bytes()),
+            ("code", rejected.code.as_bytes().to_vec()),
+            ("reason", rejected.reason.clone().into_bytes()),
+        ],
+        payload: rejected.payload.clone(),
+    }
+}

@@ -1,0 +1,135 @@
+// A stand-in for the daemon, for the console's own test: serves the real static files under the
+// real Content-Security-Policy and answers the API from the fixtures. Not part of the product.
+
+const fs = require("node:fs");
+const http = require("node:http");
+const path = require("node:path");
+
+const FILES = path.join(__dirname, "..", "..", "dashboards", "console");
+const FIXTURES = path.join(__dirname, "fixtures");
+const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+  + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
+
+const fixture = (name) => JSON.parse(fs.readFileSync(path.join(FIXTURES, `${name}.json`), "utf8"));
+
+/** Moves every time in a document so that its newest moment is now, keeping all distances. */
+function rebase(document, shift_ms) {
+  return JSON.parse(JSON.stringify(document), (_name, value) =>
+    (typeof value === "string" && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) ? new Date(Date.parse(value) + shift_ms).toISOString() : value));
+}
+
+class Mock {
+  constructor() {
+    this.shift_ms = Date.now() - Date.parse(fixture("status").now);
+    this.tokens = new Map([["good-token", "analyst"], ["viewer-token", "viewer"]]);
+    this.requests = [];
+    this.streams = new Set();
+    this.patches = [];
+    this.reload();
+  }
+
+  reload() {
+    const load = (name) => rebase(fixture(name), this.shift_ms);
+    this.alerts = load("alerts").items;
+    this.alert = load("alert");
+    Object.assign(this, { status: load("status"), entity: load("entity"), events: load("events") });
+  }
+
+  async listen(port = 0) {
+    this.server = http.createServer((request, response) => this.answer(request, response));
+    await new Promise((resolve) => this.server.listen(port, "127.0.0.1", resolve));
+    this.port = this.server.address().port;
+    return this.port;
+  }
+
+  /** Stops at once, open streams included: a daemon that was killed. */
+  async close() {
+    for (const stream of this.streams) stream.destroy();
+    this.streams.clear();
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  send_alert(alert, event = "alert.opened", id = String(Date.now())) {
+    for (const stream of this.streams) stream.write(`id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(alert)}\n\n`);
+  }
+
+  answer(request, response) {
+    const url = new URL(request.url, "http://127.0.0.1");
+    this.requests.push({ method: request.method, url: request.url, headers: request.headers });
+    if (!url.pathname.startsWith("/api/")) return this.file(url.pathname, response);
+    const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
+    const role = this.tokens.get(token);
+    if (!role) return problem(response, 401, "Unauthorized", "the token is unknown, expired or revoked");
+    let body = "";
+    request.on("data", (chunk) => { body += chunk; });
+    request.on("end", () => this.api(request, url, role, body, response));
+  }
+
+  file(pathname, response) {
+    const name = pathname === "/" ? "index.html" : pathname.replace(/^\/console\//, "");
+    const file = path.join(FILES, path.normalize(`/${name}`));
+    if (!fs.existsSync(file)) return problem(response, 404, "Not Found", "no such file");
+    response.writeHead(200, { "content-type": TYPES[path.extname(file)], "content-security-policy": CSP, "x-content-type-options": "nosniff", "cache-control": "no-cache" });
+    response.end(fs.readFileSync(file));
+  }
+
+  api(request, url, role, body, response) {
+    const parts = url.pathname.split("/").slice(3).map(decodeURIComponent);
+    const query = Object.fromEntries(url.searchParams);
+    const found = { status: () => this.get_status(role), alerts: () => this.get_alerts(request, parts, query, role, body),
+      events: () => this.events, entities: () => ({ ...this.entity, type: parts[1], value: parts[2] }), stream: () => this.open_stream(response) }[parts[0]];
+    const answer = found ? found() : { problem: [404, "Not Found", "no such route"] };
+    if (answer === null) return;
+    if (answer.problem) return problem(response, ...answer.problem);
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify(answer));
+  }
+
+  get_status(role) {
+    const now = new Date();
+    const done = Math.round((now - (this.first ??= now)) * 1.93);
+    const events = { ...this.status.events, in: this.status.events.in + done, out: this.status.events.out + done };
+    return { ...this.status, now: now.toISOString(), events, complete_up_to: new Date(now - 1700).toISOString(), caller: { ...this.status.caller, role } };
+  }
+
+  get_alerts(request, parts, query, role, body) {
+    if (parts.length === 1) return this.list(query);
+    const alert = this.alerts.find((item) => item.id === parts[1]);
+    if (!alert) return { problem: [404, "Not Found", "no alert has this id"] };
+    const full = { ...this.alert, ...alert };
+    if (request.method !== "PATCH") return full;
+    if (role === "viewer") return { problem: [403, "Forbidden", "the role viewer may not triage"] };
+    const changes = JSON.parse(body);
+    this.patches.push(changes);
+    if (changes.assignee === "nobody") return { problem: [400, "Bad Request", "there is no such person", "assignee"] };
+    const { note, ...members } = changes;
+    Object.assign(alert, members, { version: alert.version + 1 });
+    this.alert.history.push({ time: new Date().toISOString(), kind: "triage", by: "ana", ...changes });
+    return { ...full, ...alert };
+  }
+
+  list(query) {
+    const items = this.alerts.filter((alert) => ["severity", "status", "detector"].every((name) => !query[name] || alert[name] === query[name])
+      && (!query.user || alert.entities.users.includes(query.user)) && (!query.ip || alert.entities.ips.includes(query.ip)));
+    return query.cursor ? { items: [], next_cursor: null } : { items, next_cursor: Object.keys(query).length > 1 ? null : "eyJ0IjoxfQ" };
+  }
+
+  open_stream(response) {
+    response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+    response.write("retry: 300\n\n: keep-alive\n\n");
+    this.streams.add(response);
+    response.on("close", () => this.streams.delete(response));
+    return null;
+  }
+}
+
+function problem(response, status, title, detail, parameter) {
+  response.writeHead(status, { "content-type": "application/problem+json" });
+  response.end(JSON.stringify({ type: "about:blank", title, status, detail, parameter }));
+}
+
+module.exports = { Mock, fixture, rebase };
+
+if (require.main === module) new Mock().listen(Number(process.argv[2] ?? 0)).then((port) => console.log(`http://127.0.0.1:${port}/ (token: good-token)`));
