@@ -196,8 +196,9 @@ impl Deliverer {
         let mut next = Some(first);
         while let Some((message, outcome)) = next {
             if let Outcome::Retry { after: Some(after), .. } = &outcome {
-                let asked_ms = asked_ms(*after, &self.shared.schedule);
-                self.paused_until_ms = self.paused_until_ms.max(now_ms.saturating_add(asked_ms));
+                let until_ms = now_ms.saturating_add(asked_ms(*after, &self.shared.schedule));
+                // A pause never hides that a revocation ran out of time.
+                self.paused_until_ms = self.paused_until_ms.max(until_ms.min(message.not_after_ms.unwrap_or(i64::MAX)));
             }
             self.in_flight.remove(&message.id);
             steps.push(Step { message, outcome, schedule: self.shared.schedule, routing: Arc::clone(&self.shared.routing), now_ms });
