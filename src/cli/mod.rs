@@ -2,9 +2,12 @@
 
 mod check;
 mod detectors;
+mod evaluate;
 mod input;
 mod normalise;
 mod replay;
+mod run;
+mod simulate;
 mod token;
 
 use crate::config::{Config, ConfigErrors};
@@ -53,10 +56,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The daemon: reads logs, detects, alerts, serves the API and the console
+    Run(run::RunArgs),
     /// Judges log files offline and writes the alerts as JSON Lines
     Replay(replay::ReplayArgs),
     /// Shows what log files become: normalised events as JSON Lines
     Normalise(normalise::NormaliseArgs),
+    /// Writes labelled traffic with attacks in it
+    Simulate(simulate::SimulateArgs),
+    /// Holds the alerts of a replay against the labels of a simulation
+    Evaluate(evaluate::EvaluateArgs),
     /// Validates a configuration and reports every error at once
     Check(check::CheckArgs),
     /// Lists the detectors with their parameters
@@ -79,6 +88,9 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let result = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Normalise(args) => normalise(&args),
         Command::Check(args) => check::run(&args),
