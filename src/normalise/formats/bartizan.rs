@@ -25,7 +25,7 @@ fn detect(record: &Record<'_>) -> Confidence {
 
 fn parse<'a>(record: &Record<'a>, _: &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject> {
     let mut reader = Reader::default();
-    let quick = flat::each_member(record.text, |name, value| reader.member(name, value));
+    let quick = flat::each_member(record.text, &mut reader);
     let read = quick.unwrap_or_else(|| {
         reader = Reader::default();
         json::each_member(record.text, |name, value| reader.member(name, value))
@@ -179,6 +179,23 @@ impl<'a> Reader<'a> {
         }
         self.draft.attrs.push(name, value);
         Ok(())
+    }
+}
+
+impl<'a> flat::Sink<'a> for Reader<'a> {
+    fn text(&mut self, name: &'a str, text: &'a str) -> Result<(), Reject> {
+        match Member::parse(name) {
+            Some(member @ Member::Text(field)) if self.seen & member.bit() == 0 => {
+                self.seen |= member.bit();
+                self.draft.texts.set(field, text);
+                Ok(())
+            }
+            _ => self.member(Cow::Borrowed(name), Json::Text(Cow::Borrowed(text))),
+        }
+    }
+
+    fn value(&mut self, name: &'a str, value: Json<'a>) -> Result<(), Reject> {
+        self.member(Cow::Borrowed(name), value)
     }
 }
 
