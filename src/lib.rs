@@ -3,7 +3,7 @@
 pub mod alert;
 pub mod api;
 pub mod app;
-//pub mod cli;
+pub mod cli;
 pub mod config;
 pub mod db;
 pub mod detect;

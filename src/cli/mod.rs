@@ -1,17 +1,15 @@
 //! The command line. Exit 0 = done, 1 = ran and failed, 2 = wrong use or wrong configuration.
 
 mod check;
-mod demo;
 mod detectors;
-mod evaluate;
 mod input;
 mod normalise;
 mod replay;
-mod run;
-mod simulate;
 mod token;
 
 use crate::config::{Config, ConfigErrors};
+use crate::normalise::{Normaliser, TokenKey};
+use crate::telemetry::logging;
 use clap::{Parser, Subcommand};
 use std::path::Path;
 use std::process::ExitCode;
@@ -55,18 +53,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The daemon: reads logs, detects, alerts, serves the API and the console
-    Run(run::RunArgs),
-    /// The daemon with simulated traffic and attacks, to look at
-    Demo(demo::DemoArgs),
     /// Judges log files offline and writes the alerts as JSON Lines
     Replay(replay::ReplayArgs),
     /// Shows what log files become: normalised events as JSON Lines
     Normalise(normalise::NormaliseArgs),
-    /// Writes labelled traffic with attacks in it
-    Simulate(simulate::SimulateArgs),
-    /// Holds the alerts of a replay against the labels of a simulation
-    Evaluate(evaluate::EvaluateArgs),
     /// Validates a configuration and reports every error at once
     Check(check::CheckArgs),
     /// Lists the detectors with their parameters
@@ -84,13 +74,13 @@ enum Command {
 pub fn main() -> ExitCode {
     // Wrong use ends here with exit code 2, help with 0.
     let cli = Cli::parse();
+    if let Err(error) = logging::init() {
+        eprintln!("bartizan: {error}");
+        return ExitCode::from(2);
+    }
     let result = match cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Demo(args) => demo::run(args),
         Command::Replay(args) => replay::run(&args),
-        Command::Normalise(args) => normalise::run(&args),
-        Command::Simulate(args) => simulate::run(args),
-        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Normalise(args) => normalise(&args),
         Command::Check(args) => check::run(&args),
         Command::Detectors(args) => detectors::run(&args),
         Command::Token(command) => token::run(command),
@@ -108,6 +98,14 @@ pub fn main() -> ExitCode {
             })
         }
     }
+}
+
+fn normalise(args: &normalise::NormaliseArgs) -> Result<(), CommandError> {
+    let mut config = load(args.config.as_deref())?;
+    args.input.apply(&mut config.normalise);
+    let token_key = crate::app::token_key_of(&config).map_err(CommandError::wrong)?.unwrap_or([0; 32]);
+    let normaliser = Normaliser::new(&config.normalise, &TokenKey(token_key)).map_err(CommandError::wrong)?;
+    normalise::run(args, &normaliser).map_err(CommandError::failed)
 }
 
 /// The configuration of a command.

@@ -11,7 +11,6 @@ use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// Bytes of a rejected line that are told.
 pub const RAW_BYTES_MAX: usize = 64 * 1024;
@@ -145,14 +144,14 @@ pub fn too_long(line_bytes_max: usize) -> Reject {
 ///
 /// # Errors
 /// When standard output or the file of rejects cannot be written.
-pub fn run(args: &NormaliseArgs, normaliser: &Normaliser) -> io::Result<ExitCode> {
+pub fn run(args: &NormaliseArgs, normaliser: &Normaliser) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(256 * 1024, io::stdout().lock());
     match run_to(&args.input, normaliser, &mut out) {
         Ok((counts, whole)) => {
             tracing::info!(events = counts.events, skipped = counts.skipped, rejected = counts.rejected, "input normalised");
-            Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            if whole { Ok(()) } else { Err(io::Error::other("not every input could be read to its end")) }
         }
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(error),
     }
 }
