@@ -12,7 +12,8 @@
 //! person who moved abroad with a new phone is known after three sign-ins. Failed sign-ins teach
 //! nothing; relays and satellite links are neither judged nor learnt; a VPN's or a hosting network's
 //! country is not learnt, and of a VPN network and device alone are judged. A carrier's gateway may lie
-//! in another country than its phone, so there a new country is never more than low.
+//! in another country than its phone, so there a new country is no more than low for a person's
+//! first carrier.
 //!
 //! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
 
@@ -56,6 +57,9 @@ const KEPT_MS: i64 = 180 * DAY_MS;
 const SMOOTHING: f32 = 1.0;
 /// History beyond so many sign-ins makes new values no more surprising.
 const WEIGHT_MAX: f32 = 30.0;
+/// Stands for a sign-in without a device id, which is a habit like any other: for whom it is none, it
+/// is news.
+const NO_DEVICE: u32 = 1;
 /// Weight of a sign-in that was told as medium.
 const DOUBTFUL: f32 = 0.12;
 
@@ -73,12 +77,14 @@ struct Person {
     sign_ins: u32,
     last_day: u16,
     days: u16,
+    /// Signed in from a carrier's network before?
+    knows_mobile: bool,
     habits: Habits,
 }
 
 impl Default for Person {
     fn default() -> Self {
-        Self { last_ms: i64::MIN, sign_ins: 0, last_day: 0, days: 0, habits: Habits::default() }
+        Self { last_ms: i64::MIN, sign_ins: 0, last_day: 0, days: 0, knows_mobile: false, habits: Habits::default() }
     }
 }
 
@@ -113,16 +119,11 @@ impl Traits {
             country: country.map_or(0, |letters| print(letters.into_iter())),
             region: country.filter(|_| !region.is_empty()).map_or(0, |letters| print(letters.into_iter().chain(region.bytes()))),
             network: if client.asn == 0 { client.subnet | 0x8000_0000 } else { client.asn },
-            device: client.device,
+            device: if client.device == 0 { NO_DEVICE } else { client.device },
             agent: client.agent,
             day: day_of(event.time_ms()),
             class,
         }
-    }
-
-    /// The feature by which the device is judged: without a device id, the user agent's family.
-    fn device_feature(&self) -> (Feature, u32, f32) {
-        if self.device != 0 { (Feature::Device, self.device, 0.15) } else { (Feature::Agent, self.agent, 0.3) }
     }
 }
 
@@ -136,14 +137,14 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn severity(&self, class: NetworkClass, config: &Config) -> Option<Severity> {
+    fn severity(&self, class: NetworkClass, knows_mobile: bool, config: &Config) -> Option<Severity> {
         let strange_client = self.new_network && self.new_device;
-        if self.surprise < config.surprise_min {
+        // A carrier's country is its gateway's: no news for a known client, and a first phone has a
+        // first carrier.
+        let is_mobile = class == NetworkClass::Mobile;
+        if self.surprise < config.surprise_min || (is_mobile && !strange_client) {
             None
-        } else if class == NetworkClass::Mobile {
-            // Its country is that of the carrier's gateway: context at most.
-            (self.new_country && strange_client).then_some(Severity::Low)
-        } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min {
+        } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min && (knows_mobile || !is_mobile) {
             Some(Severity::Medium)
         } else if self.new_country {
             Some(Severity::Low)
@@ -157,7 +158,11 @@ impl Verdict {
 impl Person {
     fn judge(&self, traits: &Traits) -> Verdict {
         let new = |feature, value| !self.habits.knows(feature, value, traits.day);
-        let (device_feature, device, device_prior) = traits.device_feature();
+        // Where there is no device id as usual, the user agent's family has to do.
+        let (device_feature, device, device_prior) = match traits.device {
+            NO_DEVICE if !new(Feature::Device, NO_DEVICE) => (Feature::Agent, traits.agent, 0.3),
+            device => (Feature::Device, device, 0.15),
+        };
         let new_country = new(Feature::Country, traits.country);
         let mut surprise = self.surprise(Feature::Country, traits.country, 0.02, traits.day)
             + self.surprise(Feature::Network, traits.network, 0.1, traits.day)
@@ -188,6 +193,7 @@ impl Person {
     fn learn(&mut self, traits: &Traits, weight: f32) {
         let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
         let places = traits.class.tells_place();
+        self.knows_mobile |= traits.class == NetworkClass::Mobile;
         if places {
             self.habits.learn(Feature::Country, traits.country, traits.day, weight);
             self.habits.learn(Feature::Region, traits.region, traits.day, weight);
@@ -228,7 +234,7 @@ impl Detector for UnusualLocation {
         let established = person.sign_ins >= self.config.sign_ins_min && person.days >= self.config.days_min;
         let told = if established {
             let verdict = person.judge(&traits);
-            verdict.severity(traits.class, &self.config).map(|severity| (verdict, severity))
+            verdict.severity(traits.class, person.knows_mobile, &self.config).map(|severity| (verdict, severity))
         } else {
             None
         };

@@ -34,6 +34,8 @@ fn all_new_is_medium_already_after_three_sign_ins_on_two_days() {
     assert_eq!(severities(history, vec![abroad(48)]), [Severity::Medium]);
     assert_eq!(severities(days(2), vec![abroad(48)]), []);
     assert_eq!(severities(days(60), vec![abroad(24 * 61)]), [Severity::Medium]);
+    let nameless = abroad(24 * 61).device("").agent("Firefox");
+    assert_eq!(severities(days(60), vec![nameless]), [Severity::Medium], "without the usual device id");
 }
 
 #[test]
