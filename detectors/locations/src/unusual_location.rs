@@ -12,18 +12,19 @@
 //! person who moved abroad with a new phone is known after three sign-ins. Failed sign-ins teach
 //! nothing; relays and satellite links are neither judged nor learnt; a VPN's or a hosting network's
 //! country is not learnt, and of a VPN network and device alone are judged. A carrier's gateway may lie
-//! in another country than its phone, so there a new country is no more than low for a person's
-//! first carrier.
+//! in another country than its phone, so there a new country is no more than low unless it
+//! is far away.
 //!
 //! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
 
 use crate::habits::{Feature, Habits, day_of};
 use bartizan_core::batch::Field;
 use bartizan_core::client::print;
+use bartizan_core::geo::least_distance_km;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{
     Action, ClientPrint, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, NetworkClass,
-    Outcome, Parameter, Parameters, Retained, Role, Severity, Spec, Subject, UserKind,
+    Outcome, Parameter, Parameters, Place, Retained, Role, Severity, Spec, Subject, UserKind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,8 @@ const KEPT_MS: i64 = 180 * DAY_MS;
 const SMOOTHING: f32 = 1.0;
 /// History beyond so many sign-ins makes new values no more surprising.
 const WEIGHT_MAX: f32 = 30.0;
+/// So far from its phones a carrier may leave the net.
+const GATEWAY_DISTANCE_KM: f64 = 2_500.0;
 /// Stands for a sign-in without a device id, which is a habit like any other: for whom it is none, it
 /// is news.
 const NO_DEVICE: u32 = 1;
@@ -77,14 +80,14 @@ struct Person {
     sign_ins: u32,
     last_day: u16,
     days: u16,
-    /// Signed in from a carrier's network before?
-    knows_mobile: bool,
+    /// The latest place beyond doubt.
+    last_place: Option<Place>,
     habits: Habits,
 }
 
 impl Default for Person {
     fn default() -> Self {
-        Self { last_ms: i64::MIN, sign_ins: 0, last_day: 0, days: 0, knows_mobile: false, habits: Habits::default() }
+        Self { last_ms: i64::MIN, sign_ins: 0, last_day: 0, days: 0, last_place: None, habits: Habits::default() }
     }
 }
 
@@ -107,6 +110,7 @@ struct Traits {
     agent: u32,
     day: u16,
     class: NetworkClass,
+    place: Option<Place>,
 }
 
 impl Traits {
@@ -123,6 +127,7 @@ impl Traits {
             agent: client.agent,
             day: day_of(event.time_ms()),
             class,
+            place: event.place(),
         }
     }
 }
@@ -137,14 +142,14 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn severity(&self, class: NetworkClass, knows_mobile: bool, config: &Config) -> Option<Severity> {
+    fn severity(&self, class: NetworkClass, is_far: bool, config: &Config) -> Option<Severity> {
         let strange_client = self.new_network && self.new_device;
-        // A carrier's country is its gateway's: no news for a known client, and a first phone has a
-        // first carrier.
+        // A carrier's country is its gateway's: no news for a known client, and none for a first phone
+        // unless it is farther off than gateways lie.
         let is_mobile = class == NetworkClass::Mobile;
         if self.surprise < config.surprise_min || (is_mobile && !strange_client) {
             None
-        } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min && (knows_mobile || !is_mobile) {
+        } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min && (is_far || !is_mobile) {
             Some(Severity::Medium)
         } else if self.new_country {
             Some(Severity::Low)
@@ -180,6 +185,12 @@ impl Person {
         }
     }
 
+    /// Farther from the person's latest place than a carrier's gateway lies from its phones?
+    fn is_far(&self, traits: &Traits) -> bool {
+        let both = traits.place.zip(self.last_place);
+        both.is_some_and(|(now, before)| least_distance_km(&now, &before) > GATEWAY_DISTANCE_KM)
+    }
+
     fn surprise(&self, feature: Feature, value: u32, prior: f32, day: u16) -> f32 {
         let (one, all) = self.habits.weights(feature, value, day);
         if value == 0 || all <= 0.0 {
@@ -193,8 +204,8 @@ impl Person {
     fn learn(&mut self, traits: &Traits, weight: f32) {
         let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
         let places = traits.class.tells_place();
-        self.knows_mobile |= traits.class == NetworkClass::Mobile;
         if places {
+            self.last_place = traits.place.filter(|_| weight >= 1.0).or(self.last_place);
             self.habits.learn(Feature::Country, traits.country, traits.day, weight);
             self.habits.learn(Feature::Region, traits.region, traits.day, weight);
         }
@@ -234,7 +245,7 @@ impl Detector for UnusualLocation {
         let established = person.sign_ins >= self.config.sign_ins_min && person.days >= self.config.days_min;
         let told = if established {
             let verdict = person.judge(&traits);
-            verdict.severity(traits.class, person.knows_mobile, &self.config).map(|severity| (verdict, severity))
+            verdict.severity(traits.class, person.is_far(&traits), &self.config).map(|severity| (verdict, severity))
         } else {
             None
         };

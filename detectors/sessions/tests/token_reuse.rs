@@ -75,8 +75,12 @@ fn races_retries_and_lost_answers_stay_silent() {
 
 #[test]
 fn what_the_thief_was_given_is_followed() {
-    let found = run(&SPEC, &[home(0).refresh("r1", "r2"), thief(600).refresh("r1", "x1"), thief(1_200).refresh("x1", "x2")]);
+    let theft = |second| thief(second).refresh("r1", "x1");
+    let past = [home(-900).refresh("r0", "r1"), home(0).refresh("r1", "r2")];
+    let found = run(&SPEC, &[past.as_slice(), &[theft(600), thief(1_200).refresh("x1", "x2")]].concat());
     assert_eq!(found.len(), 2);
+    // Where nothing says who is who, nobody is followed.
+    assert_eq!(run(&SPEC, &[home(0).refresh("r1", "r2"), theft(600), thief(1_200).refresh("x1", "x2")]).len(), 1);
 }
 
 #[test]
