@@ -9,11 +9,11 @@
 //!
 //! A new country with the person's own device is a journey: low. Medium takes a new country, a new
 //! network and a new device together. What is told as medium is learnt with little weight, so that a
-//! person who moved abroad with a new phone is known after three sign-ins. Failed sign-ins teach
-//! nothing; relays and satellite links are neither judged nor learnt; a VPN's or a hosting network's
-//! country is not learnt, and of a VPN network and device alone are judged. A carrier's gateway may lie
-//! in another country than its phone, so there a new country is no more than low unless it
-//! is far away.
+//! person who moved abroad with a new phone is known after three sign-ins. A session that goes on with
+//! a known device teaches once a day. Failed sign-ins teach nothing; relays and satellite links are
+//! neither judged nor learnt; a VPN's or a hosting network's country is not learnt, and of a VPN
+//! network and device alone are judged. A carrier's gateway may lie in another country than its phone,
+//! so there a new country is no more than low unless it is far away.
 //!
 //! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
 
@@ -201,6 +201,25 @@ impl Person {
         -((one * scale + SMOOTHING * prior) / (all * scale + SMOOTHING)).log10()
     }
 
+    fn count(&mut self, traits: &Traits, time_ms: i64) {
+        self.sign_ins = self.sign_ins.saturating_add(1);
+        self.days = self.days.saturating_add(u16::from(self.last_ms == i64::MIN || traits.day > self.last_day));
+        self.last_day = self.last_day.max(traits.day);
+        self.last_ms = self.last_ms.max(time_ms);
+    }
+
+    /// The first use of a known device on a new day counts like a sign-in: sessions live for weeks.
+    fn goes_on(&mut self, event: &Event<'_>) {
+        if day_of(event.time_ms()) <= self.last_day {
+            return;
+        }
+        let traits = Traits::of(event);
+        if traits.device != NO_DEVICE && self.habits.knows(Feature::Device, traits.device, traits.day) {
+            self.learn(&traits, 1.0);
+            self.count(&traits, event.time_ms());
+        }
+    }
+
     fn learn(&mut self, traits: &Traits, weight: f32) {
         let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
         let places = traits.class.tells_place();
@@ -236,9 +255,19 @@ impl UnusualLocation {
 
 impl Detector for UnusualLocation {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let counts = event.kind() == Kind::Login && event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human;
-        if !counts || event.ip().is_none() || matches!(event.network_class(), NetworkClass::Relay | NetworkClass::Satellite) {
+        let counts = event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human && event.ip().is_some();
+        if !counts || matches!(event.network_class(), NetworkClass::Relay | NetworkClass::Satellite) {
             return;
+        }
+        match event.kind() {
+            Kind::Login => {}
+            Kind::ApiRequest | Kind::TokenRefresh => {
+                if let Some(person) = self.people.get_mut(key.hash, event.watermark_ms()) {
+                    person.goes_on(event);
+                }
+                return;
+            }
+            _ => return,
         }
         let traits = Traits::of(event);
         let person = self.people.entry(key.hash, event.watermark_ms(), Person::default);
@@ -253,10 +282,7 @@ impl Detector for UnusualLocation {
             findings.push(finding(event, verdict, *severity, person, &self.config));
         }
         person.learn(&traits, if told.is_some_and(|(_, severity)| severity > Severity::Low) { DOUBTFUL } else { 1.0 });
-        person.sign_ins = person.sign_ins.saturating_add(1);
-        person.days = person.days.saturating_add(u16::from(person.last_ms == i64::MIN || traits.day > person.last_day));
-        person.last_day = person.last_day.max(traits.day);
-        person.last_ms = person.last_ms.max(event.time_ms());
+        person.count(&traits, event.time_ms());
     }
 
     fn keys(&self) -> usize {
