@@ -19,7 +19,7 @@ pub struct DetectorsArgs {
 pub fn run(args: &DetectorsArgs) -> Result<(), CommandError> {
     let catalogue = bartizan_catalogue::all();
     if args.json {
-        let all: Vec<_> = catalogue.iter().map(|spec| describe(spec)).collect();
+        let all: Vec<_> = catalogue.map(describe).collect();
         println!("{}", serde_json::to_string_pretty(&all).map_err(CommandError::failed)?);
         return Ok(());
     }
