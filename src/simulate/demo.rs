@@ -31,7 +31,7 @@ const LIVE_REQUEST_GAP_MS: i64 = 400;
 /// After a pause longer than this (a sleeping laptop) life begins anew instead of being made up for.
 const PAUSE_MAX_MS: i64 = 30 * SECOND_MS;
 /// How often the rate is corrected.
-const CORRECT_EVERY_MS: i64 = 4 * SECOND_MS;
+const CORRECT_EVERY_MS: i64 = 10 * SECOND_MS;
 
 /// Traffic for a demonstration.
 pub struct DemoTraffic {
@@ -42,7 +42,7 @@ pub struct DemoTraffic {
     next_attack_ms: i64,
     attacks: usize,
     corrected_ms: i64,
-    given: u64,
+    planned: u64,
 }
 
 impl DemoTraffic {
@@ -66,7 +66,7 @@ impl DemoTraffic {
             // Nobody travels: the past is too short to come back from it.
             person.next_trip_ms = i64::MAX;
         }
-        Self { world, rate: f64::from(rate), begun: false, last_ms: now_ms, next_attack_ms: 0, attacks: 0, corrected_ms: now_ms, given: 0 }
+        Self { world, rate: f64::from(rate), begun: false, last_ms: now_ms, next_attack_ms: 0, attacks: 0, corrected_ms: now_ms, planned: 0 }
     }
 
     /// The events since the last call as JSON Lines; none is newer than `now_ms`. The first batch is
@@ -84,8 +84,7 @@ impl DemoTraffic {
         }
         self.last_ms = now_ms.max(self.last_ms);
         self.attack();
-        let events = self.events_until(self.last_ms, usize::MAX, &mut lines);
-        self.given += events as u64;
+        self.events_until(self.last_ms, usize::MAX, &mut lines);
         self.correct_rate();
         // Nobody asks for them here, and they would grow for ever.
         drop(self.world.stage.book.take());
@@ -111,7 +110,9 @@ impl DemoTraffic {
             haste: true,
             attempts_max: 150,
         };
-        self.world.begin_turns(now_ms, LIVE_GAP_MS);
+        // As many as would be in the middle of a visit; without them the traffic would swell slowly.
+        let visit_s = self.world.stage.pace.requests * LIVE_REQUEST_GAP_MS as f64 / 1_000.0;
+        self.world.begin_turns(now_ms, LIVE_GAP_MS, (visits_per_second * visit_s / 2.0) as usize);
         let first = [Attack::ReplayOwnerFirst, Attack::ImpossibleTravel, Attack::UnusualLocation, Attack::StuffingOneAddress];
         if self.attacks == 0 {
             for (number, attack) in (0_i64..).zip(first) {
@@ -120,7 +121,7 @@ impl DemoTraffic {
         }
         self.last_ms = now_ms;
         self.corrected_ms = now_ms;
-        self.given = 0;
+        self.planned = self.world.stage.planned();
         self.next_attack_ms = now_ms + 12 * SECOND_MS;
     }
 
@@ -150,11 +151,14 @@ impl DemoTraffic {
         if elapsed_ms < CORRECT_EVERY_MS {
             return;
         }
-        let had = self.given as f64 * 1_000.0 / elapsed_ms as f64;
+        // By what was planned, not by what was given: visits last, and an answer to what people began
+        // half a minute ago would swing.
+        let planned = self.world.stage.planned();
+        let had = (planned - self.planned) as f64 * 1_000.0 / elapsed_ms as f64;
         let factor = (self.rate / had.max(0.1)).clamp(0.8, 1.25);
         let pace = &mut self.world.stage.pace;
         pace.requests = (pace.requests * factor).clamp(1.0, 2_000.0);
         self.corrected_ms = self.last_ms;
-        self.given = 0;
+        self.planned = planned;
     }
 }

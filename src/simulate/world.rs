@@ -7,7 +7,7 @@ use super::attacks::Attack;
 use super::happenings;
 use super::stage::{Pace, Stage};
 use super::visits::visit;
-use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -42,14 +42,16 @@ impl World {
     pub(crate) fn new(seed: u64, pace: Pace, people: usize, start_ms: i64, spread_ms: i64) -> Self {
         let mut world = Self { stage: Stage::new(seed, pace), agenda: BinaryHeap::new(), turns: 0, attacks_end_ms: i64::MAX };
         super::people::populate(&mut world.stage, people, start_ms);
-        world.begin_turns(start_ms, spread_ms);
+        world.begin_turns(start_ms, spread_ms, 0);
         world
     }
 
-    /// Gives everybody a turn within `spread_ms` after `from_ms`, and forgets what was on the agenda.
-    pub(crate) fn begin_turns(&mut self, from_ms: i64, spread_ms: i64) {
+    /// Gives everybody a turn within `spread_ms` after `from_ms`, the first `early` people at once, and
+    /// forgets what was on the agenda.
+    pub(crate) fn begin_turns(&mut self, from_ms: i64, spread_ms: i64, early: usize) {
         self.agenda.clear();
         for index in 0..self.stage.people.len() {
+            let spread_ms = if index < early { SECOND_MS } else { spread_ms };
             let time_ms = from_ms + self.stage.dice.between(0, spread_ms);
             self.schedule(time_ms, Turn::Person(index));
         }
