@@ -55,17 +55,11 @@ impl TokenHasher {
 
 /// Does a member of this name hold a credential?
 pub(crate) fn is_secret_name(name: &str) -> bool {
-    let tail: String = name
-        .chars()
-        .rev()
-        .filter(char::is_ascii_alphanumeric)
-        .take(NAME_TAIL_CHARS_MAX)
-        .map(|c| c.to_ascii_lowercase())
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .collect();
-    SECRET_ENDINGS.iter().any(|ending| tail.ends_with(ending))
+    // The name's end without separators and in lower case, filled from the right.
+    let mut tail = [0; NAME_TAIL_CHARS_MAX];
+    let letters = name.bytes().rev().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+    tail.iter_mut().rev().zip(letters).for_each(|(to, from)| *to = from);
+    SECRET_ENDINGS.iter().any(|ending| tail.ends_with(ending.as_bytes()))
 }
 
 /// Takes the value of a member that holds a credential, also deep inside. Truth values and numbers stay

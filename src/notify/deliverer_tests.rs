@@ -321,10 +321,13 @@ async fn what_waits_for_a_channel_that_is_gone_has_failed_and_can_come_back() {
     running.stop().await;
 }
 
+/// Topic, key and payload.
+type Record = (String, Vec<u8>, Vec<u8>);
+
 /// A log that fails its first append.
 #[derive(Default)]
 struct Log {
-    records: Mutex<Vec<(String, Vec<u8>, Vec<u8>)>>,
+    records: Mutex<Vec<Record>>,
     failed: std::sync::atomic::AtomicBool,
 }
 

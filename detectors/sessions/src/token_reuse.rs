@@ -55,7 +55,7 @@ pub static SPEC: Spec = Spec {
 
 static PARAMETERS: &[Parameter] = &[
     Parameter::int("grace_ms", 60_000, 0, 3_600_000, "Time in which an exchanged refresh token may come again: races and lost answers."),
-    Parameter::int("turns_window_ms", 1_800_000, 10_000, 86_400_000, "Longest time from the first to the last of the turns A, B, A."),
+    Parameter::int("turns_window_ms", 7_200_000, 10_000, 86_400_000, "Longest time from the first to the last of the turns A, B, A."),
     Parameter::int("settle_ms", 5_000, 0, 600_000, "Clients that appear so soon after a session's first event belong to it."),
     Parameter::int("end_grace_ms", 60_000, 0, 3_600_000, "Time after sign-out or revocation in which requests under way may arrive."),
     Parameter::int("lineage_kept_ms", 7 * DAY_MS, DAY_MS / 24, 90 * DAY_MS, "How long exchanged refresh tokens are remembered."),
