@@ -2,9 +2,11 @@
 
 mod check;
 mod detectors;
+mod evaluate;
 mod input;
 mod normalise;
 mod replay;
+mod simulate;
 mod token;
 
 use crate::config::{Config, ConfigErrors};
@@ -57,6 +59,10 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Shows what log files become: normalised events as JSON Lines
     Normalise(normalise::NormaliseArgs),
+    /// Writes labelled traffic with attacks in it
+    Simulate(simulate::SimulateArgs),
+    /// Holds the alerts of a replay against the labels of a simulation
+    Evaluate(evaluate::EvaluateArgs),
     /// Validates a configuration and reports every error at once
     Check(check::CheckArgs),
     /// Lists the detectors with their parameters
@@ -81,6 +87,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Replay(args) => replay::run(&args),
         Command::Normalise(args) => normalise(&args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Detectors(args) => detectors::run(&args),
         Command::Token(command) => token::run(command),
