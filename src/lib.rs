@@ -17,5 +17,6 @@ pub mod pipeline;
 pub mod respond;
 pub mod secret;
 //pub mod simulate;
+pub mod simulate;
 pub mod store;
 pub mod telemetry;
