@@ -16,7 +16,6 @@ pub mod notify;
 pub mod pipeline;
 pub mod respond;
 pub mod secret;
-//pub mod simulate;
 pub mod simulate;
 pub mod store;
 pub mod telemetry;

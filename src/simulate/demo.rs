@@ -17,13 +17,13 @@ pub const WARM_UP_EVENTS_MAX: usize = 20_000;
 pub const RATE_MAX: u32 = 20_000;
 
 /// Events of a visit of the past, which is mostly a sign-in or a refresh, with the services' share.
-const WARM_UP_VISIT_EVENTS: f64 = 4.2;
+const WARM_UP_VISIT_EVENTS: f64 = 5.0;
 /// How much past people have.
 const WARM_UP_MS: i64 = 10 * DAY_MS;
 /// Some people have been idle for this long when the live part begins: unusual places need them.
 const IDLE_MS: i64 = 30 * HOUR_MS;
 /// One in so many is idle.
-const IDLE_EVERY: usize = 6;
+const IDLE_EVERY: usize = 12;
 /// Time between two visits of one person, live.
 const LIVE_GAP_MS: i64 = 10 * MINUTE_MS;
 /// Time between two requests of a visit, live.
@@ -42,7 +42,8 @@ pub struct DemoTraffic {
     next_attack_ms: i64,
     attacks: usize,
     corrected_ms: i64,
-    planned: u64,
+    /// Events planned when the rate was last looked at; `None` at first, when many begin at once.
+    planned: Option<u64>,
 }
 
 impl DemoTraffic {
@@ -50,7 +51,7 @@ impl DemoTraffic {
     #[must_use]
     pub fn new(seed: u64, now_ms: i64, rate: u32) -> Self {
         let rate = rate.clamp(1, RATE_MAX);
-        let people = (rate as usize * 10).clamp(400, 2_400);
+        let people = (rate as usize * 10).clamp(300, 1_200);
         let visits_per_day = WARM_UP_EVENTS_MAX as f64 * 0.8 / (WARM_UP_VISIT_EVENTS * people as f64 * 10.0);
         let pace = Pace {
             visits_per_day: visits_per_day.min(2.0),
@@ -62,11 +63,25 @@ impl DemoTraffic {
         };
         let start_ms = now_ms - WARM_UP_MS;
         let mut world = World::new(seed, pace, people, start_ms, 2 * DAY_MS);
-        for person in &mut world.stage.people {
+        for (index, person) in world.stage.people.iter_mut().enumerate() {
             // Nobody travels: the past is too short to come back from it.
             person.next_trip_ms = i64::MAX;
+            if index % IDLE_EVERY == 0 {
+                // Those who will be idle leave a past that says where they belong.
+                person.forgets = true;
+                person.half_visits = 6;
+            }
         }
-        Self { world, rate: f64::from(rate), begun: false, last_ms: now_ms, next_attack_ms: 0, attacks: 0, corrected_ms: now_ms, planned: 0 }
+        Self {
+            world,
+            rate: f64::from(rate),
+            begun: false,
+            last_ms: now_ms,
+            next_attack_ms: 0,
+            attacks: 0,
+            corrected_ms: now_ms,
+            planned: None,
+        }
     }
 
     /// The events since the last call as JSON Lines; none is newer than `now_ms`. The first batch is
@@ -121,7 +136,7 @@ impl DemoTraffic {
         }
         self.last_ms = now_ms;
         self.corrected_ms = now_ms;
-        self.planned = self.world.stage.planned();
+        self.planned = None;
         self.next_attack_ms = now_ms + 12 * SECOND_MS;
     }
 
@@ -154,11 +169,13 @@ impl DemoTraffic {
         // By what was planned, not by what was given: visits last, and an answer to what people began
         // half a minute ago would swing.
         let planned = self.world.stage.planned();
-        let had = (planned - self.planned) as f64 * 1_000.0 / elapsed_ms as f64;
-        let factor = (self.rate / had.max(0.1)).clamp(0.8, 1.25);
-        let pace = &mut self.world.stage.pace;
-        pace.requests = (pace.requests * factor).clamp(1.0, 2_000.0);
+        if let Some(before) = self.planned {
+            let had = (planned - before) as f64 * 1_000.0 / elapsed_ms as f64;
+            let factor = (self.rate / had.max(0.1)).clamp(0.8, 1.25);
+            let pace = &mut self.world.stage.pace;
+            pace.requests = (pace.requests * factor).clamp(1.0, 2_000.0);
+        }
         self.corrected_ms = self.last_ms;
-        self.planned = planned;
+        self.planned = Some(planned);
     }
 }

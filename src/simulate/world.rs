@@ -111,9 +111,9 @@ impl World {
             let later_ms = person.busy_until_ms + MINUTE_MS;
             return self.schedule(later_ms, Turn::Person(index));
         }
-        let town = person.town;
+        let (town, half_visits) = (person.town, i64::from(person.half_visits.max(1)));
         let end_ms = visit(&mut self.stage, index, now_ms);
-        let gap_ms = self.visit_gap_ms();
+        let gap_ms = self.visit_gap_ms() * 2 / half_visits;
         let mut next_ms = end_ms + self.stage.dice.around(gap_ms).max(MINUTE_MS);
         if self.stage.pace.daily_rhythm {
             let offset_ms = self.stage.atlas.town(town).map_or(0, |t| t.utc_offset_ms);
