@@ -1,18 +1,20 @@
 //! The composition root: the one place that sees every part and puts them together.
 
-//mod channels;
-//mod maintain;
-//mod pipeline;
+mod daemon;
+mod history;
+mod log;
+mod maintain;
+mod pipeline;
 mod secrets;
+mod store;
 
+pub use daemon::{Daemon, StartError};
 pub use secrets::token_key_of;
 
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::enrich::{Enricher, Folders, Problem};
-use crate::store::Store;
-use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::fs;
 
 /// Name of the working database within `data_dir`.
 const DATABASE: &str = "bartizan.db";

@@ -115,7 +115,7 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
         previous: (parts.start.1, parts.start.0.clone()),
         abandon: abandon.clone(),
     };
-    let storing = store_stage(parts.store, parts.log.appender, acknowledge, &parts.telemetry, &abandon, to_store);
+    let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), abandon.clone(), to_store);
     let tasks = vec![tokio::spawn(commit.run(to_commit)), tokio::spawn(checkpoint.run(to_checkpoint)), tokio::spawn(storing)];
 
     let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone()).until(stop.clone());
@@ -143,11 +143,10 @@ async fn store_stage(
     mut store: watch::Receiver<Option<Store>>,
     appender: Arc<dyn Appender>,
     acknowledge: watch::Sender<Acknowledged>,
-    telemetry: &Telemetry,
-    abandon: &CancellationToken,
+    telemetry: Telemetry,
+    abandon: CancellationToken,
     batches: mpsc::Receiver<Arc<crate::pipeline::detect::Detected>>,
 ) {
-    let (telemetry, abandon) = (telemetry.clone(), abandon.clone());
     let ready = tokio::select! {
         ready = store.wait_for(Option::is_some) => ready.ok().and_then(|store| store.clone()),
         () = abandon.cancelled() => None,

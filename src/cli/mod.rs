@@ -6,6 +6,7 @@ mod evaluate;
 mod input;
 mod normalise;
 mod replay;
+mod run;
 mod simulate;
 mod token;
 
@@ -55,6 +56,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The daemon: reads logs, detects, alerts, serves the API and the console
+    Run(run::RunArgs),
     /// Judges log files offline and writes the alerts as JSON Lines
     Replay(replay::ReplayArgs),
     /// Shows what log files become: normalised events as JSON Lines
@@ -85,10 +88,11 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let result = match cli.command {
-        Command::Replay(args) => replay::run(&args),
-        Command::Normalise(args) => normalise(&args),
+        Command::Run(args) => run::run(&args),
         Command::Simulate(args) => simulate::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Normalise(args) => normalise(&args),
         Command::Check(args) => check::run(&args),
         Command::Detectors(args) => detectors::run(&args),
         Command::Token(command) => token::run(command),

@@ -3,10 +3,11 @@
 use super::Channel;
 use super::config::{ChannelConfig, ChannelKind, Problem};
 use super::email::Email;
-use super::kafka::{ALERTS_TOPIC, LogProducer, TopicChannel};
+use super::kafka::TopicChannel;
 use super::routing::{ALERTS_TOPIC_CHANNEL, Route, Routing};
 use super::webhook::Webhook;
 use crate::db::Db;
+use crate::log::{ALERTS_TOPIC, Appender};
 use crate::respond::RevocationConfig;
 use crate::respond::hook::RevocationHook;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub fn build(
     targets: &[RevocationConfig],
     public_url: Option<&str>,
     db: &Db,
-    log: &Arc<dyn LogProducer>,
+    log: &Arc<dyn Appender>,
 ) -> Result<Built, Vec<Problem>> {
     let found = problems(channels, targets);
     if !found.is_empty() {

@@ -30,7 +30,6 @@ pub use build::{Built, build, problems};
 pub use commit::{Detected, Effects, commit_alert, commit_triage};
 pub use config::{ChannelConfig, ChannelKind, Problem};
 pub use deliverer::{Deliveries, Wake};
-pub use kafka::{LogError, LogProducer};
 pub use routing::{Route, Routing};
 
 use crate::db::outbox::Message;
