@@ -14,7 +14,7 @@ use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 /// Most events of the past.
 pub const WARM_UP_EVENTS_MAX: usize = 20_000;
 /// Highest rate, in events a second.
-pub const RATE_MAX: u32 = 20_000;
+pub const RATE_MAX: u32 = 2_000;
 
 /// Events of a visit of the past, which is mostly a sign-in or a refresh, with the services' share.
 const WARM_UP_VISIT_EVENTS: f64 = 5.0;
@@ -26,8 +26,8 @@ const IDLE_MS: i64 = 30 * HOUR_MS;
 const IDLE_EVERY: usize = 12;
 /// Time between two visits of one person, live.
 const LIVE_GAP_MS: i64 = 10 * MINUTE_MS;
-/// Time between two requests of a visit, live.
-const LIVE_REQUEST_GAP_MS: i64 = 400;
+/// How long a visit lasts, live, about; the higher the rate, the closer its requests.
+const LIVE_VISIT_MS: f64 = 25_000.0;
 /// After a pause longer than this (a sleeping laptop) life begins anew instead of being made up for.
 const PAUSE_MAX_MS: i64 = 30 * SECOND_MS;
 /// How often the rate is corrected.
@@ -117,18 +117,28 @@ impl DemoTraffic {
     fn go_live(&mut self, now_ms: i64) {
         let people = self.world.stage.people.iter().filter(|p| !p.dormant).count().max(1) as f64;
         let visits_per_second = people / (LIVE_GAP_MS as f64 / 1_000.0);
+        let requests = (self.rate / visits_per_second).clamp(1.0, 2_000.0);
+        let request_gap_ms = (LIVE_VISIT_MS / requests).clamp(20.0, 2_000.0);
         self.world.stage.pace = Pace {
             visits_per_day: DAY_MS as f64 / LIVE_GAP_MS as f64,
-            requests: (self.rate / visits_per_second).clamp(1.0, 2_000.0),
-            request_gap_ms: LIVE_REQUEST_GAP_MS,
+            requests,
+            request_gap_ms: request_gap_ms as i64,
             daily_rhythm: false,
             haste: true,
             attempts_max: 150,
         };
         // As many as would be in the middle of a visit; without them the traffic would swell slowly.
-        let visit_s = self.world.stage.pace.requests * LIVE_REQUEST_GAP_MS as f64 / 1_000.0;
+        let visit_s = requests * request_gap_ms / 1_000.0;
         self.world.begin_turns(now_ms, LIVE_GAP_MS, (visits_per_second * visit_s / 2.0) as usize);
-        let first = [Attack::ReplayOwnerFirst, Attack::ImpossibleTravel, Attack::UnusualLocation, Attack::StuffingOneAddress];
+        let first = [
+            Attack::ReplayOwnerFirst,
+            Attack::ImpossibleTravel,
+            Attack::UnusualLocation,
+            Attack::StuffingOneAddress,
+            Attack::ImpossibleTravel,
+            Attack::ReplayOwnerFirst,
+            Attack::UnusualLocation,
+        ];
         if self.attacks == 0 {
             for (number, attack) in (0_i64..).zip(first) {
                 self.world.schedule(now_ms + 500 + 500 * number, Turn::Attack(attack));

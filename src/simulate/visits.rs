@@ -89,7 +89,7 @@ fn visit_of(stage: &mut Stage, person: &mut Person, now_ms: i64) -> i64 {
             // Out of the door: from the home's Wi-Fi to the carrier, in the middle of it.
             actor.ip = person.carrier_ip(stage).unwrap_or(actor.ip);
         }
-        time_ms += stage.dice.around(stage.pace.request_gap_ms).max(80);
+        time_ms += stage.dice.around(stage.pace.request_gap_ms).max(20);
         if time_ms - now_ms > VISIT_MAX_MS {
             break;
         }

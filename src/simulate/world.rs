@@ -93,8 +93,10 @@ impl World {
                 self.schedule(next_ms, turn);
             }
             Turn::Attack(attack) => {
-                if !attack.launch(&mut self.stage, now_ms) && now_ms < self.attacks_end_ms && !self.stage.pace.haste {
-                    self.schedule(now_ms + HOUR_MS, turn);
+                // Nobody fits now: later somebody will.
+                let again_ms = now_ms + if self.stage.pace.haste { SECOND_MS } else { HOUR_MS };
+                if !attack.launch(&mut self.stage, now_ms) && again_ms < self.attacks_end_ms {
+                    self.schedule(again_ms, turn);
                 }
             }
             Turn::OfficeMorning => happenings::office_morning(&mut self.stage, now_ms),
