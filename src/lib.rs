@@ -2,9 +2,9 @@
 
 pub mod alert;
 pub mod api;
-//pub mod app;
-//pub mod cli;
-//pub mod config;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod db;
 pub mod detect;
 pub mod enrich;
@@ -16,6 +16,6 @@ pub mod notify;
 pub mod pipeline;
 pub mod respond;
 pub mod secret;
-//pub mod simulate;
+pub mod simulate;
 pub mod store;
 pub mod telemetry;

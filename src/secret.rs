@@ -1,9 +1,9 @@
 //! Secrets from the configuration: given in place or, better, in a file of their own.
 //!
-//! A [`Secret`] cannot be printed or serialised, so that no log line, error or dump of the
+//! A [`Secret`] is printed and serialised as stars, so that no log line, error or dump of the
 //! configuration shows one by accident. Not here: key derivation, rotation, zeroing of memory.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -62,6 +62,12 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
     }
 }
 

@@ -2,5 +2,6 @@
 //! engine, an SMTP server, a webhook receiver and a browser.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod deploy;
 mod parts;
 mod support;

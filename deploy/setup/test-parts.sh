@@ -21,7 +21,8 @@ fetch_kafka() {
     version=$(sha256sum <"$setup_dir/kafka/pom.xml")
     present "$parts/kafka/.version" "$version" && return
     say "fetching Apache Kafka"
-    mvn -q -B -f "$setup_dir/kafka/pom.xml" dependency:copy-dependencies \
+    mvn -q -B -Dstyle.color=never -f "$setup_dir/kafka/pom.xml" \
+        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
         -DoutputDirectory="$scratch/kafka" >&2 || fail "maven could not fetch Apache Kafka"
     stamp "$scratch/kafka/.version" "$version"
     rm -rf "$parts/kafka"

@@ -85,7 +85,8 @@ CREATE TABLE revocations (
     at_ms      INTEGER NOT NULL,
     PRIMARY KEY (target, message_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX revocations_by_time ON revocations (target, tenant, dry_run, at_ms);
+CREATE INDEX revocations_gone ON revocations (target, tenant, dry_run, at_ms) WHERE held IS NULL;  -- what the brakes count
+CREATE INDEX revocations_by_time ON revocations (at_ms);
 
 -- API tokens: only hashes are kept.
 CREATE TABLE api_tokens (

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// `[http]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,9 +13,9 @@ pub struct HttpConfig {
     /// Address of the console as people reach it, for links in messages; empty: no links.
     pub public_url: String,
     /// PEM file of the certificate chain; empty: no TLS.
-    pub tls_cert: String,
+    pub tls_cert: PathBuf,
     /// PEM file of the certificate's key.
-    pub tls_key: String,
+    pub tls_key: PathBuf,
     /// Serve plain HTTP on addresses other than loopback, behind a proxy of your own.
     pub allow_plaintext: bool,
     /// Bytes of one request body as sent.
@@ -36,8 +37,8 @@ impl Default for HttpConfig {
         Self {
             listen: "127.0.0.1:8320".to_owned(),
             public_url: String::new(),
-            tls_cert: String::new(),
-            tls_key: String::new(),
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
             allow_plaintext: false,
             body_bytes_max: 16 << 20,
             body_unpacked_bytes_max: 64 << 20,
@@ -50,19 +51,25 @@ impl Default for HttpConfig {
 }
 
 impl HttpConfig {
+    /// Is a certificate configured?
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        !self.tls_cert.as_os_str().is_empty()
+    }
+
     /// What is wrong with the values, each with its key; empty when nothing is.
     #[must_use]
     pub fn errors(&self) -> Vec<(&'static str, String)> {
         let mut errors = Vec::new();
         match self.listen.parse::<SocketAddr>() {
             Err(_) => errors.push(("listen", "must be an address and a port, like 127.0.0.1:8320".to_owned())),
-            Ok(address) if !address.ip().is_loopback() && self.tls_cert.is_empty() && !self.allow_plaintext => {
+            Ok(address) if !address.ip().is_loopback() && !self.has_tls() && !self.allow_plaintext => {
                 let text = "is not loopback: set http.tls_cert and http.tls_key, or http.allow_plaintext behind a proxy of your own";
                 errors.push(("listen", text.to_owned()));
             }
             Ok(_) => {}
         }
-        if self.tls_cert.is_empty() != self.tls_key.is_empty() {
+        if self.tls_cert.as_os_str().is_empty() != self.tls_key.as_os_str().is_empty() {
             errors.push(("tls_cert", "needs tls_key, and the other way round".to_owned()));
         }
         if !self.public_url.is_empty() && !self.public_url.starts_with("http://") && !self.public_url.starts_with("https://") {

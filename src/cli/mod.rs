@@ -1,7 +1,6 @@
 //! The command line. Exit 0 = done, 1 = ran and failed, 2 = wrong use or wrong configuration.
 
 mod check;
-mod demo;
 mod detectors;
 mod evaluate;
 mod input;
@@ -12,6 +11,8 @@ mod simulate;
 mod token;
 
 use crate::config::{Config, ConfigErrors};
+use crate::normalise::{Normaliser, TokenKey};
+use crate::telemetry::logging;
 use clap::{Parser, Subcommand};
 use std::path::Path;
 use std::process::ExitCode;
@@ -57,8 +58,6 @@ struct Cli {
 enum Command {
     /// The daemon: reads logs, detects, alerts, serves the API and the console
     Run(run::RunArgs),
-    /// The daemon with simulated traffic and attacks, to look at
-    Demo(demo::DemoArgs),
     /// Judges log files offline and writes the alerts as JSON Lines
     Replay(replay::ReplayArgs),
     /// Shows what log files become: normalised events as JSON Lines
@@ -84,13 +83,16 @@ enum Command {
 pub fn main() -> ExitCode {
     // Wrong use ends here with exit code 2, help with 0.
     let cli = Cli::parse();
+    if let Err(error) = logging::init() {
+        eprintln!("bartizan: {error}");
+        return ExitCode::from(2);
+    }
     let result = match cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Demo(args) => demo::run(args),
-        Command::Replay(args) => replay::run(&args),
-        Command::Normalise(args) => normalise::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Simulate(args) => simulate::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Normalise(args) => normalise(&args),
         Command::Check(args) => check::run(&args),
         Command::Detectors(args) => detectors::run(&args),
         Command::Token(command) => token::run(command),
@@ -110,7 +112,15 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn normalise(args: &normalise::NormaliseArgs) -> Result<(), CommandError> {
+    let mut config = load(args.config.as_deref())?;
+    args.input.apply(&mut config.normalise);
+    let token_key = crate::app::token_key_of(&config).map_err(CommandError::wrong)?.unwrap_or([0; 32]);
+    let normaliser = Normaliser::new(&config.normalise, &TokenKey(token_key)).map_err(CommandError::wrong)?;
+    normalise::run(args, &normaliser).map_err(CommandError::failed)
+}
+
 /// The configuration of a command.
 fn load(file: Option<&Path>) -> Result<Config, CommandError> {
-    Ok(Config::load(file, &bartizan_catalogue::all())?)
+    Ok(Config::load(file)?)
 }

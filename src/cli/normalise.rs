@@ -11,7 +11,6 @@ use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// Bytes of a rejected line that are told.
 pub const RAW_BYTES_MAX: usize = 64 * 1024;
@@ -145,21 +144,21 @@ pub fn too_long(line_bytes_max: usize) -> Reject {
 ///
 /// # Errors
 /// When standard output or the file of rejects cannot be written.
-pub fn run(args: &NormaliseArgs, normaliser: &Normaliser) -> io::Result<ExitCode> {
+pub fn run(args: &NormaliseArgs, normaliser: &Normaliser) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(256 * 1024, io::stdout().lock());
     match run_to(&args.input, normaliser, &mut out) {
         Ok((counts, whole)) => {
             tracing::info!(events = counts.events, skipped = counts.skipped, rejected = counts.rejected, "input normalised");
-            Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            if whole { Ok(()) } else { Err(io::Error::other("not every input could be read to its end")) }
         }
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 fn run_to(args: &InputArgs, normaliser: &Normaliser, out: &mut impl Write) -> io::Result<(Counts, bool)> {
-    let mut rejects = Rejects::open(args.rejects.as_deref())
-        .map_err(|error| io::Error::new(error.kind(), format!("--rejects: {error}")))?;
+    let mut rejects =
+        Rejects::open(args.rejects.as_deref()).map_err(|error| io::Error::new(error.kind(), format!("--rejects: {error}")))?;
     let (mut counts, mut whole) = (Counts::default(), true);
     for (index, path) in args.inputs.iter().enumerate() {
         let limits = Limits { line_bytes_max: normaliser.record_bytes_max(), ..Limits::default() };
@@ -222,5 +221,83 @@ impl Run<'_> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::normalise::TokenKey;
+    use serde_json::Value;
+
+    struct Done {
+        events: Vec<Value>,
+        rejects: Vec<Value>,
+        counts: Counts,
+        whole: bool,
+    }
+
+    fn run_on(inputs: &[&[u8]], format: &str) -> Done {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<_> = inputs
+            .iter()
+            .enumerate()
+            .map(|(index, bytes)| {
+                let path = folder.path().join(format!("{index}.log"));
+                std::fs::write(&path, bytes).unwrap();
+                path
+            })
+            .collect();
+        let rejects = folder.path().join("rejects.jsonl");
+        let format = format.parse().unwrap();
+        let args = InputArgs { format, rejects: Some(rejects.clone()), assume_year: None, assume_zone: None, inputs: paths };
+        let normaliser = Normaliser::new(&NormaliseConfig::default(), &TokenKey([1; 32])).unwrap();
+        let mut out = Vec::new();
+        let (counts, whole) = run_to(&args, &normaliser, &mut out).unwrap();
+        let parse = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        Done { events: parse(&out), rejects: parse(&std::fs::read(rejects).unwrap()), counts, whole }
+    }
+
+    #[test]
+    fn lines_keep_their_numbers_and_inputs_their_ids() {
+        let done = run_on(&[b"\n{\"time\":1,\"kind\":\"login\"}\n", b"{\"time\":2,\"kind\":\"logout\"}"], "auto");
+        assert_eq!(done.counts, Counts { events: 2, skipped: 1, rejected: 0 });
+        assert_eq!((&done.events[0]["line"], &done.events[0]["id"]), (&Value::from(2), &Value::from("1:2")));
+        assert_eq!((&done.events[1]["line"], &done.events[1]["id"]), (&Value::from(1), &Value::from("2:1")));
+    }
+
+    #[test]
+    fn rejected_lines_are_told_without_loss_and_within_bounds() {
+        let mut input = b"{\"time\":1,\"kind\":\"login\",\"user\":\"\xff\"}\nplain \xc3\xa9\n".to_vec();
+        input.extend(std::iter::repeat_n(b'x', 50 << 20));
+        input.extend_from_slice(b"\n{\"time\":1,\"kind\":\"login\"}\n");
+        let done = run_on(&[&input], "auto");
+        assert_eq!(done.counts, Counts { events: 1, skipped: 0, rejected: 3 });
+        assert_eq!(done.events[0]["line"], 4);
+        let base64 = done.rejects[0]["raw_base64"].as_str().unwrap();
+        let raw = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
+        assert_eq!(
+            (raw.as_slice(), &done.rejects[0]["code"]),
+            (&b"{\"time\":1,\"kind\":\"login\",\"user\":\"\xff\"}"[..], &Value::from("not_utf8"))
+        );
+        assert_eq!((&done.rejects[1]["raw"], &done.rejects[1]["line"]), (&Value::from("plain é"), &Value::from(2)));
+        let long = &done.rejects[2];
+        assert_eq!((&long["code"], &long["raw_bytes"]), (&Value::from("too_large"), &Value::from(50 << 20)));
+        assert_eq!(long["raw"].as_str().unwrap().len(), RAW_BYTES_MAX);
+    }
+
+    #[test]
+    fn an_input_that_breaks_off_does_not_hide_the_others() {
+        let text: String = (0..5000).map(|n| format!("{{\"time\":{n},\"kind\":\"login\",\"id\":\"{}\"}}\n", n * 7919 % 10_007)).collect();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        let packed = encoder.finish().unwrap();
+        let done = run_on(&[&packed[..packed.len() / 2], b"", b"{\"time\":1,\"kind\":\"login\"}"], "bartizan");
+        assert!(!done.whole);
+        assert_eq!(done.counts.rejected, 0);
+        assert_eq!(done.events.last().unwrap()["id"], "3:1");
+        assert!(done.events.len() > 1000);
+        assert!(run_on(&[b""], "auto").whole);
     }
 }

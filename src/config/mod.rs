@@ -12,16 +12,15 @@ use crate::detect::{DetectConfig, DetectorTables, Enabled};
 use crate::enrich::PlacesConfig;
 use crate::log::journal::JournalConfig;
 use crate::log::kafka::KafkaConfig;
-use crate::normalise::{Format, NormaliseConfig};
-use crate::notify::ChannelConfig;
+use crate::normalise::{NormaliseConfig, Normaliser, TokenKey};
+use crate::notify::{ChannelConfig, Routing};
 use crate::respond::RevocationConfig;
-use crate::secret::FileSecret;
+use crate::secret::Secret;
 use crate::store::embedded::EmbeddedConfig;
 use crate::store::{ClickHouseConfig, StoreConfig};
-use bartizan_core::Spec;
 use config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a configuration file.
@@ -71,7 +70,7 @@ pub struct SecretsConfig {
     /// Key of the keyed hash that tokens are kept as (HMAC-SHA-256), at least 32 characters. Absent:
     /// drawn at the first start and kept in the data directory. Set it where several installations
     /// are to give a token the same hash.
-    pub token_key: Option<String>,
+    pub token_key: Option<Secret>,
     /// The same from a file.
     pub token_key_file: Option<PathBuf>,
 }
@@ -108,11 +107,11 @@ impl Config {
     ///
     /// # Errors
     /// The file cannot be read, or the configuration is wrong.
-    pub fn load(file: Option<&Path>, catalogue: &[&'static Spec]) -> Result<Self, ConfigErrors> {
-        Self::from_sources(file, Environment::with_prefix("BARTIZAN").prefix_separator("__").separator("__"), catalogue)
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigErrors> {
+        Self::from_sources(file, Environment::with_prefix("BARTIZAN").prefix_separator("__").separator("__"))
     }
 
-    fn from_sources(file: Option<&Path>, environment: Environment, catalogue: &[&'static Spec]) -> Result<Self, ConfigErrors> {
+    fn from_sources(file: Option<&Path>, environment: Environment) -> Result<Self, ConfigErrors> {
         let one = |error: String| ConfigErrors(vec![error]);
         let mut builder = config::Config::builder();
         if let Some(path) = file {
@@ -128,8 +127,8 @@ impl Config {
             return Err(ConfigErrors(errors));
         }
         let mut config: Self = serde_json::from_value(value).map_err(|error| one(format!("{}: {error}", shown(file))))?;
-        config.folder = file.map(|path| path.parent().map_or_else(PathBuf::new, Path::to_owned));
-        let errors = config.errors(catalogue);
+        config.resolve_paths(file.and_then(Path::parent).unwrap_or(Path::new("")));
+        let errors = config.errors();
         if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
     }
 
@@ -138,15 +137,15 @@ impl Config {
         let every = Self {
             kafka: Some(KafkaConfig::default()),
             clickhouse: Some(ClickHouseConfig::default()),
-            channels: vec![ChannelConfig::default()],
-            revocation: vec![RevocationConfig::default()],
+            channels: smallest(json!({"name": "", "kind": "webhook"})),
+            revocation: smallest(json!({"name": "", "url": ""})),
             ..Self::default()
         };
         serde_json::to_value(every).unwrap_or_default()
     }
 
     /// What the types cannot say, each with its key.
-    fn errors(&self, catalogue: &[&'static Spec]) -> Vec<String> {
+    fn errors(&self) -> Vec<String> {
         let mut errors = Vec::new();
         let mut part = |name: &str, found: Vec<(&'static str, String)>| {
             errors.extend(found.into_iter().map(|(key, problem)| format!("{name}.{key}: {problem}")));
@@ -154,18 +153,51 @@ impl Config {
         part("http", self.http.errors());
         part("detect", self.detect.errors());
         part("store", self.store.errors());
+        part("embedded", self.embedded.errors());
+        if let Some(clickhouse) = &self.clickhouse {
+            part("clickhouse", clickhouse.errors());
+        }
         if let Some(kafka) = &self.kafka {
             part("kafka", kafka.errors());
         }
-        errors.extend(Enabled::new(catalogue, &self.detectors).err().into_iter().flatten());
+        let problems = Routing::problems(&self.channels, &self.revocation);
+        errors.extend(problems.into_iter().map(|problem| problem.to_string()));
+        if let Err(error) = Normaliser::new(&self.normalise, &TokenKey([0; 32])) {
+            errors.push(error.to_string());
+        }
+        errors.extend(Enabled::new(bartizan_catalogue::all(), &self.detectors).err().into_iter().flatten());
         errors
     }
 
-    /// A path from the configuration, relative to the configuration file.
-    #[must_use]
-    pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.folder.as_ref().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    /// Makes the paths of files relative to the configuration file's folder.
+    fn resolve_paths(&mut self, folder: &Path) {
+        let mut paths: Vec<&mut PathBuf> = Vec::new();
+        paths.extend(self.clickhouse.iter_mut().filter_map(|server| server.password_file.as_mut()));
+        paths.extend(self.embedded.library.as_mut());
+        paths.extend(self.secrets.token_key_file.as_mut());
+        for channel in &mut self.channels {
+            paths.extend(channel.secret_file.as_mut());
+            paths.extend(channel.password_file.as_mut());
+            paths.extend(channel.ca_file.as_mut());
+        }
+        for target in &mut self.revocation {
+            paths.extend(target.secret_file.as_mut());
+            paths.extend(target.ca_file.as_mut());
+        }
+        paths.extend([&mut self.http.tls_cert, &mut self.http.tls_key]);
+        if let Some(kafka) = &mut self.kafka {
+            paths.push(&mut kafka.sasl_password_file);
+        }
+        for path in paths.into_iter().filter(|path| !path.as_os_str().is_empty()) {
+            *path = folder.join(&*path);
+        }
+        self.folder = Some(folder.to_owned());
     }
+}
+
+/// A list with the table that has only what it must have.
+fn smallest<T: serde::de::DeserializeOwned>(table: Value) -> Vec<T> {
+    serde_json::from_value(table).into_iter().collect()
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

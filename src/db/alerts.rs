@@ -63,6 +63,19 @@ pub struct Change {
     pub note: Option<String>,
 }
 
+/// What a person asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct TriageStep<'a> {
+    /// The alert.
+    pub id: &'a str,
+    /// The version they saw, if they say so.
+    pub expected_version: Option<u32>,
+    /// What they change.
+    pub change: &'a Change,
+    /// Name of their token.
+    pub actor: &'a str,
+}
+
 /// Why a triage step is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TriageError {
@@ -215,31 +228,24 @@ pub fn opened_within(tx: &Connection, alert: &Alert, window_ms: i64, count_max: 
     Ok(statement.query_row(row, |row| row.get(0))?)
 }
 
-/// Takes in what a person changed. `expected_version` is the version they saw, if they say so.
+/// Takes in what a person changed. [`crate::notify::commit_triage`] also tells of it.
 ///
 /// # Errors
 /// No such alert; another version than expected; a change that makes no sense; the database.
-pub fn triage(
-    tx: &Connection,
-    id: &str,
-    expected_version: Option<u32>,
-    change: &Change,
-    actor: &str,
-    now_ms: i64,
-) -> Result<Alert, TriageError> {
-    let before = stored(tx, id)?.ok_or(TriageError::NotFound)?;
+pub fn triage(tx: &Connection, step: &TriageStep<'_>, now_ms: i64) -> Result<Alert, TriageError> {
+    let before = stored(tx, step.id)?.ok_or(TriageError::NotFound)?;
     let current = before.alert.version;
-    if expected_version.is_some_and(|expected| expected != current) {
+    if step.expected_version.is_some_and(|expected| expected != current) {
         return Err(TriageError::Conflict { current });
     }
     let mut alert = before.alert;
-    apply_change(&mut alert, change)?;
+    apply_change(&mut alert, step.change)?;
     let triage_version = before.triage_version.saturating_add(1);
     alert.version = before.detection_version.saturating_add(triage_version);
     write_alert(tx, &alert, before.detection_version, triage_version, before.detected_ms)?;
-    let change = serde_json::to_value(change).map_err(DbError::from)?;
-    write_history(tx, &alert, now_ms, actor, &change)?;
-    super::audit::record(tx, now_ms, actor, "alert.triage", id, &change)?;
+    let change = serde_json::to_value(step.change).map_err(DbError::from)?;
+    write_history(tx, &alert, now_ms, step.actor, &change)?;
+    super::audit::record(tx, now_ms, step.actor, "alert.triage", step.id, &change)?;
     Ok(alert)
 }
 

@@ -34,6 +34,30 @@ impl Default for DetectConfig {
     }
 }
 
+impl DetectConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        let mut errors = Vec::new();
+        if !(0..=bartizan_core::time::DAY_MS).contains(&self.lateness_ms) {
+            errors.push(("lateness_ms", "must be from 0 to a day".to_owned()));
+        }
+        if !(1..=SLICES).contains(&self.threads) {
+            errors.push(("threads", format!("must be from 1 to {SLICES}")));
+        }
+        if self.keys_max < SLICES {
+            errors.push(("keys_max", format!("must be at least {SLICES}")));
+        }
+        if self.dedup_events_max == 0 {
+            errors.push(("dedup_events_max", "must be above 0".to_owned()));
+        }
+        if self.checkpoint_interval_ms == 0 {
+            errors.push(("checkpoint_interval_ms", "must be above 0".to_owned()));
+        }
+        errors
+    }
+}
+
 /// The detectors that are switched on, with their parameters.
 #[derive(Clone, Debug)]
 pub struct Enabled {
@@ -49,13 +73,13 @@ impl Enabled {
     ///
     /// # Errors
     /// An unknown detector or parameter, a value of the wrong type or out of range.
-    pub fn new(catalogue: &[&'static Spec], tables: &DetectorTables) -> Result<Self, Vec<String>> {
+    pub fn new(catalogue: impl Iterator<Item = &'static Spec> + Clone, tables: &DetectorTables) -> Result<Self, Vec<String>> {
         let mut errors = Vec::new();
-        for id in tables.keys().filter(|id| !catalogue.iter().any(|spec| spec.id == **id)) {
+        for id in tables.keys().filter(|id| !catalogue.clone().any(|spec| spec.id == **id)) {
             errors.push(format!("detectors.{id}: there is no such detector"));
         }
         let mut detectors = Vec::new();
-        for &spec in catalogue {
+        for spec in catalogue {
             let mut table = tables.get(spec.id).cloned().unwrap_or_default();
             let enabled = match table.remove("enabled") {
                 None => true,

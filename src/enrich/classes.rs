@@ -47,7 +47,7 @@ pub fn of_network(number: u32, name: &str) -> NetworkClass {
 /// Words that decide, in the order in which they are asked: the more special ones first.
 const WORDS: &[(NetworkClass, &[&str])] = &[
     (NetworkClass::Vpn, &["vpn"]),
-    (NetworkClass::Satellite, &["satellite", "satellites", "satcom", "inflight"]),
+    (NetworkClass::Satellite, &["satellite", "satellites", "satcom"]),
     (
         NetworkClass::Corporate,
         &[
@@ -79,7 +79,6 @@ const WORDS: &[(NetworkClass, &[&str])] = &[
             "hosts",
             "cloud",
             "vps",
-            "vds",
             "server",
             "servers",
             "datacenter",
@@ -88,7 +87,7 @@ const WORDS: &[(NetworkClass, &[&str])] = &[
             "dedicated",
         ],
     ),
-    (NetworkClass::Mobile, &["mobile", "mobil", "cellular", "gsm", "lte"]),
+    (NetworkClass::Mobile, &["mobile", "cellular"]),
     (NetworkClass::Residential, &["broadband", "cable", "cablevision", "fibre", "ftth", "dsl", "catv"]),
 ];
 

@@ -5,7 +5,7 @@
 //! adds findings, and the commit stage acknowledges it; the positions travel with the batch, so
 //! nothing is committed that was not acknowledged.
 
-use bartizan_core::{Event, EventBatch};
+use bartizan_core::EventBatch;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,15 +76,6 @@ impl Order {
         for run in &self.runs {
             positions.insert(run.partition.clone(), run.next);
         }
-    }
-}
-
-impl EventFlow {
-    /// Each event with the partition and offset that it was read from.
-    pub fn iter(&self) -> impl Iterator<Item = (&PartitionId, i64, Event<'_>)> + Clone {
-        let runs = self.order.runs.iter().zip(&self.events_by_run);
-        let partitions = runs.flat_map(|(run, events)| std::iter::repeat_n(&run.partition, *events as usize));
-        partitions.zip(&self.offsets).zip(self.events.iter()).map(|((partition, offset), event)| (partition, *offset, event))
     }
 }
 

@@ -33,6 +33,21 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 const UNREAD_TOPIC_BYTES_MAX: u64 = 64 << 20;
 const ZSTD_LEVEL: i32 = 1;
 
+/// `[journal]`: the local journal, used where no Kafka is configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalConfig {
+    /// Compressed bytes of records that are not behind a checkpoint yet; when it is full, ingest
+    /// answers 429.
+    pub bytes_max: u64,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { bytes_max: 1 << 30 }
+    }
+}
+
 /// One record as it is kept.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {

@@ -10,6 +10,7 @@
 
 use super::{Appender, Appending, Committer, Fetched, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
 use crate::flow::{PartitionId, Positions};
+use crate::normalise::Format;
 use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::ClientContext;
@@ -22,6 +23,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -62,7 +64,7 @@ pub struct KafkaConfig {
     /// Passed to librdkafka as they are (TLS, SASL, and so on).
     pub properties: BTreeMap<String, String>,
     /// `sasl.password` from a file; empty for none.
-    pub sasl_password_file: String,
+    pub sasl_password_file: PathBuf,
     /// Static member id; empty: made once and kept in the data directory.
     pub instance_id: String,
 }
@@ -75,13 +77,38 @@ impl Default for KafkaConfig {
             group: "bartizan".to_owned(),
             topics: vec![topic("auth-logs", "bartizan"), topic("api-logs", "auto")],
             properties: BTreeMap::new(),
-            sasl_password_file: String::new(),
+            sasl_password_file: PathBuf::new(),
             instance_id: String::new(),
         }
     }
 }
 
 impl KafkaConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        let mut errors = Vec::new();
+        if self.brokers.trim().is_empty() {
+            errors.push(("brokers", "must name at least one broker as host:port".to_owned()));
+        }
+        if self.group.trim().is_empty() {
+            errors.push(("group", "must not be empty".to_owned()));
+        }
+        let mut names = BTreeSet::from([INGEST_TOPIC, super::ALERTS_TOPIC, super::DEAD_LETTER_TOPIC]);
+        for topic in &self.topics {
+            if topic.name.is_empty() || !names.insert(&topic.name) {
+                errors.push(("topics", format!("{:?} is empty, named twice, or a topic of the daemon's own", topic.name)));
+            }
+            if topic.format.parse::<Format>().is_err() {
+                errors.push(("topics", format!("{}: there is no format {:?}", topic.name, topic.format)));
+            }
+        }
+        if let Err(error) = self.client().and_then(|client| client.create_native_config().map(|_| ()).map_err(fatal)) {
+            errors.push(("properties", error.to_string()));
+        }
+        errors
+    }
+
     /// Settings that clients of all kinds share.
     fn client(&self) -> Result<ClientConfig, LogError> {
         let mut client = ClientConfig::new();
@@ -90,9 +117,9 @@ impl KafkaConfig {
         for (name, value) in &self.properties {
             client.set(name, value);
         }
-        if !self.sasl_password_file.is_empty() {
+        if !self.sasl_password_file.as_os_str().is_empty() {
             let password = std::fs::read_to_string(&self.sasl_password_file)
-                .map_err(|error| LogError::Fatal(format!("kafka.sasl_password_file {}: {error}", self.sasl_password_file)))?;
+                .map_err(|error| LogError::Fatal(format!("kafka.sasl_password_file {}: {error}", self.sasl_password_file.display())))?;
             client.set("sasl.password", password.trim_end());
         }
         Ok(client)

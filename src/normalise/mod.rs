@@ -12,6 +12,7 @@
 //! from one record to the next. A [`Normaliser`] is shared between threads.
 
 pub mod draft;
+mod flat;
 pub mod formats;
 pub mod json;
 mod output;
@@ -38,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use time::Assumed;
 
 /// The section `[normalise]` of the configuration.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NormaliseConfig {
     /// Addresses and CIDR blocks of the operator's own proxies: in formats with a forwarded-for chain the
@@ -162,8 +163,8 @@ impl Normaliser {
 /// Reads an event that HTTP ingest has validated and written to our own log. Its time was checked when
 /// its sender got the answer that it is accepted, so it is not checked again.
 fn canonical<'a>(text: &'a str, context: &Context<'_>) -> Result<EventDraft<'a>, Reject> {
-    let mut draft: EventDraft<'a> =
-        serde_json::from_str(text).map_err(|_| Reject::new(RejectCode::Malformed, "not an event as this version writes them to its log"))?;
+    let mut draft: EventDraft<'a> = serde_json::from_str(text)
+        .map_err(|_| Reject::new(RejectCode::Malformed, "not an event as this version writes them to its log"))?;
     if draft.texts.get(Field::Tenant).is_empty() || draft.texts.get(Field::Id).is_empty() {
         validate::identify(&mut draft, context)?;
     }

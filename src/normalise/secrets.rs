@@ -17,7 +17,18 @@ pub(crate) const REMOVED: &str = "[removed]";
 const NAME_TAIL_CHARS_MAX: usize = 16;
 /// How the names of members that hold a credential end, in lower case and without separators.
 const SECRET_ENDINGS: &[&str] = &[
-    "password", "passwd", "passphrase", "secret", "token", "tokenissued", "apikey", "privatekey", "authorization", "cookie", "assertion", "credential",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "tokenissued",
+    "apikey",
+    "privatekey",
+    "authorization",
+    "cookie",
+    "assertion",
+    "credential",
 ];
 
 /// The secret key of the token hashes. Two installations with one key give one token the same hash.
@@ -55,17 +66,11 @@ impl TokenHasher {
 
 /// Does a member of this name hold a credential?
 pub(crate) fn is_secret_name(name: &str) -> bool {
-    let tail: String = name
-        .chars()
-        .rev()
-        .filter(char::is_ascii_alphanumeric)
-        .take(NAME_TAIL_CHARS_MAX)
-        .map(|c| c.to_ascii_lowercase())
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .collect();
-    SECRET_ENDINGS.iter().any(|ending| tail.ends_with(ending))
+    // The name's end without separators and in lower case, filled from the right.
+    let mut tail = [0; NAME_TAIL_CHARS_MAX];
+    let letters = name.bytes().rev().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+    tail.iter_mut().rev().zip(letters).for_each(|(to, from)| *to = from);
+    SECRET_ENDINGS.iter().any(|ending| tail.ends_with(ending.as_bytes()))
 }
 
 /// Takes the value of a member that holds a credential, also deep inside. Truth values and numbers stay
@@ -121,10 +126,14 @@ mod tests {
 
     #[test]
     fn values_of_secrets_go_and_their_names_stay() {
-        let mut value = Json::parse(r#"{"user":"ann","headers":{"Authorization":"Bearer x","cookie":["a","b"]},"has_password":true}"#).unwrap();
+        let mut value =
+            Json::parse(r#"{"user":"ann","headers":{"Authorization":"Bearer x","cookie":["a","b"]},"has_password":true}"#).unwrap();
         remove_secrets("request", &mut value);
         let text = serde_json::to_string(&value).unwrap();
-        assert_eq!(text, r#"{"user":"ann","headers":{"Authorization":"[removed]","cookie":["[removed]","[removed]"]},"has_password":true}"#);
+        assert_eq!(
+            text,
+            r#"{"user":"ann","headers":{"Authorization":"[removed]","cookie":["[removed]","[removed]"]},"has_password":true}"#
+        );
         assert_eq!(without_query_secrets("/reset?token=abc&next=/a").unwrap(), "/reset?token=[removed]&next=/a");
         assert_eq!(without_query_secrets("/list?page=2"), None);
     }

@@ -1,12 +1,13 @@
 //! From the configuration to channels that can send.
 
+use super::Channel;
 use super::config::{ChannelConfig, ChannelKind, Problem};
 use super::email::Email;
-use super::kafka::{ALERTS_TOPIC, LogProducer, TopicChannel};
+use super::kafka::TopicChannel;
 use super::routing::{ALERTS_TOPIC_CHANNEL, Route, Routing};
 use super::webhook::Webhook;
-use super::Channel;
 use crate::db::Db;
+use crate::log::{ALERTS_TOPIC, Appender};
 use crate::respond::RevocationConfig;
 use crate::respond::hook::RevocationHook;
 use std::sync::Arc;
@@ -31,8 +32,16 @@ pub fn problems(channels: &[ChannelConfig], targets: &[RevocationConfig]) -> Vec
     problems
 }
 
-/// Whom to tell and the channels that do it, for [`super::Deliveries::spawn`]. The topic `bartizan.alerts`
-/// is always one of them. Targets in dry run have no channel: nothing is ever sent to them.
+/// What the configuration comes to.
+pub struct Built {
+    /// Whom to tell: for [`super::commit_alert`] and [`super::Deliveries`].
+    pub routing: Routing,
+    /// The channels that do it: for [`super::Deliveries::spawn`].
+    pub channels: Vec<Arc<dyn Channel>>,
+}
+
+/// Makes the channels. The topic `bartizan.alerts` is always one of them. Targets in dry run have
+/// none: nothing is ever sent to them.
 ///
 /// # Errors
 /// Everything that [`problems`] finds.
@@ -41,8 +50,8 @@ pub fn build(
     targets: &[RevocationConfig],
     public_url: Option<&str>,
     db: &Db,
-    log: &Arc<dyn LogProducer>,
-) -> Result<(Routing, Vec<Arc<dyn Channel>>), Vec<Problem>> {
+    log: &Arc<dyn Appender>,
+) -> Result<Built, Vec<Problem>> {
     let found = problems(channels, targets);
     if !found.is_empty() {
         return Err(found);
@@ -66,7 +75,7 @@ pub fn build(
         let hook = RevocationHook::new(config, db.clone()).map_err(|error| wrong(format!("revocation.{}", config.name), &error))?;
         built.push(Arc::new(hook));
     }
-    Ok((routing, built))
+    Ok(Built { routing, channels: built })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::routing::Routing;
 use super::tell::Teller;
 use crate::alert::model::Disposition;
 use crate::alert::{Alert, Status};
-use crate::db::alerts::{self, Change, TriageError};
+use crate::db::alerts::{self, TriageError, TriageStep};
 use crate::db::{DbError, outbox};
 use crate::respond::SessionFacts;
 use crate::respond::plan::{self, REVOKE};
@@ -40,7 +40,7 @@ pub struct Effects {
 /// SQLite says no, or a stored record does not read; nothing must be committed then.
 pub fn commit_alert(tx: &Connection, detected: &Detected<'_>, routing: &Routing, now_ms: i64) -> Result<Option<Effects>, DbError> {
     let Some(applied) = alerts::apply_detection(tx, detected.alert, now_ms)? else { return Ok(None) };
-    let response = plan::plan(tx, &applied.alert, detected.facts, detected.active_sessions, routing, now_ms)?;
+    let response = plan::plan(tx, &Detected { alert: &applied.alert, ..*detected }, routing, now_ms)?;
     let told = Teller::new(tx, routing, now_ms)?.detection(&applied, response)?;
     Ok(Some(Effects { alert: applied.alert, told, response }))
 }
@@ -53,7 +53,7 @@ pub fn commit_alert(tx: &Connection, detected: &Detected<'_>, routing: &Routing,
 /// As [`alerts::triage`].
 pub fn commit_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, now_ms: i64) -> Result<Alert, TriageError> {
     let before = alerts::get(tx, step.id)?.ok_or(TriageError::NotFound)?.status;
-    let alert = alerts::triage(tx, step.id, step.expected_version, step.change, step.actor, now_ms)?;
+    let alert = alerts::triage(tx, step, now_ms)?;
     let kind = match (before, alert.status) {
         (Status::Open | Status::Acknowledged, Status::Resolved) => Some("alert.resolved"),
         (Status::Resolved, Status::Open | Status::Acknowledged) => Some("alert.updated"),
@@ -64,19 +64,6 @@ pub fn commit_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, 
         outbox::cancel(tx, &alert.id, REVOKE, "the alert was judged false or harmless", now_ms)?;
     }
     Ok(alert)
-}
-
-/// What a person asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct TriageStep<'a> {
-    /// The alert.
-    pub id: &'a str,
-    /// The version they saw, if they say so.
-    pub expected_version: Option<u32>,
-    /// What they change.
-    pub change: &'a Change,
-    /// Name of their token.
-    pub actor: &'a str,
 }
 
 #[cfg(test)]

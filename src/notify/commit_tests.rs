@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 use super::*;
 use crate::db::Db;
+use crate::db::alerts::Change;
 use crate::db::outbox::State;
 use crate::notify::Route;
 use crate::notify::testing::{START_MS, alert, commit_at, messages, people, target};

@@ -2,7 +2,7 @@
 
 use crate::secret::Secret;
 use bartizan_core::Severity;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Longest name of a channel or target.
@@ -17,6 +17,12 @@ pub struct Problem {
     pub message: String,
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
 impl Problem {
     /// A problem with one key.
     pub fn new(key: impl ToString, message: impl ToString) -> Self {
@@ -25,7 +31,7 @@ impl Problem {
 }
 
 /// What kind of channel it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelKind {
     /// `POST`s signed as Standard Webhooks describes.
@@ -37,7 +43,7 @@ pub enum ChannelKind {
 }
 
 /// How a channel gets alerts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
     /// Each alert at once.
@@ -46,7 +52,7 @@ pub enum Group {
 }
 
 /// One `[[channels]]` table. Which keys a kind needs, [`ChannelConfig::problems`] says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelConfig {
     /// Letters, digits, `-`, `_`; unique.

@@ -5,14 +5,14 @@
 //! database, so a restart goes on where it was; what was in flight then is sent again, under the
 //! same id. On shutdown it begins nothing new and waits a little for what is in flight.
 
-use super::notice::tell_everyone;
-use super::payload::Notice;
+use super::notice::{Announcement, tell_everyone};
+use super::payload::{Notice, Payload};
 use super::routing::Routing;
 use super::schedule::Schedule;
 use super::{Channel, Outcome};
 use crate::db::outbox::{Message, State};
 use crate::db::{Db, DbError, audit, channels, outbox};
-use crate::respond::plan::REVOKE;
+use crate::respond::plan::{Order, REVOKE};
 use bartizan_core::time::{HOUR_MS, SECOND_MS};
 use futures::FutureExt;
 use rusqlite::Connection;
@@ -196,8 +196,9 @@ impl Deliverer {
         let mut next = Some(first);
         while let Some((message, outcome)) = next {
             if let Outcome::Retry { after: Some(after), .. } = &outcome {
-                let asked_ms = asked_ms(*after, &self.shared.schedule);
-                self.paused_until_ms = self.paused_until_ms.max(now_ms.saturating_add(asked_ms));
+                let until_ms = now_ms.saturating_add(asked_ms(*after, &self.shared.schedule));
+                // A pause never hides that a revocation ran out of time.
+                self.paused_until_ms = self.paused_until_ms.max(until_ms.min(message.not_after_ms.unwrap_or(i64::MAX)));
             }
             self.in_flight.remove(&message.id);
             steps.push(Step { message, outcome, schedule: self.shared.schedule, routing: Arc::clone(&self.shared.routing), now_ms });
@@ -262,17 +263,21 @@ fn expire(tx: &Connection, routing: &Routing, message: &Message, now_ms: i64) ->
 
 /// A revocation that did not arrive is now for people: one notice for each.
 fn escalate(tx: &Connection, routing: &Routing, message: &Message, error: &str, now_ms: i64) -> Result<(), DbError> {
-    let order = serde_json::from_str::<serde_json::Value>(&message.body)?;
-    let order = order.get("data").cloned().unwrap_or_default();
-    let session = order.get("session").and_then(|session| session.as_str()).unwrap_or_default();
-    let detail = json!({"target": message.channel, "error": error, "tries": message.attempts, "order": order});
+    let order = serde_json::from_str::<Payload<Order>>(&message.body)?.data;
+    let session = order.session.as_deref().unwrap_or_default();
+    let detail = json!({
+        "target": message.channel, "error": error, "tries": message.attempts, "tenant": order.tenant, "source": order.source,
+        "user": order.user, "session": order.session, "token_id": order.token_id, "token_hash": order.token_hash,
+        "issued_before": order.issued_before, "alert": order.alert, "detector": order.detector, "severity": order.severity,
+    });
     audit::record(tx, now_ms, "delivery", "revocation.failed", session, &detail)?;
     let notice = Notice {
         title: "A session could not be ended".to_owned(),
         text: "The target did not take the order in time. End the session by hand, and look at why the target failed.".to_owned(),
         details: detail,
     };
-    tell_everyone(tx, routing, None, "revocation.failed", &[&message.channel, &message.message_id], &notice, now_ms)
+    let key = [message.channel.as_str(), &message.message_id];
+    tell_everyone(tx, routing, &Announcement { kind: "revocation.failed", key: &key, except: None, notice: &notice }, now_ms)
 }
 
 fn asked_ms(after: Duration, schedule: &Schedule) -> i64 {
@@ -336,7 +341,7 @@ impl Step {
             text: "They were tried for a day. They are kept as failed and can be tried again.".to_owned(),
             details: json!({"channel": channel, "error": error, "first_message": self.message.message_id, "alert": self.message.alert_id}),
         };
-        tell_everyone(tx, &self.routing, Some(channel), "delivery.failed", &[channel, &hour], &notice, self.now_ms)
+        self.tell_others(tx, "delivery.failed", &[channel, &hour], &notice)
     }
 
     fn ended(&self, tx: &Connection, channel: &str, reason: &str) -> Result<(), DbError> {
@@ -353,7 +358,12 @@ impl Step {
             details: detail,
         };
         let now = self.now_ms.to_string();
-        tell_everyone(tx, &self.routing, Some(channel), "channel.ended", &[channel, &now], &notice, self.now_ms)
+        self.tell_others(tx, "channel.ended", &[channel, &now], &notice)
+    }
+
+    /// Tells every channel but the one that failed, which is the first part of `key`.
+    fn tell_others(&self, tx: &Connection, kind: &str, key: &[&str], notice: &Notice) -> Result<(), DbError> {
+        tell_everyone(tx, &self.routing, &Announcement { kind, key, except: key.first().copied(), notice }, self.now_ms)
     }
 }
 

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 use super::*;
 use crate::notify::config::ChannelConfig;
-use crate::notify::kafka::{LogError, LogProducer, TopicChannel};
+use crate::log::{Appender, Appending, LogError, Outgoing};
+use crate::notify::kafka::TopicChannel;
 use crate::notify::payload::message_id;
 use crate::notify::signed_http::SigningKey;
 use crate::notify::testing::{SECRET, alert, commit_at, messages, people, target};
@@ -321,26 +322,23 @@ async fn what_waits_for_a_channel_that_is_gone_has_failed_and_can_come_back() {
     running.stop().await;
 }
 
+/// Topic, key and payload.
+type Record = (String, Vec<u8>, Vec<u8>);
+
 /// A log that fails its first append.
 #[derive(Default)]
 struct Log {
-    records: Mutex<Vec<(String, Vec<u8>, Vec<u8>)>>,
+    records: Mutex<Vec<Record>>,
     failed: std::sync::atomic::AtomicBool,
 }
 
-impl LogProducer for Log {
-    fn append<'a>(
-        &'a self,
-        topic: &'a str,
-        key: &'a [u8],
-        _headers: &'a [(&'a str, &'a [u8])],
-        payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), LogError>> {
+impl Appender for Log {
+    fn append<'a>(&'a self, topic: &'a str, records: Vec<Outgoing>) -> Appending<'a> {
         Box::pin(async move {
             if !self.failed.swap(true, std::sync::atomic::Ordering::SeqCst) {
-                return Err(LogError("not now".to_owned()));
+                return Err(LogError::Retry("not now".to_owned()));
             }
-            self.records.lock().push((topic.to_owned(), key.to_vec(), payload.to_vec()));
+            self.records.lock().extend(records.into_iter().map(|record| (topic.to_owned(), record.key.into_bytes(), record.payload)));
             Ok(())
         })
     }
@@ -354,7 +352,7 @@ async fn every_version_goes_to_the_topic_in_order() {
         open(&db, "a1", version, Severity::Low, &routing);
     }
     let log = Arc::new(Log::default());
-    let producer: Arc<dyn LogProducer> = log.clone();
+    let producer: Arc<dyn Appender> = log.clone();
     let running = Running::start(&db, &routing, vec![Arc::new(TopicChannel::new("alerts-topic", "bartizan.alerts", producer))]);
     until("all are there", || log.records.lock().len() == 5).await;
     let versions: Vec<u32> =

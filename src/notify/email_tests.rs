@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 use super::*;
 use crate::db::Db;
 use crate::db::outbox::State;
@@ -71,6 +71,11 @@ fn a_notice_is_a_mail_too() {
     let rendered = render(&body.to_string()).unwrap();
     assert_eq!(rendered.subject, "[bartizan] The channel x was ended");
     assert!(rendered.text.contains("channel = x; n = 3"));
+    let mut tally = crate::notify::notice::Tally::default();
+    tally.add(&alert("a1"));
+    let body = json!({"type": "backlog.notice", "timestamp": "2026-03-01T12:00:00.000Z", "data": {"title": "1 alert", "text": "Old.", "details": tally}});
+    let rendered = render(&body.to_string()).unwrap();
+    assert!(rendered.text.contains("Alerts   high token_reuse session:ses-1 (acme)\n"), "{}", rendered.text);
     assert!(render("{}").is_err());
 }
 

@@ -4,10 +4,12 @@
 //! [`visible`](super::visible::visible), and in HTML through [`html`] as well. No pictures, no
 //! remote content, no styles that carry meaning.
 
+use super::notice::Sample;
 use super::payload::{Notice, Payload, Response};
 use super::visible::{html, visible};
 use crate::alert::Alert;
 use bartizan_core::{EntityKind, Role, Subject};
+use serde::Deserialize;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -84,10 +86,11 @@ fn alert_mail(kind: &str, alert: &Alert, response: Response, url: Option<&str>) 
 
 fn notice_mail(kind: &str, notice: &Notice) -> Rendered {
     let mut rows = vec![("What", visible(&notice.text, REASON_CHARS_MAX))];
-    let details = notice.details.as_object().into_iter().flatten();
-    let shown: Vec<String> =
-        details.filter(|(_, value)| !value.is_null()).map(|(name, value)| format!("{name} = {}", plain(value))).collect();
-    rows.push(("Details", shown.iter().take(NUMBERS_MAX).map(|text| line(text)).collect::<Vec<_>>().join("; ")));
+    let details = notice.details.as_object().into_iter().flatten().filter(|(name, value)| !value.is_null() && *name != "samples");
+    let shown: Vec<String> = details.take(NUMBERS_MAX).map(|(name, value)| line(&format!("{name} = {}", plain(value)))).collect();
+    rows.push(("Details", shown.join("; ")));
+    let samples: Vec<Sample> = notice.details.get("samples").and_then(|samples| Vec::deserialize(samples).ok()).unwrap_or_default();
+    rows.extend(samples.iter().map(|one| ("Alerts", line(&format!("{} {} {} ({})", one.severity, one.detector, one.key, one.tenant)))));
     rows.push(("Kind", line(kind)));
     layout(&format!("[bartizan] {}", notice.title), Rows { heading: line(&notice.title), rows }, None)
 }

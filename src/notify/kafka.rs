@@ -1,47 +1,29 @@
 //! A topic of the log as a channel: every version of every alert, keyed by its id.
 //!
-//! The log is Apache Kafka or the local journal; either implements [`LogProducer`].
+//! The log is Apache Kafka or the local journal.
 
 use super::{Channel, Outcome};
 use crate::db::outbox::Message;
+use crate::log::{Appender, Outgoing};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The topic that alert versions go to.
-pub const ALERTS_TOPIC: &str = "bartizan.alerts";
 /// Longest try; the log itself retries within it.
 const TRY_MAX: Duration = Duration::from_secs(30);
 /// Appends under way at the same time.
 const APPENDS_MAX: usize = 64;
 
-/// Why an append failed. All are tried again.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct LogError(pub String);
-
-/// Appends records to a log's topics.
-pub trait LogProducer: Send + Sync {
-    /// Appends one record; returns when it is durable (with Kafka: `acks=all`).
-    fn append<'a>(
-        &'a self,
-        topic: &'a str,
-        key: &'a [u8],
-        headers: &'a [(&'a str, &'a [u8])],
-        payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), LogError>>;
-}
-
 /// A topic as a channel.
 pub struct TopicChannel {
     name: String,
     topic: String,
-    log: Arc<dyn LogProducer>,
+    log: Arc<dyn Appender>,
 }
 
 impl TopicChannel {
     /// The channel `name` writes to `topic`.
-    pub fn new(name: &str, topic: &str, log: Arc<dyn LogProducer>) -> Self {
+    pub fn new(name: &str, topic: &str, log: Arc<dyn Appender>) -> Self {
         Self { name: name.to_owned(), topic: topic.to_owned(), log }
     }
 }
@@ -61,8 +43,9 @@ impl Channel for TopicChannel {
 
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let headers = [("message-id", message.message_id.as_bytes()), ("type", message.kind.as_bytes())];
-            let append = self.log.append(&self.topic, message.alert_id.as_bytes(), &headers, message.body.as_bytes());
+            let headers = vec![("message-id", message.message_id.clone().into_bytes()), ("type", message.kind.clone().into_bytes())];
+            let record = Outgoing { key: message.alert_id.clone(), headers, payload: message.body.clone().into_bytes() };
+            let append = self.log.append(&self.topic, vec![record]);
             match tokio::time::timeout(TRY_MAX, append).await {
                 Ok(Ok(())) => Outcome::Delivered(None),
                 Ok(Err(error)) => Outcome::retry(error),

@@ -26,11 +26,10 @@ pub(crate) mod testing;
 pub mod visible;
 pub mod webhook;
 
-pub use build::{build, problems};
-pub use commit::{Detected, Effects, TriageStep, commit_alert, commit_triage};
+pub use build::{Built, build, problems};
+pub use commit::{Detected, Effects, commit_alert, commit_triage};
 pub use config::{ChannelConfig, ChannelKind, Problem};
 pub use deliverer::{Deliveries, Wake};
-pub use kafka::{LogError, LogProducer};
 pub use routing::{Route, Routing};
 
 use crate::db::outbox::Message;

@@ -24,25 +24,31 @@ const DETECTORS_MAX: usize = 50;
 /// may need one more.
 const PERIODS_MAX: i64 = 4;
 
-/// Writes a notice for every channel for people but `except`. The same `key` again adds nothing.
+/// A notice and its address.
+#[derive(Clone, Copy, Debug)]
+pub struct Announcement<'a> {
+    /// Type of the message.
+    pub kind: &'a str,
+    /// Names the cause: the same kind and key are told once.
+    pub key: &'a [&'a str],
+    /// A channel that is left out: the one that fails.
+    pub except: Option<&'a str>,
+    /// What it says.
+    pub notice: &'a Notice,
+}
+
+/// Writes a notice for every channel for people.
 ///
 /// # Errors
 /// SQLite says no.
-pub fn tell_everyone(
-    tx: &Connection,
-    routing: &Routing,
-    except: Option<&str>,
-    kind: &str,
-    key: &[&str],
-    notice: &Notice,
-    now_ms: i64,
-) -> Result<(), DbError> {
+pub fn tell_everyone(tx: &Connection, routing: &Routing, telling: &Announcement<'_>, now_ms: i64) -> Result<(), DbError> {
     let ended = channels::ended(tx)?;
-    let payload = Payload { kind: kind.to_owned(), timestamp: TimeMs(now_ms), data: notice, response: <_>::default(), url: None };
+    let kind = telling.kind;
+    let payload = Payload { kind: kind.to_owned(), timestamp: TimeMs(now_ms), data: telling.notice, response: <_>::default(), url: None };
     let body = serde_json::to_string(&payload)?;
     for route in routing.channels.iter().filter(|route| !route.every_version && !ended.contains(&route.name)) {
-        if except != Some(route.name.as_str()) {
-            let parts: Vec<&str> = [kind, route.name.as_str()].iter().chain(key).copied().collect();
+        if telling.except != Some(route.name.as_str()) {
+            let parts: Vec<&str> = [kind, route.name.as_str()].iter().chain(telling.key).copied().collect();
             outbox::enqueue(tx, &new_message(route, message_id(&parts), kind, body.clone(), now_ms), now_ms)?;
         }
     }
@@ -128,23 +134,27 @@ impl Tally {
     }
 }
 
-/// Adds an alert to the tally of a channel and `scope`; `words` gives the notice its title and text.
+/// What an alert is gathered into.
+#[derive(Clone, Copy, Debug)]
+pub struct Gathering<'a> {
+    /// What it gathers and how often it is told.
+    pub tally: TallyKind,
+    /// Alerts with the same scope are gathered together.
+    pub scope: &'a [&'a str],
+    /// Gives the notice its title and text.
+    pub words: fn(&Alert, &Tally) -> (String, String),
+}
+
+/// Adds an alert to the tally of a channel.
 ///
 /// # Errors
 /// SQLite says no, or a stored tally does not read.
-pub fn gather(
-    tx: &Connection,
-    route: &Route,
-    tally: TallyKind,
-    scope: &[&str],
-    alert: &Alert,
-    words: impl Fn(&Tally) -> (String, String),
-    now_ms: i64,
-) -> Result<(), DbError> {
+pub fn gather(tx: &Connection, route: &Route, into: &Gathering<'_>, alert: &Alert, now_ms: i64) -> Result<(), DbError> {
+    let tally = into.tally;
     let period = now_ms.div_euclid(tally.period_ms);
     for number in period..period + PERIODS_MAX {
         let text = number.to_string();
-        let id = message_id(&[&[tally.kind, route.name.as_str()], scope, &[text.as_str()]].concat());
+        let id = message_id(&[&[tally.kind, route.name.as_str()], into.scope, &[text.as_str()]].concat());
         let known = outbox::find(tx, &route.name, &id)?;
         let mut sum = match &known {
             None => Tally::default(),
@@ -152,7 +162,7 @@ pub fn gather(
             Some((body, true)) => stored_tally(body)?,
         };
         sum.add(alert);
-        let (title, text) = words(&sum);
+        let (title, text) = (into.words)(alert, &sum);
         let data = Notice { title, text, details: serde_json::to_value(&sum)? };
         let payload = Payload { kind: tally.kind.to_owned(), timestamp: TimeMs(now_ms), data, response: <_>::default(), url: None };
         let body = serde_json::to_string(&payload)?;

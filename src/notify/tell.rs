@@ -4,7 +4,7 @@
 //! cause: a backlog (the last event is older than a day when it is found) and a detector that opens
 //! more than a hundred alerts a minute in one tenant. Alerts with hits are told singly even then.
 
-use super::notice::{Tally, TallyKind, gather};
+use super::notice::{Gathering, Tally, TallyKind, gather};
 use super::payload::{Payload, Response, message_id};
 use super::routing::{Route, Routing};
 use crate::alert::Alert;
@@ -61,10 +61,11 @@ impl<'a> Teller<'a> {
         match way {
             Way::Silent => {}
             Way::Singly => self.singly(applied, response)?,
-            Way::Backlog => self.fold(applied, BACKLOG, &[], backlog_words)?,
+            Way::Backlog => self.fold(applied, &Gathering { tally: BACKLOG, scope: &[], words: backlog_words })?,
             Way::Campaign => {
                 let alert = &applied.alert;
-                self.fold(applied, CAMPAIGN, &[&alert.tenant, &alert.detector], |tally| campaign_words(alert, tally))?;
+                let scope = [alert.tenant.as_str(), &alert.detector];
+                self.fold(applied, &Gathering { tally: CAMPAIGN, scope: &scope, words: campaign_words })?;
             }
         }
         Ok(way == Way::Singly)
@@ -112,13 +113,13 @@ impl<'a> Teller<'a> {
         alerts::mark_told(self.tx, alert)
     }
 
-    fn fold(&self, applied: &Applied, kind: TallyKind, scope: &[&str], words: impl Fn(&Tally) -> (String, String)) -> Result<(), DbError> {
+    fn fold(&self, applied: &Applied, into: &Gathering<'_>) -> Result<(), DbError> {
         let alert = &applied.alert;
         let counted = |route: &Route, severity: Severity| route.takes(&alert.detector, severity);
         for route in self.people().filter(|route| counted(route, alert.severity)) {
             // Each alert counts once, however many versions it has.
             if !applied.severity_before.is_some_and(|before| counted(route, before)) {
-                gather(self.tx, route, kind, scope, alert, &words, self.now_ms)?;
+                gather(self.tx, route, into, alert, self.now_ms)?;
             }
         }
         Ok(())
@@ -161,7 +162,7 @@ pub fn age_ms(alert: &Alert, now_ms: i64) -> i64 {
     now_ms.max(alert.detected_time.0).saturating_sub(alert.last_event_time.0)
 }
 
-fn backlog_words(tally: &Tally) -> (String, String) {
+fn backlog_words(_: &Alert, tally: &Tally) -> (String, String) {
     let title = format!("{} from a backlog of old events", alerts_counted(tally.alerts));
     let text = "They are about events more than a day older than their arrival, were stored, and are not told singly; no machine acted on them. Look them up by their event time.";
     (title, text.to_owned())

@@ -5,12 +5,13 @@
 
 use super::detect::Detected;
 use super::{Acknowledge, Backoff};
-use crate::flow::Rejected;
+use crate::flow::{EventFlow, Rejected};
 use crate::log::{Appender, DEAD_LETTER_TOPIC, Outgoing};
 use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
+use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::Receiver;
@@ -56,11 +57,9 @@ impl StoreStage {
     async fn insert(&self, group: &[Arc<Detected>]) -> bool {
         let mut backoff = Backoff::new();
         loop {
-            let rows = group.iter().flat_map(|detected| detected.flow.iter()).map(|(partition, offset, event)| {
-                EventRow::new(&event, Position { topic: &partition.topic, partition: partition.partition, offset })
-            });
             let started = Instant::now();
-            let inserted = self.store.insert_events(rows).await;
+            let inserting: BoxFuture<'_, _> = Box::pin(self.store.insert_events(Rows::new(group)));
+            let inserted = inserting.await;
             self.telemetry.metrics.insert_seconds.with(["events"]).observe(started.elapsed().as_secs_f64());
             self.telemetry.latencies.record(Stage::Store, started.elapsed());
             match inserted {
@@ -96,6 +95,52 @@ impl StoreStage {
             if !backoff.wait(&self.abandon).await {
                 return false;
             }
+        }
+    }
+}
+
+/// The rows of a group, encoded straight from its batches. A type of its own, since closures over
+/// borrowed batches do not pass through the client's generic futures.
+#[derive(Clone)]
+struct Rows<'a> {
+    group: std::slice::Iter<'a, Arc<Detected>>,
+    flow: Option<&'a EventFlow>,
+    event: usize,
+    run: usize,
+    left_in_run: u32,
+}
+
+impl<'a> Rows<'a> {
+    fn new(group: &'a [Arc<Detected>]) -> Self {
+        Self { group: group.iter(), flow: None, event: 0, run: 0, left_in_run: 0 }
+    }
+
+    /// The next row of the batch in hand.
+    fn in_flow(&mut self) -> Option<EventRow<'a>> {
+        let flow = self.flow?;
+        let event = flow.events.get(self.event)?;
+        while self.left_in_run == 0 {
+            self.left_in_run = *flow.events_by_run.get(self.run)?;
+            self.run += 1;
+        }
+        self.left_in_run -= 1;
+        let partition = &flow.order.runs.get(self.run - 1)?.partition;
+        let offset = *flow.offsets.get(self.event)?;
+        self.event += 1;
+        Some(EventRow::new(&event, Position { topic: &partition.topic, partition: partition.partition, offset }))
+    }
+}
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = EventRow<'a>;
+
+    fn next(&mut self) -> Option<EventRow<'a>> {
+        loop {
+            if let Some(row) = self.in_flow() {
+                return Some(row);
+            }
+            let next: &'a Arc<Detected> = self.group.next()?;
+            (self.flow, self.event, self.run, self.left_in_run) = (Some(&next.flow), 0, 0, 0);
         }
     }
 }

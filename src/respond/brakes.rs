@@ -9,10 +9,10 @@
 use crate::notify::config::Problem;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use rusqlite::{Connection, params};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Limits of one target. Each counts sessions of one tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Brakes {
     /// In any ten minutes. Default 30.

@@ -5,11 +5,11 @@ use crate::alert::Alert;
 use crate::notify::config::{Problem, name_problems};
 use crate::secret::Secret;
 use bartizan_core::Severity;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What kind of target it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetKind {
     /// A signed `POST` to one URL.
@@ -18,7 +18,7 @@ pub enum TargetKind {
 }
 
 /// One `[[revocation]]` table: who is asked to end sessions.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevocationConfig {
     /// Letters, digits, `-`, `_`; unique.

@@ -11,7 +11,8 @@ use crate::alert::Alert;
 use crate::alert::model::Disposition;
 use crate::db::outbox::{NewMessage, State};
 use crate::db::{DbError, audit, channels, outbox};
-use crate::notify::notice::tell_everyone;
+use crate::notify::Detected;
+use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, Response, message_id};
 use crate::notify::routing::Routing;
 use crate::notify::tell::age_ms;
@@ -76,27 +77,21 @@ pub struct Order {
     pub reason: String,
 }
 
-/// Plans what every matching target is asked because of this version.
+/// Plans what every matching target is asked because of this version, as it is shown (with triage).
 ///
 /// # Errors
 /// SQLite says no.
-pub fn plan(
-    tx: &Connection,
-    alert: &Alert,
-    facts: &[SessionFacts],
-    active_sessions: Option<u64>,
-    routing: &Routing,
-    now_ms: i64,
-) -> Result<Response, DbError> {
+pub fn plan(tx: &Connection, detected: &Detected<'_>, routing: &Routing, now_ms: i64) -> Result<Response, DbError> {
+    let alert = detected.alert;
     let mut response = Response::default();
     let judged_harmless = matches!(alert.disposition, Some(Disposition::FalsePositive | Disposition::Benign));
     if judged_harmless || age_ms(alert, now_ms) > ACTED_UPON_MS || !routing.targets.iter().any(|target| target.takes(alert)) {
         return Ok(response);
     }
-    let hits = hit_sessions(alert, facts);
+    let hits = hit_sessions(alert, detected.facts);
     let ended = channels::ended(tx)?;
     for target in routing.targets.iter().filter(|target| target.takes(alert) && !ended.contains(&target.channel())) {
-        let planner = Planner { tx, alert, target, active_sessions, routing, now_ms };
+        let planner = Planner { tx, alert, target, active_sessions: detected.active_sessions, routing, now_ms };
         for hit in &hits {
             match planner.ask(hit)? {
                 Some(State::DryRun) => response.dry_run += 1,
@@ -278,7 +273,8 @@ impl Planner<'_> {
             }),
         };
         let key = [self.target.name.as_str(), &self.alert.tenant, brake.as_str(), user, &period];
-        tell_everyone(self.tx, self.routing, None, "revocation.held", &key, &notice, self.now_ms)
+        let telling = Announcement { kind: "revocation.held", key: &key, except: None, notice: &notice };
+        tell_everyone(self.tx, self.routing, &telling, self.now_ms)
     }
 }
 

@@ -120,7 +120,7 @@ impl Store {
         let mut months = months.into_values().peekable();
         while months.peek().is_some() {
             let group: Vec<_> = months.by_ref().take(INSERT_MONTHS_MAX).flatten().collect();
-            self.insert_in_blocks(group.iter().copied()).await?;
+            self.insert_in_blocks(group.into_iter()).await?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! Holds the Grafana boards against the code: every metric and label, every table and column.
+//! Holds what operators read against the code: every metric, label, table and column of the Grafana
+//! boards and the Prometheus rules, and an entry of the runbook for each health alert.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use super::Metrics;
+use super::{HealthId, Metrics};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ fn words(text: &str) -> Vec<(&str, &str)> {
 fn every_metric_and_label_of_the_boards_exists() {
     let series: BTreeMap<String, &[&str]> = Metrics::series().into_iter().collect();
     let mut used = BTreeSet::new();
-    for (path, expression) in strings(&["expr", "definition"]) {
+    for (path, expression) in strings(&["expr", "definition"]).into_iter().chain(rules()) {
         let mut labels: BTreeSet<&str> = SCRAPE_LABELS.iter().copied().collect();
         for (name, _) in words(&expression).into_iter().filter(|(word, _)| word.starts_with("bartizan_")) {
             let known = series.get(name).unwrap_or_else(|| panic!("{}: no metric {name}", path.display()));
@@ -96,8 +97,44 @@ fn every_metric_and_label_of_the_boards_exists() {
 /// The labels that an expression selects or groups by.
 fn labels_of(expression: &str) -> Vec<(&str, &str)> {
     let groups = expression.split("by (").skip(1).filter_map(|tail| tail.split(')').next()).flat_map(words);
-    let selected = words(expression).into_iter().filter(|(_, after)| after.starts_with('=') && !after.starts_with("=="));
+    let matchers = |after: &str| after.starts_with('=') && !after.starts_with("==") || after.starts_with("!=") || after.starts_with("!~");
+    let selected = words(expression).into_iter().filter(move |(_, after)| matchers(after));
     groups.chain(selected).collect()
+}
+
+/// The expressions of the Prometheus rules: after `expr:`, on its line or indented deeper below it.
+fn rules() -> Vec<(PathBuf, String)> {
+    let path = root().join("deploy/prometheus-rules.yml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let lines: Vec<_> = text.lines().collect();
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let Some(first) = line.trim_start().strip_prefix("expr:") else { continue };
+        let below = lines[index + 1..].iter().take_while(|below| indent(below) > indent(line));
+        let rest: String = below.map(|below| format!(" {}", below.trim())).collect();
+        found.push((path.clone(), first.trim_start_matches(" >-").to_owned() + &rest));
+    }
+    assert!(found.len() >= 3, "the rules were not read");
+    found
+}
+
+#[test]
+fn the_runbook_has_an_entry_for_each_health_alert_and_rules_name_no_other() {
+    let runbook = std::fs::read_to_string(root().join(super::health::RUNBOOK)).unwrap();
+    let headings: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    for id in HealthId::ALL {
+        assert!(headings.contains(id.as_str()), "the runbook has no entry {id:?}");
+    }
+    for (_, expression) in rules().iter().filter(|(_, expression)| expression.contains("health_alerts_active")) {
+        for name in expression.split('"').skip(1).step_by(2).flat_map(|ids| ids.split('|')) {
+            assert!(HealthId::ALL.iter().any(|id| id.as_str() == name), "the rules name {name}");
+        }
+    }
+    let rules = std::fs::read_to_string(root().join("deploy/prometheus-rules.yml")).unwrap();
+    for target in rules.split("runbook.md#").skip(1).filter_map(|tail| tail.split(['"', '\n']).next()) {
+        assert!(target.contains('$') || headings.contains(target), "the rules point at {target}");
+    }
 }
 
 /// Tables of the store with their columns, from the schema's files.

@@ -32,6 +32,7 @@ for group in $groups; do kill -KILL -- "-$group"; done
 if [ -n "$folder" ]; then rm -rf -- "$folder"; fi
 "#;
 
+#[expect(clippy::zombie_processes, reason = "the sweeper outlives this process")]
 fn tell_sweeper(line: &str) {
     static SWEEPER_INPUT: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     let input = SWEEPER_INPUT.get_or_init(|| {

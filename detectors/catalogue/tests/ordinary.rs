@@ -4,7 +4,7 @@
 //! Written from how people live, not from what the detectors do: homes with two address families,
 //! phones whose carrier leaves the net far away, an office behind one address, laptops without a
 //! device id, VPNs, a flight, a new phone, updates, mistyped and stale passwords, refreshes that race.
-#![allow(clippy::panic, reason = "tests")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use bartizan_catalogue::all;
 use bartizan_core::{Kind, NetworkClass, Severity};

@@ -13,7 +13,7 @@
 //! it takes enough failing users and a large share of them among all users tried: an office or a
 //! carrier fails a lot but succeeds more, and its users are known there. A client that is everywhere
 //! proves nothing by failing (a bad release fails for everybody), so there a share of unknown names is
-//! needed too. Public rules count 15 to 25 users an address in 15 minutes (Elastic), without the gates.
+//! needed too, or that next to nobody tries again, as people do whose sign-in fails. Public rules count 15 to 25 users an address in 15 minutes (Elastic), without the gates.
 //!
 //! **Attempt and hit.** The attempt is told at the try that passes the limits. A success in the
 //! pattern, by a user not known there and with a client that the failures use, is a hit, told with
@@ -35,9 +35,9 @@ pub static SPEC: Spec = Spec {
     looks_for: "Many user names tried a few times each, mostly without success, from one address, one network, or many networks with one \
                 client; and the tries among them that got in.",
     blind_spots: "Fewer names in every window than the limits; a flood hidden among the many successes of a carrier's address; spread over \
-                  many networks with a popular client, or where the log does not say that a user is unknown.",
+                  many networks with a popular client, or with many clients.",
     innocent_causes: "Offices and carriers (their users get in, or are known there); stale passwords and retry loops (many tries of one \
-                      name); a bad release (its users are known, and the names exist); expired passwords (not a wrong credential).",
+                      name); a bad release (its users are known, the names exist, and people try again); expired passwords (not a wrong credential).",
     keys: &[KeyKind::Subnet, KeyKind::Client],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.004")],
@@ -47,7 +47,7 @@ pub static SPEC: Spec = Spec {
 };
 
 /// Quiet for so long, an attack is over.
-const QUIET_GAP_MS: i64 = 1_800_000;
+const QUIET_GAP_MS: i64 = 7_200_000;
 
 static PARAMETERS: &[Parameter] = &[
     Parameter::int("window_ms", 3_600_000, 60_000, 86_400_000, "Sliding window of event time."),
@@ -73,6 +73,7 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::float("failed_share_min", 0.7, 0.1, 1.0, "Share of failing users among the users tried."),
     Parameter::float("client_failed_share_min", 0.85, 0.1, 1.0, "The same for one client over many networks."),
     Parameter::float("client_unknown_share_min", 0.15, 0.0, 1.0, "Share of names that do not exist, for one client over many networks."),
+    Parameter::float("client_retry_share_max", 0.1, 0.0, 1.0, "Or else, share of failing users who try again within two minutes."),
 ];
 
 /// The limits, read once.
@@ -88,6 +89,7 @@ pub(crate) struct Config {
     failed_share_min: f64,
     client_failed_share_min: f64,
     client_unknown_share_min: f64,
+    client_retry_share_max: f64,
 }
 
 /// Known users signing in by which a place is shared.
@@ -115,6 +117,14 @@ struct Attack {
     open: bool,
 }
 
+impl Attack {
+    /// Is a success among the failures one of the attack's? A client is many people's, so there it
+    /// takes next to no other successes.
+    fn tells_hits(&self) -> bool {
+        self.scope != Scope::Client || self.tally.failed_share() >= CLIENT_HIT_SHARE_MIN
+    }
+}
+
 struct CredentialStuffing {
     config: Config,
     networks: KeyedState<Attempts>,
@@ -136,6 +146,7 @@ impl CredentialStuffing {
             failed_share_min: parameters.float("failed_share_min"),
             client_failed_share_min: parameters.float("client_failed_share_min"),
             client_unknown_share_min: parameters.float("client_unknown_share_min"),
+            client_retry_share_max: parameters.float("client_retry_share_max"),
         };
         Self { config, networks: KeyedState::new(limits.keys_max), clients: KeyedState::new(limits.keys_max) }
     }
@@ -159,7 +170,7 @@ impl Detector for CredentialStuffing {
         }
         let attack = if key.kind == KeyKind::Client { client_attack(state, config) } else { network_attack(state, &attempt, config) };
         match attack {
-            Some(attack) if !attempt.success || state.is_hit(&attempt, &attack.tally, config) => {
+            Some(attack) if !attempt.success || (attack.tells_hits() && state.is_hit(&attempt, &attack.tally, config)) => {
                 findings.push(report::finding(event, &attempt, &attack, state, config));
             }
             _ if attempt.success => state.learn(&attempt),
@@ -228,8 +239,9 @@ fn client_attack(state: &mut Attempts, config: &Config) -> Option<Attack> {
     }
     let loud = state.parts_with(config.users_min, config);
     let tally = if loud.is_empty() { all } else { state.tally(config, |part| !loud.contains(&part)) };
-    let unknown_enough = f64::from(tally.unknown) >= config.client_unknown_share_min * f64::from(tally.failed);
-    let spread = tally.parts >= config.client_networks_min && unknown_enough;
+    let names_are_guessed = f64::from(tally.unknown) >= config.client_unknown_share_min * f64::from(tally.failed);
+    let nobody_retries = tally.settled >= limit && f64::from(tally.retried) <= config.client_retry_share_max * f64::from(tally.settled);
+    let spread = tally.parts >= config.client_networks_min && (names_are_guessed || nobody_retries);
     let open = state.is_open(0, state.newest_ms());
     (spread && passes(&tally, limit, config.client_failed_share_min)).then_some(Attack { scope: Scope::Client, tally, limit, open })
 }

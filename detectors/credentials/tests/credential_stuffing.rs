@@ -144,8 +144,29 @@ fn a_carrier_gateway_stays_silent() {
 }
 
 #[test]
+fn one_client_over_many_networks_is_found_without_word_of_unknown_names() {
+    let events: Vec<_> = (0..90).map(|n| login(n * 5, &format!("v{n}"), &format!("198.{}.100.9", n % 30)).fail("bad_password")).collect();
+    let found = run(&SPEC, &events);
+    assert_eq!(found[0].key, "client:|python-requests/2.32");
+}
+
+#[test]
 fn a_bad_release_over_many_networks_stays_silent() {
-    let events: Vec<_> =
-        (0..400).map(|n| login(n, &format!("u{n}"), &format!("198.{}.{}.9", n % 200, n / 200)).fail("bad_password")).collect();
+    let fails = |n: i64, second| login(second, &format!("u{n}"), &format!("198.{}.{}.9", n % 200, n / 200)).fail("bad_password");
+    // Each person tries, two thirds of them try again.
+    let mut events: Vec<_> = (0..400).map(|n| fails(n, n)).collect();
+    events.extend((0..400).filter(|n| n % 3 != 0).map(|n| fails(n, n + 40)));
+    events.sort_by_key(TestEvent::time_ms);
     assert!(run(&SPEC, &events).is_empty());
+}
+
+#[test]
+fn other_people_with_the_attacked_client_are_not_named() {
+    let attack = |n: i64| login(n * 5, &format!("v{n}"), &format!("198.{}.100.9", n % 30)).fail("unknown_user");
+    let mut events: Vec<_> = (0..90).map(attack).collect();
+    events.extend((0..9).map(|n| login(n * 40 + 7, &format!("person{n}"), &format!("100.{n}.1.1"))));
+    events.sort_by_key(TestEvent::time_ms);
+    let found = run(&SPEC, &events);
+    assert!(!found.is_empty());
+    assert!(found.iter().flat_map(|f| &f.subjects).all(|s| !s.value.starts_with("person")));
 }

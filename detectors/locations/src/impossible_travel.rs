@@ -9,7 +9,7 @@
 //!
 //! Speed alone is no proof, so these are never compared: the same address, device or network; networks
 //! without a place (relay, satellite, VPN, hosting), which are not remembered either; two ends that both
-//! belong to the person (a device or a network seen on earlier days); a carrier's gateway, which may
+//! belong to the person (a device or a network seen on earlier days); a carrier's or a company's gateway, which may
 //! lie in another country than its phone, unless a device or program unknown to that person takes part
 //! and the way is longer than gateways explain. Failed sign-ins, refreshes, programs and approvals by push (they come from the phone)
 //! do not count as being somewhere.
@@ -49,13 +49,13 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::float("speed_max_km_h", 1_000.0, 100.0, 100_000.0, "Fastest travel that is believed."),
     Parameter::float("distance_min_km", 500.0, 10.0, 20_000.0, "Least distance, after the radii are subtracted."),
     Parameter::float(
-        "mobile_distance_min_km",
+        "gateway_distance_min_km",
         2_500.0,
         10.0,
         20_000.0,
-        "The same where one end is a carrier's gateway; the client must be new, too.",
+        "The same where one end is a carrier's or a company's gateway; the client must be new, too.",
     ),
-    Parameter::float("radius_min_km", 50.0, 0.0, 2_000.0, "Least radius of any place, whatever its file claims."),
+    Parameter::float("radius_min_km", 100.0, 0.0, 2_000.0, "Least radius of any place, whatever its file claims."),
     Parameter::int("window_ms", 86_400_000, 60_000, 7 * 86_400_000, "Longest time between the two sign-ins."),
     Parameter::int("network_days_min", 3, 1, 30, "Days after which a network is the person's own."),
 ];
@@ -64,7 +64,7 @@ static PARAMETERS: &[Parameter] = &[
 pub(crate) struct Config {
     speed_max_km_h: f64,
     distance_min_km: f64,
-    mobile_distance_min_km: f64,
+    gateway_distance_min_km: f64,
     radius_min_km: f64,
     window_ms: i64,
     network_days_min: u16,
@@ -80,7 +80,7 @@ impl ImpossibleTravel {
         let config = Config {
             speed_max_km_h: parameters.float("speed_max_km_h"),
             distance_min_km: parameters.float("distance_min_km"),
-            mobile_distance_min_km: parameters.float("mobile_distance_min_km"),
+            gateway_distance_min_km: parameters.float("gateway_distance_min_km"),
             radius_min_km: parameters.float("radius_min_km"),
             window_ms: parameters.int("window_ms"),
             network_days_min: u16::try_from(parameters.int("network_days_min")).unwrap_or(u16::MAX),

@@ -72,6 +72,11 @@ fn innocent_travel_stays_silent() {
         ("a failed try", vec![berlin(0), sydney(30).fail("bad_password"), berlin(40)]),
         ("no place", vec![berlin(0), login(5).ip("203.0.113.9")]),
         ("a new phone behind its carrier", vec![berlin(0), carrier(5), berlin(10), carrier(20)]),
+        (
+            "a wrong place within the country",
+            vec![berlin(0).device("").agent(""), login(5).ip("192.0.2.1").asn(6805, NetworkClass::Residential).place("DE", 47.0, 1.0)],
+        ),
+        ("the company's gateway", vec![berlin(0).device(""), sydney(5).device("").agent("Firefox").asn(64_501, NetworkClass::Corporate)]),
         ("a program", vec![berlin(0).service(), sydney(5).service()]),
         ("an approval on the phone", vec![berlin(0), sydney(1).kind(bartizan_core::Kind::MfaResult).factor("push")]),
         ("an unsound place", vec![berlin(0), sydney(5).place("AU", f32::NAN, 151.0)]),

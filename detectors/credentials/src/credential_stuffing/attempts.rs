@@ -1,6 +1,6 @@
 //! The attempts of one network or client: who was tried, in a sliding window, and who is known there.
 
-use super::{CLIENT_HIT_SHARE_MIN, Config, QUIET_GAP_MS};
+use super::{Config, QUIET_GAP_MS};
 use bartizan_core::client::short;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{Event, KeyKind, Kind, Outcome, Retained};
@@ -17,6 +17,8 @@ pub(super) const SAMPLES_MAX: usize = 64;
 const OPEN_MAX: usize = 8;
 /// How long a place remembers its users.
 const KNOWN_KEPT_MS: i64 = 30 * DAY_MS;
+/// A person whose sign-in fails tries again within this time; a list of stolen passwords does not.
+const RETRY_MS: i64 = 120_000;
 /// Failing users by which a place is worth a closer look at its successes.
 const SUSPECT_FAILED_MIN: u32 = 3;
 
@@ -129,6 +131,10 @@ pub(super) struct Tally {
     pub parts: u32,
     /// Tries of failing users, and users who got in.
     pub tries: u64,
+    /// Failing users who had time to try again.
+    pub settled: u32,
+    /// Of them, those who did.
+    pub retried: u32,
     /// Failing users whose client is that of the failing user before: few when each try has another.
     repeats: u32,
 }
@@ -225,6 +231,7 @@ impl Attempts {
     /// Counts the window for those parts that `takes` chooses.
     pub fn tally(&self, config: &Config, takes: impl Fn(u32) -> bool) -> Tally {
         let from_ms = self.window_start_ms(config);
+        let settled_ms = self.newest_ms.saturating_sub(RETRY_MS);
         let mut tally = Tally::default();
         let mut parts: Vec<u32> = Vec::new();
         let mut client_before = None;
@@ -240,6 +247,10 @@ impl Attempts {
             } else {
                 tally.failed += 1;
                 tally.unknown += u32::from(one.unknown);
+                if one.time_ms <= settled_ms {
+                    tally.settled += 1;
+                    tally.retried += u32::from(one.fails > 1);
+                }
                 tally.tries += u64::from(one.fails);
                 tally.repeats += u32::from(client_before.replace(one.client) == Some(one.client));
                 if !parts.contains(&one.part) {
@@ -317,16 +328,15 @@ impl Attempts {
     }
 
     /// Takes the remembered attempts of an attack: failures and hits, within the window.
-    pub fn take_samples(&mut self, tally: &Tally, config: &Config, client_wide: bool, takes: impl Fn(u32) -> bool) -> Vec<Sample> {
+    pub fn take_samples(&mut self, tally: &Tally, config: &Config, with_hits: bool, takes: impl Fn(u32) -> bool) -> Vec<Sample> {
         let from_ms = self.window_start_ms(config);
-        let hits_count = !client_wide || tally.failed_share() >= CLIENT_HIT_SHARE_MIN;
         let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.samples).into_iter().partition(|sample| takes(sample.part));
         self.samples = kept;
         let known = |sample: &Sample| self.tries.iter().any(|one| one.user == sample.user && one.known);
         taken
             .into_iter()
             .filter(|sample| sample.time_ms >= from_ms && !known(sample))
-            .filter(|sample| !sample.success || (hits_count && self.fits(sample.client, tally, config)))
+            .filter(|sample| !sample.success || (with_hits && self.fits(sample.client, tally, config)))
             .collect()
     }
 

@@ -1,7 +1,7 @@
 //! What a stuffing attack looks like to its reader.
 
 use super::attempts::{Attempt, Attempts, Sample};
-use super::{Attack, CLIENT_HIT_SHARE_MIN, Config, SHARED_KNOWN_MIN, Scope};
+use super::{Attack, Config, SHARED_KNOWN_MIN, Scope};
 use bartizan_core::batch::Field;
 use bartizan_core::keys::subnet_cidr;
 use bartizan_core::{Action, EntityKind, Event, Finding, Role, Severity, Subject};
@@ -16,20 +16,18 @@ pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, sta
     let mut finding = Finding::new(event, key(event, attack.scope), Severity::Medium);
     let role = if attack.tally.known >= SHARED_KNOWN_MIN { Role::Shared } else { Role::Attacker };
     let told = |scope: Scope, part: u32| scope != Scope::Address || part == attempt.part;
-    let samples = state.take_samples(&attack.tally, config, attack.scope == Scope::Client, |part| told(attack.scope, part));
+    let samples = state.take_samples(&attack.tally, config, attack.tells_hits(), |part| told(attack.scope, part));
     if !attack.open {
         name_earlier(&mut finding, event, &samples, role);
         finding.event_count = attack.tally.tries.max(1);
     }
-    let client_wide = attack.scope == Scope::Client;
-    let hit = attempt.success && (!client_wide || attack.tally.failed_share() >= CLIENT_HIT_SHARE_MIN);
     if let Some(ip) = event.ip() {
         finding.involve(Subject::new(EntityKind::Ip, ip, role));
         if attack.scope == Scope::Network {
             finding.involve(Subject::new(EntityKind::Network, subnet_cidr(ip), role));
         }
     }
-    name_victim(&mut finding, event.user().unwrap_or_default(), event.session(), hit);
+    name_victim(&mut finding, event.user().unwrap_or_default(), event.session(), attempt.success);
     let hits = finding.subjects.iter().filter(|subject| subject.hit && subject.kind == EntityKind::User).count() as u32;
     if hits > 0 {
         finding.severity = Severity::Critical;

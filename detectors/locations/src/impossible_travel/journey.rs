@@ -24,7 +24,8 @@ pub(super) struct SignIn {
     pub ip: IpAddr,
     address: u32,
     client: ClientPrint,
-    is_mobile: bool,
+    /// Does the network lead its users out far from where they are: a carrier's or a company's gateway?
+    far_gateway: bool,
     pub session: Option<Box<str>>,
     pub event: Box<str>,
 }
@@ -48,7 +49,7 @@ impl SignIn {
             ip: event.ip()?,
             address: short(event.key(KeyKind::Address)),
             client: ClientPrint::of(event),
-            is_mobile: event.network_class() == NetworkClass::Mobile,
+            far_gateway: matches!(event.network_class(), NetworkClass::Mobile | NetworkClass::Corporate),
             session: event.session().map(Into::into),
             event: event.id().into(),
         })
@@ -151,7 +152,9 @@ impl Traveller {
 
     fn is_impossible(&self, a: &SignIn, b: &SignIn, least_km: f64, config: &Config) -> bool {
         let between_ms = a.time_ms.saturating_sub(b.time_ms).saturating_abs();
-        let needed_ms = least_km / config.speed_max_km_h * HOUR_MS as f64;
+        // On the first day nothing is known of the person, so the way must be twice as fast.
+        let speed_max_km_h = if self.days < ESTABLISHED_DAYS { 2.0 * config.speed_max_km_h } else { config.speed_max_km_h };
+        let needed_ms = least_km / speed_max_km_h * HOUR_MS as f64;
         if between_ms > config.window_ms || least_km < config.distance_min_km || between_ms as f64 >= needed_ms {
             return false;
         }
@@ -159,11 +162,14 @@ impl Traveller {
         if same || (self.is_own(a, config) && self.is_own(b, config)) {
             return false;
         }
-        // A carrier's gateway says little of where its phone is, and the first sign-in of a new phone or
-        // laptop is no proof: an unknown client must speak, from farther than gateways lie.
-        let far_gateway = a.is_mobile || b.is_mobile;
-        let new_client = self.days > ESTABLISHED_DAYS && (self.has_new_client(a) || self.has_new_client(b));
-        !far_gateway || (new_client && least_km >= config.mobile_distance_min_km)
+        // A gateway says little of where its users are, and the first sign-in of a new phone or laptop
+        // is no proof: an unknown client must speak, from farther than gateways lie. Within a country
+        // wrong places are common: there, too, the client must speak.
+        if a.far_gateway || b.far_gateway {
+            let new_client = self.days > ESTABLISHED_DAYS && (self.has_new_client(a) || self.has_new_client(b));
+            return new_client && least_km >= config.gateway_distance_min_km;
+        }
+        a.place.country != b.place.country || a.client.changes(&b.client).of_client()
     }
 
     fn knows_client(&self, one: &SignIn) -> bool {

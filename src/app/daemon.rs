@@ -1,0 +1,284 @@
+//! The daemon: starts every part in order, runs until it is told to stop, stops in reverse.
+
+use super::maintain::{Maintenance, tell_places};
+use super::pipeline::{Parts, Running};
+use super::{history, log, open_database, open_enricher, pipeline, secrets, store};
+use crate::config::Config;
+use crate::db::{Db, DbError};
+use crate::detect::Enabled;
+use crate::detect::checkpoint::{CheckpointError, Checkpoints};
+use crate::detect::engine::Engine;
+use crate::flow::{Order, Positions};
+use crate::log::kafka::{KafkaAppender, KafkaConfig};
+use crate::log::sequencer::Sequencer;
+use crate::log::{Appender, LogError};
+use crate::normalise::Normaliser;
+use crate::notify::deliverer::system_clock;
+use crate::notify::schedule::Schedule;
+use crate::notify::{self, Deliveries, Route, Wake};
+use crate::telemetry::{HealthId, Telemetry};
+use bartizan_core::time::DAY_MS;
+use std::fs::{File, TryLockError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Folder of checkpoints within `data_dir`.
+const CHECKPOINTS: &str = "checkpoints";
+/// File whose lock says that a daemon uses `data_dir`.
+const LOCK: &str = "bartizan.lock";
+/// Changes of alerts that a slow live view may lag behind.
+const CHANGES_MAX: usize = 1_024;
+/// Wait between two tries to make the topics.
+const TOPICS_RETRY: Duration = Duration::from_secs(2);
+/// How long the pipeline may drain at a stop. SIGTERM promises 15 s for everything.
+const DRAIN: Duration = Duration::from_secs(7);
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("data_dir {0}: {1}")]
+    DataDir(String, std::io::Error),
+    /// Another daemon runs on it.
+    #[error("data_dir {0}: another bartizan daemon uses it")]
+    InUse(String),
+    /// The configuration names something that cannot be used.
+    #[error("{0}")]
+    Config(String),
+    /// The database does not open.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The checkpoints cannot be read at all.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The log does not open.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The HTTP surface does not open.
+    #[error("http.listen {0}")]
+    Http(String),
+    /// A thread cannot be started.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A running daemon.
+pub struct Daemon {
+    /// The working database.
+    pub db: Db,
+    address: SocketAddr,
+    running: Running,
+    deliveries: JoinSet<()>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    embedded: Option<crate::store::embedded::Embedded>,
+    _lock: File,
+}
+
+/// What detection goes on from.
+struct Resumed {
+    engine: Engine,
+    checkpoints: Checkpoints,
+    start: (Positions, u64, Vec<Order>),
+}
+
+impl Daemon {
+    /// Starts every part. Returns as soon as the HTTP surface answers; the log and a remote store may
+    /// still be away then, which `/readyz` tells.
+    ///
+    /// # Errors
+    /// What keeps it from starting.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let folder = config.data_dir.display().to_string();
+        std::fs::create_dir_all(&config.data_dir).map_err(|error| StartError::DataDir(folder.clone(), error))?;
+        let lock = lock(&config, &folder)?;
+        let telemetry = Telemetry::default();
+        let db = open_database(&config)?;
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+
+        let normaliser = Arc::new(normaliser(&config, &db)?);
+        let (enricher, problems) = open_enricher(&config);
+        tell_places(&telemetry, problems);
+        let resumed = resume(&config, &db, &telemetry)?;
+        let start = Sequencer::new(resumed.start.0.clone(), resumed.start.1, resumed.start.2.clone(), false).start();
+        if let Some(kafka) = config.kafka.clone() {
+            create_topics(kafka, &stop, &mut tasks).await;
+        }
+        let log = log::open(&config, &db, &start)?;
+        let (appender, committer) = (Arc::clone(&log.appender), Arc::clone(&log.committer));
+
+        let opened = store::open(&config).await?;
+        let (store_sender, store) = watch::channel(None);
+        tasks.spawn(store::keep(opened.store, store_sender, telemetry.clone(), stop.clone()));
+        if let Some(embedded) = &opened.embedded {
+            tasks.spawn(store::watch_embedded(embedded.state()));
+        }
+
+        let (routing, wake, deliveries) = deliver(&config, &db, &appender, &store, &stop)?;
+        let (changes, _) = broadcast::channel(CHANGES_MAX);
+        let enricher = Arc::new(enricher);
+        let running = pipeline::start(Parts {
+            db: db.clone(),
+            log,
+            engine: resumed.engine,
+            checkpoints: resumed.checkpoints,
+            checkpoint_interval: Duration::from_millis(config.detect.checkpoint_interval_ms),
+            normaliser: Arc::clone(&normaliser),
+            enricher: Arc::clone(&enricher),
+            retention_ms: i64::from(config.store.retention_days) * DAY_MS,
+            store: store.clone(),
+            routing: Arc::clone(&routing),
+            wake: wake.clone(),
+            changes: changes.clone(),
+            telemetry: telemetry.clone(),
+            start: resumed.start,
+        })?;
+        let maintenance = Maintenance {
+            db: db.clone(),
+            enricher,
+            committer,
+            seen: Arc::clone(&running.seen),
+            telemetry: telemetry.clone(),
+            stop: stop.clone(),
+        };
+        tasks.spawn(maintenance.run());
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok(Self { db, address, running, deliveries, tasks, stop, embedded: opened.embedded, _lock: lock })
+    }
+
+    /// Where the HTTP surface answers.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same as an address for a browser.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Stops reading, drains, takes a checkpoint and ends every part, within 15 seconds.
+    pub async fn stop(mut self) {
+        self.running.stop(DRAIN).await;
+        self.stop.cancel();
+        while self.deliveries.join_next().await.is_some() {}
+        self.tasks.shutdown().await;
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+    }
+}
+
+/// Locks the data directory against a second daemon; the system frees the lock with the process.
+fn lock(config: &Config, folder: &str) -> Result<File, StartError> {
+    let failed = |error| StartError::DataDir(folder.to_owned(), error);
+    let file = File::create(config.data_dir.join(LOCK)).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn normaliser(config: &Config, db: &Db) -> Result<Normaliser, StartError> {
+    let configured = secrets::token_key_of(config).map_err(StartError::Config)?;
+    let key = secrets::token_key(db, configured)?;
+    Normaliser::new(&config.normalise, &key).map_err(|error| StartError::Config(error.to_string()))
+}
+
+/// Loads the newest checkpoint that reads, and the recorded order since.
+fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, StartError> {
+    let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| StartError::Config(errors.join("\n")))?;
+    let hasher = secrets::key_hasher(db)?;
+    let checkpoints = Checkpoints::open(&config.data_dir.join(CHECKPOINTS))?;
+    let mut damaged = Vec::new();
+    let mut loaded = None;
+    for snapshot in checkpoints.newest_first()? {
+        // A restore that fails half-way leaves a half-filled engine: each try has a new one.
+        let mut engine = Engine::new(&config.detect, &enabled, hasher);
+        match snapshot.and_then(|snapshot| engine.restore(snapshot)) {
+            Ok(afresh) => {
+                loaded = Some((engine, afresh));
+                break;
+            }
+            Err(error) => damaged.push(error.to_string()),
+        }
+    }
+    if !damaged.is_empty() {
+        telemetry.report(HealthId::CheckpointFailed, "start", Some(&damaged.join("; ")));
+    }
+    let engine = match loaded {
+        Some((engine, afresh)) => {
+            tracing::info!(next_seq = engine.next_seq(), "checkpoint loaded");
+            if !afresh.is_empty() {
+                tracing::warn!(detectors = afresh.join(","), "detectors start without state, as this version keeps it differently");
+            }
+            engine
+        }
+        None => {
+            // A fresh start is no loss; one with a past is.
+            if !damaged.is_empty() {
+                telemetry.report(HealthId::PositionsLost, "checkpoint", Some("no checkpoint can be read: state starts afresh"));
+            }
+            tracing::info!("no checkpoint, starting afresh");
+            Engine::new(&config.detect, &enabled, hasher)
+        }
+    };
+    let orders = db.orders_from(engine.next_seq())?;
+    let start = (engine.positions().clone(), engine.next_seq(), orders);
+    Ok(Resumed { engine, checkpoints, start })
+}
+
+/// Makes the daemon's own topics, so that the group can hold all partitions from the start; where the
+/// brokers are away it goes on trying in the background.
+async fn create_topics(kafka: KafkaConfig, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+    let Err(error) = KafkaAppender::create_topics(&kafka).await else { return };
+    tracing::warn!(%error, "topics cannot be made yet");
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        while stop.run_until_cancelled(tokio::time::sleep(TOPICS_RETRY)).await.is_some() {
+            match KafkaAppender::create_topics(&kafka).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%error, "topics cannot be made yet"),
+            }
+        }
+    });
+}
+
+/// Starts the deliverers of all channels.
+fn deliver(
+    config: &Config,
+    db: &Db,
+    appender: &Arc<dyn Appender>,
+    store: &watch::Receiver<Option<crate::store::Store>>,
+    stop: &CancellationToken,
+) -> Result<(Arc<notify::Routing>, Wake, JoinSet<()>), StartError> {
+    let public_url = Some(config.http.public_url.as_str()).filter(|url| !url.is_empty());
+    let built = notify::build(&config.channels, &config.revocation, public_url, db, appender).map_err(|problems| {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        StartError::Config(problems.join("\n"))
+    })?;
+    let (mut routing, mut channels) = (built.routing, built.channels);
+    routing.channels.push(Route::every_version(history::HISTORY));
+    channels.push(Arc::new(history::History { store: store.clone() }));
+    let (routing, wake) = (Arc::new(routing), Wake::default());
+    let deliveries = Deliveries {
+        db: db.clone(),
+        routing: Arc::clone(&routing),
+        schedule: Schedule::default(),
+        clock: system_clock(),
+        wake: wake.clone(),
+        shutdown: stop.clone(),
+    };
+    let tasks = deliveries.spawn(channels)?;
+    Ok((routing, wake, tasks))
+}

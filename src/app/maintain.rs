@@ -1,0 +1,125 @@
+//! What is done from time to time: place files, gauges, pruning.
+
+use super::pipeline::Seen;
+use crate::db::{Db, alerts, audit, outbox};
+use crate::enrich::Enricher;
+use crate::log::Committer;
+use crate::log::journal::now_ms;
+use crate::telemetry::{HealthId, Telemetry, latency};
+use bartizan_core::time::DAY_MS;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How often gauges are set.
+const GAUGES_INTERVAL: Duration = Duration::from_secs(2);
+/// How often old rows are dropped, and how many at once.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+const PRUNE_ROWS_MAX: u32 = 5_000;
+/// How long delivered messages stay to be looked at.
+const DELIVERED_KEPT_MS: i64 = 14 * DAY_MS;
+/// How long the working copy of alerts and the audit trail stay.
+const ALERTS_KEPT_MS: i64 = 400 * DAY_MS;
+
+/// What is looked after.
+pub(super) struct Maintenance {
+    pub db: Db,
+    pub enricher: Arc<Enricher>,
+    pub committer: Arc<dyn Committer>,
+    pub seen: Arc<Mutex<Seen>>,
+    pub telemetry: Telemetry,
+    pub stop: CancellationToken,
+}
+
+impl Maintenance {
+    /// Runs until stopped.
+    pub async fn run(self) {
+        let (mut places, mut prune, mut window) = (Instant::now(), Instant::now(), Instant::now());
+        while self.stop.run_until_cancelled(tokio::time::sleep(GAUGES_INTERVAL)).await.is_some() {
+            self.gauges();
+            if places.elapsed() >= self.enricher.check_interval() {
+                places = Instant::now();
+                self.places().await;
+            }
+            if window.elapsed() >= latency::WINDOW {
+                window = Instant::now();
+                self.telemetry.latencies.rotate();
+            }
+            if prune.elapsed() >= PRUNE_INTERVAL {
+                prune = Instant::now();
+                self.prune().await;
+            }
+        }
+    }
+
+    fn gauges(&self) {
+        let metrics = &self.telemetry.metrics;
+        let seen = self.seen.lock().clone();
+        let ends = self.committer.ends();
+        for (partition, position) in &seen.positions {
+            let labels = [&*partition.topic, &partition.partition.to_string()];
+            metrics.partition_position.with(labels).set(*position);
+            if let Some(end) = ends.get(partition) {
+                metrics.partition_lag.with(labels).set((end - position).max(0));
+            }
+        }
+        if let Some(watermark_ms) = seen.watermark_ms {
+            metrics.watermark.set(watermark_ms as f64 / 1e3);
+        }
+        for (detector, keys, evicted) in &seen.state_keys {
+            metrics.state_keys.with([detector]).set(*keys as i64);
+            let counter = metrics.state_evicted.with([detector]);
+            counter.inc_by(evicted.saturating_sub(counter.get()));
+        }
+        metrics.places_files.set(self.enricher.places().files() as i64);
+        metrics.places_damaged.set(self.enricher.places().damaged_lookups() as i64);
+        metrics.ready.set(i64::from(self.telemetry.health.unready().is_empty()));
+        match self.db.read(outbox::counts) {
+            Ok(counts) => counts.iter().for_each(|(channel, state, count)| match state.as_str() {
+                "pending" => drop(metrics.outbox_pending.with([channel]).set(*count as i64)),
+                "failed" => drop(metrics.outbox_failed.with([channel]).set(*count as i64)),
+                _ => {}
+            }),
+            Err(error) => tracing::warn!(%error, "outbox cannot be counted"),
+        }
+    }
+
+    async fn places(&self) {
+        let enricher = Arc::clone(&self.enricher);
+        let reload = move || enricher.changed().then(|| enricher.reload());
+        match tokio::task::spawn_blocking(reload).await {
+            Ok(Some(problems)) => {
+                tracing::info!(version = self.enricher.places().version(), "place files read again");
+                tell_places(&self.telemetry, problems);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "place files could not be looked at"),
+        }
+    }
+
+    async fn prune(&self) {
+        let db = self.db.clone();
+        let prune = move || {
+            let now_ms = now_ms();
+            db.write(|tx| {
+                alerts::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
+                audit::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
+                outbox::prune(tx, now_ms - DELIVERED_KEPT_MS, PRUNE_ROWS_MAX)?;
+                Ok::<_, crate::db::DbError>(())
+            })
+        };
+        match tokio::task::spawn_blocking(prune).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "old rows cannot be dropped"),
+            Err(error) => tracing::error!(%error, "pruning failed"),
+        }
+    }
+}
+
+/// Tells which place files are not usable.
+pub(super) fn tell_places(telemetry: &Telemetry, problems: Vec<crate::enrich::Problem>) {
+    let problems: BTreeMap<String, String> = problems.into_iter().map(|problem| (problem.file.clone(), problem.to_string())).collect();
+    telemetry.health.replace(HealthId::PlacesMissing, now_ms(), &problems);
+}

@@ -1,0 +1,38 @@
+//! The composition root: the one place that sees every part and puts them together.
+
+mod daemon;
+mod history;
+mod log;
+mod maintain;
+mod pipeline;
+mod secrets;
+mod store;
+
+pub use daemon::{Daemon, StartError};
+pub use secrets::token_key_of;
+
+use crate::config::Config;
+use crate::db::{Db, DbError};
+use crate::enrich::{Enricher, Folders, Problem};
+use std::fs;
+
+/// Name of the working database within `data_dir`.
+const DATABASE: &str = "bartizan.db";
+
+/// Opens the working database under `data_dir`, made if it is not there.
+///
+/// # Errors
+/// The folder or the database cannot be opened.
+pub fn open_database(config: &Config) -> Result<Db, DbError> {
+    if let Err(error) = fs::create_dir_all(&config.data_dir) {
+        tracing::error!(folder = %config.data_dir.display(), %error, "data_dir cannot be made");
+    }
+    Db::open(&config.data_dir.join(DATABASE))
+}
+
+/// Reads the place files, with what is wrong with them.
+#[must_use]
+pub fn open_enricher(config: &Config) -> (Enricher, Vec<Problem>) {
+    let folder = config.folder.as_deref().and_then(|folder| std::path::absolute(folder).ok());
+    Enricher::open(config.places.clone(), Folders::usual(folder.as_deref()))
+}

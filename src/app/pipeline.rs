@@ -1,0 +1,240 @@
+//! Starts the stages of the pipeline and stops them again.
+
+use super::log::OpenLog;
+use crate::db::Db;
+use crate::detect::checkpoint::Checkpoints;
+use crate::detect::engine::{Engine, Outcome};
+use crate::enrich::Enricher;
+use crate::flow::{EventFlow, Order, Positions};
+use crate::log::Appender;
+use crate::log::journal::now_ms;
+use crate::normalise::Normaliser;
+use crate::notify::{Routing, Wake};
+use crate::pipeline::checkpoint::CheckpointWriter;
+use crate::pipeline::commit::{AlertChanges, CommitStage};
+use crate::pipeline::detect::{DetectStage, Outputs};
+use crate::pipeline::prepare::Preparer;
+use crate::pipeline::read::{Piece, Reader, Reading};
+use crate::pipeline::store::StoreStage;
+use crate::pipeline::{Acknowledged, STAGE_BATCHES_MAX};
+use crate::store::Store;
+use crate::telemetry::{Stage, Telemetry};
+use parking_lot::Mutex;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What the pipeline is made of.
+pub(super) struct Parts {
+    pub db: Db,
+    pub log: OpenLog,
+    pub engine: Engine,
+    pub checkpoints: Checkpoints,
+    pub checkpoint_interval: Duration,
+    pub normaliser: Arc<Normaliser>,
+    pub enricher: Arc<Enricher>,
+    pub retention_ms: i64,
+    pub store: watch::Receiver<Option<Store>>,
+    pub routing: Arc<Routing>,
+    pub wake: Wake,
+    pub changes: AlertChanges,
+    pub telemetry: Telemetry,
+    /// Positions and sequence of the checkpoint that was loaded, and the recorded order since.
+    pub start: (Positions, u64, Vec<Order>),
+}
+
+/// What others may see of detection, renewed with each batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// The next offset of each partition.
+    pub positions: Positions,
+    /// Event time up to which everything is judged.
+    pub watermark_ms: Option<i64>,
+    /// Keys held and pushed out, by detector.
+    pub state_keys: Vec<(&'static str, usize, u64)>,
+    /// Detectors that failed.
+    pub disabled: Vec<&'static str>,
+    /// Events judged, late and repeated since the start.
+    pub judged: u64,
+    /// See above.
+    pub late: u64,
+    /// See above.
+    pub repeated: u64,
+    /// Records read since the start.
+    pub records: u64,
+    /// Records rejected since the start.
+    pub rejected: u64,
+}
+
+/// A running pipeline.
+pub(super) struct Running {
+    pub reading: Arc<Reading>,
+    pub seen: Arc<Mutex<Seen>>,
+    stop: CancellationToken,
+    abandon: CancellationToken,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Batches between `prepare` and `detect`.
+enum Prepared {
+    Flow(EventFlow, Instant),
+    Checkpoint,
+}
+
+/// Starts all stages.
+pub(super) fn start(parts: Parts) -> io::Result<Running> {
+    let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
+    let (raw_sender, raw) = sync_channel(STAGE_BATCHES_MAX);
+    let (prepared_sender, prepared) = sync_channel(STAGE_BATCHES_MAX);
+    let (store_sender, to_store) = mpsc::channel(STAGE_BATCHES_MAX);
+    let (commit_sender, to_commit) = mpsc::channel(STAGE_BATCHES_MAX);
+    let (checkpoint_sender, to_checkpoint) = mpsc::channel(1);
+    let first = Acknowledged { stored: parts.start.1, committed: parts.start.1 };
+    let (acknowledge, acknowledged) = watch::channel(first);
+
+    let commit = CommitStage {
+        db: parts.db.clone(),
+        routing: parts.routing,
+        wake: parts.wake,
+        changes: parts.changes,
+        telemetry: parts.telemetry.clone(),
+        acknowledge: acknowledge.clone(),
+        keeps_order: parts.log.source.keeps_order(),
+        abandon: abandon.clone(),
+    };
+    let checkpoint = CheckpointWriter {
+        checkpoints: parts.checkpoints,
+        db: parts.db,
+        committer: parts.log.committer,
+        telemetry: parts.telemetry.clone(),
+        acknowledged,
+        previous: (parts.start.1, parts.start.0.clone()),
+        abandon: abandon.clone(),
+    };
+    let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), abandon.clone(), to_store);
+    let tasks = vec![tokio::spawn(commit.run(to_commit)), tokio::spawn(checkpoint.run(to_checkpoint)), tokio::spawn(storing)];
+
+    let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone()).until(stop.clone());
+    let reading = reader.reading();
+    let preparer = Preparer::new(parts.normaliser, parts.enricher, parts.log.formats, parts.retention_ms);
+    let outputs = Outputs { store: store_sender, commit: commit_sender, checkpoint: checkpoint_sender };
+    let stage = DetectStage::new(parts.engine, outputs, parts.telemetry.clone(), parts.checkpoint_interval);
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (preparing, detecting) = (parts.telemetry.clone(), parts.telemetry);
+    let theirs = Arc::clone(&seen);
+    let threads = vec![
+        thread("read", move || reader.run())?,
+        thread("prepare", move || prepare(preparer, &raw, &prepared_sender, &preparing))?,
+        thread("detect", move || detect(stage, &prepared, &theirs, &detecting))?,
+    ];
+    Ok(Running { reading, seen, stop, abandon, threads, tasks })
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Waits for the store to be there, then stores.
+async fn store_stage(
+    mut store: watch::Receiver<Option<Store>>,
+    appender: Arc<dyn Appender>,
+    acknowledge: watch::Sender<Acknowledged>,
+    telemetry: Telemetry,
+    abandon: CancellationToken,
+    batches: mpsc::Receiver<Arc<crate::pipeline::detect::Detected>>,
+) {
+    let ready = tokio::select! {
+        ready = store.wait_for(Option::is_some) => ready.ok().and_then(|store| store.clone()),
+        () = abandon.cancelled() => None,
+    };
+    if let Some(store) = ready {
+        StoreStage { store, appender, telemetry, acknowledge, abandon }.run(batches).await;
+    }
+}
+
+fn prepare(mut preparer: Preparer, raw: &Receiver<Piece>, next: &SyncSender<Prepared>, telemetry: &Telemetry) {
+    while let Ok(piece) = raw.recv() {
+        let read_at = Instant::now();
+        let prepared = match piece {
+            Piece::Checkpoint => Prepared::Checkpoint,
+            Piece::Batch(batch) => {
+                for run in &batch.order.runs {
+                    telemetry.metrics.received.with([&run.partition.topic]).inc_by(u64::from(run.records));
+                }
+                let flow = preparer.prepare(batch);
+                for rejected in &flow.rejected {
+                    telemetry.metrics.rejected.with([rejected.code]).inc();
+                }
+                telemetry.latencies.record(Stage::Normalise, read_at.elapsed());
+                Prepared::Flow(flow, read_at)
+            }
+        };
+        if next.send(prepared).is_err() {
+            return;
+        }
+    }
+}
+
+fn detect(mut stage: DetectStage, prepared: &Receiver<Prepared>, seen: &Mutex<Seen>, telemetry: &Telemetry) {
+    while let Ok(piece) = prepared.recv() {
+        let (flow, read_at) = match piece {
+            Prepared::Checkpoint => {
+                stage.checkpoint(true);
+                continue;
+            }
+            Prepared::Flow(flow, read_at) => (flow, read_at),
+        };
+        let (records, rejected) = (flow.order.records(), flow.rejected.len() as u64);
+        let started = Instant::now();
+        let Some(outcome) = stage.take(flow, read_at) else { return };
+        telemetry.latencies.record(Stage::Detect, started.elapsed());
+        count(&outcome, telemetry);
+        let mut seen = seen.lock();
+        seen.records += records;
+        seen.rejected += rejected;
+        seen.judged += outcome.judged;
+        seen.late += outcome.late;
+        seen.repeated += outcome.repeated;
+        seen.disabled.extend(outcome.disabled);
+        seen.positions.clone_from(stage.engine().positions());
+        seen.watermark_ms = Some(stage.engine().watermark_ms()).filter(|ms| *ms != i64::MIN);
+        seen.state_keys = stage.engine().state_keys();
+    }
+    // The channel closed: everything that was read is through, and the last checkpoint covers it.
+    stage.checkpoint(true);
+}
+
+fn count(outcome: &Outcome, telemetry: &Telemetry) {
+    let metrics = &telemetry.metrics;
+    metrics.batches.inc();
+    metrics.judged.inc_by(outcome.judged);
+    metrics.late.inc_by(outcome.late);
+    metrics.duplicate.inc_by(outcome.repeated);
+    metrics.detectors_disabled.inc_by(outcome.disabled.len() as i64);
+}
+
+impl Running {
+    /// Stops reading and lets the stages drain for up to `patience`; what is not through by then comes
+    /// again after the next start.
+    pub async fn stop(self, patience: Duration) {
+        self.stop.cancel();
+        let started_ms = now_ms();
+        let threads = self.threads;
+        let mut drained = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        let mut tasks = futures::future::join_all(self.tasks);
+        let all = async {
+            (&mut drained).await.ok();
+            (&mut tasks).await;
+        };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!("pipeline not drained in time, the rest is done again after the next start");
+            self.abandon.cancel();
+            tokio::time::timeout(Duration::from_secs(1), async { (&mut tasks).await }).await.ok();
+        }
+        tracing::info!(took_ms = now_ms() - started_ms, "pipeline stopped");
+    }
+}

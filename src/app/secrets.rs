@@ -1,0 +1,49 @@
+//! Secrets of the installation: configured, or drawn at the first start and kept in the database.
+
+use crate::config::Config;
+use crate::db::{Db, DbError};
+use crate::normalise::TokenKey;
+use crate::secret::Secret;
+use bartizan_core::KeyHasher;
+use sha2::{Digest, Sha256};
+
+/// Characters of a configured token key.
+const TOKEN_KEY_CHARS_MIN: usize = 32;
+
+/// The configured key of token hashes; none if it is to be drawn.
+///
+/// # Errors
+/// The key cannot be read or is too short, with its configuration key.
+pub fn token_key_of(config: &Config) -> Result<Option<[u8; 32]>, String> {
+    let secrets = &config.secrets;
+    let secret = Secret::resolve(secrets.token_key.as_ref(), secrets.token_key_file.as_deref());
+    let Some(secret) = secret.map_err(|error| format!("secrets.token_key: {error}"))? else { return Ok(None) };
+    if secret.expose().chars().count() < TOKEN_KEY_CHARS_MIN {
+        return Err(format!("secrets.token_key: must have at least {TOKEN_KEY_CHARS_MIN} characters"));
+    }
+    Ok(Some(Sha256::digest(secret.expose().as_bytes()).into()))
+}
+
+/// The key of token hashes: the configured one, or the one that was drawn for this installation.
+pub(super) fn token_key(db: &Db, configured: Option<[u8; 32]>) -> Result<TokenKey, DbError> {
+    match configured {
+        Some(key) => Ok(TokenKey(key)),
+        None => drawn(db, "token_key").map(TokenKey),
+    }
+}
+
+/// Hashes keys of detector state with this installation's secret.
+pub(super) fn key_hasher(db: &Db) -> Result<KeyHasher, DbError> {
+    drawn(db, "state_key").map(KeyHasher::new)
+}
+
+/// `N` random bytes, drawn once.
+fn drawn<const N: usize>(db: &Db, name: &str) -> Result<[u8; N], DbError> {
+    let mut secret = [0; N];
+    let kept = db.fact(name, || {
+        rand::Rng::fill_bytes(&mut rand::rng(), &mut secret);
+        secret.to_vec()
+    })?;
+    secret.iter_mut().zip(kept).for_each(|(to, from)| *to = from);
+    Ok(secret)
+}

@@ -1,0 +1,171 @@
+//! Stolen tokens and sessions.
+
+use super::{Attack, far_address, settle, thief_of, use_account, victim};
+use crate::simulate::draft::{Draft, Token};
+use crate::simulate::labels::LabelId;
+use crate::simulate::people::{Person, Session};
+use crate::simulate::stage::Stage;
+use crate::simulate::visits::{Actor, open_session, refresh_once, request, rotated};
+use bartizan_core::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
+
+/// Long enough after a rotation that nobody can take it for a race.
+const OUT_OF_GRACE_MS: i64 = 5 * MINUTE_MS;
+
+/// A theft in the making: the victim at the laptop, the session, the thief elsewhere.
+struct Theft {
+    index: usize,
+    person: Person,
+    owner: Actor,
+    thief: Actor,
+    session: Session,
+    label: LabelId,
+    time_ms: i64,
+}
+
+impl Theft {
+    /// Finds a victim with a session of the web client (or lets one sign in) and a thief.
+    fn prepare(stage: &mut Stage, attack: Attack, now_ms: i64, fits: impl Fn(&Person, &Session) -> bool) -> Option<Self> {
+        let (index, mut person) = victim(stage, now_ms, |p| !p.dormant && p.laptop_session.is_some_and(|s| fits(p, &s)))
+            .or_else(|| victim(stage, now_ms, |p| !p.dormant))?;
+        let thief_ip = far_address(stage, person.town, 500.0, 20_100.0)?;
+        let label = stage.open_label(attack.plan(), person.tenant);
+        let mut time_ms = now_ms.max(person.busy_until_ms) + 500;
+        let owner_ip = person.home_ip(stage, time_ms);
+        let owner = Actor::owner(&person, false, owner_ip, label);
+        let thief = thief_of(stage, &person, label, thief_ip);
+        let session = match person.laptop_session {
+            Some(session) => session,
+            None => {
+                let session = open_session(stage, Actor { label: 0, ..owner }, time_ms);
+                time_ms += 2 * SECOND_MS;
+                person.laptop_session = Some(session);
+                session
+            }
+        };
+        Some(Self { index, person, owner, thief, session, label, time_ms })
+    }
+
+    /// The owner refreshes as always.
+    fn owner_refreshes(&mut self, stage: &mut Stage) {
+        let issued = stage.number();
+        let owner = Actor { label: 0, ..self.owner };
+        refresh_once(stage, owner, self.session, issued, self.time_ms);
+        self.session = rotated(self.session, issued, self.time_ms);
+        self.person.laptop_session = Some(self.session);
+    }
+
+    fn finish(self, stage: &mut Stage, hit: bool) {
+        stage.book.seal(self.label, hit);
+        settle(stage, self.index, self.person, self.time_ms + SECOND_MS);
+    }
+}
+
+/// A refresh that is refused because the token was used before.
+fn refused(stage: &mut Stage, actor: Actor, session: u64, token: u64, time_ms: i64) {
+    refused_for(stage, actor, session, token, "token_reused", time_ms);
+}
+
+fn refused_for(stage: &mut Stage, actor: Actor, session: u64, token: u64, reason: &'static str, time_ms: i64) {
+    let draft = Draft { reason, grant: "refresh_token", session, ..actor.draft(time_ms, "token_refresh", "failure") };
+    stage.emit(Draft { token: Some(Token::Refresh(token)), ..draft });
+}
+
+/// The thief refreshes with the owner's current token; the owner comes after with the same one.
+pub(super) fn thief_first(stage: &mut Stage, now_ms: i64) -> Option<()> {
+    let mut theft = Theft::prepare(stage, Attack::ReplayThiefFirst, now_ms, |_, _| true)?;
+    let stolen = theft.session;
+    theft.time_ms += stage.wait_ms(5 * MINUTE_MS, 40 * MINUTE_MS);
+    let issued = stage.number();
+    refresh_once(stage, theft.thief, stolen, issued, theft.time_ms);
+    let used_until_ms = use_account(stage, theft.thief, rotated(stolen, issued, theft.time_ms), theft.time_ms);
+    theft.time_ms = used_until_ms.max(theft.time_ms + stage.wait_ms(5 * MINUTE_MS, 50 * MINUTE_MS));
+    if stage.tenant(theft.person.tenant).refuses_reuse {
+        refused(stage, theft.owner, stolen.id, stolen.refresh, theft.time_ms);
+        // Signed out by the refusal, the owner signs in again.
+        theft.time_ms += stage.wait_ms(10 * SECOND_MS, MINUTE_MS);
+        theft.person.laptop_session = Some(open_session(stage, Actor { label: 0, ..theft.owner }, theft.time_ms));
+    } else {
+        let second = stage.number();
+        refresh_once(stage, theft.owner, stolen, second, theft.time_ms);
+        theft.person.laptop_session = Some(rotated(stolen, second, theft.time_ms));
+    }
+    theft.finish(stage, true);
+    Some(())
+}
+
+/// The owner has rotated the token; later the thief comes with the old one.
+pub(super) fn owner_first(stage: &mut Stage, now_ms: i64) -> Option<()> {
+    let is_old = |s: &Session| s.previous != 0 && now_ms - s.refreshed_ms > OUT_OF_GRACE_MS;
+    let mut theft = Theft::prepare(stage, Attack::ReplayOwnerFirst, now_ms, |_, s| is_old(s))?;
+    if !is_old(&theft.session) {
+        theft.owner_refreshes(stage);
+        theft.time_ms += stage.dice.between(OUT_OF_GRACE_MS, 3 * HOUR_MS);
+    }
+    let stolen = theft.session.previous;
+    theft.time_ms += stage.wait_ms(MINUTE_MS, 10 * MINUTE_MS);
+    let is_hit = !stage.tenant(theft.person.tenant).refuses_reuse;
+    if is_hit {
+        let issued = stage.number();
+        let session = Session { refresh: stolen, ..theft.session };
+        refresh_once(stage, theft.thief, session, issued, theft.time_ms);
+        theft.time_ms = use_account(stage, theft.thief, rotated(session, issued, theft.time_ms), theft.time_ms);
+    } else {
+        for _ in 0..stage.dice.between(1, 3) {
+            refused(stage, theft.thief, theft.session.id, stolen, theft.time_ms);
+            theft.time_ms += stage.wait_ms(5 * SECOND_MS, MINUTE_MS);
+        }
+        // The provider ends the family; the owner signs in at the next visit.
+        theft.person.laptop_session = None;
+    }
+    theft.finish(stage, is_hit);
+    Some(())
+}
+
+/// A stolen cookie: owner and thief use one session in turns.
+pub(super) fn in_turns(stage: &mut Stage, now_ms: i64) -> Option<()> {
+    let fresh = |s: &Session| now_ms - s.refreshed_ms < HOUR_MS;
+    let mut theft = Theft::prepare(stage, Attack::SessionInTurns, now_ms, |_, s| fresh(s))?;
+    if !fresh(&theft.session) {
+        theft.owner_refreshes(stage);
+    }
+    let owner = Actor { label: 0, ..theft.owner };
+    for _ in 0..stage.dice.between(4, 9) {
+        for actor in [owner, theft.thief] {
+            for _ in 0..stage.dice.between(1, 4) {
+                theft.time_ms += stage.wait_ms(2 * SECOND_MS, 30 * SECOND_MS);
+                request(stage, actor, theft.session, theft.time_ms);
+            }
+            theft.time_ms += stage.wait_ms(10 * SECOND_MS, 3 * MINUTE_MS);
+        }
+    }
+    theft.finish(stage, true);
+    Some(())
+}
+
+/// The owner signs out; the thief goes on with the session or its token.
+pub(super) fn after_logout(stage: &mut Stage, now_ms: i64) -> Option<()> {
+    let mut theft = Theft::prepare(stage, Attack::AfterLogout, now_ms, |_, _| true)?;
+    let owner = Actor { label: 0, ..theft.owner };
+    request(stage, owner, theft.session, theft.time_ms);
+    theft.time_ms += stage.wait_ms(5 * SECOND_MS, MINUTE_MS);
+    stage.emit(Draft { session: theft.session.id, ..owner.draft(theft.time_ms, "logout", "success") });
+    theft.person.laptop_session = None;
+    theft.time_ms += stage.wait_ms(5 * MINUTE_MS, HOUR_MS);
+    let mut is_hit = true;
+    if stage.dice.chance(0.5) {
+        // The access token is validated locally and outlives the session.
+        for _ in 0..stage.dice.between(3, 10) {
+            theft.time_ms += stage.wait_ms(2 * SECOND_MS, 30 * SECOND_MS);
+            request(stage, theft.thief, theft.session, theft.time_ms);
+        }
+    } else if stage.tenant(theft.person.tenant).refuses_reuse {
+        is_hit = false;
+        refused_for(stage, theft.thief, theft.session.id, theft.session.refresh, "revoked", theft.time_ms);
+    } else {
+        let issued = stage.number();
+        refresh_once(stage, theft.thief, theft.session, issued, theft.time_ms);
+        theft.time_ms = use_account(stage, theft.thief, rotated(theft.session, issued, theft.time_ms), theft.time_ms);
+    }
+    theft.finish(stage, is_hit);
+    Some(())
+}

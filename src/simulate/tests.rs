@@ -1,0 +1,176 @@
+//! What a simulation promises: the same bytes, near order, bounded memory, true labels, plausible lives.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use super::*;
+use bartizan_core::time::{HOUR_MS, SECOND_MS, TimeMs};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+const START_MS: i64 = 1_780_000_000_000;
+
+fn config(seed: u64, events: u64) -> SimulationConfig {
+    SimulationConfig { seed, events, start_ms: START_MS, days: SimulationConfig::days_for(events), attacks: Attack::ALL.to_vec() }
+}
+
+fn run(seed: u64, events: u64) -> (Vec<String>, Vec<Label>) {
+    let mut simulation = Simulation::new(config(seed, events));
+    let (mut lines, mut labels) = (Vec::new(), Vec::new());
+    let mut line = String::new();
+    while simulation.next_event(&mut line) {
+        lines.push(std::mem::take(&mut line));
+        labels.extend(simulation.take_labels());
+    }
+    labels.extend(simulation.finish());
+    (lines, labels)
+}
+
+fn parsed(lines: &[String]) -> Vec<Value> {
+    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn time_of(event: &Value) -> i64 {
+    match &event["time"] {
+        Value::String(text) => TimeMs::parse(text).unwrap().0,
+        number => number.as_i64().unwrap(),
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_bytes_and_another_seed_others() {
+    let (first, second, other) = (run(7, 5_000), run(7, 5_000), run(8, 5_000));
+    assert_eq!(first, second);
+    assert_ne!(first.0, other.0);
+    assert_eq!(first.0.len(), 5_000);
+}
+
+#[test]
+fn events_come_nearly_in_order_with_a_few_repeated() {
+    let events = parsed(&run(1, 30_000).0);
+    let mut newest = i64::MIN;
+    let mut disorder = 0;
+    for event in &events {
+        let time_ms = time_of(event);
+        assert!(time_ms > newest.saturating_sub(120 * SECOND_MS), "too late");
+        disorder += usize::from(time_ms < newest);
+        newest = newest.max(time_ms);
+    }
+    assert!(disorder > 0 && disorder < events.len() / 5, "{disorder}");
+    let unique: HashSet<_> = events.iter().map(|e| e["id"].as_str().unwrap()).collect();
+    assert!(unique.len() < events.len() && unique.len() > events.len() - 300);
+}
+
+#[test]
+fn the_days_are_filled() {
+    for events in [3_000, 60_000] {
+        let (lines, _) = run(3, events);
+        let last = time_of(&serde_json::from_str(lines.last().unwrap()).unwrap());
+        let share = (last - START_MS) as f64 / (f64::from(SimulationConfig::days_for(events)) * 86_400_000.0);
+        assert!((0.8..1.25).contains(&share), "{events}: {share}");
+    }
+}
+
+#[test]
+fn what_waits_is_bounded_however_many_events_there_are() {
+    let mut simulation = Simulation::new(config(5, 100_000));
+    let mut line = String::new();
+    let agenda_max = simulation.world.agenda_len();
+    let mut waiting_max = 0;
+    while simulation.next_event(&mut line) {
+        line.clear();
+        simulation.take_labels();
+        waiting_max = waiting_max.max(simulation.world.stage.waiting());
+        assert!(simulation.world.agenda_len() <= agenda_max);
+    }
+    assert!(waiting_max < 10_000, "{waiting_max}");
+}
+
+#[test]
+fn every_name_of_a_label_is_in_its_events() {
+    let (lines, labels) = run(11, 60_000);
+    let events = parsed(&lines);
+    let mut by_name: BTreeMap<(&str, &str), Vec<i64>> = BTreeMap::new();
+    for event in &events {
+        for member in ["user", "ip", "session"] {
+            if let Some(name) = event[member].as_str() {
+                by_name.entry((event["tenant"].as_str().unwrap(), name)).or_default().push(time_of(event));
+            }
+        }
+    }
+    assert!(!labels.is_empty());
+    for label in &labels {
+        assert!(label.events > 0 && label.start <= label.end);
+        assert_eq!(label.attack.is_some(), !label.detectors.is_empty());
+        let entities = &label.entities;
+        assert!(!entities.users.is_empty());
+        for name in entities.users.iter().chain(&entities.ips).chain(&entities.sessions) {
+            let times = by_name.get(&(label.tenant.as_str(), name.as_str()));
+            let inside = times.is_some_and(|times| times.iter().any(|t| (label.start.0..=label.end.0).contains(t)));
+            assert!(inside, "{name} of {:?} {}", label.attack, label.kind);
+        }
+    }
+    let variants: BTreeSet<_> = labels.iter().filter(|l| l.attack.is_some()).map(|l| (l.kind.as_str(), l.variant.as_str())).collect();
+    assert_eq!(variants.len(), Attack::ALL.len(), "{variants:?}");
+    for innocent in ["refresh_race", "lost_answer", "home_routed_roaming", "office_morning", "stale_service_secret"] {
+        assert!(labels.iter().any(|l| l.innocent.is_some() && l.kind == innocent), "{innocent}");
+    }
+}
+
+#[test]
+fn a_token_is_rotated_into_the_next_one() {
+    let events = parsed(&run(2, 30_000).0);
+    let mut issued: HashSet<String> = HashSet::new();
+    let (mut refreshes, mut unknown) = (0, 0);
+    for event in &events {
+        if event["kind"] == "token_refresh" && event["outcome"] == "success" {
+            refreshes += 1;
+            unknown += usize::from(!issued.contains(event["token"].as_str().unwrap()));
+            issued.insert(event["token_issued"].as_str().unwrap().to_owned());
+        }
+        if event["kind"] == "token_issue" && event["token"].is_string() {
+            issued.insert(event["token"].as_str().unwrap().to_owned());
+        }
+    }
+    // A late line may put a refresh before the issue of its token.
+    assert!(refreshes > 500 && unknown * 50 < refreshes, "{unknown} of {refreshes}");
+}
+
+#[test]
+fn innocents_travel_no_faster_than_aircraft() {
+    let pace = first_pace(&config(4, 50_000), 200);
+    let mut world = World::new(4, pace, 200, START_MS, DAY_MS);
+    let mut stage = std::mem::replace(&mut world.stage, stage::Stage::new(0, pace));
+    let mut seen = 0;
+    for index in 0..stage.people.len() {
+        let person = stage.people[index];
+        let Some(trip) = people::plan_trip(&mut stage, &person, START_MS) else { continue };
+        let km = stage.atlas.distance_km(person.town, trip.town);
+        let hours = (trip.arrive_ms - trip.depart_ms) as f64 / HOUR_MS as f64;
+        assert!(km / hours < 830.0, "{km} km in {hours} h");
+        assert!(trip.depart_ms > START_MS && trip.leave_ms > trip.arrive_ms && trip.back_ms > trip.leave_ms);
+        seen += 1;
+    }
+    assert!(seen > 150);
+}
+
+#[test]
+fn a_demonstration_has_a_past_then_attacks_within_seconds_at_the_rate() {
+    let mut demo = DemoTraffic::new(1, START_MS, 200);
+    let text = |batch: Vec<u8>| String::from_utf8(batch).unwrap();
+    let past = text(demo.next_batch(START_MS));
+    let events: Vec<Value> = past.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert!((8_000..=demo::WARM_UP_EVENTS_MAX).contains(&events.len()), "{}", events.len());
+    assert!(events.iter().all(|e| time_of(e) <= START_MS && time_of(e) > START_MS - 11 * DAY_MS));
+    assert!(START_MS - time_of(events.last().unwrap()) < 10 * 60 * SECOND_MS);
+    let (mut live, mut now_ms) = (Vec::new(), START_MS);
+    while now_ms < START_MS + 60 * SECOND_MS {
+        now_ms += 250;
+        let batch = text(demo.next_batch(now_ms));
+        live.extend(batch.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()));
+        assert!(live.iter().all(|e| time_of(e) <= now_ms));
+    }
+    let rate = live.len() as f64 / 60.0;
+    assert!((120.0..300.0).contains(&rate), "{rate}");
+    let early: Vec<&Value> = live.iter().filter(|e| time_of(e) < START_MS + 15 * SECOND_MS).collect();
+    assert!(early.iter().filter(|e| e["reason"] == "unknown_user").count() > 30);
+}
