@@ -36,7 +36,7 @@ impl Channel for History {
         Box::pin(async move {
             let alert = match serde_json::from_str::<Alert>(&message.body) {
                 Ok(alert) => alert,
-                Err(error) => return Outcome::Ended(error.to_string()),
+                Err(error) => return Outcome::retry(error),
             };
             let store = self.store.borrow().clone();
             let Some(store) = store else { return Outcome::retry("the store is not there yet") };
