@@ -13,9 +13,9 @@ use super::{ApiState, openapi};
 use crate::alert::Alert;
 use crate::alert::model::{Disposition, Status};
 use crate::db::alert_list::{self, Filter};
-use crate::db::alerts::{self, Change, HistoryEntry, TriageError};
+use crate::db::alerts::{self, Change, HistoryEntry, TriageError, TriageStep};
 use crate::log::journal::now_ms;
-use crate::notify::commit::{TriageStep, commit_triage};
+use crate::notify::commit_triage;
 use crate::pipeline::commit::AlertChange;
 use axum::Json;
 use axum::body::Body;
@@ -58,7 +58,7 @@ pub struct AlertQuery {
     #[param(max_length = 1024, min_length = 1)]
     pub user: Option<String>,
     /// Names this address.
-    #[param(value_type = Option<String>, min_length = 2)]
+    #[param(schema_with = openapi::ip)]
     pub ip: Option<String>,
     /// Names this session.
     #[param(max_length = 1024, min_length = 1)]

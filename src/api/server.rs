@@ -42,7 +42,7 @@ const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long open requests get when it is time to stop.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often the certificate's files are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// Why nothing can be served.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ impl Server {
     /// See [`ServeError`].
     pub fn bind(config: &HttpConfig) -> Result<Self, ServeError> {
         let address: SocketAddr = config.listen.parse().map_err(|_| ServeError::Address(config.listen.clone()))?;
-        let tls = (!config.tls_cert.is_empty()).then(|| Tls::load(&config.tls_cert, &config.tls_key)).transpose()?;
+        let tls = (!config.tls_cert.as_os_str().is_empty()).then(|| Tls::load(&config.tls_cert, &config.tls_key)).transpose()?;
         let listener = std::net::TcpListener::bind(address).map_err(|error| ServeError::Bind { address, error })?;
         listener.set_nonblocking(true)?;
         Ok(Self { address: listener.local_addr()?, listener, tls })
@@ -151,10 +151,9 @@ fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::T
 }
 
 impl Tls {
-    fn load(cert: &str, key: &str) -> Result<Self, ServeError> {
-        let (cert, key) = (PathBuf::from(cert), PathBuf::from(key));
-        let config = RustlsConfig::from_config(certificate(&cert, &key)?);
-        Ok(Self { config, cert, key })
+    fn load(cert: &Path, key: &Path) -> Result<Self, ServeError> {
+        let config = RustlsConfig::from_config(certificate(cert, key)?);
+        Ok(Self { config, cert: cert.to_owned(), key: key.to_owned() })
     }
 
     /// Takes up the files when they change.
