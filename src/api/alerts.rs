@@ -334,7 +334,8 @@ impl From<TriageError> for Problem {
         match error {
             TriageError::NotFound => no_such_alert(),
             TriageError::Conflict { .. } => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()).naming("If-Match"),
-            TriageError::Invalid(text) => Self::bad_request(text),
+            TriageError::Invalid { member: None, reason } => Self::bad_request(reason),
+            TriageError::Invalid { member: Some(member), reason } => Self::bad_request(reason).naming(member),
             TriageError::Db(error) => error.into(),
         }
     }

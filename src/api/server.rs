@@ -89,7 +89,7 @@ impl Server {
     /// See [`ServeError`].
     pub fn bind(config: &HttpConfig) -> Result<Self, ServeError> {
         let address: SocketAddr = config.listen.parse().map_err(|_| ServeError::Address(config.listen.clone()))?;
-        let tls = (!config.tls_cert.as_os_str().is_empty()).then(|| Tls::load(&config.tls_cert, &config.tls_key)).transpose()?;
+        let tls = config.has_tls().then(|| Tls::load(&config.tls_cert, &config.tls_key)).transpose()?;
         let listener = std::net::TcpListener::bind(address).map_err(|error| ServeError::Bind { address, error })?;
         listener.set_nonblocking(true)?;
         Ok(Self { address: listener.local_addr()?, listener, tls })

@@ -97,9 +97,11 @@ fn expiry(text: &str, now_ms: i64) -> Result<i64, CommandError> {
         count.checked_mul(unit_ms)?.checked_add(now_ms)
     };
     let time = || TimeMs::parse(text).map(|time| time.0).filter(|time_ms| *time_ms > now_ms);
-    span('d', DAY_MS).or_else(|| span('h', HOUR_MS)).or_else(|| span('m', MINUTE_MS)).or_else(time).ok_or_else(|| {
-        CommandError::Wrong("--expires: must be a span like 90d, 12h or 30m, or a time to come in RFC 3339".to_owned())
-    })
+    span('d', DAY_MS)
+        .or_else(|| span('h', HOUR_MS))
+        .or_else(|| span('m', MINUTE_MS))
+        .or_else(time)
+        .ok_or_else(|| CommandError::Wrong("--expires: must be a span like 90d, 12h or 30m, or a time to come in RFC 3339".to_owned()))
 }
 
 fn list(args: &ListArgs) -> Result<(), CommandError> {
