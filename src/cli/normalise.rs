@@ -157,8 +157,8 @@ pub fn run(args: &NormaliseArgs, normaliser: &Normaliser) -> io::Result<()> {
 }
 
 fn run_to(args: &InputArgs, normaliser: &Normaliser, out: &mut impl Write) -> io::Result<(Counts, bool)> {
-    let mut rejects = Rejects::open(args.rejects.as_deref())
-        .map_err(|error| io::Error::new(error.kind(), format!("--rejects: {error}")))?;
+    let mut rejects =
+        Rejects::open(args.rejects.as_deref()).map_err(|error| io::Error::new(error.kind(), format!("--rejects: {error}")))?;
     let (mut counts, mut whole) = (Counts::default(), true);
     for (index, path) in args.inputs.iter().enumerate() {
         let limits = Limits { line_bytes_max: normaliser.record_bytes_max(), ..Limits::default() };
@@ -277,7 +277,10 @@ mod tests {
         assert_eq!(done.events[0]["line"], 4);
         let base64 = done.rejects[0]["raw_base64"].as_str().unwrap();
         let raw = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
-        assert_eq!((raw.as_slice(), &done.rejects[0]["code"]), (&b"{\"time\":1,\"kind\":\"login\",\"user\":\"\xff\"}"[..], &Value::from("not_utf8")));
+        assert_eq!(
+            (raw.as_slice(), &done.rejects[0]["code"]),
+            (&b"{\"time\":1,\"kind\":\"login\",\"user\":\"\xff\"}"[..], &Value::from("not_utf8"))
+        );
         assert_eq!((&done.rejects[1]["raw"], &done.rejects[1]["line"]), (&Value::from("plain é"), &Value::from(2)));
         let long = &done.rejects[2];
         assert_eq!((&long["code"], &long["raw_bytes"]), (&Value::from("too_large"), &Value::from(50 << 20)));

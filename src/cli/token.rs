@@ -1,6 +1,6 @@
 //! `bartizan token`: works beside a running daemon, at once, since both share the database.
 
-use super::{CommandError, load};
+use super::{CommandError, load_values};
 use crate::db::Db;
 use crate::db::tokens::{NewToken, Role};
 use crate::log::journal::now_ms;
@@ -73,7 +73,7 @@ pub fn run(command: TokenCommand) -> Result<(), CommandError> {
 }
 
 fn open(config: Option<&PathBuf>) -> Result<Db, CommandError> {
-    let config = load(config.map(PathBuf::as_path))?;
+    let config = load_values(config.map(PathBuf::as_path))?;
     crate::app::open_database(&config).map_err(CommandError::failed)
 }
 
@@ -97,9 +97,11 @@ fn expiry(text: &str, now_ms: i64) -> Result<i64, CommandError> {
         count.checked_mul(unit_ms)?.checked_add(now_ms)
     };
     let time = || TimeMs::parse(text).map(|time| time.0).filter(|time_ms| *time_ms > now_ms);
-    span('d', DAY_MS).or_else(|| span('h', HOUR_MS)).or_else(|| span('m', MINUTE_MS)).or_else(time).ok_or_else(|| {
-        CommandError::Wrong("--expires: must be a span like 90d, 12h or 30m, or a time to come in RFC 3339".to_owned())
-    })
+    span('d', DAY_MS)
+        .or_else(|| span('h', HOUR_MS))
+        .or_else(|| span('m', MINUTE_MS))
+        .or_else(time)
+        .ok_or_else(|| CommandError::Wrong("--expires: must be a span like 90d, 12h or 30m, or a time to come in RFC 3339".to_owned()))
 }
 
 fn list(args: &ListArgs) -> Result<(), CommandError> {

@@ -56,7 +56,8 @@ impl<'a> RawDraft<'a> {
     /// `bad_address` if it is neither IPv4 nor IPv6.
     pub fn set_ip(&mut self, member: &str, text: &str) -> Result<(), Reject> {
         self.ip = Some(
-            parse_ip(text).ok_or_else(|| Reject::new(RejectCode::BadAddress, format!("{member}: is neither an IPv4 nor an IPv6 address")))?,
+            parse_ip(text)
+                .ok_or_else(|| Reject::new(RejectCode::BadAddress, format!("{member}: is neither an IPv4 nor an IPv6 address")))?,
         );
         Ok(())
     }

@@ -162,8 +162,8 @@ impl Normaliser {
 /// Reads an event that HTTP ingest has validated and written to our own log. Its time was checked when
 /// its sender got the answer that it is accepted, so it is not checked again.
 fn canonical<'a>(text: &'a str, context: &Context<'_>) -> Result<EventDraft<'a>, Reject> {
-    let mut draft: EventDraft<'a> =
-        serde_json::from_str(text).map_err(|_| Reject::new(RejectCode::Malformed, "not an event as this version writes them to its log"))?;
+    let mut draft: EventDraft<'a> = serde_json::from_str(text)
+        .map_err(|_| Reject::new(RejectCode::Malformed, "not an event as this version writes them to its log"))?;
     if draft.texts.get(Field::Tenant).is_empty() || draft.texts.get(Field::Id).is_empty() {
         validate::identify(&mut draft, context)?;
     }

@@ -31,7 +31,9 @@ fn entry<M: SerializeMap, T: Serialize>(map: &mut M, name: &str, value: Option<T
 
 impl Serialize for Native<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use Field::{App, Attrs, Device, Factor, Grant, Id, Ja4, Method, Path, Reason, Scope, Session, Source, Tenant, TokenId, User, UserAgent};
+        use Field::{
+            App, Attrs, Device, Factor, Grant, Id, Ja4, Method, Path, Reason, Scope, Session, Source, Tenant, TokenId, User, UserAgent,
+        };
         let draft = self.draft;
         let mut map = serializer.serialize_map(None)?;
         entry(&mut map, "line", self.line)?;

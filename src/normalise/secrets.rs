@@ -17,7 +17,18 @@ pub(crate) const REMOVED: &str = "[removed]";
 const NAME_TAIL_CHARS_MAX: usize = 16;
 /// How the names of members that hold a credential end, in lower case and without separators.
 const SECRET_ENDINGS: &[&str] = &[
-    "password", "passwd", "passphrase", "secret", "token", "tokenissued", "apikey", "privatekey", "authorization", "cookie", "assertion", "credential",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "tokenissued",
+    "apikey",
+    "privatekey",
+    "authorization",
+    "cookie",
+    "assertion",
+    "credential",
 ];
 
 /// The secret key of the token hashes. Two installations with one key give one token the same hash.
@@ -115,10 +126,14 @@ mod tests {
 
     #[test]
     fn values_of_secrets_go_and_their_names_stay() {
-        let mut value = Json::parse(r#"{"user":"ann","headers":{"Authorization":"Bearer x","cookie":["a","b"]},"has_password":true}"#).unwrap();
+        let mut value =
+            Json::parse(r#"{"user":"ann","headers":{"Authorization":"Bearer x","cookie":["a","b"]},"has_password":true}"#).unwrap();
         remove_secrets("request", &mut value);
         let text = serde_json::to_string(&value).unwrap();
-        assert_eq!(text, r#"{"user":"ann","headers":{"Authorization":"[removed]","cookie":["[removed]","[removed]"]},"has_password":true}"#);
+        assert_eq!(
+            text,
+            r#"{"user":"ann","headers":{"Authorization":"[removed]","cookie":["[removed]","[removed]"]},"has_password":true}"#
+        );
         assert_eq!(without_query_secrets("/reset?token=abc&next=/a").unwrap(), "/reset?token=[removed]&next=/a");
         assert_eq!(without_query_secrets("/list?page=2"), None);
     }

@@ -47,7 +47,9 @@ fn sudo(message: &str) -> Option<Found<'_>> {
         _ => return None,
     };
     let command = rest.split_once("COMMAND=").map_or("", |(_, command)| command);
-    Some(found.user(user).attr("target_user", field("USER=")).attr("tty", field("TTY=")).attr("cwd", field("PWD=")).attr("command", command))
+    Some(
+        found.user(user).attr("target_user", field("USER=")).attr("tty", field("TTY=")).attr("cwd", field("PWD=")).attr("command", command),
+    )
 }
 
 /// util-linux: `[FAILED SU ](to root) ann on pts/0`; shadow: `Successful su for root by ann`, `FAILED su for …`.
@@ -77,7 +79,9 @@ fn login(message: &str) -> Option<Found<'_>> {
         let host = head.split_once(" FROM ").map_or("", |(_, host)| host);
         let found = Found::new(Kind::Login, Outcome::Failure, "console");
         // login writes UNKNOWN for a name that is none of the system's: it is often a password.
-        return Some(if user == "UNKNOWN" { found.reason("unknown_user") } else { found.reason("bad_password").user(user) }.client(host, ""));
+        return Some(
+            if user == "UNKNOWN" { found.reason("unknown_user") } else { found.reason("bad_password").user(user) }.client(host, ""),
+        );
     }
     let found = Found::new(Kind::Login, Outcome::Success, "console");
     if message.starts_with("ROOT LOGIN") {

@@ -195,7 +195,8 @@ fn who<'a>(event: &Json<'a>, class: i64, draft: &mut RawDraft<'a>) {
     }
     let session = event.get("session").or_else(|| event.at(&["actor", "session"]));
     draft.set(Field::Session, session.and_then(|session| session.text_at(&["uid"]).or_else(|| session.text_at(&["uuid"]))));
-    let token_id = event.text_at(&["authentication_token", "uid"]).or_else(|| session.and_then(|session| session.text_at(&["credential_uid"])));
+    let token_id =
+        event.text_at(&["authentication_token", "uid"]).or_else(|| session.and_then(|session| session.text_at(&["credential_uid"])));
     draft.set(Field::TokenId, token_id);
 }
 
@@ -221,7 +222,9 @@ fn client<'a>(event: &Json<'a>, env: &Env<'_>, draft: &mut RawDraft<'a>) -> Resu
 
 /// `ja4_fingerprint_list` (1.3 on): `type_id` 1 is JA4, the fingerprint of the TLS client.
 fn ja4<'a>(event: &Json<'a>) -> Option<Cow<'a, str>> {
-    let Some(Json::Array(list)) = event.get("ja4_fingerprint_list").or_else(|| event.at(&["tls", "ja4_fingerprint_list"])) else { return None };
+    let Some(Json::Array(list)) = event.get("ja4_fingerprint_list").or_else(|| event.at(&["tls", "ja4_fingerprint_list"])) else {
+        return None;
+    };
     list.iter().find(|print| print.int_at(&["type_id"]) == Some(1)).and_then(|print| print.text_at(&["value"]))
 }
 

@@ -407,7 +407,11 @@ mod tests {
 
     #[test]
     fn an_empty_user_is_absent() {
-        for line in ["Failed password for  from 203.0.113.7 port 1 ssh2", "Failed none for invalid user  from 203.0.113.7 port 1 ssh2", "Invalid user  from 203.0.113.7 port 1"] {
+        for line in [
+            "Failed password for  from 203.0.113.7 port 1 ssh2",
+            "Failed none for invalid user  from 203.0.113.7 port 1 ssh2",
+            "Invalid user  from 203.0.113.7 port 1",
+        ] {
             let found = understand(line).unwrap();
             assert_eq!((found.user.as_ref(), found.client), ("", "203.0.113.7"), "{line}");
         }

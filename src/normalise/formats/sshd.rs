@@ -20,8 +20,12 @@ use bartizan_core::batch::Field;
 use bartizan_core::{Kind, Outcome};
 use std::borrow::Cow;
 
-pub(super) static SPEC: FormatSpec =
-    FormatSpec { name: "sshd", about: "auth.log: OpenSSH, PAM, sudo, su, login, account tools; syslog lines or journald JSON", detect, parse };
+pub(super) static SPEC: FormatSpec = FormatSpec {
+    name: "sshd",
+    about: "auth.log: OpenSSH, PAM, sudo, su, login, account tools; syslog lines or journald JSON",
+    detect,
+    parse,
+};
 
 /// What a message says. Texts are those of the message.
 #[derive(Debug, Default)]

@@ -161,9 +161,8 @@ pub fn parse_journal(text: &str) -> Result<Option<Frame<'_>>, Reject> {
     let Some(message) = entry.get("MESSAGE").and_then(field_text) else { return Ok(None) };
     let first = |names: &[&str]| names.iter().find_map(|name| entry.get(name).and_then(field_text)).unwrap_or_default();
     // Microseconds since 1970 as text; the sender's own clock where it told the time, else journald's.
-    let time_us: i64 = first(&["_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP"])
-        .parse()
-        .map_err(|_| Reject::missing("__REALTIME_TIMESTAMP"))?;
+    let time_us: i64 =
+        first(&["_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP"]).parse().map_err(|_| Reject::missing("__REALTIME_TIMESTAMP"))?;
     let program = match first(&["SYSLOG_IDENTIFIER", "_COMM"]) {
         Cow::Borrowed(name) => Cow::Borrowed(base_name(name)),
         Cow::Owned(name) => Cow::Owned(base_name(&name).to_owned()),
@@ -230,7 +229,8 @@ mod tests {
 
     #[test]
     fn other_lines_have_no_frame() {
-        for line in ["", "hello world", "<999999>x", "Feb", "Feb 31", "Foo 12 01:02:03 a b: c", "2026-02-09 x", "1.2.3.4 - - [x] \"GET /\""] {
+        for line in ["", "hello world", "<999999>x", "Feb", "Feb 31", "Foo 12 01:02:03 a b: c", "2026-02-09 x", "1.2.3.4 - - [x] \"GET /\""]
+        {
             assert!(parse_line(line).is_none(), "{line}");
         }
     }
