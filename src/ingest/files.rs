@@ -220,7 +220,10 @@ mod tests {
         LineReader::new(Box::new(Cursor::new(bytes)), "test", None, limits).unwrap()
     }
 
-    fn all(bytes: &[u8], limits: Limits) -> (Vec<(u64, Vec<u8>, Option<u64>)>, Option<io::Error>) {
+    /// Number, bytes, and the whole length if it was skipped.
+    type Told = (u64, Vec<u8>, Option<u64>);
+
+    fn all(bytes: &[u8], limits: Limits) -> (Vec<Told>, Option<io::Error>) {
         let (mut reader, mut lines) = (reader(bytes.to_vec(), limits), Vec::new());
         loop {
             match reader.next_line() {

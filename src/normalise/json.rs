@@ -253,7 +253,8 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-fn duplicate<'m>(members: &'m [(Cow<'_, str>, Json<'_>)]) -> Option<&'m str> {
+/// The first name that stands twice.
+pub(super) fn duplicate<'m>(members: &'m [(Cow<'_, str>, Json<'_>)]) -> Option<&'m str> {
     if members.len() <= LINEAR_MEMBERS_MAX {
         let earlier = |index: usize, name: &str| members.iter().take(index).any(|(other, _)| other == name);
         return members.iter().enumerate().find(|(index, (name, _))| earlier(*index, name)).map(|(_, (name, _))| name.as_ref());

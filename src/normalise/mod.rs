@@ -12,6 +12,7 @@
 //! from one record to the next. A [`Normaliser`] is shared between threads.
 
 pub mod draft;
+mod flat;
 pub mod formats;
 pub mod json;
 mod output;

@@ -47,7 +47,7 @@ pub static SPEC: Spec = Spec {
 };
 
 /// Quiet for so long, an attack is over.
-const QUIET_GAP_MS: i64 = 1_800_000;
+const QUIET_GAP_MS: i64 = 7_200_000;
 
 static PARAMETERS: &[Parameter] = &[
     Parameter::int("window_ms", 3_600_000, 60_000, 86_400_000, "Sliding window of event time."),

@@ -9,20 +9,22 @@
 //!
 //! A new country with the person's own device is a journey: low. Medium takes a new country, a new
 //! network and a new device together. What is told as medium is learnt with little weight, so that a
-//! person who moved abroad with a new phone is known after three sign-ins. Failed sign-ins teach
-//! nothing; relays and satellite links are neither judged nor learnt; a VPN's or a hosting network's
-//! country is not learnt, and of a VPN network and device alone are judged. A carrier's gateway may lie
-//! in another country than its phone, so there a new country is never more than low.
+//! person who moved abroad with a new phone is known after three sign-ins. A session that goes on with
+//! a known device teaches once a day. Failed sign-ins teach nothing; relays and satellite links are
+//! neither judged nor learnt; a VPN's or a hosting network's country is not learnt, and of a VPN
+//! network and device alone are judged. A carrier's gateway may lie in another country than its phone,
+//! so there a new country is no more than low unless it is far away.
 //!
 //! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
 
 use crate::habits::{Feature, Habits, day_of};
 use bartizan_core::batch::Field;
 use bartizan_core::client::print;
+use bartizan_core::geo::least_distance_km;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{
     Action, ClientPrint, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, NetworkClass,
-    Outcome, Parameter, Parameters, Retained, Role, Severity, Spec, Subject, UserKind,
+    Outcome, Parameter, Parameters, Place, Retained, Role, Severity, Spec, Subject, UserKind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +58,11 @@ const KEPT_MS: i64 = 180 * DAY_MS;
 const SMOOTHING: f32 = 1.0;
 /// History beyond so many sign-ins makes new values no more surprising.
 const WEIGHT_MAX: f32 = 30.0;
+/// So far from its phones a carrier may leave the net.
+const GATEWAY_DISTANCE_KM: f64 = 2_500.0;
+/// Stands for a sign-in without a device id, which is a habit like any other: for whom it is none, it
+/// is news.
+const NO_DEVICE: u32 = 1;
 /// Weight of a sign-in that was told as medium.
 const DOUBTFUL: f32 = 0.12;
 
@@ -73,12 +80,14 @@ struct Person {
     sign_ins: u32,
     last_day: u16,
     days: u16,
+    /// The latest place beyond doubt.
+    last_place: Option<Place>,
     habits: Habits,
 }
 
 impl Default for Person {
     fn default() -> Self {
-        Self { last_ms: i64::MIN, sign_ins: 0, last_day: 0, days: 0, habits: Habits::default() }
+        Self { last_ms: i64::MIN, sign_ins: 0, last_day: 0, days: 0, last_place: None, habits: Habits::default() }
     }
 }
 
@@ -101,6 +110,7 @@ struct Traits {
     agent: u32,
     day: u16,
     class: NetworkClass,
+    place: Option<Place>,
 }
 
 impl Traits {
@@ -113,16 +123,12 @@ impl Traits {
             country: country.map_or(0, |letters| print(letters.into_iter())),
             region: country.filter(|_| !region.is_empty()).map_or(0, |letters| print(letters.into_iter().chain(region.bytes()))),
             network: if client.asn == 0 { client.subnet | 0x8000_0000 } else { client.asn },
-            device: client.device,
+            device: if client.device == 0 { NO_DEVICE } else { client.device },
             agent: client.agent,
             day: day_of(event.time_ms()),
             class,
+            place: event.place(),
         }
-    }
-
-    /// The feature by which the device is judged: without a device id, the user agent's family.
-    fn device_feature(&self) -> (Feature, u32, f32) {
-        if self.device != 0 { (Feature::Device, self.device, 0.15) } else { (Feature::Agent, self.agent, 0.3) }
     }
 }
 
@@ -136,14 +142,14 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn severity(&self, class: NetworkClass, config: &Config) -> Option<Severity> {
+    fn severity(&self, class: NetworkClass, is_far: bool, config: &Config) -> Option<Severity> {
         let strange_client = self.new_network && self.new_device;
-        if self.surprise < config.surprise_min {
+        // A carrier's country is its gateway's: no news for a known client, and none for a first phone
+        // unless it is farther off than gateways lie.
+        let is_mobile = class == NetworkClass::Mobile;
+        if self.surprise < config.surprise_min || (is_mobile && !strange_client) {
             None
-        } else if class == NetworkClass::Mobile {
-            // Its country is that of the carrier's gateway: context at most.
-            (self.new_country && strange_client).then_some(Severity::Low)
-        } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min {
+        } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min && (is_far || !is_mobile) {
             Some(Severity::Medium)
         } else if self.new_country {
             Some(Severity::Low)
@@ -157,7 +163,11 @@ impl Verdict {
 impl Person {
     fn judge(&self, traits: &Traits) -> Verdict {
         let new = |feature, value| !self.habits.knows(feature, value, traits.day);
-        let (device_feature, device, device_prior) = traits.device_feature();
+        // Where there is no device id as usual, the user agent's family has to do.
+        let (device_feature, device, device_prior) = match traits.device {
+            NO_DEVICE if !new(Feature::Device, NO_DEVICE) => (Feature::Agent, traits.agent, 0.3),
+            device => (Feature::Device, device, 0.15),
+        };
         let new_country = new(Feature::Country, traits.country);
         let mut surprise = self.surprise(Feature::Country, traits.country, 0.02, traits.day)
             + self.surprise(Feature::Network, traits.network, 0.1, traits.day)
@@ -175,6 +185,12 @@ impl Person {
         }
     }
 
+    /// Farther from the person's latest place than a carrier's gateway lies from its phones?
+    fn is_far(&self, traits: &Traits) -> bool {
+        let both = traits.place.zip(self.last_place);
+        both.is_some_and(|(now, before)| least_distance_km(&now, &before) > GATEWAY_DISTANCE_KM)
+    }
+
     fn surprise(&self, feature: Feature, value: u32, prior: f32, day: u16) -> f32 {
         let (one, all) = self.habits.weights(feature, value, day);
         if value == 0 || all <= 0.0 {
@@ -185,10 +201,30 @@ impl Person {
         -((one * scale + SMOOTHING * prior) / (all * scale + SMOOTHING)).log10()
     }
 
+    fn count(&mut self, traits: &Traits, time_ms: i64) {
+        self.sign_ins = self.sign_ins.saturating_add(1);
+        self.days = self.days.saturating_add(u16::from(self.last_ms == i64::MIN || traits.day > self.last_day));
+        self.last_day = self.last_day.max(traits.day);
+        self.last_ms = self.last_ms.max(time_ms);
+    }
+
+    /// The first use of a known device on a new day counts like a sign-in: sessions live for weeks.
+    fn goes_on(&mut self, event: &Event<'_>) {
+        if day_of(event.time_ms()) <= self.last_day {
+            return;
+        }
+        let traits = Traits::of(event);
+        if traits.device != NO_DEVICE && self.habits.knows(Feature::Device, traits.device, traits.day) {
+            self.learn(&traits, 1.0);
+            self.count(&traits, event.time_ms());
+        }
+    }
+
     fn learn(&mut self, traits: &Traits, weight: f32) {
         let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
         let places = traits.class.tells_place();
         if places {
+            self.last_place = traits.place.filter(|_| weight >= 1.0).or(self.last_place);
             self.habits.learn(Feature::Country, traits.country, traits.day, weight);
             self.habits.learn(Feature::Region, traits.region, traits.day, weight);
         }
@@ -219,16 +255,26 @@ impl UnusualLocation {
 
 impl Detector for UnusualLocation {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let counts = event.kind() == Kind::Login && event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human;
-        if !counts || event.ip().is_none() || matches!(event.network_class(), NetworkClass::Relay | NetworkClass::Satellite) {
+        let counts = event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human && event.ip().is_some();
+        if !counts || matches!(event.network_class(), NetworkClass::Relay | NetworkClass::Satellite) {
             return;
+        }
+        match event.kind() {
+            Kind::Login => {}
+            Kind::ApiRequest | Kind::TokenRefresh => {
+                if let Some(person) = self.people.get_mut(key.hash, event.watermark_ms()) {
+                    person.goes_on(event);
+                }
+                return;
+            }
+            _ => return,
         }
         let traits = Traits::of(event);
         let person = self.people.entry(key.hash, event.watermark_ms(), Person::default);
         let established = person.sign_ins >= self.config.sign_ins_min && person.days >= self.config.days_min;
         let told = if established {
             let verdict = person.judge(&traits);
-            verdict.severity(traits.class, &self.config).map(|severity| (verdict, severity))
+            verdict.severity(traits.class, person.is_far(&traits), &self.config).map(|severity| (verdict, severity))
         } else {
             None
         };
@@ -236,10 +282,7 @@ impl Detector for UnusualLocation {
             findings.push(finding(event, verdict, *severity, person, &self.config));
         }
         person.learn(&traits, if told.is_some_and(|(_, severity)| severity > Severity::Low) { DOUBTFUL } else { 1.0 });
-        person.sign_ins = person.sign_ins.saturating_add(1);
-        person.days = person.days.saturating_add(u16::from(person.last_ms == i64::MIN || traits.day > person.last_day));
-        person.last_day = person.last_day.max(traits.day);
-        person.last_ms = person.last_ms.max(event.time_ms());
+        person.count(&traits, event.time_ms());
     }
 
     fn keys(&self) -> usize {

@@ -34,6 +34,8 @@ fn all_new_is_medium_already_after_three_sign_ins_on_two_days() {
     assert_eq!(severities(history, vec![abroad(48)]), [Severity::Medium]);
     assert_eq!(severities(days(2), vec![abroad(48)]), []);
     assert_eq!(severities(days(60), vec![abroad(24 * 61)]), [Severity::Medium]);
+    let nameless = abroad(24 * 61).device("").agent("Firefox");
+    assert_eq!(severities(days(60), vec![nameless]), [Severity::Medium], "without the usual device id");
 }
 
 #[test]
@@ -74,4 +76,11 @@ fn who_moved_abroad_with_a_new_phone_is_known_after_a_while() {
     let there = |hour| abroad(hour).asn(27699, NetworkClass::Residential);
     let told = severities(days(20), (0..10).map(|n| there(500 + n * 24)).collect());
     assert!((1..=3).contains(&told.len()), "{told:?}");
+}
+
+#[test]
+fn a_session_that_goes_on_is_a_past_too() {
+    let history: Vec<_> = (0..4).map(|day| if day == 0 { home(0) } else { home(day * 24).request() }).collect();
+    assert_eq!(severities(history.clone(), vec![abroad(100)]), [Severity::Medium]);
+    assert_eq!(severities(history, vec![abroad(100).request()]), [], "only sign-ins are judged");
 }

@@ -13,8 +13,9 @@
 //!   between Wi-Fi and cellular changes its network alone. So it takes another network together with
 //!   another device, TLS client or user agent, or all three of these. Clients that appear within
 //!   seconds of the session's start (a back end that shares it) belong to it.
-//! - **After its end.** A session or token is used successfully, past a grace for requests under way,
-//!   after its sign-out or revocation, by a client that did not use it before. The same client going
+//! - **After its end.** A session or token is used, past a grace for requests under way, after its
+//!   sign-out or revocation, by a client that did not use it before; refused, it is an attempt (and
+//!   takes two differences). The same client going
 //!   on (a page left open, a locally validated JWT) is no theft.
 //!
 //! What counts as another client is in `bartizan_core::client`: families of user agents, cipher parts of
@@ -118,6 +119,15 @@ impl TokenReuse {
             _ => return,
         };
         let Some(step) = Step::of(event) else { return };
+        if step == Step::Refused {
+            // Refused requests begin nothing; they matter where something ended.
+            if let Some(uses) = states.get_mut(key.hash, event.watermark_ms())
+                && let Some(theft) = uses.refused(event, &self.config)
+            {
+                findings.push(report::theft(event, key.kind, &theft, uses, &self.config));
+            }
+            return;
+        }
         let uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(event.time_ms()));
         if let Some(theft) = uses.observe(event, step, &self.config) {
             findings.push(report::theft(event, key.kind, &theft, uses, &self.config));
@@ -134,6 +144,8 @@ enum Step {
     Change,
     /// It begins anew.
     Start,
+    /// It was to be used or exchanged, and was refused.
+    Refused,
     /// Its user signs out.
     SignOut,
     /// It, or one token of it, is revoked by whomever.
@@ -141,12 +153,14 @@ enum Step {
 }
 
 impl Step {
-    /// `None` for what neither uses nor ends it: refused requests, second factors (they come from the
-    /// phone), programs.
+    /// `None` for what neither uses nor ends it: second factors (they come from the phone), programs.
     fn of(event: &Event<'_>) -> Option<Self> {
         let refused = matches!(event.outcome(), Outcome::Failure | Outcome::Denied) || event.status().is_some_and(|status| status >= 400);
-        if refused || event.user_kind() == UserKind::Service {
+        if event.user_kind() == UserKind::Service {
             return None;
+        }
+        if refused {
+            return matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh).then_some(Self::Refused);
         }
         match event.kind() {
             Kind::ApiRequest => Some(Self::Use),

@@ -75,8 +75,12 @@ fn races_retries_and_lost_answers_stay_silent() {
 
 #[test]
 fn what_the_thief_was_given_is_followed() {
-    let found = run(&SPEC, &[home(0).refresh("r1", "r2"), thief(600).refresh("r1", "x1"), thief(1_200).refresh("x1", "x2")]);
+    let theft = |second| thief(second).refresh("r1", "x1");
+    let past = [home(-900).refresh("r0", "r1"), home(0).refresh("r1", "r2")];
+    let found = run(&SPEC, &[past.as_slice(), &[theft(600), thief(1_200).refresh("x1", "x2")]].concat());
     assert_eq!(found.len(), 2);
+    // Where nothing says who is who, nobody is followed.
+    assert_eq!(run(&SPEC, &[home(0).refresh("r1", "r2"), theft(600), thief(1_200).refresh("x1", "x2")]).len(), 1);
 }
 
 #[test]
@@ -146,7 +150,8 @@ fn use_after_sign_out_by_a_stranger_is_theft() {
     let innocent = [
         vec![home(0).login(), out(600), cellular(620).request()],
         vec![home(0).login(), out(600), home(1_200).request()],
-        vec![home(0).login(), out(600), thief(1_200).request().fail("expired")],
+        vec![home(0).login(), out(600), cellular(1_200).request().fail("expired")],
+        vec![home(0).login(), out(600), home(1_200).refresh("r1", "").fail("invalid_grant")],
         vec![home(0).login(), out(600), thief(1_200).login(), thief(1_260).request()],
     ];
     for (number, events) in innocent.iter().enumerate() {
@@ -176,4 +181,13 @@ fn a_revoked_token_of_a_session_in_a_strangers_hands_is_theft() {
 fn an_id_that_many_users_share_is_no_session() {
     let events: Vec<_> = (0..40).map(|n| if n % 2 == 0 { home(n * 60) } else { thief(n * 60).user("bob") }.request()).collect();
     assert!(run(&SPEC, &events).is_empty());
+}
+
+#[test]
+fn a_stranger_refused_after_sign_out_is_an_attempt() {
+    let events = [home(0).login(), home(600).kind(Kind::Logout), thief(1_200).refresh("r1", "").fail("invalid_grant")];
+    let found = run(&SPEC, &events);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].severity, found[0].key.as_str()), (Severity::Medium, "session:ses-1"));
+    assert!(found[0].subjects.iter().all(|s| !s.hit) && found[0].actions.is_empty());
 }

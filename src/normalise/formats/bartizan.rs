@@ -1,10 +1,11 @@
 //! The native format: one JSON object a record, as the product's contract describes it.
 //!
-//! The hot path. Members go straight from the reader into the draft, borrowed where they hold no escape;
+//! The hot path. Ordinary records are read by `flat`, others by the full reader. Members go straight from the reader into the draft, borrowed where they hold no escape;
 //! `null` and an empty string mean absent. Whatever is not a member of the event goes to `attrs`.
 
 use super::{Confidence, Env, FormatSpec, Record};
 use crate::normalise::draft::{RawDraft, Secret};
+use crate::normalise::flat;
 use crate::normalise::json::{self, Json};
 use crate::normalise::reject::{Reject, RejectCode};
 use crate::normalise::time::RawTime;
@@ -23,9 +24,13 @@ fn detect(record: &Record<'_>) -> Confidence {
 }
 
 fn parse<'a>(record: &Record<'a>, _: &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject> {
-    let mut reader = Reader { draft: RawDraft::default(), seen: 0 };
-    json::each_member(record.text, |name, value| reader.member(name, value))?;
-    Ok(Some(reader.draft))
+    let mut reader = Reader::default();
+    let quick = flat::each_member(record.text, &mut reader);
+    let read = quick.unwrap_or_else(|| {
+        reader = Reader::default();
+        json::each_member(record.text, |name, value| reader.member(name, value))
+    });
+    read.map(|()| Some(reader.draft))
 }
 
 /// A member of the event.
@@ -110,6 +115,7 @@ impl Member {
     }
 }
 
+#[derive(Default)]
 struct Reader<'a> {
     draft: RawDraft<'a>,
     seen: u64,
@@ -173,6 +179,23 @@ impl<'a> Reader<'a> {
         }
         self.draft.attrs.push(name, value);
         Ok(())
+    }
+}
+
+impl<'a> flat::Sink<'a> for Reader<'a> {
+    fn text(&mut self, name: &'a str, text: &'a str) -> Result<(), Reject> {
+        match Member::parse(name) {
+            Some(member @ Member::Text(field)) if self.seen & member.bit() == 0 => {
+                self.seen |= member.bit();
+                self.draft.texts.set(field, text);
+                Ok(())
+            }
+            _ => self.member(Cow::Borrowed(name), Json::Text(Cow::Borrowed(text))),
+        }
+    }
+
+    fn value(&mut self, name: &'a str, value: Json<'a>) -> Result<(), Reject> {
+        self.member(Cow::Borrowed(name), value)
     }
 }
 

@@ -29,7 +29,6 @@ pub struct FormatSpec {
     /// How sure it is that a record is its own.
     pub detect: fn(&Record<'_>) -> Confidence,
     /// Reads a record. `Ok(None)`: one of its own, with nothing to see.
-    #[expect(clippy::type_complexity, reason = "a type alias cannot leave the record's lifetime open")]
     pub parse: for<'a> fn(&Record<'a>, &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject>,
 }
 

@@ -188,10 +188,10 @@ fn who<'a>(event: &Json<'a>, class: i64, draft: &mut RawDraft<'a>) {
             }
         }
     }
-    if let (Some(_), Some(by)) = (subject, actor.and_then(name_of)) {
-        if by != draft.texts.get(Field::User) {
-            draft.attrs.push_text("by", by);
-        }
+    if let (Some(_), Some(by)) = (subject, actor.and_then(name_of))
+        && by != draft.texts.get(Field::User)
+    {
+        draft.attrs.push_text("by", by);
     }
     let session = event.get("session").or_else(|| event.at(&["actor", "session"]));
     draft.set(Field::Session, session.and_then(|session| session.text_at(&["uid"]).or_else(|| session.text_at(&["uuid"]))));

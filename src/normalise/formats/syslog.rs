@@ -35,10 +35,8 @@ pub struct Frame<'a> {
 #[must_use]
 pub fn parse_line(line: &str) -> Option<Frame<'_>> {
     let line = after_priority(line);
-    if let Some(rest) = line.strip_prefix("1 ") {
-        if let Some(frame) = rfc5424(rest) {
-            return Some(frame);
-        }
+    if let Some(frame) = line.strip_prefix("1 ").and_then(rfc5424) {
+        return Some(frame);
     }
     let (time, rest) = if line.starts_with(|c: char| c.is_ascii_digit()) { leading_iso_time(line)? } else { leading_bsd_time(line)? };
     let (host, tag, message) = split_tag(rest);

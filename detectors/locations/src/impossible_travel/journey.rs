@@ -152,7 +152,9 @@ impl Traveller {
 
     fn is_impossible(&self, a: &SignIn, b: &SignIn, least_km: f64, config: &Config) -> bool {
         let between_ms = a.time_ms.saturating_sub(b.time_ms).saturating_abs();
-        let needed_ms = least_km / config.speed_max_km_h * HOUR_MS as f64;
+        // On the first day nothing is known of the person, so the way must be twice as fast.
+        let speed_max_km_h = if self.days < ESTABLISHED_DAYS { 2.0 * config.speed_max_km_h } else { config.speed_max_km_h };
+        let needed_ms = least_km / speed_max_km_h * HOUR_MS as f64;
         if between_ms > config.window_ms || least_km < config.distance_min_km || between_ms as f64 >= needed_ms {
             return false;
         }

@@ -33,6 +33,8 @@ pub(super) struct Reuse {
     pub successor_used: bool,
     /// Is the attacker the one who exchanged it first, so that the owner brings the old one?
     pub thief_came_first: bool,
+    /// Is it beyond doubt that the attacker is the present client, so that its tokens are followed?
+    presenter_is_thief: bool,
     /// Did the attacker get a new token?
     pub token_gained: bool,
 }
@@ -74,7 +76,7 @@ impl Lineage {
         if issued != 0 {
             self.remember(event, presented, issued, client, config);
         }
-        if reuse.as_ref().is_some_and(|reuse| !reuse.thief_came_first) && issued != 0 {
+        if reuse.as_ref().is_some_and(|reuse| reuse.presenter_is_thief) && issued != 0 {
             if self.tainted.len() >= TAINTED_MAX {
                 self.tainted.remove(0);
             }
@@ -88,7 +90,15 @@ impl Lineage {
     fn judge(&self, presented: u64, time_ms: i64, client: &ClientPrint, gained: bool, config: &Config) -> Option<Reuse> {
         if let Some((_, since_ms)) = self.tainted.iter().find(|(token, _)| *token == presented) {
             let (changes, gap_ms) = (Changes::default(), time_ms.saturating_sub(*since_ms).max(0));
-            return Some(Reuse { before: None, changes, gap_ms, successor_used: false, thief_came_first: false, token_gained: gained });
+            return Some(Reuse {
+                before: None,
+                changes,
+                gap_ms,
+                successor_used: false,
+                thief_came_first: false,
+                presenter_is_thief: true,
+                token_gained: gained,
+            });
         }
         let before = self.rotations.iter().find(|one| one.presented == presented)?;
         // The two may arrive in either order; what counts is who came first in event time.
@@ -105,8 +115,9 @@ impl Lineage {
         };
         let (now, then) = (looks_like_owner(client), looks_like_owner(&before.client));
         let thief_came_first = if time_ms >= before.time_ms { now > then } else { now >= then };
+        let presenter_is_thief = then > now;
         let token_gained = gained || thief_came_first;
-        Some(Reuse { before: Some(before.clone()), changes, gap_ms, successor_used, thief_came_first, token_gained })
+        Some(Reuse { before: Some(before.clone()), changes, gap_ms, successor_used, thief_came_first, presenter_is_thief, token_gained })
     }
 
     fn remember(&mut self, event: &Event<'_>, presented: u64, issued: u64, client: ClientPrint, config: &Config) {

@@ -56,7 +56,8 @@ pub(super) fn lineage(event: &Event<'_>, reuse: &Reuse, config: &Config) -> Find
 pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses, config: &Config) -> Finding {
     let intruder = uses.client(theft.intruder);
     let used = intruder.is_some_and(|seen| seen.changed);
-    let mut finding = Finding::new(event, key(event, kind == KeyKind::Token), severity(used));
+    let severity = if theft.refused { Severity::Medium } else { severity(used) };
+    let mut finding = Finding::new(event, key(event, kind == KeyKind::Token), severity);
     let what = if kind == KeyKind::Token { "token" } else { "session" };
     match theft.proof {
         Proof::Turns { span_ms } => {
@@ -70,9 +71,10 @@ pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses
             finding.note("span_ms", span_ms).note("turns_window_ms", config.turns_window_ms);
         }
         Proof::AfterEnd { after_ms } => {
-            finding.title = format!("Stolen {what} used after its end");
+            let tried = if theft.refused { "tried" } else { "used" };
+            finding.title = format!("Stolen {what} {tried} after its end");
             finding.reason = format!(
-                "The {what} was used {} after it was ended (grace {}), by a client that had not used it before: another {}.",
+                "The {what} was {tried} {} after it was ended (grace {}), by a client that had not used it before: another {}.",
                 span(after_ms),
                 span(config.end_grace_ms),
                 theft.changes.names()
@@ -85,6 +87,9 @@ pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses
     if !theft.again {
         finding.first_time_ms = theft.first_ms.min(event.time_ms());
     }
+    if let Some(ip) = event.ip().filter(|_| theft.refused) {
+        finding.involve(Subject::new(EntityKind::Ip, ip, Role::Attacker));
+    }
     if let Some(seen) = intruder {
         if let Some(ip) = seen.ip {
             finding.involve(Subject::new(EntityKind::Ip, ip, Role::Attacker));
@@ -95,6 +100,10 @@ pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses
         }
     }
     victims(&mut finding, event, kind == KeyKind::Token);
+    if theft.refused {
+        finding.subjects.iter_mut().for_each(|subject| subject.hit = false);
+        finding.actions.clear();
+    }
     finding
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Theft {
     pub intruder: usize,
     /// Was it told before?
     pub again: bool,
+    /// Did it get nowhere?
+    pub refused: bool,
     /// First event of what proves it.
     pub first_ms: i64,
 }
@@ -135,14 +137,34 @@ impl Uses {
         if let Some((intruder, proof)) = &self.intruder {
             let (intruder, proof) = (usize::from(*intruder), proof.clone());
             let changes = self.change_from_owner(client);
-            return (intruder == client).then_some(Theft { proof, changes, intruder, again: true, first_ms: time_ms });
+            return (intruder == client).then_some(Theft { proof, changes, intruder, again: true, refused: false, first_ms: time_ms });
         }
-        let ended_ms = match self.revoked {
+        let theft = self.used_after(self.end_for(event), config).or_else(|| self.in_turns(config));
+        self.told(theft)
+    }
+
+    /// When the session, or the token that this event presents, ended.
+    fn end_for(&self, event: &Event<'_>) -> i64 {
+        match self.revoked {
             Some((token, revoked_ms)) if event.token() == Some(token) => self.ended_ms.min(revoked_ms),
             _ => self.ended_ms,
-        };
-        let theft = self.used_after(ended_ms, config).or_else(|| self.in_turns(config));
-        self.told(theft)
+        }
+    }
+
+    /// A refused use: an attempt, if it comes after the end and from a stranger beyond doubt.
+    pub fn refused(&mut self, event: &Event<'_>, config: &Config) -> Option<Theft> {
+        let (time_ms, ended_ms) = (event.time_ms(), self.end_for(event));
+        if self.is_shared || time_ms <= ended_ms.saturating_add(config.end_grace_ms) {
+            return None;
+        }
+        let print = ClientPrint::of(event);
+        let strange = |seen: &Seen| seen.print.changes(&print).count() >= 2;
+        if self.clients.is_empty() || !self.clients.iter().filter(|seen| seen.first_ms <= ended_ms).all(strange) {
+            return None;
+        }
+        let changes = self.clients.get(self.owner())?.print.changes(&print);
+        let proof = Proof::AfterEnd { after_ms: time_ms.saturating_sub(ended_ms) };
+        Some(Theft { proof, changes, intruder: usize::MAX, again: false, refused: true, first_ms: time_ms })
     }
 
     fn is_anybodys(&mut self, user: u32) -> bool {
@@ -259,7 +281,7 @@ impl Uses {
                 }
                 let intruder = if b == self.owner() { a } else { b };
                 let proof = Proof::Turns { span_ms };
-                return Some(Theft { proof, changes: self.changes(a, b), intruder, again: false, first_ms: first.last_ms });
+                return Some(Theft { proof, changes: self.changes(a, b), intruder, again: false, refused: false, first_ms: first.last_ms });
             }
         }
         None
@@ -279,6 +301,6 @@ impl Uses {
         let intruder = self.clients.iter().position(stranger)?;
         let first_ms = self.clients.get(intruder)?.first_ms;
         let proof = Proof::AfterEnd { after_ms: first_ms.saturating_sub(ended_ms) };
-        Some(Theft { proof, changes: self.change_from_owner(intruder), intruder, again: false, first_ms })
+        Some(Theft { proof, changes: self.change_from_owner(intruder), intruder, again: false, refused: false, first_ms })
     }
 }
