@@ -49,6 +49,7 @@ struct AlertState {
     event_count: u64,
     reason: String,
     evidence: String,
+    #[serde(with = "plain_subjects")]
     subjects: Vec<Subject>,
     attempts: usize,
     ids_head: Vec<String>,
@@ -308,6 +309,21 @@ impl AlertState {
     }
 }
 
+/// Subjects without the omissions of their JSON form, which the checkpoint's encoding cannot read back.
+mod plain_subjects {
+    use bartizan_core::{EntityKind, Role, Subject};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(subjects: &[Subject], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(subjects.iter().map(|subject| (subject.kind, &subject.value, subject.role, subject.hit)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Subject>, D::Error> {
+        let plain = Vec::<(EntityKind, String, Role, bool)>::deserialize(deserializer)?;
+        Ok(plain.into_iter().map(|(kind, value, role, hit)| Subject { kind, value, role, hit }).collect())
+    }
+}
+
 fn alert_id((tenant, detector, key): &EpisodeKey, start_ms: i64) -> String {
     let mut hash = Sha256::new();
     for part in [tenant, detector, key] {
@@ -319,4 +335,79 @@ fn alert_id((tenant, detector, key): &EpisodeKey, start_ms: i64) -> String {
     let mut id = [0; 16];
     id.copy_from_slice(digest.split_at(16).0);
     bartizan_core::TokenHash(id).to_hex()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use bartizan_core::{EntityKind, Role};
+
+    fn spec() -> &'static Spec {
+        bartizan_catalogue::find("credential_stuffing").unwrap()
+    }
+
+    fn finding(time_ms: i64, severity: Severity, victim: &str, hit: bool) -> Finding {
+        let victim = Subject::new(EntityKind::User, victim, Role::Victim);
+        Finding {
+            tenant: "acme".into(),
+            key: "ip:203.0.113.7".into(),
+            title: "Credential stuffing".into(),
+            reason: format!("at {time_ms}"),
+            severity,
+            confidence: 0.5,
+            first_time_ms: time_ms,
+            time_ms,
+            event_count: 1,
+            evidence: serde_json::from_str(r#"{"users": 3, "share": 0.5}"#).unwrap(),
+            subjects: vec![if hit { victim.hit() } else { victim }],
+            event_ids: vec![format!("e{time_ms}")],
+            actions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn versions_are_cut_by_what_happens() {
+        let (mut episodes, mut out) = (Episodes::default(), Vec::new());
+        for time_ms in 1..=8 {
+            episodes.apply(spec(), finding(time_ms, Severity::Medium, &format!("u{time_ms}"), false), time_ms, &mut out);
+        }
+        let counts: Vec<_> = out.iter().map(|alert| (alert.version, alert.event_count)).collect();
+        assert_eq!(counts, [(1, 1), (2, 2), (3, 4), (4, 8)], "opening and each doubling");
+        episodes.apply(spec(), finding(9, Severity::Medium, "u1", true), 9, &mut out);
+        assert!(out[4].subjects[0].hit, "something more was hit");
+        episodes.apply(spec(), finding(10, Severity::Critical, "u1", true), 10, &mut out);
+        assert_eq!((out[5].version, out[5].severity), (6, Severity::Critical));
+        episodes.advance(10 + spec().quiet_gap_ms, 11, &mut out);
+        assert_eq!(out.len(), 6, "quiet for no longer than the gap");
+        episodes.advance(11 + spec().quiet_gap_ms, 12, &mut out);
+        assert!(!out[6].ongoing && episodes.is_empty());
+    }
+
+    #[test]
+    fn a_late_event_does_not_rename_and_a_new_wave_does() {
+        let (mut episodes, mut out) = (Episodes::default(), Vec::new());
+        let gap = spec().quiet_gap_ms;
+        episodes.apply(spec(), finding(1_000, Severity::Medium, "u1", false), 0, &mut out);
+        episodes.apply(spec(), finding(500, Severity::Medium, "u2", false), 0, &mut out);
+        assert_eq!(out[0].id, out[1].id);
+        assert_eq!(out[1].first_event_time, TimeMs(500));
+        episodes.apply(spec(), finding(1_001 + gap, Severity::Medium, "u3", false), 0, &mut out);
+        assert!(!out[2].ongoing && out[3].version == 1 && out[3].id != out[0].id);
+    }
+
+    #[test]
+    fn a_loaded_copy_goes_on_like_the_original() {
+        let (mut one, mut out) = (Episodes::default(), Vec::new());
+        for time_ms in 1..=50 {
+            one.apply(spec(), finding(time_ms, Severity::Medium, &format!("u{time_ms}"), time_ms % 3 == 0), time_ms, &mut out);
+        }
+        let mut two = Episodes::load(&one.save().unwrap()).unwrap();
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        one.apply(spec(), finding(60, Severity::Critical, "u1", true), 60, &mut first);
+        two.apply(spec(), finding(60, Severity::Critical, "u1", true), 60, &mut second);
+        one.advance(i64::MAX, 61, &mut first);
+        two.advance(i64::MAX, 61, &mut second);
+        assert_eq!(first, second);
+    }
 }

@@ -9,7 +9,7 @@ use crate::detect::Enabled;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints};
 use crate::detect::engine::Engine;
 use crate::flow::{Order, Positions};
-use crate::log::kafka::KafkaAppender;
+use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
 use crate::normalise::Normaliser;
@@ -32,6 +32,8 @@ const CHECKPOINTS: &str = "checkpoints";
 const LOCK: &str = "bartizan.lock";
 /// Changes of alerts that a slow live view may lag behind.
 const CHANGES_MAX: usize = 1_024;
+/// Wait between two tries to make the topics.
+const TOPICS_RETRY: Duration = Duration::from_secs(2);
 /// How long the pipeline may drain at a stop. SIGTERM promises 15 s for everything.
 const DRAIN: Duration = Duration::from_secs(7);
 
@@ -107,11 +109,11 @@ impl Daemon {
         tell_places(&telemetry, problems);
         let resumed = resume(&config, &db, &telemetry)?;
         let start = Sequencer::new(resumed.start.0.clone(), resumed.start.1, resumed.start.2.clone(), false).start();
+        if let Some(kafka) = config.kafka.clone() {
+            create_topics(kafka, &stop, &mut tasks).await;
+        }
         let log = log::open(&config, &db, &start)?;
         let (appender, committer) = (Arc::clone(&log.appender), Arc::clone(&log.committer));
-        if let Some(kafka) = config.kafka.clone() {
-            tasks.spawn(create_topics(kafka, stop.clone()));
-        }
 
         let opened = store::open(&config).await?;
         let (store_sender, store) = watch::channel(None);
@@ -193,43 +195,63 @@ fn normaliser(config: &Config, db: &Db) -> Result<Normaliser, StartError> {
     Normaliser::new(&config.normalise, &key).map_err(|error| StartError::Config(error.to_string()))
 }
 
-/// Loads the newest checkpoint and the recorded order since.
+/// Loads the newest checkpoint that reads, and the recorded order since.
 fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, StartError> {
     let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| StartError::Config(errors.join("\n")))?;
-    let mut engine = Engine::new(&config.detect, &enabled, secrets::key_hasher(db)?);
+    let hasher = secrets::key_hasher(db)?;
     let checkpoints = Checkpoints::open(&config.data_dir.join(CHECKPOINTS))?;
-    let found = checkpoints.newest()?;
-    if !found.damaged.is_empty() {
-        telemetry.report(HealthId::CheckpointFailed, "start", Some(&found.damaged.join("; ")));
+    let mut damaged = Vec::new();
+    let mut loaded = None;
+    for snapshot in checkpoints.newest_first()? {
+        // A restore that fails half-way leaves a half-filled engine: each try has a new one.
+        let mut engine = Engine::new(&config.detect, &enabled, hasher);
+        match snapshot.and_then(|snapshot| engine.restore(snapshot)) {
+            Ok(afresh) => {
+                loaded = Some((engine, afresh));
+                break;
+            }
+            Err(error) => damaged.push(error.to_string()),
+        }
     }
-    match found.snapshot {
-        Some(snapshot) => {
-            let next_seq = snapshot.next_seq;
-            let afresh = engine.restore(snapshot)?;
-            tracing::info!(next_seq, "checkpoint loaded");
+    if !damaged.is_empty() {
+        telemetry.report(HealthId::CheckpointFailed, "start", Some(&damaged.join("; ")));
+    }
+    let engine = match loaded {
+        Some((engine, afresh)) => {
+            tracing::info!(next_seq = engine.next_seq(), "checkpoint loaded");
             if !afresh.is_empty() {
                 tracing::warn!(detectors = afresh.join(","), "detectors start without state, as this version keeps it differently");
             }
+            engine
         }
-        // A fresh start is no loss; one with a past is.
-        None if !found.damaged.is_empty() => {
-            telemetry.report(HealthId::PositionsLost, "checkpoint", Some("no checkpoint can be read: state starts afresh"));
+        None => {
+            // A fresh start is no loss; one with a past is.
+            if !damaged.is_empty() {
+                telemetry.report(HealthId::PositionsLost, "checkpoint", Some("no checkpoint can be read: state starts afresh"));
+            }
+            tracing::info!("no checkpoint, starting afresh");
+            Engine::new(&config.detect, &enabled, hasher)
         }
-        None => tracing::info!("no checkpoint, starting afresh"),
-    }
+    };
     let orders = db.orders_from(engine.next_seq())?;
     let start = (engine.positions().clone(), engine.next_seq(), orders);
     Ok(Resumed { engine, checkpoints, start })
 }
 
-/// Makes the daemon's own topics as soon as the brokers answer.
-async fn create_topics(kafka: crate::log::kafka::KafkaConfig, stop: CancellationToken) {
-    while let Err(error) = KafkaAppender::create_topics(&kafka).await {
-        tracing::warn!(%error, "topics cannot be made yet");
-        if stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(2))).await.is_none() {
-            return;
+/// Makes the daemon's own topics, so that the group can hold all partitions from the start; where the
+/// brokers are away it goes on trying in the background.
+async fn create_topics(kafka: KafkaConfig, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+    let Err(error) = KafkaAppender::create_topics(&kafka).await else { return };
+    tracing::warn!(%error, "topics cannot be made yet");
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        while stop.run_until_cancelled(tokio::time::sleep(TOPICS_RETRY)).await.is_some() {
+            match KafkaAppender::create_topics(&kafka).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%error, "topics cannot be made yet"),
+            }
         }
-    }
+    });
 }
 
 /// Starts the deliverers of all channels.

@@ -7,7 +7,6 @@ use crate::log::journal::now_ms;
 use crate::notify::{Channel, Outcome};
 use crate::store::Store;
 use futures::future::BoxFuture;
-use serde::Deserialize;
 use tokio::sync::watch;
 
 /// Name of the channel in the outbox.
@@ -18,12 +17,6 @@ const INSERTS_MAX: usize = 8;
 /// The store's table of alert versions as a channel.
 pub(super) struct History {
     pub store: watch::Receiver<Option<Store>>,
-}
-
-/// What the outbox holds of a version.
-#[derive(Deserialize)]
-struct Body {
-    data: Alert,
 }
 
 impl Channel for History {
@@ -41,9 +34,9 @@ impl Channel for History {
 
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let alert = match serde_json::from_str::<Body>(&message.body) {
-                Ok(body) => body.data,
-                Err(error) => return Outcome::Ended(error.to_string()),
+            let alert = match serde_json::from_str::<Alert>(&message.body) {
+                Ok(alert) => alert,
+                Err(error) => return Outcome::retry(error),
             };
             let store = self.store.borrow().clone();
             let Some(store) = store else { return Outcome::retry("the store is not there yet") };

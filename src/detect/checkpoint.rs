@@ -70,15 +70,6 @@ pub struct Checkpoints {
     folder: PathBuf,
 }
 
-/// What was found at start.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// The newest checkpoint that reads.
-    pub snapshot: Option<Snapshot>,
-    /// Newer ones that do not, with the reason.
-    pub damaged: Vec<String>,
-}
-
 impl Checkpoints {
     /// Uses `folder`, made if it is not there.
     ///
@@ -111,22 +102,12 @@ impl Checkpoints {
         Ok((MAGIC.len() + 32 + content.len()) as u64)
     }
 
-    /// The newest checkpoint that reads.
+    /// What is there, newest first; each is read when it is asked for.
     ///
     /// # Errors
     /// The folder cannot be listed.
-    pub fn newest(&self) -> Result<Found, CheckpointError> {
-        let mut found = Found::default();
-        for path in self.list()?.into_iter().rev() {
-            match read(&path) {
-                Ok(snapshot) => {
-                    found.snapshot = Some(snapshot);
-                    break;
-                }
-                Err(error) => found.damaged.push(error.to_string()),
-            }
-        }
-        Ok(found)
+    pub fn newest_first(&self) -> Result<impl Iterator<Item = Result<Snapshot, CheckpointError>>, CheckpointError> {
+        Ok(self.list()?.into_iter().rev().map(|path| read(&path)))
     }
 
     fn list(&self) -> Result<Vec<PathBuf>, CheckpointError> {
@@ -151,7 +132,7 @@ fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -179,8 +160,8 @@ mod tests {
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         fs::write(&newest, bytes).unwrap();
-        let found = checkpoints.newest().unwrap();
-        assert_eq!(found.snapshot.unwrap().next_seq, 20);
-        assert_eq!(found.damaged.len(), 1);
+        let found: Vec<_> = checkpoints.newest_first().unwrap().collect();
+        assert!(matches!(found[0], Err(CheckpointError::Damaged(_))));
+        assert_eq!(found[1].as_ref().unwrap().next_seq, 20);
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Invariants: the same configuration gives the same bytes; events come nearly in order of their time,
 //! with the delays and repetitions of real collectors; memory depends on the population (bounded) and
-//! on [`stage::WAITING_MAX`], not on the number of events; a label names only what is in the traffic.
+//! on a named limit of events that wait, not on the number of events; a label names only what is in the traffic.
 //!
 //! Deliberately absent: any look at what the detectors do. The world is written from how people and
 //! thieves behave, so that a measurement against it says something.

@@ -8,6 +8,9 @@ use super::tenants::TENANTS;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use std::net::IpAddr;
 
+/// Addresses behind which a carrier puts all phones of a town.
+const GATEWAYS: i64 = 12;
+
 /// A session and the refresh token that is current in it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Session {
@@ -61,6 +64,12 @@ pub(crate) struct Person {
     pub(crate) vpn: Option<u16>,
     pub(crate) relay: Option<u16>,
     pub(crate) mfa: bool,
+    /// How often they come, in halves of the average.
+    pub(crate) half_visits: u8,
+    /// Uses private windows: signs in at each visit.
+    pub(crate) forgets: bool,
+    /// Sign-ins so far.
+    pub(crate) sign_ins: u32,
     pub(crate) trip: Option<Trip>,
     pub(crate) next_trip_ms: i64,
     pub(crate) new_phone_ms: i64,
@@ -135,7 +144,7 @@ impl Person {
         }
     }
 
-    /// The phone's address: one of the carrier's few gateways, seldom one in another town.
+    /// The phone's address: one of the carrier's few gateways in town.
     pub(crate) fn carrier_ip(&self, stage: &mut Stage) -> Option<IpAddr> {
         let carrier = self.carrier?;
         if let Some(v6) = self.carrier_v6
@@ -144,8 +153,14 @@ impl Person {
             let attachment = stage.dice.bits();
             return Some(stage.atlas.address(v6, attachment));
         }
-        let network = if stage.dice.chance(0.05) { stage.atlas.elsewhere(&mut stage.dice, carrier).unwrap_or(carrier) } else { carrier };
-        let gateway = stage.dice.between(0, 11) as u64;
+        let gateway = stage.dice.between(0, GATEWAYS - 1) as u64;
+        Some(stage.atlas.address(carrier, gateway))
+    }
+
+    /// A gateway of the same carrier in another town of the country: the phone has not moved.
+    pub(crate) fn far_gateway_ip(&self, stage: &mut Stage) -> Option<IpAddr> {
+        let network = stage.atlas.elsewhere(&mut stage.dice, self.carrier?)?;
+        let gateway = stage.dice.between(0, GATEWAYS - 1) as u64;
         Some(stage.atlas.address(network, gateway))
     }
 }
@@ -221,6 +236,9 @@ fn make_person(stage: &mut Stage, index: usize, start_ms: i64) -> Person {
         vpn,
         relay,
         mfa,
+        half_visits: stage.dice.of(&[1, 2, 2, 3]),
+        forgets: stage.dice.chance(0.05),
+        sign_ins: 0,
         trip: None,
         next_trip_ms: start_ms + stage.dice.between(DAY_MS, 45 * DAY_MS),
         new_phone_ms: start_ms + stage.dice.between(0, 500 * DAY_MS),

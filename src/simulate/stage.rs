@@ -145,6 +145,11 @@ impl Stage {
         self.waiting.len() >= WAITING_MAX
     }
 
+    /// Events planned so far.
+    pub(crate) fn planned(&self) -> u64 {
+        self.events
+    }
+
     /// Events waiting.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {

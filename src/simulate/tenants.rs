@@ -14,6 +14,8 @@ pub(crate) struct Tenant {
     pub(crate) countries: &'static [[u8; 2]],
     /// Does its identity provider refuse a refresh token that was used before?
     pub(crate) refuses_reuse: bool,
+    /// How long a browser stays signed in; a phone stays four times as long.
+    pub(crate) session_days: i64,
     /// Part of its people with a second factor.
     pub(crate) mfa: f64,
     /// Part of its people who work in an office.
@@ -30,6 +32,7 @@ pub(crate) const TENANTS: [Tenant; 4] = [
         gateway: "api-gateway",
         countries: &[*b"US", *b"CA", *b"MX", *b"BR"],
         refuses_reuse: true,
+        session_days: 7,
         mfa: 0.3,
         office: 0.2,
     },
@@ -41,6 +44,7 @@ pub(crate) const TENANTS: [Tenant; 4] = [
         gateway: "edge",
         countries: &[*b"DE", *b"FR", *b"GB", *b"NL", *b"PL", *b"IT", *b"ES", *b"SE", *b"AT", *b"CH"],
         refuses_reuse: false,
+        session_days: 1,
         mfa: 0.5,
         office: 0.6,
     },
@@ -52,6 +56,7 @@ pub(crate) const TENANTS: [Tenant; 4] = [
         gateway: "gateway",
         countries: &[*b"IN", *b"SG", *b"JP", *b"KR", *b"AU", *b"NZ", *b"ID", *b"PH", *b"MY"],
         refuses_reuse: true,
+        session_days: 5,
         mfa: 0.2,
         office: 0.3,
     },
@@ -63,6 +68,7 @@ pub(crate) const TENANTS: [Tenant; 4] = [
         gateway: "api",
         countries: &[],
         refuses_reuse: false,
+        session_days: 1,
         mfa: 0.7,
         office: 0.5,
     },

@@ -14,8 +14,8 @@ use std::net::IpAddr;
 const VISIT_MAX_MS: i64 = 10 * MINUTE_MS;
 /// A refresh is due when the access token is this old.
 const ACCESS_TOKEN_MS: i64 = HOUR_MS;
-/// A browser session ends after this, a phone's after twice this.
-const SESSION_MAX_MS: i64 = 14 * DAY_MS;
+/// A phone stays signed in for so many times as long as a browser.
+const PHONE_SESSIONS: i64 = 4;
 
 const ROUTES: [(&str, &str); 10] = [
     ("GET", "/api/v1/me"),
@@ -89,7 +89,7 @@ fn visit_of(stage: &mut Stage, person: &mut Person, now_ms: i64) -> i64 {
             // Out of the door: from the home's Wi-Fi to the carrier, in the middle of it.
             actor.ip = person.carrier_ip(stage).unwrap_or(actor.ip);
         }
-        time_ms += stage.dice.around(stage.pace.request_gap_ms).max(80);
+        time_ms += stage.dice.around(stage.pace.request_gap_ms).max(20);
         if time_ms - now_ms > VISIT_MAX_MS {
             break;
         }
@@ -141,11 +141,12 @@ fn connect(stage: &mut Stage, person: &Person, spot: Spot, on_phone: bool, now_m
         Spot::Away(town) => {
             let trip = person.trip?;
             if !on_phone || stage.dice.chance(0.5) {
-                return Some((trip.hotel, 0));
+                return Some((trip.hotel, stage.open_label(innocent("journey"), person.tenant)));
             }
             if trip.local_card {
                 let network = stage.atlas.pick(&mut stage.dice, town, Class::Mobile, false)?;
-                return Some((stage.atlas.address(network, stage.dice.between(0, 11) as u64), 0));
+                let gateway = stage.dice.between(0, 11) as u64;
+                return Some((stage.atlas.address(network, gateway), stage.open_label(innocent("journey"), person.tenant)));
             }
             let label = stage.open_label(innocent("home_routed_roaming"), person.tenant);
             match person.carrier_ip(stage) {
@@ -157,33 +158,41 @@ fn connect(stage: &mut Stage, person: &Person, spot: Spot, on_phone: bool, now_m
             let office = person.office.and_then(|o| stage.offices.get(usize::from(o)))?;
             Some((office.ip, 0))
         }
-        Spot::Home if !on_phone || stage.dice.chance(0.65) => Some((home_or_tunnel(stage, person, on_phone, now_ms), 0)),
-        Spot::Home | Spot::Out | Spot::Office => person.carrier_ip(stage).map(|ip| (ip, 0)),
+        Spot::Home if !on_phone || stage.dice.chance(0.65) => Some(home_or_tunnel(stage, person, on_phone, now_ms)),
+        Spot::Home | Spot::Out | Spot::Office => {
+            if stage.dice.chance(0.03)
+                && let Some(ip) = person.far_gateway_ip(stage)
+            {
+                return Some((ip, stage.open_label(innocent("far_carrier_gateway"), person.tenant)));
+            }
+            person.carrier_ip(stage).map(|ip| (ip, 0))
+        }
     }
 }
 
-fn home_or_tunnel(stage: &mut Stage, person: &Person, on_phone: bool, now_ms: i64) -> IpAddr {
+fn home_or_tunnel(stage: &mut Stage, person: &Person, on_phone: bool, now_ms: i64) -> (IpAddr, LabelId) {
     let tunnel = if on_phone { person.relay } else { person.vpn };
     match tunnel {
         Some(network) if stage.dice.chance(0.7) => {
-            // VPN users change the server now and then.
-            let network = if stage.dice.chance(0.1) && !on_phone {
-                stage.atlas.anywhere(&mut stage.dice, Class::Vpn).unwrap_or(network)
-            } else {
-                network
-            };
             let server = stage.dice.between(0, 7) as u64;
-            stage.atlas.address(network, server)
+            if on_phone || !stage.dice.chance(0.1) {
+                return (stage.atlas.address(network, server), 0);
+            }
+            // VPN users change the server now and then.
+            let label = stage.open_label(Plan { kind: "vpn_server_change", variant: "", detectors: &[] }, person.tenant);
+            let other = stage.atlas.anywhere(&mut stage.dice, Class::Vpn).unwrap_or(network);
+            (stage.atlas.address(other, server), label)
         }
-        _ => person.home_ip(stage, now_ms),
+        _ => (person.home_ip(stage, now_ms), 0),
     }
 }
 
 /// Signs in where there is no session, refreshes where the access token is old.
 fn open_or_refresh(stage: &mut Stage, person: &mut Person, on_phone: bool, actor: Actor, now_ms: i64) -> i64 {
-    let limit_ms = if on_phone { 2 * SESSION_MAX_MS } else { SESSION_MAX_MS };
+    let limit_ms = stage.tenant(person.tenant).session_days * DAY_MS * if on_phone { PHONE_SESSIONS } else { 1 };
+    let forgets = person.forgets;
     match *person.session(on_phone) {
-        Some(session) if now_ms - session.opened_ms < limit_ms => {
+        Some(session) if now_ms - session.opened_ms < limit_ms && !forgets => {
             if now_ms - session.refreshed_ms < ACCESS_TOKEN_MS {
                 return now_ms;
             }
@@ -200,6 +209,7 @@ fn open_or_refresh(stage: &mut Stage, person: &mut Person, on_phone: bool, actor
                 stage.emit(actor.draft(end_ms, "password_change", "success"));
                 end_ms = end_ms.max(stale_phone(stage, person, end_ms));
             }
+            person.sign_ins = person.sign_ins.saturating_add(u32::from(session.is_some()));
             *person.session(on_phone) = session;
             end_ms
         }

@@ -7,7 +7,7 @@ use super::attacks::Attack;
 use super::happenings;
 use super::stage::{Pace, Stage};
 use super::visits::visit;
-use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -42,14 +42,16 @@ impl World {
     pub(crate) fn new(seed: u64, pace: Pace, people: usize, start_ms: i64, spread_ms: i64) -> Self {
         let mut world = Self { stage: Stage::new(seed, pace), agenda: BinaryHeap::new(), turns: 0, attacks_end_ms: i64::MAX };
         super::people::populate(&mut world.stage, people, start_ms);
-        world.begin_turns(start_ms, spread_ms);
+        world.begin_turns(start_ms, spread_ms, 0);
         world
     }
 
-    /// Gives everybody a turn within `spread_ms` after `from_ms`, and forgets what was on the agenda.
-    pub(crate) fn begin_turns(&mut self, from_ms: i64, spread_ms: i64) {
+    /// Gives everybody a turn within `spread_ms` after `from_ms`, the first `early` people at once, and
+    /// forgets what was on the agenda.
+    pub(crate) fn begin_turns(&mut self, from_ms: i64, spread_ms: i64, early: usize) {
         self.agenda.clear();
         for index in 0..self.stage.people.len() {
+            let spread_ms = if index < early { SECOND_MS } else { spread_ms };
             let time_ms = from_ms + self.stage.dice.between(0, spread_ms);
             self.schedule(time_ms, Turn::Person(index));
         }
@@ -91,8 +93,10 @@ impl World {
                 self.schedule(next_ms, turn);
             }
             Turn::Attack(attack) => {
-                if !attack.launch(&mut self.stage, now_ms) && now_ms < self.attacks_end_ms && !self.stage.pace.haste {
-                    self.schedule(now_ms + HOUR_MS, turn);
+                // Nobody fits now: later somebody will.
+                let again_ms = now_ms + if self.stage.pace.haste { SECOND_MS } else { HOUR_MS };
+                if !attack.launch(&mut self.stage, now_ms) && again_ms < self.attacks_end_ms {
+                    self.schedule(again_ms, turn);
                 }
             }
             Turn::OfficeMorning => happenings::office_morning(&mut self.stage, now_ms),
@@ -109,9 +113,9 @@ impl World {
             let later_ms = person.busy_until_ms + MINUTE_MS;
             return self.schedule(later_ms, Turn::Person(index));
         }
-        let town = person.town;
+        let (town, half_visits) = (person.town, i64::from(person.half_visits.max(1)));
         let end_ms = visit(&mut self.stage, index, now_ms);
-        let gap_ms = self.visit_gap_ms();
+        let gap_ms = self.visit_gap_ms() * 2 / half_visits;
         let mut next_ms = end_ms + self.stage.dice.around(gap_ms).max(MINUTE_MS);
         if self.stage.pace.daily_rhythm {
             let offset_ms = self.stage.atlas.town(town).map_or(0, |t| t.utc_offset_ms);

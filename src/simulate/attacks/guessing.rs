@@ -55,7 +55,7 @@ pub(super) fn stuffing(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option
         Attack::StuffingDistributed => stage.dice.between(2 * SECOND_MS, 8 * SECOND_MS),
         _ => stage.dice.between(300, 4 * SECOND_MS),
     };
-    let gap_ms = if stage.pace.haste { 60 } else { gap_ms };
+    let gap_ms = if stage.pace.haste { 40 } else { gap_ms };
     let mut time_ms = now_ms;
     for number in 0..attempts {
         time_ms += stage.dice.around(gap_ms);

@@ -140,7 +140,9 @@ fn far_address(stage: &mut Stage, town: u16, km_min: f64, km_max: f64) -> Option
         if km < km_min || km > km_max {
             return None;
         }
-        let class = stage.dice.of(&[Class::Residential, Class::Residential, Class::Mobile]);
+        // Who watches a demonstration is shown the plain case.
+        let class =
+            if stage.pace.haste { Class::Residential } else { stage.dice.of(&[Class::Residential, Class::Residential, Class::Mobile]) };
         let network = stage.atlas.pick(&mut stage.dice, there, class, false)?;
         let number = stage.dice.bits();
         Some(stage.atlas.address(network, number))

@@ -7,6 +7,9 @@ use crate::simulate::tenants::TENANTS;
 use crate::simulate::visits::{Actor, open_session, request};
 use bartizan_core::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
 
+/// Without a past no place is unusual: its victims have signed in at least this often.
+const SIGN_INS_MIN: u32 = 4;
+
 /// The owner is here; minutes later somebody signs in from another continent.
 pub(super) fn impossible_travel(stage: &mut Stage, now_ms: i64) -> Option<()> {
     let (index, mut person) = victim(stage, now_ms, |p| !p.dormant && p.vpn.is_none())?;
@@ -32,7 +35,10 @@ pub(super) fn impossible_travel(stage: &mut Stage, now_ms: i64) -> Option<()> {
 pub(super) fn unusual_location(stage: &mut Stage, now_ms: i64) -> Option<()> {
     let idle_ms = if stage.pace.haste { 20 * HOUR_MS } else { 8 * HOUR_MS };
     let haste = stage.pace.haste;
-    let (index, person) = victim(stage, now_ms, |p| p.vpn.is_none() && p.dormant == haste && now_ms - p.busy_until_ms > idle_ms)?;
+    let (index, person) = victim(stage, now_ms, |p| {
+        let has_past = p.sign_ins >= SIGN_INS_MIN && p.vpn.is_none();
+        has_past && p.dormant == haste && now_ms - p.busy_until_ms > idle_ms
+    })?;
     let idle_hours = (now_ms - person.busy_until_ms) as f64 / HOUR_MS as f64;
     let thief_ip = far_address(stage, person.town, 2_000.0, idle_hours * 550.0)?;
     let label = stage.open_label(Attack::UnusualLocation.plan(), person.tenant);

@@ -62,7 +62,11 @@ impl Theft {
 
 /// A refresh that is refused because the token was used before.
 fn refused(stage: &mut Stage, actor: Actor, session: u64, token: u64, time_ms: i64) {
-    let draft = Draft { reason: "token_reused", grant: "refresh_token", session, ..actor.draft(time_ms, "token_refresh", "failure") };
+    refused_for(stage, actor, session, token, "token_reused", time_ms);
+}
+
+fn refused_for(stage: &mut Stage, actor: Actor, session: u64, token: u64, reason: &'static str, time_ms: i64) {
+    let draft = Draft { reason, grant: "refresh_token", session, ..actor.draft(time_ms, "token_refresh", "failure") };
     stage.emit(Draft { token: Some(Token::Refresh(token)), ..draft });
 }
 
@@ -156,7 +160,7 @@ pub(super) fn after_logout(stage: &mut Stage, now_ms: i64) -> Option<()> {
         }
     } else if stage.tenant(theft.person.tenant).refuses_reuse {
         is_hit = false;
-        refused(stage, theft.thief, theft.session.id, theft.session.refresh, theft.time_ms);
+        refused_for(stage, theft.thief, theft.session.id, theft.session.refresh, "revoked", theft.time_ms);
     } else {
         let issued = stage.number();
         refresh_once(stage, theft.thief, theft.session, issued, theft.time_ms);
