@@ -2,5 +2,6 @@
 
 pub mod episode;
 pub mod model;
+mod schema;
 
 pub use model::{Alert, Entities, Status};

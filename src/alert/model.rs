@@ -3,12 +3,14 @@
 //! Detection fills all but the triage members; the working copy in the database adds those. The
 //! record is versioned: `version` counts detection's versions and triage steps together.
 
+use super::schema;
 use bartizan_core::{Action, EntityKind, Severity, Subject, TimeMs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// Where an alert stands with the people who work on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Nobody has looked yet.
@@ -33,7 +35,7 @@ impl Status {
 }
 
 /// What it turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Disposition {
     /// An attack.
@@ -45,7 +47,7 @@ pub enum Disposition {
 }
 
 /// Whom and what it is about, flat; derived from the subjects.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Entities {
     /// Users.
@@ -86,7 +88,7 @@ impl Entities {
 }
 
 /// One MITRE ATT&CK reference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attack {
     /// Tactic, e.g. `TA0006`.
     pub tactic: String,
@@ -95,7 +97,7 @@ pub struct Attack {
 }
 
 /// One version of an alert.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     /// Derived from tenant, detector, key and the episode's start: the same attack has the same id
     /// after a crash, in a replay, on another machine.
@@ -107,16 +109,20 @@ pub struct Alert {
     /// What it is, in a few words.
     pub title: String,
     /// How bad it is.
+    #[schema(schema_with = schema::severity)]
     pub severity: Severity,
     /// How sure, from 0 to 1.
+    #[schema(minimum = 0.0, maximum = 1.0)]
     pub confidence: f32,
     /// Where it stands.
     pub status: Status,
     /// What it turned out to be, once resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub disposition: Option<Disposition>,
     /// Who works on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub assignee: Option<String>,
     /// Tenant.
     pub tenant: String,
@@ -125,26 +131,32 @@ pub struct Alert {
     /// Does the episode go on? False in the version that closes it after the quiet gap.
     pub ongoing: bool,
     /// Event time of the first event.
+    #[schema(value_type = String, format = DateTime)]
     pub first_event_time: TimeMs,
     /// Event time of the last event.
+    #[schema(value_type = String, format = DateTime)]
     pub last_event_time: TimeMs,
     /// Recorded arrival of the event that decided this version; in a replay its event time.
+    #[schema(value_type = String, format = DateTime)]
     pub detected_time: TimeMs,
     /// Events that belong to it.
     pub event_count: u64,
     /// Whom and what it is about.
     pub entities: Entities,
     /// The same with roles.
+    #[schema(schema_with = schema::subjects)]
     pub subjects: Vec<Subject>,
     /// One sentence with the numbers and the limits that they passed.
     pub reason: String,
     /// The numbers by name.
+    #[schema(value_type = Object)]
     pub evidence: Map<String, Value>,
     /// Events that show it (bounded).
     pub event_ids: Vec<String>,
     /// MITRE ATT&CK.
     pub attack: Vec<Attack>,
     /// What a machine may do.
+    #[schema(schema_with = schema::actions)]
     pub actions: Vec<Action>,
     /// The incident it belongs to, once there are incidents.
     #[serde(default)]

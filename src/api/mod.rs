@@ -1,5 +1,194 @@
-//! The HTTP surface: query API, ingest, console.
+//! The HTTP surface: query API, ingest, stream, console.
+//!
+//! One file per resource. Every route but probes and the console's files wants a token; every error
+//! is a problem document (RFC 9457); everything that comes in is bounded in size, time and rate. The
+//! OpenAPI document is made from the handlers, and a query parameter that it does not list is refused.
+//!
+//! Reads of alerts and all triage go to the working database and need nothing else; events and
+//! entities come from the store and are a 503 while it is away. Nothing here decides what is an alert.
 
+pub mod alerts;
+pub mod auth;
+pub mod body;
 pub mod config;
+pub mod console;
+pub mod detectors;
+pub mod entities;
+pub mod events;
+pub mod health;
+pub mod ingest;
+pub mod limits;
+pub mod openapi;
+pub mod page;
+pub mod problem;
+pub mod query;
+pub mod risk;
+pub mod server;
+pub mod status;
+pub mod stream;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::HttpConfig;
+pub use server::Server;
+pub use status::{PipelineStatus, StatusSource};
+
+use crate::db::{Db, DbError};
+use crate::log::Appender;
+use crate::normalise::Normaliser;
+use crate::notify::{Routing, Wake};
+use crate::pipeline::commit::AlertChanges;
+use crate::store::Store;
+use crate::telemetry::{Health, Latencies, Metrics};
+use axum::body::Bytes;
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
+use bartizan_core::time::DAY_MS;
+use problem::Problem;
+use std::ops::Deref;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::routes;
+
+/// What the API works with.
+pub struct ApiParts {
+    /// `[http]`.
+    pub config: HttpConfig,
+    /// How long the store keeps events; older ones are rejected.
+    pub retention_days: u32,
+    /// The working database.
+    pub db: Db,
+    /// The store, once it is there.
+    pub store: watch::Receiver<Option<Store>>,
+    /// Makes events of records.
+    pub normaliser: Arc<Normaliser>,
+    /// Where accepted events go.
+    pub appender: Arc<dyn Appender>,
+    /// Who is told of a triage step.
+    pub routing: Arc<Routing>,
+    /// Wakes the deliverers.
+    pub wake: Wake,
+    /// Changes of alerts, for streams; triage steps are sent to it, too.
+    pub changes: AlertChanges,
+    /// Tells how the pipeline stands.
+    pub status: Arc<dyn StatusSource>,
+    /// Health.
+    pub health: Arc<Health>,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Latencies.
+    pub latencies: Arc<Latencies>,
+    /// Ends open streams.
+    pub shutdown: CancellationToken,
+}
+
+/// What handlers share; cloning is cheap.
+#[derive(Clone)]
+pub struct ApiState(Arc<Shared>);
+
+/// The parts, and what requests share among themselves.
+pub struct Shared {
+    parts: ApiParts,
+    limits: limits::Limits,
+    tokens: auth::Tokens,
+    ping: health::Ping,
+    hub: Arc<stream::Hub>,
+    uploads: Arc<Semaphore>,
+    ingest_memory: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    retention_ms: i64,
+}
+
+impl Deref for Shared {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.parts
+    }
+}
+
+impl Deref for ApiState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl ApiState {
+    /// Takes the parts and begins to follow the changes of alerts. Wants to be called on a runtime.
+    #[must_use]
+    pub fn new(parts: ApiParts) -> Self {
+        let HttpConfig { requests_per_second_max, requests_burst_max, streams_max, .. } = parts.config;
+        Self(Arc::new(Shared {
+            limits: limits::Limits::new(requests_per_second_max, requests_burst_max),
+            tokens: auth::Tokens::default(),
+            ping: health::Ping::default(),
+            hub: stream::start(&parts.changes),
+            uploads: Arc::new(Semaphore::new(ingest::UPLOADS_MAX)),
+            ingest_memory: Arc::new(Semaphore::new(ingest::INGEST_MEMORY_MIB_MAX as usize)),
+            streams: Arc::new(Semaphore::new(streams_max.min(Semaphore::MAX_PERMITS))),
+            retention_ms: i64::from(parts.retention_days) * DAY_MS,
+            parts,
+        }))
+    }
+
+    /// The store.
+    ///
+    /// # Errors
+    /// 503: it is not there yet.
+    fn store(&self) -> Result<Store, Problem> {
+        self.store.borrow().clone().ok_or_else(|| Problem::unavailable("the store is not there yet", 2))
+    }
+
+    /// Reads the working database on a blocking thread.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let db = self.db.clone();
+        Ok(tokio::task::spawn_blocking(move || db.read(work)).await??)
+    }
+}
+
+/// The OpenAPI document as it is served.
+#[derive(Clone)]
+pub struct Documented(Bytes);
+
+/// All routes with their limits.
+#[must_use]
+pub fn router(state: ApiState) -> Router {
+    let documented = openapi::router()
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::get, alerts::patch))
+        .routes(routes!(events::list, ingest::post))
+        .routes(routes!(entities::get))
+        .routes(routes!(detectors::list))
+        .routes(routes!(status::get))
+        .routes(routes!(stream::get))
+        .routes(routes!(openapi::get))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics));
+    let (router, document) = documented.split_for_parts();
+    // A document of this program's own types is always written.
+    let document = Documented(document.to_pretty_json().unwrap_or_default().into());
+    let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    router
+        .merge(console::routes())
+        .fallback(async || Problem::not_found("there is no such route; /openapi.json lists them"))
+        .layer(Extension(document))
+        .layer(CatchPanicLayer::custom(problem::of_panic))
+        .layer(from_fn_with_state(state.clone(), limits::enforce))
+        .layer(from_fn(problem::ensure))
+        .layer(from_fn_with_state(state.clone(), limits::measure))
+        .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(CACHE_CONTROL, "no-store"))
+        .with_state(state)
+}

@@ -1,8 +1,7 @@
 //! `bartizan detectors`: the catalogue, for people or as JSON.
 
 use super::CommandError;
-use bartizan_core::{Spec, Value};
-use serde_json::json;
+use crate::api::detectors::DetectorView;
 
 /// Arguments of `detectors`.
 #[derive(clap::Args)]
@@ -19,7 +18,7 @@ pub struct DetectorsArgs {
 pub fn run(args: &DetectorsArgs) -> Result<(), CommandError> {
     let catalogue = bartizan_catalogue::all();
     if args.json {
-        let all: Vec<_> = catalogue.map(describe).collect();
+        let all: Vec<_> = catalogue.map(DetectorView::of).collect();
         println!("{}", serde_json::to_string_pretty(&all).map_err(CommandError::failed)?);
         return Ok(());
     }
@@ -39,25 +38,4 @@ pub fn run(args: &DetectorsArgs) -> Result<(), CommandError> {
         println!();
     }
     Ok(())
-}
-
-/// A detector as JSON, for the command and the API.
-#[must_use]
-pub fn describe(spec: &Spec) -> serde_json::Value {
-    let value = |value: Value| match value {
-        Value::Int(value) => json!(value),
-        Value::Float(value) => json!(value),
-        Value::Bool(value) => json!(value),
-    };
-    json!({
-        "id": spec.id, "title": spec.title, "looks_for": spec.looks_for,
-        "blind_spots": spec.blind_spots, "innocent_causes": spec.innocent_causes,
-        "keys": spec.keys.iter().map(|key| key.as_str()).collect::<Vec<_>>(),
-        "quiet_gap_ms": spec.quiet_gap_ms,
-        "attack": spec.attack.iter().map(|(tactic, technique)| json!({"tactic": tactic, "technique": technique})).collect::<Vec<_>>(),
-        "parameters": spec.parameters.iter().map(|parameter| json!({
-            "name": parameter.name, "default": value(parameter.default),
-            "min": parameter.min, "max": parameter.max, "doc": parameter.doc,
-        })).collect::<Vec<_>>(),
-    })
 }

@@ -123,3 +123,13 @@ pub fn list(tx: &Connection, filter: &Filter) -> Result<Page, DbError> {
     }
     Ok(Page { items, next })
 }
+
+/// How many alerts are open, of one tenant or of all.
+///
+/// # Errors
+/// SQLite says no.
+pub fn count_open(tx: &Connection, tenant: Option<&str>) -> Result<u64, DbError> {
+    let sql = "SELECT count(*) FROM alerts WHERE status = ?1 AND (?2 IS NULL OR tenant = ?2)";
+    let count: i64 = tx.prepare_cached(sql)?.query_row((Status::Open.as_str(), tenant), |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}

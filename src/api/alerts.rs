@@ -1,0 +1,384 @@
+//! `/api/v1/alerts`: the list, one alert with what proves it and what became of it, triage.
+//!
+//! Alerts are read from the working database, so they are there, and triaged, whatever state the
+//! store is in; only the events behind an alert come from the store.
+
+use super::auth::Caller;
+use super::body;
+use super::events::EventView;
+use super::page::{self, Page};
+use super::problem::Problem;
+use super::query::{Params, VALUE_BYTES_MAX};
+use super::{ApiState, openapi};
+use crate::alert::Alert;
+use crate::alert::model::{Disposition, Status};
+use crate::db::alert_list::{self, Filter};
+use crate::db::alerts::{self, Change, HistoryEntry, TriageError};
+use crate::log::journal::now_ms;
+use crate::notify::commit::{TriageStep, commit_triage};
+use crate::pipeline::commit::AlertChange;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::IntoResponse;
+use bartizan_core::{EntityKind, Severity, TimeMs};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+/// Lines of history that are shown, the newest.
+const HISTORY_MAX: u32 = 1_000;
+/// Bytes of a triage request.
+const PATCH_BYTES_MAX: usize = 64 << 10;
+
+/// Which alerts.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AlertQuery {
+    /// With an event at or after this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<i64>,
+    /// With an event before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub until: Option<i64>,
+    /// Detector id.
+    #[param(max_length = 1024, min_length = 1)]
+    pub detector: Option<String>,
+    /// Any of these severities, separated by commas.
+    #[param(value_type = Option<String>, min_length = 1, example = "high,critical")]
+    pub severity: Vec<Severity>,
+    /// Any of these states, separated by commas.
+    #[param(value_type = Option<String>, min_length = 1, example = "open")]
+    pub status: Vec<Status>,
+    /// Names this user.
+    #[param(max_length = 1024, min_length = 1)]
+    pub user: Option<String>,
+    /// Names this address.
+    #[param(value_type = Option<String>, min_length = 2)]
+    pub ip: Option<String>,
+    /// Names this session.
+    #[param(max_length = 1024, min_length = 1)]
+    pub session: Option<String>,
+    /// Tenant; for tokens of all tenants.
+    #[param(max_length = 1024, min_length = 1)]
+    pub tenant: Option<String>,
+    /// `next_cursor` of the page before.
+    #[param(min_length = 1)]
+    pub cursor: Option<String>,
+    /// Alerts on the page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    pub limit: u32,
+}
+
+impl AlertQuery {
+    fn read(params: &Params) -> Result<Self, Problem> {
+        let severities: Vec<_> = Severity::ALL.iter().map(|severity| severity.as_str()).collect();
+        let statuses: Vec<_> = STATUSES.iter().map(|status| status.as_str()).collect();
+        let status = |text: &str| STATUSES.into_iter().find(|status| status.as_str() == text);
+        Ok(Self {
+            since: params.time_ms("since")?,
+            until: params.time_ms("until")?,
+            detector: params.text("detector"),
+            severity: params.names("severity", &severities, Severity::parse)?,
+            status: params.names("status", &statuses, status)?,
+            user: params.text("user"),
+            ip: params.ip("ip")?.map(|ip| ip.to_string()),
+            session: params.text("session"),
+            tenant: params.text("tenant"),
+            cursor: params.text("cursor"),
+            limit: params.limit()?,
+        })
+    }
+
+    fn entities(&self) -> Vec<(EntityKind, String)> {
+        let named = [(EntityKind::User, &self.user), (EntityKind::Ip, &self.ip), (EntityKind::Session, &self.session)];
+        named.into_iter().filter_map(|(kind, value)| value.clone().map(|value| (kind, value))).collect()
+    }
+}
+
+const STATUSES: [Status; 3] = [Status::Open, Status::Acknowledged, Status::Resolved];
+
+/// Where a page of alerts begins, as it stands in a cursor.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    t: i64,
+    id: String,
+}
+
+/// Alerts, newest first.
+#[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(AlertQuery),
+    responses((status = 200, description = "One page", body = Page<Alert>), openapi::QuestionErrors))]
+pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<Page<Alert>>, Problem> {
+    caller.may_read()?;
+    let params = Params::read::<AlertQuery>(&uri)?;
+    let query = AlertQuery::read(&params)?;
+    let question = params.fingerprint("alerts", caller.tenant.as_deref());
+    let place: Option<Place> = query.cursor.as_ref().map(|cursor| page::place(&question, cursor)).transpose()?;
+    let filter = Filter {
+        since_ms: query.since,
+        until_ms: query.until,
+        entities: query.entities(),
+        detector: query.detector,
+        severities: query.severity,
+        statuses: query.status,
+        tenant: caller.scope(query.tenant)?,
+        cursor: place.map(|place| alert_list::Cursor { updated_ms: place.t, id: place.id }),
+        limit: query.limit,
+    };
+    let found = state.read(move |tx| alert_list::list(tx, &filter)).await?;
+    let next_cursor = found.next.and_then(|next| page::cursor(&question, &Place { t: next.updated_ms, id: next.id }));
+    Ok(Json(Page { items: found.items, next_cursor }))
+}
+
+/// A line of an alert's history: a version that detection wrote, or a triage step.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HistoryLine {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: TimeMs,
+    /// `version` or `triage`.
+    pub kind: &'static str,
+    /// The alert's version that it led to.
+    pub version: u32,
+    /// Name of the token, of a triage step.
+    pub by: Option<String>,
+    /// What happened, of a version: `opened`, `severity`, `grown`, `closed`.
+    pub change: Option<&'static str>,
+    /// Severity, of a version.
+    pub severity: Option<Value>,
+    /// Events, of a version.
+    pub event_count: Option<Value>,
+    /// Status that was set.
+    pub status: Option<Value>,
+    /// Disposition that was set.
+    pub disposition: Option<Value>,
+    /// Who was put on it; an empty text: nobody.
+    pub assignee: Option<Value>,
+    /// Remark.
+    pub note: Option<Value>,
+}
+
+/// An alert with the events that show it and with its history.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AlertDetail {
+    /// The alert.
+    #[serde(flatten)]
+    pub alert: Alert,
+    /// Events that show it, oldest first.
+    pub events: Vec<EventView>,
+    /// Why `events` lacks events that there were; `null`: it lacks none.
+    pub events_missing: Option<String>,
+    /// Events that belong to it.
+    pub events_total: u64,
+    /// What became of it, oldest first.
+    pub history: Vec<HistoryLine>,
+}
+
+type AlertPath = Result<Path<String>, PathRejection>;
+
+fn id_of(path: AlertPath) -> Result<String, Problem> {
+    let Path(id) = path.map_err(|_| no_such_alert())?;
+    if id.len() > VALUE_BYTES_MAX { Err(no_such_alert()) } else { Ok(id) }
+}
+
+fn no_such_alert() -> Problem {
+    Problem::not_found("there is no alert of this id")
+}
+
+/// One alert with its evidence events and its history.
+#[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Alert id")),
+    responses((status = 200, description = "The alert; its version as ETag", body = AlertDetail), openapi::ItemErrors))]
+pub async fn get(State(state): State<ApiState>, caller: Caller, path: AlertPath, uri: Uri) -> Result<impl IntoResponse, Problem> {
+    caller.may_read()?;
+    Params::read::<NoParams>(&uri)?;
+    let detail = detail(&state, &caller, id_of(path)?).await?;
+    Ok(([(ETAG, etag(&detail.alert))], Json(detail)))
+}
+
+/// A route without parameters.
+#[derive(IntoParams)]
+pub struct NoParams {}
+
+async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<AlertDetail, Problem> {
+    let read = state.read(move |tx| {
+        let Some(alert) = alerts::get(tx, &id)? else { return Ok(None) };
+        Ok(Some((alert, alerts::history(tx, &id, HISTORY_MAX)?)))
+    });
+    let (alert, history) = read.await?.filter(|(alert, _)| caller.sees(&alert.tenant)).ok_or_else(no_such_alert)?;
+    let (events, events_missing) = match evidence(state, &alert).await {
+        Ok(events) => (events, None),
+        Err(_) => (Vec::new(), Some("the store does not answer at the moment".to_owned())),
+    };
+    Ok(AlertDetail { events, events_missing, events_total: alert.event_count, history: lines(history), alert })
+}
+
+async fn evidence(state: &ApiState, alert: &Alert) -> Result<Vec<EventView>, Problem> {
+    if alert.event_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (first, last) = (alert.first_event_time.0, alert.last_event_time.0);
+    let events = state.store()?.events_by_id(&alert.tenant, &alert.event_ids, first, last).await?;
+    Ok(events.into_iter().map(EventView::from).collect())
+}
+
+fn etag(alert: &Alert) -> String {
+    format!("\"{}\"", alert.version)
+}
+
+fn lines(history: Vec<HistoryEntry>) -> Vec<HistoryLine> {
+    let mut severity_before: Option<Severity> = None;
+    history.into_iter().map(|entry| line(entry, &mut severity_before)).collect()
+}
+
+fn line(entry: HistoryEntry, severity_before: &mut Option<Severity>) -> HistoryLine {
+    let detection = entry.actor == "detection";
+    let mut change = None;
+    if detection {
+        let severity = entry.change.get("severity").and_then(Value::as_str).and_then(Severity::parse);
+        let closed = entry.change.get("ongoing") == Some(&Value::Bool(false));
+        change = Some(match (*severity_before, severity) {
+            _ if entry.version == 1 => "opened",
+            _ if closed => "closed",
+            (Some(before), Some(now)) if now > before => "severity",
+            _ => "grown",
+        });
+        *severity_before = severity.or(*severity_before);
+    }
+    let member = |name: &str| entry.change.get(name).filter(|value| !value.is_null()).cloned();
+    HistoryLine {
+        time: TimeMs(entry.at_ms),
+        kind: if detection { "version" } else { "triage" },
+        version: entry.version,
+        change,
+        severity: member("severity"),
+        event_count: member("event_count"),
+        status: member("status"),
+        disposition: member("disposition"),
+        assignee: member("assignee"),
+        note: member("note"),
+        by: (!detection).then_some(entry.actor),
+    }
+}
+
+/// What a person changes; members that are left out stay as they are.
+#[derive(Debug, Default, ToSchema)]
+#[expect(dead_code, reason = "documents the body, which is read member by member to name the wrong one")]
+pub struct Triage {
+    /// Where it stands.
+    #[schema(nullable = false)]
+    status: Option<Status>,
+    /// What it turned out to be; of a resolved alert.
+    #[schema(nullable = false)]
+    disposition: Option<Disposition>,
+    /// Who works on it; `null`: nobody.
+    #[schema(max_length = 256)]
+    assignee: Option<String>,
+    /// A remark, kept in the history.
+    #[schema(nullable = false, max_length = 8192)]
+    note: Option<String>,
+}
+
+/// Reads the body of a triage step.
+fn change_of(bytes: &[u8]) -> Result<Change, Problem> {
+    let members: Map<String, Value> =
+        serde_json::from_slice(bytes).map_err(|error| Problem::bad_request(format!("the body is no JSON object: {error}")))?;
+    let mut change = Change::default();
+    for (name, value) in members {
+        match name.as_str() {
+            "status" => change.status = Some(member(&name, value, "open, acknowledged or resolved")?),
+            "disposition" => change.disposition = Some(member(&name, value, "true_positive, false_positive or benign")?),
+            "assignee" if value.is_null() => change.assignee = Some(String::new()),
+            "assignee" => change.assignee = Some(member(&name, value, "a text, or null for nobody")?),
+            "note" => change.note = Some(member(&name, value, "a text")?),
+            _ => return Err(Problem::parameter(name.chars().take(64).collect::<String>(), "there is no such member here")),
+        }
+    }
+    check(&change)?;
+    Ok(change)
+}
+
+fn member<T: serde::de::DeserializeOwned>(name: &str, value: Value, wanted: &str) -> Result<T, Problem> {
+    serde_json::from_value(value).map_err(|_| Problem::parameter(name, format_args!("must be {wanted}")))
+}
+
+fn check(change: &Change) -> Result<(), Problem> {
+    let texts = [("assignee", &change.assignee, alerts::ASSIGNEE_BYTES_MAX), ("note", &change.note, alerts::NOTE_BYTES_MAX)];
+    for (name, text, bytes_max) in texts {
+        if text.as_ref().is_some_and(|text| text.len() > bytes_max) {
+            return Err(Problem::parameter(name, format_args!("longer than {bytes_max} bytes")));
+        }
+    }
+    if change.disposition.is_some() && change.status.is_some_and(|status| status != Status::Resolved) {
+        return Err(Problem::parameter("disposition", "needs status resolved"));
+    }
+    Ok(())
+}
+
+/// The version that `If-Match` asks for; `None`: any.
+fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let version = text.trim_start_matches("W/").trim_matches('"').parse();
+    version.map(Some).map_err(|_| Problem::parameter("If-Match", "must be a version, like \"3\""))
+}
+
+impl From<TriageError> for Problem {
+    fn from(error: TriageError) -> Self {
+        match error {
+            TriageError::NotFound => no_such_alert(),
+            TriageError::Conflict { .. } => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()).naming("If-Match"),
+            TriageError::Invalid(text) => Self::bad_request(text),
+            TriageError::Db(error) => error.into(),
+        }
+    }
+}
+
+/// Triages an alert: status, disposition, assignee, note. Kept as history with who and when.
+#[utoipa::path(patch, path = "/api/v1/alerts/{id}", tag = "alerts",
+    params(("id" = String, Path, description = "Alert id"),
+        ("If-Match" = Option<String>, Header, description = "The version that was seen; 412 if there is another by now")),
+    request_body(content = Triage, content_type = "application/json"),
+    responses((status = 200, description = "The alert as it stands now", body = AlertDetail), openapi::TriageErrors))]
+pub async fn patch(
+    State(state): State<ApiState>,
+    caller: Caller,
+    path: AlertPath,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<impl IntoResponse, Problem> {
+    caller.may_triage()?;
+    Params::read::<NoParams>(&uri)?;
+    let id = id_of(path)?;
+    let expected_version = expected_version(&headers)?;
+    let change = change_of(&body::read(body, &headers, PATCH_BYTES_MAX).await?)?;
+    let kind = if change.status == Some(Status::Resolved) { "alert.resolved" } else { "alert.updated" };
+    let alert = triage(&state, &caller, id.clone(), expected_version, change).await?;
+    // Nobody may be looking.
+    state.changes.send(Arc::new(AlertChange { kind, alert })).ok();
+    state.wake.wake();
+    let detail = detail(&state, &caller, id).await?;
+    Ok(([(ETAG, etag(&detail.alert))], Json(detail)))
+}
+
+async fn triage(state: &ApiState, caller: &Caller, id: String, expected_version: Option<u32>, change: Change) -> Result<Alert, Problem> {
+    let (db, routing, caller) = (state.db.clone(), Arc::clone(&state.routing), caller.clone());
+    let work = move || {
+        db.write(|tx| {
+            // Another tenant's alert does not exist for this caller.
+            if !alerts::get(tx, &id).map_err(TriageError::Db)?.is_some_and(|alert| caller.sees(&alert.tenant)) {
+                return Err(TriageError::NotFound);
+            }
+            let step = TriageStep { id: &id, expected_version, change: &change, actor: &caller.name };
+            commit_triage(tx, &step, &routing, now_ms())
+        })
+    };
+    Ok(tokio::task::spawn_blocking(work).await??)
+}

@@ -1,0 +1,166 @@
+//! Who is calling: bearer tokens (RFC 6750), roles, tenants.
+//!
+//! A token is looked up in the database again after [`CACHE_TIME_MAX`], so one that was revoked ends
+//! at once for people, and a client in a loop costs some fifty look-ups a second. Only hashes stay in
+//! memory between requests. Clients that keep sending wrong tokens are slowed down before the database is asked.
+
+use super::problem::Problem;
+use super::{ApiState, limits};
+use crate::db::tokens::{ApiToken, Role};
+use crate::db::{Db, DbError};
+use crate::log::journal::now_ms;
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long an answer of the database is believed.
+const CACHE_TIME_MAX: Duration = Duration::from_millis(20);
+/// Tokens whose answer is remembered.
+const CACHE_TOKENS_MAX: usize = 4_096;
+/// Bytes of a token.
+const TOKEN_BYTES_MAX: usize = 256;
+
+const CHALLENGE: &str = "Bearer realm=\"bartizan\"";
+const CHALLENGE_INVALID: &str = "Bearer realm=\"bartizan\", error=\"invalid_token\"";
+
+/// The token that a request came with.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Name of the token, which stands in history and audit.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The one tenant it is for; none: all.
+    pub tenant: Option<String>,
+    secret: Secret,
+}
+
+/// A token's secret, to look it up again while a stream is open.
+#[derive(Clone)]
+struct Secret {
+    text: Arc<str>,
+    hash: [u8; 32],
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Caller {
+    /// May it read?
+    ///
+    /// # Errors
+    /// 403.
+    pub fn may_read(&self) -> Result<(), Problem> {
+        self.allowed(self.role != Role::Ingest, "read")
+    }
+
+    /// May it triage?
+    ///
+    /// # Errors
+    /// 403.
+    pub fn may_triage(&self) -> Result<(), Problem> {
+        self.allowed(matches!(self.role, Role::Analyst | Role::Admin), "triage")
+    }
+
+    /// May it post events?
+    ///
+    /// # Errors
+    /// 403.
+    pub fn may_ingest(&self) -> Result<(), Problem> {
+        self.allowed(matches!(self.role, Role::Ingest | Role::Admin), "post events")
+    }
+
+    fn allowed(&self, allowed: bool, what: &str) -> Result<(), Problem> {
+        if allowed { Ok(()) } else { Err(Problem::forbidden(format!("the role {} may not {what}", self.role.as_str()))) }
+    }
+
+    /// The tenant to ask for: the token's own, or for tokens of all tenants the one named, if any.
+    ///
+    /// # Errors
+    /// 400: a token of one tenant names one.
+    pub fn scope(&self, named: Option<String>) -> Result<Option<String>, Problem> {
+        match (&self.tenant, named) {
+            (Some(_), Some(_)) => Err(Problem::parameter("tenant", "is for tokens of all tenants; this one is for a single tenant")),
+            (Some(own), None) => Ok(Some(own.clone())),
+            (None, named) => Ok(named),
+        }
+    }
+
+    /// May it see what belongs to this tenant?
+    #[must_use]
+    pub fn sees(&self, tenant: &str) -> bool {
+        self.tenant.as_deref().is_none_or(|own| own == tenant)
+    }
+
+    /// Is its token still good? For what lasts longer than a request.
+    pub async fn is_still_valid(&self, state: &ApiState) -> bool {
+        matches!(state.tokens.find(&state.db, &self.secret).await, Ok(Some(token)) if token.is_valid(now_ms()))
+    }
+}
+
+impl FromRequestParts<ApiState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let secret = bearer(parts)?;
+        let client = limits::client(&parts.extensions);
+        if let Err(wait) = state.limits.failures.check(client, Instant::now()) {
+            return Err(Problem::too_many("too many wrong tokens from this address", wait.as_secs() + 1));
+        }
+        let found = state.tokens.find(&state.db, &secret).await?;
+        let Some(token) = found.filter(|token| token.is_valid(now_ms())) else {
+            state.limits.failures.take(client, Instant::now()).ok();
+            return Err(Problem::unauthorized("the token is unknown, expired or revoked", CHALLENGE_INVALID));
+        };
+        Ok(Self { name: token.name, role: token.role, tenant: token.tenant, secret })
+    }
+}
+
+/// The token in `Authorization: Bearer TOKEN`.
+fn bearer(parts: &Parts) -> Result<Secret, Problem> {
+    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+    let missing = || Problem::unauthorized("send a token: Authorization: Bearer TOKEN", CHALLENGE);
+    let value = values.next().ok_or_else(missing)?;
+    if values.next().is_some() {
+        return Err(Problem::unauthorized("send one Authorization header", CHALLENGE));
+    }
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    let token = token.trim();
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+        return Err(missing());
+    }
+    Ok(Secret { text: token.into(), hash: Sha256::digest(token).into() })
+}
+
+/// Tokens as the database last knew them.
+#[derive(Default)]
+pub struct Tokens {
+    cache: Mutex<HashMap<[u8; 32], (Option<ApiToken>, Instant)>>,
+}
+
+impl Tokens {
+    async fn find(&self, db: &Db, secret: &Secret) -> Result<Option<ApiToken>, Problem> {
+        if let Some((token, at)) = self.cache.lock().get(&secret.hash)
+            && at.elapsed() < CACHE_TIME_MAX
+        {
+            return Ok(token.clone());
+        }
+        let (db, text, asked) = (db.clone(), Arc::clone(&secret.text), Instant::now());
+        let token = tokio::task::spawn_blocking(move || Ok::<_, DbError>(db.find_token(&text)?)).await??;
+        let mut cache = self.cache.lock();
+        if cache.len() >= CACHE_TOKENS_MAX {
+            cache.clear();
+        }
+        cache.insert(secret.hash, (token.clone(), asked));
+        Ok(token)
+    }
+}
