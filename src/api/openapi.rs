@@ -88,21 +88,21 @@ fn problem(status: u16) -> (String, RefOr<Response>) {
     (status.to_string(), ResponseBuilder::new().description(title).content(CONTENT_TYPE_PROBLEM, content).build().into())
 }
 
-fn names<'a>(all: impl Iterator<Item = &'a str>) -> Schema {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(all)).into()
+fn names<'a>(description: &str, all: impl Iterator<Item = &'a str>) -> Schema {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description)).enum_values(Some(all)).into()
 }
 
 /// Kinds of events.
 pub(super) fn kind() -> Schema {
-    names(Kind::ALL.iter().map(|kind| kind.as_str()))
+    names("What happened.", Kind::ALL.iter().map(|kind| kind.as_str()))
 }
 
 /// Outcomes of events.
 pub(super) fn outcome() -> Schema {
-    names(Outcome::ALL.iter().map(|outcome| outcome.as_str()))
+    names("How it ended.", Outcome::ALL.iter().map(|outcome| outcome.as_str()))
 }
 
 /// Formats of logs.
 pub(super) fn format() -> Schema {
-    names(crate::normalise::Format::names())
+    names("Format of the records; `auto` recognises each.", crate::normalise::Format::names())
 }

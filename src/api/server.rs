@@ -89,7 +89,7 @@ impl Server {
     /// See [`ServeError`].
     pub fn bind(config: &HttpConfig) -> Result<Self, ServeError> {
         let address: SocketAddr = config.listen.parse().map_err(|_| ServeError::Address(config.listen.clone()))?;
-        let tls = (!config.tls_cert.is_empty()).then(|| Tls::load(&config.tls_cert, &config.tls_key)).transpose()?;
+        let tls = config.has_tls().then(|| Tls::load(&config.tls_cert, &config.tls_key)).transpose()?;
         let listener = std::net::TcpListener::bind(address).map_err(|error| ServeError::Bind { address, error })?;
         listener.set_nonblocking(true)?;
         Ok(Self { address: listener.local_addr()?, listener, tls })
@@ -151,8 +151,8 @@ fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::T
 }
 
 impl Tls {
-    fn load(cert: &str, key: &str) -> Result<Self, ServeError> {
-        let (cert, key) = (PathBuf::from(cert), PathBuf::from(key));
+    fn load(cert: &Path, key: &Path) -> Result<Self, ServeError> {
+        let (cert, key) = (cert.to_owned(), key.to_owned());
         let config = RustlsConfig::from_config(certificate(&cert, &key)?);
         Ok(Self { config, cert, key })
     }

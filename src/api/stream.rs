@@ -32,7 +32,7 @@ const FRAMES_BYTES_MAX: usize = 16 << 20;
 /// A comment is sent when nothing else was for this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How often an open stream's token is looked up again.
-const TOKEN_CHECK: Duration = Duration::from_secs(5);
+const TOKEN_CHECK: Duration = Duration::from_secs(2);
 /// What clients should wait before they come back.
 const RETRY: Duration = Duration::from_secs(2);
 /// Ids in one millisecond: they begin at the time of the start.

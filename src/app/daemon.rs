@@ -2,13 +2,17 @@
 
 use super::maintain::{Maintenance, tell_places};
 use super::pipeline::{Parts, Running};
+use super::status::{Kinds, Status};
 use super::{history, log, open_database, open_enricher, pipeline, secrets, store};
+use crate::api::server::ServeError;
+use crate::api::{self, ApiParts, ApiState, Server};
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::detect::Enabled;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints};
 use crate::detect::engine::Engine;
 use crate::flow::{Order, Positions};
+use crate::log::journal::now_ms;
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
@@ -62,8 +66,8 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] store::OpenError),
     /// The HTTP surface does not open.
-    #[error("http.listen {0}")]
-    Http(String),
+    #[error(transparent)]
+    Http(#[from] ServeError),
     /// A thread cannot be started.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -74,6 +78,7 @@ pub struct Daemon {
     /// The working database.
     pub db: Db,
     address: SocketAddr,
+    url: String,
     running: Running,
     deliveries: JoinSet<()>,
     tasks: JoinSet<()>,
@@ -85,6 +90,8 @@ pub struct Daemon {
 /// What detection goes on from.
 struct Resumed {
     engine: Engine,
+    /// Ids and titles of the detectors that are switched on.
+    detectors: Vec<(&'static str, &'static str)>,
     checkpoints: Checkpoints,
     start: (Positions, u64, Vec<Order>),
 }
@@ -99,6 +106,7 @@ impl Daemon {
         let folder = config.data_dir.display().to_string();
         std::fs::create_dir_all(&config.data_dir).map_err(|error| StartError::DataDir(folder.clone(), error))?;
         let lock = lock(&config, &folder)?;
+        let server = Server::bind(&config.http)?;
         let telemetry = Telemetry::default();
         let db = open_database(&config)?;
         let stop = CancellationToken::new();
@@ -141,6 +149,40 @@ impl Daemon {
             telemetry: telemetry.clone(),
             start: resumed.start,
         })?;
+        let status = Arc::new(Status {
+            started_ms: now_ms(),
+            db: db.clone(),
+            seen: Arc::clone(&running.seen),
+            reading: Arc::clone(&running.reading),
+            committer: Arc::clone(&committer),
+            durable: Arc::clone(&running.durable),
+            acknowledged: running.acknowledged.clone(),
+            store: store.clone(),
+            kind: Kinds::of(&config, resumed.detectors),
+        });
+        let api = ApiState::new(ApiParts {
+            config: config.http.clone(),
+            retention_days: config.store.retention_days,
+            db: db.clone(),
+            store: store.clone(),
+            normaliser,
+            appender,
+            routing,
+            wake,
+            changes,
+            status,
+            health: Arc::clone(&telemetry.health),
+            metrics: telemetry.metrics.clone(),
+            latencies: Arc::clone(&telemetry.latencies),
+            shutdown: stop.clone(),
+        });
+        let (address, url) = (server.address(), server.url());
+        let serving = server.serve(api::router(api), stop.clone());
+        tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "http surface ended");
+            }
+        });
         let maintenance = Maintenance {
             db: db.clone(),
             enricher,
@@ -150,8 +192,7 @@ impl Daemon {
             stop: stop.clone(),
         };
         tasks.spawn(maintenance.run());
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(Self { db, address, running, deliveries, tasks, stop, embedded: opened.embedded, _lock: lock })
+        Ok(Self { db, address, url, running, deliveries, tasks, stop, embedded: opened.embedded, _lock: lock })
     }
 
     /// Where the HTTP surface answers.
@@ -162,8 +203,8 @@ impl Daemon {
 
     /// The same as an address for a browser.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Stops reading, drains, takes a checkpoint and ends every part, within 15 seconds.
@@ -235,7 +276,8 @@ fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, St
     };
     let orders = db.orders_from(engine.next_seq())?;
     let start = (engine.positions().clone(), engine.next_seq(), orders);
-    Ok(Resumed { engine, checkpoints, start })
+    let detectors = enabled.detectors.iter().map(|(spec, _)| (spec.id, spec.title)).collect();
+    Ok(Resumed { engine, detectors, checkpoints, start })
 }
 
 /// Makes the daemon's own topics, so that the group can hold all partitions from the start; where the

@@ -6,6 +6,7 @@ mod log;
 mod maintain;
 mod pipeline;
 mod secrets;
+mod status;
 mod store;
 
 pub use daemon::{Daemon, StartError};

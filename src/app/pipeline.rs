@@ -5,12 +5,12 @@ use crate::db::Db;
 use crate::detect::checkpoint::Checkpoints;
 use crate::detect::engine::{Engine, Outcome};
 use crate::enrich::Enricher;
-use crate::flow::{EventFlow, Order, Positions};
+use crate::flow::{EventFlow, Order, PartitionId, Positions};
 use crate::log::Appender;
 use crate::log::journal::now_ms;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
-use crate::pipeline::checkpoint::CheckpointWriter;
+use crate::pipeline::checkpoint::{CheckpointWriter, Durable};
 use crate::pipeline::commit::{AlertChanges, CommitStage};
 use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;
@@ -20,6 +20,7 @@ use crate::pipeline::{Acknowledged, STAGE_BATCHES_MAX};
 use crate::store::Store;
 use crate::telemetry::{Stage, Telemetry};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -51,8 +52,12 @@ pub(super) struct Parts {
 pub(super) struct Seen {
     /// The next offset of each partition.
     pub positions: Positions,
+    /// Sequence number of the next record.
+    pub next_seq: u64,
     /// Event time up to which everything is judged.
     pub watermark_ms: Option<i64>,
+    /// Newest event time of each partition.
+    pub newest_ms: BTreeMap<PartitionId, i64>,
     /// Keys held and pushed out, by detector.
     pub state_keys: Vec<(&'static str, usize, u64)>,
     /// Detectors that failed.
@@ -73,6 +78,8 @@ pub(super) struct Seen {
 pub(super) struct Running {
     pub reading: Arc<Reading>,
     pub seen: Arc<Mutex<Seen>>,
+    pub durable: Arc<Mutex<Durable>>,
+    pub acknowledged: watch::Receiver<Acknowledged>,
     stop: CancellationToken,
     abandon: CancellationToken,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -96,6 +103,7 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
     let first = Acknowledged { stored: parts.start.1, committed: parts.start.1 };
     let (acknowledge, acknowledged) = watch::channel(first);
 
+    let durable = Arc::new(Mutex::new(Durable { positions: parts.start.0.clone() }));
     let commit = CommitStage {
         db: parts.db.clone(),
         routing: parts.routing,
@@ -111,7 +119,8 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
         db: parts.db,
         committer: parts.log.committer,
         telemetry: parts.telemetry.clone(),
-        acknowledged,
+        acknowledged: acknowledged.clone(),
+        durable: Arc::clone(&durable),
         previous: (parts.start.1, parts.start.0.clone()),
         abandon: abandon.clone(),
     };
@@ -131,7 +140,7 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
         thread("prepare", move || prepare(preparer, &raw, &prepared_sender, &preparing))?,
         thread("detect", move || detect(stage, &prepared, &theirs, &detecting))?,
     ];
-    Ok(Running { reading, seen, stop, abandon, threads, tasks })
+    Ok(Running { reading, seen, durable, acknowledged, stop, abandon, threads, tasks })
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<std::thread::JoinHandle<()>> {
@@ -201,6 +210,8 @@ fn detect(mut stage: DetectStage, prepared: &Receiver<Prepared>, seen: &Mutex<Se
         seen.repeated += outcome.repeated;
         seen.disabled.extend(outcome.disabled);
         seen.positions.clone_from(stage.engine().positions());
+        seen.next_seq = stage.engine().next_seq();
+        seen.newest_ms = stage.engine().newest_ms();
         seen.watermark_ms = Some(stage.engine().watermark_ms()).filter(|ms| *ms != i64::MIN);
         seen.state_keys = stage.engine().state_keys();
     }

@@ -42,8 +42,8 @@ impl<'n> Inputs<'n> {
     /// # Errors
     /// The file of rejects cannot be made.
     pub fn open(args: &InputArgs, normaliser: &'n Normaliser) -> io::Result<Self> {
-        let rejects = Rejects::open(args.rejects.as_deref())
-            .map_err(|error| io::Error::new(error.kind(), format!("--rejects: {error}")))?;
+        let rejects =
+            Rejects::open(args.rejects.as_deref()).map_err(|error| io::Error::new(error.kind(), format!("--rejects: {error}")))?;
         let limits = Limits { line_bytes_max: normaliser.record_bytes_max(), ..Limits::default() };
         let mut all = Self { normaliser, format: args.format, inputs: Vec::new(), rejects, counts: Counts::default(), whole: true };
         for (index, path) in args.inputs.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! The command line. Exit 0 = done, 1 = ran and failed, 2 = wrong use or wrong configuration.
 
 mod check;
+mod demo;
 mod detectors;
 mod evaluate;
 mod input;
@@ -62,6 +63,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Shows what log files become: normalised events as JSON Lines
     Normalise(normalise::NormaliseArgs),
+    /// The daemon with simulated traffic and attacks, to look at
+    Demo(demo::DemoArgs),
     /// Writes labelled traffic with attacks in it
     Simulate(simulate::SimulateArgs),
     /// Holds the alerts of a replay against the labels of a simulation
@@ -87,8 +90,11 @@ pub fn main() -> ExitCode {
         eprintln!("bartizan: {error}");
         return ExitCode::from(2);
     }
+    // TLS everywhere by the same library; a second installation would be refused and change nothing.
+    rustls::crypto::ring::default_provider().install_default().ok();
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Simulate(args) => simulate::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Replay(args) => replay::run(&args),

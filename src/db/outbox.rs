@@ -9,6 +9,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// Errors from far ends are kept this short.
@@ -276,6 +277,32 @@ pub fn counts(tx: &Connection) -> rusqlite::Result<Vec<(String, String, i64)>> {
     tx.prepare_cached("SELECT channel, state, count(*) FROM outbox GROUP BY channel, state ORDER BY channel, state")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect()
+}
+
+/// How a channel is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// When a message last arrived.
+    pub last_success_ms: Option<i64>,
+    /// When the next one that failed before is tried again.
+    pub next_attempt_ms: Option<i64>,
+    /// Why its last try failed.
+    pub last_error: Option<String>,
+}
+
+/// How each channel is doing that has rows.
+///
+/// # Errors
+/// SQLite says no.
+pub fn progress(tx: &Connection) -> rusqlite::Result<BTreeMap<String, Progress>> {
+    let sql = "SELECT channel, max(CASE WHEN state = 'delivered' THEN finished_ms END),
+                      min(CASE WHEN state = 'pending' AND attempts > 0 THEN next_ms END),
+                      max(CASE WHEN state = 'pending' AND attempts > 0 THEN last_error END)
+               FROM outbox GROUP BY channel";
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok((row.get(0)?, Progress { last_success_ms: row.get(1)?, next_attempt_ms: row.get(2)?, last_error: row.get(3)? }))
+    };
+    tx.prepare_cached(sql)?.query_map([], row)?.collect()
 }
 
 /// Newest rows of a channel in one state.

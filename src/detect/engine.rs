@@ -13,8 +13,9 @@ use super::watermark::Watermarks;
 use super::{DetectConfig, Enabled, SLICES};
 use crate::alert::Alert;
 use crate::alert::episode::Episodes;
-use crate::flow::{EventFlow, Positions};
+use crate::flow::{EventFlow, PartitionId, Positions};
 use bartizan_core::{Detector, Event, EventBatch, Finding, Findings, KeyHasher, Limits, Spec};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What became of one batch.
@@ -99,6 +100,12 @@ impl Engine {
     #[must_use]
     pub fn watermark_ms(&self) -> i64 {
         self.watermarks.current_ms()
+    }
+
+    /// Newest event time of each partition.
+    #[must_use]
+    pub fn newest_ms(&self) -> BTreeMap<PartitionId, i64> {
+        self.watermarks.newest_ms()
     }
 
     /// Open episodes.

@@ -36,6 +36,13 @@ impl Watermarks {
         self.current_ms
     }
 
+    /// Newest event time of each partition that has spoken.
+    #[must_use]
+    pub fn newest_ms(&self) -> BTreeMap<PartitionId, i64> {
+        let spoken = self.partitions.iter().filter(|(_, partition)| partition.newest_ms != i64::MIN);
+        spoken.map(|(id, partition)| (id.clone(), partition.newest_ms)).collect()
+    }
+
     /// A partition was assigned: it holds the watermark until it speaks or is found idle.
     pub fn assign(&mut self, partition: &PartitionId) {
         self.partitions.entry(partition.clone()).or_insert(Partition { newest_ms: i64::MIN, idle: false });

@@ -1,8 +1,8 @@
 //! Deliverers against a real receiver on this machine; retries are quick here, the clock is real.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 use super::*;
-use crate::notify::config::ChannelConfig;
 use crate::log::{Appender, Appending, LogError, Outgoing};
+use crate::notify::config::ChannelConfig;
 use crate::notify::kafka::TopicChannel;
 use crate::notify::payload::message_id;
 use crate::notify::signed_http::SigningKey;

@@ -8,10 +8,18 @@ use crate::flow::Positions;
 use crate::log::Committer;
 use crate::log::journal::now_ms;
 use crate::telemetry::{HealthId, Stage, Telemetry};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc::Receiver, watch};
 use tokio_util::sync::CancellationToken;
+
+/// The newest durable checkpoint, for others to see.
+#[derive(Clone, Debug, Default)]
+pub struct Durable {
+    /// Where a start would begin to read.
+    pub positions: Positions,
+}
 
 /// The checkpoint writer.
 pub struct CheckpointWriter {
@@ -27,6 +35,8 @@ pub struct CheckpointWriter {
     pub acknowledged: watch::Receiver<Acknowledged>,
     /// Sequence and positions of the checkpoint before: the oldest that is kept.
     pub previous: (u64, Positions),
+    /// Told of each checkpoint.
+    pub durable: Arc<Mutex<Durable>>,
     /// Gives up waiting.
     pub abandon: CancellationToken,
 }
@@ -44,8 +54,10 @@ impl CheckpointWriter {
                 return;
             }
             let started = Instant::now();
+            let positions = snapshot.positions.clone();
             match self.write(snapshot).await {
                 Ok(bytes) => {
+                    self.durable.lock().positions = positions;
                     self.telemetry.report(HealthId::CheckpointFailed, "", None);
                     self.telemetry.latencies.record(Stage::Checkpoint, started.elapsed());
                     let metrics = &self.telemetry.metrics;

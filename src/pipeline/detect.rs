@@ -66,7 +66,11 @@ impl DetectStage {
     pub fn take(&mut self, mut flow: EventFlow, read_at: Instant) -> Option<Outcome> {
         let mut outcome = self.engine.process(&mut flow);
         for id in &outcome.disabled {
-            self.telemetry.report(HealthId::DetectorDisabled, "", Some(&format!("{id} failed on an event and is switched off until the next start")));
+            self.telemetry.report(
+                HealthId::DetectorDisabled,
+                "",
+                Some(&format!("{id} failed on an event and is switched off until the next start")),
+            );
         }
         let alerts = std::mem::take(&mut outcome.alerts);
         let detected = Arc::new(Detected { flow, alerts, read_at });

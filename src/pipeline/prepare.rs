@@ -38,10 +38,7 @@ impl Preparer {
     pub fn prepare(&mut self, raw: RawBatch) -> EventFlow {
         let mut flow = EventFlow { events: bartizan_core::EventBatch::with_capacity(raw.len()), ..EventFlow::default() };
         let arrival_ms = raw.order.arrival_ms;
-        let window = TimeWindow {
-            oldest_ms: arrival_ms.saturating_sub(self.retention_ms),
-            newest_ms: arrival_ms.saturating_add(AHEAD_MS),
-        };
+        let window = TimeWindow { oldest_ms: arrival_ms.saturating_sub(self.retention_ms), newest_ms: arrival_ms.saturating_add(AHEAD_MS) };
         let mut records = raw.iter();
         let mut seq = raw.order.first_seq;
         for run in &raw.order.runs {
@@ -68,7 +65,8 @@ impl Preparer {
         self.default_id.clear();
         // Writing to a String cannot fail.
         write!(self.default_id, "{partition}-{offset}").ok();
-        let context = Context { default_id: &self.default_id, tenant: None, window: Some(window), reference_ms: window.newest_ms - AHEAD_MS };
+        let context =
+            Context { default_id: &self.default_id, tenant: None, window: Some(window), reference_ms: window.newest_ms - AHEAD_MS };
         match self.normaliser.normalise(format, payload, &context) {
             Ok(Some(draft)) => {
                 flow.events.push(&draft);

@@ -140,7 +140,11 @@ impl Reader {
                 true
             }
             Some(Event::Gone(partition, from, to)) => {
-                self.telemetry.report(HealthId::PositionsLost, "", Some(&format!("{partition}: offsets {from} to {to} are no longer in the log")));
+                self.telemetry.report(
+                    HealthId::PositionsLost,
+                    "",
+                    Some(&format!("{partition}: offsets {from} to {to} are no longer in the log")),
+                );
                 false
             }
         }

@@ -21,7 +21,7 @@ mod query;
 mod schema;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::{ClickHouseConfig, StoreConfig};
 pub use error::{ErrorClass, StoreError};

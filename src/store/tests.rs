@@ -11,7 +11,7 @@ const CHILD: &str = "BARTIZAN_TEST_EMBEDDED_CHILD";
 const PARENT: &str = "BARTIZAN_TEST_EMBEDDED_PARENT";
 const DEADLINE: Duration = Duration::from_secs(60);
 /// 2026-06-01T00:00:00Z; tests keep far more than three months.
-const JUNE_MS: i64 = 1_780_272_000_000;
+pub(crate) const JUNE_MS: i64 = 1_780_272_000_000;
 
 /// No test of its own: serves as the embedded store's child when told to by the environment.
 #[test]
@@ -56,7 +56,8 @@ fn config() -> StoreConfig {
     StoreConfig { retention_days: 15_000, ..StoreConfig::default() }
 }
 
-async fn store() -> (tempfile::TempDir, Embedded, Store) {
+/// An empty store on an engine of its own.
+pub(crate) async fn store() -> (tempfile::TempDir, Embedded, Store) {
     let folder = tempfile::tempdir().unwrap();
     let embedded = start(folder.path()).await.expect("these tests need the engine: `make build` fetches it");
     let store = Store::embedded(embedded.endpoint(), &config());
@@ -64,7 +65,8 @@ async fn store() -> (tempfile::TempDir, Embedded, Store) {
     (folder, embedded, store)
 }
 
-fn row<'a>(id: &'a str, user: &'a str, time: i64) -> EventRow<'a> {
+/// A sign-in that failed.
+pub(crate) fn row<'a>(id: &'a str, user: &'a str, time: i64) -> EventRow<'a> {
     EventRow {
         time,
         tenant: "acme",

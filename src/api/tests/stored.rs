@@ -1,0 +1,55 @@
+//! What needs the store: events, entities, the events behind an alert. On the real engine.
+
+use super::answers::as_the_console_expects;
+use super::*;
+use crate::store::tests::{JUNE_MS, row, store};
+use serde_json::json;
+
+#[tokio::test]
+async fn events_and_entities_come_from_the_store() {
+    let (_folder, embedded, store) = store().await;
+    let hostile = "<img src=x>\t\u{202e}'\\";
+    let mut other = row("o1", "u1", JUNE_MS);
+    other.tenant = "umbrella";
+    let ids: Vec<_> = (0..30).map(|number| format!("e{number}")).collect();
+    let rows: Vec<_> = ids
+        .iter()
+        .zip(0..)
+        .map(|(id, number)| row(id, if number == 7 { hostile } else { "u1" }, JUNE_MS + number))
+        .chain([other])
+        .collect();
+    store.insert_events(rows.iter().copied()).await.unwrap();
+    let api = Api::with(HttpConfig::default(), Some(store));
+    let (acme, all) = (api.token(Role::Viewer, Some("acme")), api.token(Role::Viewer, None));
+
+    let page = api.get(&acme, "/api/v1/events?limit=20&user=u1").await;
+    as_the_console_expects("events", &page);
+    let cursor = page.json()["next_cursor"].as_str().unwrap().to_owned();
+    let rest = api.get(&acme, &format!("/api/v1/events?user=u1&cursor={cursor}")).await.json();
+    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (9, &Value::Null));
+    api.get(&acme, &format!("/api/v1/events?user=u2&cursor={cursor}")).await.is_problem(400, Some("cursor"));
+
+    let name: String = form_urlencoded::byte_serialize(hostile.as_bytes()).collect();
+    let found = api.get(&acme, &format!("/api/v1/events?user={name}")).await.json();
+    assert_eq!((found["items"].as_array().unwrap().len(), &found["items"][0]["user"]), (1, &json!(hostile)));
+
+    let events =
+        api.get(&all, "/api/v1/events?ip=203.0.113.7&limit=1000&kind=login&outcome=failure&since=2026-06-01T00:00:00Z").await.json();
+    assert_eq!(events["items"].as_array().unwrap().len(), 31);
+    let first = &events["items"][0];
+    assert_eq!(
+        (&first["ip"], &first["network"]["asn"], &first["place"]["country_code"]),
+        (&json!("203.0.113.7"), &json!(64496), &json!("DE"))
+    );
+
+    api.alert("a1", "acme");
+    let entity = api.get(&acme, "/api/v1/entities/user/u1").await;
+    as_the_console_expects("entity", &entity);
+    let entity = entity.json();
+    assert_eq!((&entity["event_count"], &entity["alerts"][0]["id"]), (&json!(29), &json!("a1")));
+    assert!(entity["risk"]["score"].as_u64().is_some() && entity["places"][0]["country_code"] == "DE");
+    let nobody = api.get(&acme, "/api/v1/entities/session/%2e%2e%2fx%20y").await.json();
+    assert_eq!((&nobody["first_seen"], &nobody["value"], &nobody["event_count"]), (&Value::Null, &json!("../x y"), &json!(0)));
+    assert_eq!(api.get("", "/readyz").await.status, 200);
+    embedded.stop().await;
+}

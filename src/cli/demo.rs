@@ -1,0 +1,86 @@
+//! `bartizan demo`: the daemon, with simulated traffic sent through the real ingest path.
+
+use super::run::{admin_token, runtime, start, stop_signal};
+use super::{CommandError, load};
+use crate::app::Daemon;
+use crate::db::tokens::{NewToken, Role};
+use crate::log::journal::now_ms;
+use crate::simulate::DemoTraffic;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often traffic is sent.
+const STEP: Duration = Duration::from_millis(250);
+
+/// Arguments of `demo`.
+#[derive(clap::Args)]
+pub struct DemoArgs {
+    /// Configuration file [default: embedded store under ./bartizan-data, no Kafka]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Seed: the same seed gives the same people and attacks
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Events a second
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+    rate: u32,
+}
+
+/// Runs the daemon with traffic until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Wrong configuration, or something that keeps it from starting.
+pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
+    let config = load(args.config.as_deref())?;
+    runtime()?.block_on(async {
+        let daemon = start(config).await?;
+        println!("token:   {}", admin_token(&daemon, "demo")?);
+        println!("Simulated traffic with attacks runs; open the console and sign in with the token. Ctrl-C ends it.");
+        let sent = send(&daemon, args.seed, args.rate);
+        let result = tokio::select! {
+            result = sent => result,
+            result = stop_signal() => result,
+        };
+        daemon.stop().await;
+        result
+    })
+}
+
+/// Posts traffic to the daemon's own ingest route, as any other client would.
+async fn send(daemon: &Daemon, seed: u64, rate: u32) -> Result<(), CommandError> {
+    let new = NewToken { name: "demo traffic".to_owned(), role: Role::Ingest, tenant: None, expires_ms: None };
+    let token = daemon.db.create_token(&new, now_ms()).map_err(CommandError::failed)?;
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().map_err(CommandError::failed)?;
+    let url = format!("{}/api/v1/events?format=bartizan", daemon.url());
+    let mut traffic = DemoTraffic::new(seed, now_ms(), rate);
+    let progress = progress();
+    let mut step = tokio::time::interval(STEP);
+    loop {
+        step.tick().await;
+        let batch = traffic.next_batch(now_ms());
+        let lines = memchr::memchr_iter(b'\n', &batch).count() as u64;
+        while let Err(error) = post(&client, &url, &token, batch.clone()).await {
+            tracing::warn!(error, "traffic was not taken, it is sent again");
+            tokio::time::sleep(STEP * 4).await;
+        }
+        progress.inc(lines);
+    }
+}
+
+async fn post(client: &reqwest::Client, url: &str, token: &str, batch: Vec<u8>) -> Result<(), String> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let answer = client.post(url).bearer_auth(token).body(batch).send().await.map_err(|error| error.to_string())?;
+    if answer.status().is_success() { Ok(()) } else { Err(answer.status().to_string()) }
+}
+
+fn progress() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {human_pos} events sent, {per_sec}, {elapsed}");
+    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
