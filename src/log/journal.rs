@@ -48,6 +48,14 @@ impl Default for JournalConfig {
     }
 }
 
+impl JournalConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        if self.bytes_max == 0 { vec![("bytes_max", "must be above 0".to_owned())] } else { Vec::new() }
+    }
+}
+
 /// One record as it is kept.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {

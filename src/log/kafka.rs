@@ -105,7 +105,7 @@ impl KafkaConfig {
                 errors.push(("topics", format!("{}: there is no format {:?}", topic.name, topic.format)));
             }
         }
-        if let Err(error) = self.client().and_then(|client| client.create_native_config().map(|_| ()).map_err(fatal)) {
+        if let Err(error) = self.client_without_password().create_native_config() {
             errors.push(("properties", error.to_string()));
         }
         errors
@@ -113,18 +113,23 @@ impl KafkaConfig {
 
     /// Settings that clients of all kinds share.
     fn client(&self) -> Result<ClientConfig, LogError> {
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", &self.brokers).set("client.id", "bartizan");
-        client.set("reconnect.backoff.max.ms", "2000").set_log_level(RDKafkaLogLevel::Warning);
-        for (name, value) in &self.properties {
-            client.set(name, value);
-        }
+        let mut client = self.client_without_password();
         if !self.sasl_password_file.as_os_str().is_empty() {
             let password = std::fs::read_to_string(&self.sasl_password_file)
                 .map_err(|error| LogError::Fatal(format!("kafka.sasl_password_file {}: {error}", self.sasl_password_file.display())))?;
             client.set("sasl.password", password.trim_end());
         }
         Ok(client)
+    }
+
+    fn client_without_password(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.brokers).set("client.id", "bartizan");
+        client.set("reconnect.backoff.max.ms", "2000").set_log_level(RDKafkaLogLevel::Warning);
+        for (name, value) in &self.properties {
+            client.set(name, value);
+        }
+        client
     }
 
     /// All topics that are read: the configured ones and the one that HTTP ingest writes.
