@@ -172,7 +172,9 @@ impl ConsumerContext for Context {
                 }
             }
             self.news.lock().push(News::Assigned);
-            consumer.assign(list)
+            // Nothing may be read before the source has checked the assignment, which can fail: what
+            // came meanwhile would be lost.
+            consumer.assign(list).and_then(|()| consumer.pause(list))
         } else {
             self.news.lock().push(News::Lost(ids(list)));
             consumer.unassign()
@@ -332,6 +334,8 @@ impl KafkaSource {
             self.next.insert(partition.clone(), Reading { next: wanted.unwrap_or(-1), last_record: Instant::now(), told_end: false });
             positions.insert(partition, wanted.unwrap_or(-1));
         }
+        // Assigned partitions are paused; the first call to `hold` lets them go.
+        self.held = positions.keys().cloned().collect();
         notices.insert(0, Notice::Assigned(positions));
         Ok(())
     }
@@ -477,7 +481,10 @@ impl Appender for KafkaAppender {
                     .iter()
                     .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
                 let message = FutureRecord::to(topic).key(&record.key).payload(&record.payload).headers(headers);
-                self.producer.send(message, REQUEST_TIMEOUT).await.map_err(|(error, _)| retry(error))
+                self.producer.send(message, REQUEST_TIMEOUT).await.map_err(|(error, _)| match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::MessageSizeTooLarge) => LogError::TooLarge(format!("kafka: {error}")),
+                    _ => retry(error),
+                })
             };
             futures::future::try_join_all(records.into_iter().map(send)).await.map(|_| ())
         })
