@@ -6,9 +6,9 @@
 
 use super::problem::Problem;
 use super::{ApiState, limits};
+use crate::clock::now_ms;
 use crate::db::Db;
 use crate::db::tokens::{ApiToken, Role};
-use crate::log::journal::now_ms;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;

@@ -2,8 +2,8 @@
 //! the outbox, so that it is durable and tried again like any other.
 
 use crate::alert::Alert;
+use crate::clock::now_ms;
 use crate::db::outbox::Message;
-use crate::log::journal::now_ms;
 use crate::notify::{Channel, Outcome};
 use crate::store::Store;
 use futures::future::BoxFuture;

@@ -1,13 +1,13 @@
 //! Starts the stages of the pipeline and stops them again.
 
 use super::log::OpenLog;
+use crate::clock::now_ms;
 use crate::db::Db;
 use crate::detect::checkpoint::Checkpoints;
 use crate::detect::engine::{Engine, Outcome};
 use crate::enrich::Enricher;
 use crate::flow::{EventFlow, Order, PartitionId, Positions};
 use crate::log::Appender;
-use crate::log::journal::now_ms;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
 use crate::pipeline::checkpoint::{CheckpointWriter, Durable};

@@ -7,9 +7,9 @@
 use super::detect::Detected;
 use super::{Acknowledge, Acknowledged, Backoff};
 use crate::alert::Alert;
+use crate::clock::now_ms;
 use crate::db::{Db, DbError, orders};
 use crate::flow::Order;
-use crate::log::journal::now_ms;
 use crate::notify::{self, Routing, Wake};
 use crate::respond::SessionFacts;
 use crate::telemetry::Telemetry;
