@@ -39,10 +39,12 @@ pub fn check(template: &Value, value: &mut Value, key: &str, errors: &mut Vec<Pr
         }
         (Value::Array(known), Value::Array(given)) => {
             // A list with a wrong element goes as a whole: its others would move up.
-            known.first().is_none_or(|template| {
-                let check = |(index, value): (usize, &mut Value)| check(template, value, &element_key(key, index, value), errors);
-                given.iter_mut().enumerate().map(check).fold(true, |all, good| all && good)
-            })
+            let mut good = true;
+            for (index, value) in given.iter_mut().enumerate() {
+                let key = element_key(key, index, value);
+                good &= known.first().is_none_or(|template| check(template, value, &key, errors));
+            }
+            good
         }
         (template, value) if same_kind(template, value) => true,
         (template, value) => {
