@@ -49,11 +49,14 @@ fn every_error_is_told_at_once_with_its_key() {
         assert!(said.contains(&format!("{key}: ")), "{key} in {said}");
     }
     assert!(said.contains("did you mean listen?"), "{said}");
-    let said = refused("[detect]\nlateness_ms = -1\n[store]\nretention_days = 0\n[detectors.no_such]\n[detectors.token_reuse]\ngrace_ms = -5\n");
+    let said =
+        refused("[detect]\nlateness_ms = -1\n[store]\nretention_days = 0\n[detectors.no_such]\n[detectors.token_reuse]\ngrace_ms = -5\n");
     for key in ["detect.lateness_ms", "store.retention_days", "detectors.no_such", "detectors.token_reuse.grace_ms"] {
         assert!(said.contains(key), "{key} in {said}");
     }
-    let said = refused("[kafka]\nbrokers = \"\"\ntopics = [{ name = \"a\", format = \"no-such-format\" }]\nproperties = { \"no.such\" = \"1\" }\n");
+    let said = refused(
+        "[kafka]\nbrokers = \"\"\ntopics = [{ name = \"a\", format = \"no-such-format\" }]\nproperties = { \"no.such\" = \"1\" }\n",
+    );
     for key in ["kafka.brokers", "no-such-format", "no.such"] {
         assert!(said.contains(key), "{key} in {said}");
     }

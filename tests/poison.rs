@@ -57,7 +57,11 @@ fn poison() -> Vec<(&'static str, Vec<u8>, Fate)> {
         ("a time that is none", event(json!({"time": "yesterday"})), Rejected("bad_time")),
         ("an address that is none", event(json!({"ip": "300.1.2.3"})), Rejected("bad_address")),
         ("an unknown kind", event(json!({"kind": "teleport"})), Rejected("unknown_value")),
-        ("a member twice", format!("{{\"time\":{now},\"kind\":\"login\",\"user\":\"a\",\"user\":\"b\"}}").into_bytes(), Rejected("duplicate_member")),
+        (
+            "a member twice",
+            format!("{{\"time\":{now},\"kind\":\"login\",\"user\":\"a\",\"user\":\"b\"}}").into_bytes(),
+            Rejected("duplicate_member"),
+        ),
         ("a user too long", event(json!({"user": "u".repeat(5_000)})), Rejected("too_large")),
         ("an empty value", Vec::new(), Ignored),
         ("NUL in a name", event(json!({"user": "nul\0name"})), Stored("nul\u{fffd}name")),
@@ -67,7 +71,8 @@ fn poison() -> Vec<(&'static str, Vec<u8>, Fate)> {
         ("an IPv4-mapped address", event(json!({"user": "mapped", "ip": "::ffff:192.0.2.9"})), Stored("mapped")),
         ("unknown members", event(json!({"user": "extra", "colour": "red", "nested": {"a": [1]}})), Stored("extra")),
     ];
-    let texts = ["kind", "outcome", "reason", "id", "tenant", "source", "user", "user_kind", "ip", "user_agent", "device", "ja4", "app", "grant"];
+    let texts =
+        ["kind", "outcome", "reason", "id", "tenant", "source", "user", "user_kind", "ip", "user_agent", "device", "ja4", "app", "grant"];
     let more = ["factor", "attestation", "session", "token", "token_issued", "token_id", "method", "path"];
     let numbers = ["status", "bytes", "duration_ms"];
     for name in texts.into_iter().chain(more) {

@@ -12,11 +12,10 @@ use super::query::{Params, VALUE_BYTES_MAX};
 use super::{ApiState, openapi};
 use crate::alert::Alert;
 use crate::alert::model::{Disposition, Status};
+use crate::clock::now_ms;
 use crate::db::alert_list::{self, Filter};
-use crate::db::alerts::TriageStep;
-use crate::db::alerts::{self, Change, HistoryEntry, TriageError};
-use crate::log::journal::now_ms;
-use crate::notify::commit::commit_triage;
+use crate::db::alerts::{self, Change, HistoryEntry, TriageError, TriageStep};
+use crate::notify::commit_triage;
 use crate::pipeline::commit::AlertChange;
 use axum::Json;
 use axum::body::Body;
@@ -59,7 +58,7 @@ pub struct AlertQuery {
     #[param(max_length = 1024, min_length = 1)]
     pub user: Option<String>,
     /// Names this address.
-    #[param(value_type = Option<String>, min_length = 2)]
+    #[param(schema_with = openapi::ip)]
     pub ip: Option<String>,
     /// Names this session.
     #[param(max_length = 1024, min_length = 1)]
@@ -335,7 +334,8 @@ impl From<TriageError> for Problem {
         match error {
             TriageError::NotFound => no_such_alert(),
             TriageError::Conflict { .. } => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()).naming("If-Match"),
-            TriageError::Invalid(text) => Self::bad_request(text),
+            TriageError::Invalid { member: None, reason } => Self::bad_request(reason),
+            TriageError::Invalid { member: Some(member), reason } => Self::bad_request(reason).naming(member),
             TriageError::Db(error) => error.into(),
         }
     }

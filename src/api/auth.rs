@@ -6,9 +6,9 @@
 
 use super::problem::Problem;
 use super::{ApiState, limits};
+use crate::clock::now_ms;
+use crate::db::Db;
 use crate::db::tokens::{ApiToken, Role};
-use crate::db::{Db, DbError};
-use crate::log::journal::now_ms;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -141,10 +141,13 @@ fn bearer(parts: &Parts) -> Result<Secret, Problem> {
     Ok(Secret { text: token.into(), hash: Sha256::digest(token).into() })
 }
 
+/// What the database said of a token, and when it was asked.
+type Answer = (Option<ApiToken>, Instant);
+
 /// Tokens as the database last knew them.
 #[derive(Default)]
 pub struct Tokens {
-    cache: Mutex<HashMap<[u8; 32], (Option<ApiToken>, Instant)>>,
+    cache: Mutex<HashMap<[u8; 32], Answer>>,
 }
 
 impl Tokens {
@@ -155,7 +158,7 @@ impl Tokens {
             return Ok(token.clone());
         }
         let (db, text, asked) = (db.clone(), Arc::clone(&secret.text), Instant::now());
-        let token = tokio::task::spawn_blocking(move || Ok::<_, DbError>(db.find_token(&text)?)).await??;
+        let token = tokio::task::spawn_blocking(move || db.find_token(&text)).await??;
         let mut cache = self.cache.lock();
         if cache.len() >= CACHE_TOKENS_MAX {
             cache.clear();

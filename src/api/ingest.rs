@@ -9,7 +9,7 @@ use super::body::{self, Encoding};
 use super::problem::Problem;
 use super::query::Params;
 use super::{ApiState, openapi};
-use crate::log::journal::now_ms;
+use crate::clock::now_ms;
 use crate::log::{INGEST_TOPIC, LogError, Outgoing};
 use crate::normalise::{Context, Format, Reject, TimeWindow};
 use crate::telemetry::latency::Stage;

@@ -162,7 +162,6 @@ impl ApiState {
 pub struct Documented(Bytes);
 
 /// All routes with their limits.
-#[must_use]
 pub fn router(state: ApiState) -> Router {
     let documented = openapi::router()
         .routes(routes!(alerts::list))

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// Bytes that are kept of a dead letter that the topic does not take whole: well below the limit that
 /// brokers have by default.
@@ -47,7 +48,9 @@ impl StoreStage {
                 rows += next.flow.events.len();
                 group.push(next);
             }
-            if !self.insert(&group).await || !self.bury(&group).await {
+            let first_seq = group.first().map(|first| first.flow.order.first_seq);
+            let span = tracing::debug_span!("store", first_seq, rows);
+            if !async { self.insert(&group).await && self.bury(&group).await }.instrument(span).await {
                 return;
             }
             if let Some(last) = group.last() {

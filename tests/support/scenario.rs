@@ -330,7 +330,11 @@ pub fn assert_repeated_only_over(kills: &Kills, received: &[Received]) {
         let Some(before) = first.insert(request.id(), request) else { continue };
         assert_eq!(before.body, request.body, "one id, two messages");
         let in_flight = |(start, end): &&(Instant, Instant)| before.at + IN_FLIGHT_MAX > *start && before.at <= *end && *end <= request.at;
-        assert!(kills.iter().any(|kill| in_flight(&kill)), "{} came twice without a crash between, kills {kills:?}: {before:?}, {request:?}", request.id());
+        assert!(
+            kills.iter().any(|kill| in_flight(&kill)),
+            "{} came twice without a crash between, kills {kills:?}: {before:?}, {request:?}",
+            request.id()
+        );
     }
 }
 
