@@ -120,8 +120,8 @@ fn a_data_folder_in_use_ends_the_start_and_leaves_the_other_alone() {
 fn a_missing_engine_is_said_clearly() {
     let daemon = Daemon::prepare("[embedded]\nlibrary = \"/no/such/libchdb.so\"\n");
     let output = daemon.run(&["run", "-c", "bartizan.toml"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(message(&output).contains("/no/such/libchdb.so"), "{output:?}");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(message(&output).contains("embedded.library") && message(&output).contains("/no/such/libchdb.so"), "{output:?}");
     let daemon = Daemon::prepare("[embedded]\nlibrary = \"broken.so\"\n");
     daemon.write("broken.so", "no library");
     let output = daemon.run(&["run", "-c", "bartizan.toml"]);

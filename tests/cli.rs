@@ -29,7 +29,7 @@ fn help_is_everywhere_and_wrong_use_is_code_2() {
         assert!(help.contains("Usage: bartizan"), "{command:?}: {help}");
     }
     let wrong: &[&[&str]] = &[
-        &[], &["no-such"], &["run", "--no-such"], &["replay"], &["replay", "--format", "no-such", "-"], &["normalise", "-"], &["check"],
+        &[], &["no-such"], &["run", "--no-such"], &["replay"], &["replay", "--format", "no-such", "-"], &["normalise"], &["check"],
         &["simulate", "--seed", "x", "--events", "1", "--out", "-", "--labels", "l"], &["token", "create", "--name", "n"],
         &["token", "create", "--name", "n", "--role", "king"], &["token", "create", "--name", "n", "--role", "viewer", "--expires", "soon"],
     ];

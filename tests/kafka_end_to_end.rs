@@ -9,7 +9,7 @@ use crate::support::browser::browse;
 use crate::support::daemon::Daemon;
 use crate::support::kafka::shared;
 use crate::support::scenario::{
-    Line, SECRET, Script, Store, by_id, distinct, kafka_section, revocation_section, simulated, told_versions, wait_until_stored,
+    Line, SECRET, Script, Store, by_id, distinct, kafka_section, revocation_section, revocations, simulated, told_versions, wait_until_stored,
     webhook_section,
 };
 use crate::support::smtp::{Encryption, Smtp};
@@ -71,7 +71,7 @@ fn attacks_in_kafka_are_found_stored_told_and_acted_upon() {
     cluster.produce_at(lines.iter().map(|line| (topic(line), line.user.as_str(), line.time_ms, line.text.as_bytes())));
     wait_until_stored(&mut daemon, distinct(&lines), SETTLED);
 
-    asked.wait_until("a call for each theft", SETTLED, |received| by_id(received).len() >= THEFTS);
+    asked.wait_until("a call for each theft", SETTLED, |received| by_id(&revocations(received)).len() >= THEFTS);
     let told_of = |received: &[_]| by_id(received).values().filter(|message| message["data"]["tenant"] == tenant.as_str()).count();
     told.wait_until("a webhook for each attack", SETTLED, |received| told_of(received) >= 2 * THEFTS);
     let hits = daemon.wait_for("all detectors in the alerts topic", SETTLED, |_| {
@@ -90,7 +90,7 @@ fn attacks_in_kafka_are_found_stored_told_and_acted_upon() {
     }
 
     // The revocation hook: signed, one call a session, within its time; a rehearsal sends nothing.
-    let calls = asked.received();
+    let calls = revocations(&asked.received());
     let named: BTreeSet<String> = calls.iter().map(|call| call.json()["data"]["session"].as_str().unwrap().to_owned()).collect();
     let (of_script, ids) = (calls.iter().filter(|call| call.json()["data"]["tenant"] == tenant.as_str()), by_id(&calls));
     assert_eq!(ids.len(), calls.len(), "no call comes twice");

@@ -38,12 +38,13 @@ const LOCK: &str = "bartizan.lock";
 const CHANGES_MAX: usize = 1_024;
 /// Wait between two tries to make the topics.
 const TOPICS_RETRY: Duration = Duration::from_secs(2);
-/// How long the pipeline may drain at a stop. SIGTERM promises 15 s for everything.
-const DRAIN: Duration = Duration::from_secs(6);
+/// How long the pipeline may drain at a stop; giving up takes up to a second more. SIGTERM promises
+/// 15 s for everything.
+const DRAIN: Duration = Duration::from_secs(5);
 /// How long deliveries in flight may take after that; the others wait for the next start.
-const DELIVER: Duration = Duration::from_millis(2_500);
-/// How long the embedded store may take to close after that.
-const CLOSE: Duration = Duration::from_millis(5_500);
+const DELIVER: Duration = Duration::from_secs(2);
+/// How long the embedded store may take to close after that, or to be killed.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
