@@ -1,6 +1,6 @@
 //! `bartizan check`.
 
-use super::{CommandError, load};
+use super::{CommandError, load, print};
 use std::path::PathBuf;
 
 /// Arguments of `check`.
@@ -17,6 +17,5 @@ pub struct CheckArgs {
 /// Every error of it.
 pub fn run(args: &CheckArgs) -> Result<(), CommandError> {
     load(Some(&args.config))?;
-    println!("{}: the configuration is good", args.config.display());
-    Ok(())
+    print(&format!("{}: the configuration is good", args.config.display()))
 }
