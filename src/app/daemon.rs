@@ -18,6 +18,7 @@ use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
 use crate::normalise::Normaliser;
 use crate::notify::deliverer::system_clock;
+use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
 use crate::telemetry::{HealthId, Telemetry};
@@ -321,7 +322,7 @@ fn deliver(
         StartError::Config(problems.join("\n"))
     })?;
     let (mut routing, mut channels) = (built.routing, built.channels);
-    routing.channels.push(Route::every_version(history::HISTORY));
+    routing.channels.push(Route::every_version(HISTORY_CHANNEL));
     channels.push(Arc::new(history::History { store: store.clone() }));
     let (routing, wake) = (Arc::new(routing), Wake::default());
     let deliveries = Deliveries {

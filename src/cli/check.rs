@@ -3,7 +3,7 @@
 //! Finds what would keep the daemon from using its configuration, the files of secrets that it names
 //! included; it connects to nothing.
 
-use super::{CommandError, load};
+use super::{CommandError, load, print};
 use crate::app::token_key_of;
 use crate::config::Config;
 use crate::notify;
@@ -28,8 +28,7 @@ pub fn run(args: &CheckArgs) -> Result<(), CommandError> {
     if !problems.is_empty() {
         return Err(CommandError::wrong(problems.join("\n")));
     }
-    println!("{}: the configuration is good", args.config.display());
-    Ok(())
+    print(&format!("{}: the configuration is good", args.config.display()))
 }
 
 /// What is wrong with the files that the configuration names.
