@@ -6,14 +6,14 @@
 use super::auth::Caller;
 use super::body;
 use super::events::EventView;
+use super::openapi::AnyOf;
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::{Params, VALUE_BYTES_MAX};
-use super::openapi::AnyOf;
 use super::{ApiState, openapi};
 use crate::alert::Alert;
-use crate::alert::ocsf::DetectionFinding;
 use crate::alert::model::{Disposition, Status};
+use crate::alert::ocsf::DetectionFinding;
 use crate::clock::now_ms;
 use crate::db::alert_list::{self, Filter};
 use crate::db::alerts::{self, Change, HistoryEntry, TriageError, TriageStep};
@@ -136,10 +136,11 @@ struct Place {
 }
 
 type AlertPage = AnyOf<Page<Alert>, Page<DetectionFinding>>;
+type AlertAnswer = AnyOf<AlertDetail, DetectionFinding>;
 
 /// Alerts, newest first.
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(AlertQuery),
-    responses((status = 200, description = "One page", body = AnyOf<Page<Alert>, Page<DetectionFinding>>), openapi::QuestionErrors))]
+    responses((status = 200, description = "One page", body = AlertPage), openapi::QuestionErrors))]
 pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<AlertPage>, Problem> {
     caller.may_read()?;
     let params = Params::read::<AlertQuery>(&uri)?;
@@ -233,7 +234,7 @@ struct DetailQuery {
 
 /// One alert with its evidence events and its history.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Alert id"), DetailQuery),
-    responses((status = 200, description = "The alert; its version as ETag", body = AnyOf<AlertDetail, DetectionFinding>), openapi::ItemErrors))]
+    responses((status = 200, description = "The alert; its version as ETag", body = AlertAnswer), openapi::ItemErrors))]
 pub async fn get(State(state): State<ApiState>, caller: Caller, path: AlertPath, uri: Uri) -> Result<impl IntoResponse, Problem> {
     caller.may_read()?;
     let format = AlertFormat::read(&Params::read::<DetailQuery>(&uri)?)?;
