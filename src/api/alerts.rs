@@ -14,11 +14,10 @@ use super::{ApiState, openapi};
 use crate::alert::Alert;
 use crate::alert::ocsf::DetectionFinding;
 use crate::alert::model::{Disposition, Status};
+use crate::clock::now_ms;
 use crate::db::alert_list::{self, Filter};
-use crate::db::alerts::TriageStep;
-use crate::db::alerts::{self, Change, HistoryEntry, TriageError};
-use crate::log::journal::now_ms;
-use crate::notify::commit::commit_triage;
+use crate::db::alerts::{self, Change, HistoryEntry, TriageError, TriageStep};
+use crate::notify::commit_triage;
 use crate::pipeline::commit::AlertChange;
 use axum::Json;
 use axum::body::Body;
@@ -61,7 +60,7 @@ pub struct AlertQuery {
     #[param(max_length = 1024, min_length = 1)]
     pub user: Option<String>,
     /// Names this address.
-    #[param(value_type = Option<String>, min_length = 2)]
+    #[param(schema_with = openapi::ip)]
     pub ip: Option<String>,
     /// Names this session.
     #[param(max_length = 1024, min_length = 1)]
@@ -137,10 +136,11 @@ struct Place {
 }
 
 type AlertPage = AnyOf<Page<Alert>, Page<DetectionFinding>>;
+type AlertAnswer = AnyOf<AlertDetail, DetectionFinding>;
 
 /// Alerts, newest first.
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(AlertQuery),
-    responses((status = 200, description = "One page", body = AnyOf<Page<Alert>, Page<DetectionFinding>>), openapi::QuestionErrors))]
+    responses((status = 200, description = "One page", body = AlertPage), openapi::QuestionErrors))]
 pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<AlertPage>, Problem> {
     caller.may_read()?;
     let params = Params::read::<AlertQuery>(&uri)?;
@@ -234,7 +234,7 @@ struct DetailQuery {
 
 /// One alert with its evidence events and its history.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Alert id"), DetailQuery),
-    responses((status = 200, description = "The alert; its version as ETag", body = AnyOf<AlertDetail, DetectionFinding>), openapi::ItemErrors))]
+    responses((status = 200, description = "The alert; its version as ETag", body = AlertAnswer), openapi::ItemErrors))]
 pub async fn get(State(state): State<ApiState>, caller: Caller, path: AlertPath, uri: Uri) -> Result<impl IntoResponse, Problem> {
     caller.may_read()?;
     let format = AlertFormat::read(&Params::read::<DetailQuery>(&uri)?)?;
@@ -387,7 +387,8 @@ impl From<TriageError> for Problem {
         match error {
             TriageError::NotFound => no_such_alert(),
             TriageError::Conflict { .. } => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()).naming("If-Match"),
-            TriageError::Invalid(text) => Self::bad_request(text),
+            TriageError::Invalid { member: None, reason } => Self::bad_request(reason),
+            TriageError::Invalid { member: Some(member), reason } => Self::bad_request(reason).naming(member),
             TriageError::Db(error) => error.into(),
         }
     }

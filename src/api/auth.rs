@@ -6,9 +6,9 @@
 
 use super::problem::Problem;
 use super::{ApiState, limits};
+use crate::clock::now_ms;
+use crate::db::Db;
 use crate::db::tokens::{ApiToken, Role};
-use crate::db::{Db, DbError};
-use crate::log::journal::now_ms;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -79,6 +79,15 @@ impl Caller {
         self.allowed(matches!(self.role, Role::Ingest | Role::Admin), "post events")
     }
 
+    /// May it act for all tenants: on channels, targets, the outbox?
+    ///
+    /// # Errors
+    /// 403.
+    pub fn may_administer(&self) -> Result<(), Problem> {
+        self.allowed(self.role == Role::Admin, "administer")?;
+        if self.tenant.is_some() { Err(Problem::forbidden("this is for tokens of all tenants")) } else { Ok(()) }
+    }
+
     fn allowed(&self, allowed: bool, what: &str) -> Result<(), Problem> {
         if allowed { Ok(()) } else { Err(Problem::forbidden(format!("the role {} may not {what}", self.role.as_str()))) }
     }
@@ -141,10 +150,13 @@ fn bearer(parts: &Parts) -> Result<Secret, Problem> {
     Ok(Secret { text: token.into(), hash: Sha256::digest(token).into() })
 }
 
+/// What the database said of a token, and when it was asked.
+type Answer = (Option<ApiToken>, Instant);
+
 /// Tokens as the database last knew them.
 #[derive(Default)]
 pub struct Tokens {
-    cache: Mutex<HashMap<[u8; 32], (Option<ApiToken>, Instant)>>,
+    cache: Mutex<HashMap<[u8; 32], Answer>>,
 }
 
 impl Tokens {
@@ -155,7 +167,7 @@ impl Tokens {
             return Ok(token.clone());
         }
         let (db, text, asked) = (db.clone(), Arc::clone(&secret.text), Instant::now());
-        let token = tokio::task::spawn_blocking(move || Ok::<_, DbError>(db.find_token(&text)?)).await??;
+        let token = tokio::task::spawn_blocking(move || db.find_token(&text)).await??;
         let mut cache = self.cache.lock();
         if cache.len() >= CACHE_TOKENS_MAX {
             cache.clear();

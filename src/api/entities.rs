@@ -6,8 +6,8 @@ use super::query::{Params, VALUE_BYTES_MAX};
 use super::risk::{self, Risk};
 use super::{ApiState, openapi};
 use crate::alert::Alert;
+use crate::clock::now_ms;
 use crate::db::alert_list::{self, Filter};
-use crate::log::journal::now_ms;
 use crate::store::{Entity, EntitySummary, Name, Seen, SeenNetwork, SeenPlace};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -20,6 +20,18 @@ use utoipa::{IntoParams, ToSchema};
 
 /// Alerts of an entity that are shown and weighed, the newest.
 const ALERTS_MAX: u32 = 100;
+
+/// Whom a path names.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "documents the path")]
+struct EntityPlace {
+    #[param(schema_with = openapi::entity)]
+    kind: String,
+    /// Its name, percent-encoded.
+    #[param(min_length = 1, max_length = 1024)]
+    value: String,
+}
 
 /// Of which tenant.
 #[derive(Debug, IntoParams)]
@@ -170,7 +182,7 @@ fn no_such_kind() -> Problem {
 
 /// What is known of a user, an address or a session.
 #[utoipa::path(get, path = "/api/v1/entities/{kind}/{value}", tag = "entities",
-    params(("kind" = String, Path, description = "user, ip or session"), ("value" = String, Path, description = "Its name"), EntityQuery),
+    params(EntityPlace, EntityQuery),
     responses((status = 200, description = "What is known; a name never seen has no events", body = EntityView), openapi::ItemErrors))]
 pub async fn get(State(state): State<ApiState>, caller: Caller, path: EntityPath, uri: Uri) -> Result<Json<EntityView>, Problem> {
     caller.may_read()?;

@@ -29,7 +29,7 @@ pub struct EventQuery {
     #[param(max_length = 1024, min_length = 1)]
     pub user: Option<String>,
     /// Client address.
-    #[param(value_type = Option<String>, min_length = 2)]
+    #[param(schema_with = openapi::ip)]
     pub ip: Option<IpAddr>,
     /// Session.
     #[param(max_length = 1024, min_length = 1)]

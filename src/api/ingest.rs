@@ -9,7 +9,7 @@ use super::body::{self, Encoding};
 use super::problem::Problem;
 use super::query::Params;
 use super::{ApiState, openapi};
-use crate::log::journal::now_ms;
+use crate::clock::now_ms;
 use crate::log::{INGEST_TOPIC, LogError, Outgoing};
 use crate::normalise::{Context, Format, Reject, TimeWindow};
 use crate::telemetry::latency::Stage;
@@ -146,6 +146,7 @@ async fn append(state: &ApiState, records: Vec<Outgoing>) -> Result<(), Problem>
                 Problem::too_many("no more can be taken until what waits is processed; nothing was accepted", FULL_RETRY_S)
             }
             LogError::Retry(_) => Problem::unavailable("the log does not take records at the moment; send them again", 2),
+            LogError::TooLarge(_) => Problem::too_large("a record is larger than the log takes; nothing was accepted"),
             LogError::Fatal(_) => Problem::unavailable("the log takes no records until an operator mends it", 60),
         }
     })

@@ -12,6 +12,7 @@ pub mod auth;
 pub mod body;
 pub mod config;
 pub mod console;
+pub mod deliveries;
 pub mod detectors;
 pub mod entities;
 pub mod events;
@@ -162,13 +163,15 @@ impl ApiState {
 pub struct Documented(Bytes);
 
 /// All routes with their limits.
-#[must_use]
 pub fn router(state: ApiState) -> Router {
     let documented = openapi::router()
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::get, alerts::patch))
         .routes(routes!(events::list, ingest::post))
         .routes(routes!(entities::get))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::release))
         .routes(routes!(detectors::list))
         .routes(routes!(status::get))
         .routes(routes!(stream::get))

@@ -11,10 +11,10 @@ use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use bartizan_core::{Kind, Outcome};
-use std::collections::BTreeMap;
 use serde::Serialize;
 use std::borrow::Cow;
-use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
+use std::collections::BTreeMap;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema, ToSchema};
@@ -105,6 +105,8 @@ errors! {
     ItemErrors: 400, 401, 403, 404, 405, 408, 429, 500, 503;
     /// Errors of triage.
     TriageErrors: 400, 401, 403, 404, 405, 408, 412, 413, 429, 500, 503;
+    /// Errors of routes that set something going.
+    ActionErrors: 400, 401, 403, 404, 405, 408, 413, 429, 500, 503;
     /// Errors of ingest.
     IngestErrors: 400, 401, 403, 405, 408, 413, 415, 429, 500, 503;
     /// Errors of probes.
@@ -129,6 +131,20 @@ pub(super) fn kind() -> Schema {
 /// Outcomes of events.
 pub(super) fn outcome() -> Schema {
     names("How it ended.", Outcome::ALL.iter().map(|outcome| outcome.as_str()))
+}
+
+/// An address, IPv4 or IPv6.
+pub(super) fn ip() -> Schema {
+    let address = |format: &str| {
+        let format = SchemaFormat::Custom(format.to_owned());
+        ObjectBuilder::new().schema_type(Type::String).format(Some(format))
+    };
+    AnyOfBuilder::new().item(address("ipv4")).item(address("ipv6")).description(Some("Client address.")).into()
+}
+
+/// Kinds of entities.
+pub(super) fn entity() -> Schema {
+    names("What it is.", ["user", "ip", "session"].into_iter())
 }
 
 /// Formats of logs.

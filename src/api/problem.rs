@@ -37,7 +37,7 @@ pub struct Problem {
     #[schema(nullable = false)]
     parameter: Option<String>,
     #[serde(skip)]
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
@@ -109,7 +109,7 @@ impl Problem {
     /// The same problem with a header.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.header = Some(Box::new((name, value)));
         self
     }
 
@@ -131,7 +131,8 @@ impl IntoResponse for Problem {
         // A document of strings and numbers is always written.
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, [(CONTENT_TYPE, CONTENT_TYPE_PROBLEM), (CACHE_CONTROL, "no-store")], body).into_response();
-        if let Some((name, value)) = self.header {
+        if let Some(header) = self.header {
+            let (name, value) = *header;
             response.headers_mut().insert(name, value);
         }
         response
@@ -184,4 +185,23 @@ pub async fn ensure(request: Request, next: Next) -> Response {
     };
     let problem = Problem::new(status, detail);
     allow.map_or(problem.clone(), |allow| problem.with(ALLOW, allow)).into_response()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_tells_the_caller_nothing_of_the_inside() {
+        let response = of_panic(Box::new("secret detail"));
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let problem = serde_json::to_string(&Problem::internal(&"secret detail")).unwrap();
+        assert!(!problem.contains("secret") && problem.contains("\"status\":500"), "{problem}");
+    }
+
+    #[test]
+    fn a_detail_is_bounded() {
+        assert!(Problem::bad_request("é".repeat(5_000)).detail.len() <= DETAIL_BYTES_MAX);
+    }
 }

@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(read("limit=1000").unwrap().limit().unwrap(), 1_000);
         assert_eq!(read("since=1970-01-01T00:00:01%2B00:00").unwrap().time_ms("since").unwrap(), Some(1_000));
         assert!(read("since=yesterday").unwrap().time_ms("since").is_err());
-        let severities = |text: &str| read(text).unwrap().names("severity", &["low", "high"], |name| (name != "x").then(|| name.len()));
+        let severities = |text: &str| read(text).unwrap().names("severity", &["low", "high"], |name| (name != "x").then_some(name.len()));
         assert_eq!(severities("severity=low,high").unwrap(), [3, 4]);
         assert!(severities("severity=low,x").is_err());
     }

@@ -42,7 +42,7 @@ const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long open requests get when it is time to stop.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often the certificate's files are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// Why nothing can be served.
 #[derive(Debug, thiserror::Error)]
@@ -152,9 +152,8 @@ fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::T
 
 impl Tls {
     fn load(cert: &Path, key: &Path) -> Result<Self, ServeError> {
-        let (cert, key) = (cert.to_owned(), key.to_owned());
-        let config = RustlsConfig::from_config(certificate(&cert, &key)?);
-        Ok(Self { config, cert, key })
+        let config = RustlsConfig::from_config(certificate(cert, key)?);
+        Ok(Self { config, cert: cert.to_owned(), key: key.to_owned() })
     }
 
     /// Takes up the files when they change.

@@ -10,7 +10,7 @@ use super::auth::Caller;
 use super::problem::Problem;
 use super::query::Params;
 use super::{ApiState, openapi};
-use crate::log::journal::now_ms;
+use crate::clock::now_ms;
 use crate::pipeline::commit::AlertChange;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};

@@ -6,13 +6,13 @@ use super::status::{Kinds, Status};
 use super::{history, log, open_database, open_enricher, pipeline, secrets, store};
 use crate::api::server::ServeError;
 use crate::api::{self, ApiParts, ApiState, Server};
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::detect::Enabled;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints};
 use crate::detect::engine::Engine;
 use crate::flow::{Order, Positions};
-use crate::log::journal::now_ms;
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
@@ -39,7 +39,11 @@ const CHANGES_MAX: usize = 1_024;
 /// Wait between two tries to make the topics.
 const TOPICS_RETRY: Duration = Duration::from_secs(2);
 /// How long the pipeline may drain at a stop. SIGTERM promises 15 s for everything.
-const DRAIN: Duration = Duration::from_secs(7);
+const DRAIN: Duration = Duration::from_secs(6);
+/// How long deliveries in flight may take after that; the others wait for the next start.
+const DELIVER: Duration = Duration::from_millis(2_500);
+/// How long the embedded store may take to close after that.
+const CLOSE: Duration = Duration::from_millis(5_500);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -211,10 +215,16 @@ impl Daemon {
     pub async fn stop(mut self) {
         self.running.stop(DRAIN).await;
         self.stop.cancel();
-        while self.deliveries.join_next().await.is_some() {}
+        let delivered = async { while self.deliveries.join_next().await.is_some() {} };
+        if tokio::time::timeout(DELIVER, delivered).await.is_err() {
+            tracing::warn!("deliveries still in flight are done again after the next start");
+        }
+        self.deliveries.shutdown().await;
         self.tasks.shutdown().await;
-        if let Some(embedded) = self.embedded {
-            embedded.stop().await;
+        if let Some(embedded) = self.embedded
+            && tokio::time::timeout(CLOSE, embedded.stop()).await.is_err()
+        {
+            tracing::warn!("embedded store did not close in time");
         }
     }
 }

@@ -2,17 +2,21 @@
 //! the outbox, so that it is durable and tried again like any other.
 
 use crate::alert::Alert;
+use crate::clock::now_ms;
 use crate::db::outbox::Message;
-use crate::log::journal::now_ms;
 use crate::notify::{Channel, Outcome};
 use crate::store::Store;
 use futures::future::BoxFuture;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Name of the channel in the outbox.
 pub(super) const HISTORY: &str = "history";
 /// Inserts under way at the same time.
 const INSERTS_MAX: usize = 8;
+
+/// How long one try waits for the store to be there.
+const STORE_WAIT: Duration = Duration::from_secs(60);
 
 /// The store's table of alert versions as a channel.
 pub(super) struct History {
@@ -38,8 +42,12 @@ impl Channel for History {
                 Ok(alert) => alert,
                 Err(error) => return Outcome::retry(error),
             };
-            let store = self.store.borrow().clone();
-            let Some(store) = store else { return Outcome::retry("the store is not there yet") };
+            // A copy, since waiting moves the receiver on.
+            let mut store = self.store.clone();
+            let there = tokio::time::timeout(STORE_WAIT, store.wait_for(Option::is_some)).await;
+            let Some(store) = there.ok().and_then(Result::ok).and_then(|store| store.clone()) else {
+                return Outcome::retry("the store is not there yet");
+            };
             match store.insert_alert_versions(&[alert], now_ms()).await {
                 Ok(()) => Outcome::Delivered(None),
                 Err(error) => Outcome::retry(error),

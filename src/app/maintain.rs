@@ -1,10 +1,10 @@
 //! What is done from time to time: place files, gauges, pruning.
 
 use super::pipeline::Seen;
+use crate::clock::now_ms;
 use crate::db::{Db, alerts, audit, outbox};
 use crate::enrich::Enricher;
 use crate::log::Committer;
-use crate::log::journal::now_ms;
 use crate::telemetry::{HealthId, Telemetry, latency};
 use bartizan_core::time::DAY_MS;
 use parking_lot::Mutex;

@@ -1,13 +1,13 @@
 //! Starts the stages of the pipeline and stops them again.
 
 use super::log::OpenLog;
+use crate::clock::now_ms;
 use crate::db::Db;
 use crate::detect::checkpoint::Checkpoints;
 use crate::detect::engine::{Engine, Outcome};
 use crate::enrich::Enricher;
 use crate::flow::{EventFlow, Order, PartitionId, Positions};
 use crate::log::Appender;
-use crate::log::journal::now_ms;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
 use crate::pipeline::checkpoint::{CheckpointWriter, Durable};
@@ -174,7 +174,8 @@ fn prepare(mut preparer: Preparer, raw: &Receiver<Piece>, next: &SyncSender<Prep
                 for run in &batch.order.runs {
                     telemetry.metrics.received.with([&run.partition.topic]).inc_by(u64::from(run.records));
                 }
-                let flow = preparer.prepare(batch);
+                let span = tracing::debug_span!("prepare", first_seq = batch.order.first_seq, records = batch.len());
+                let flow = span.in_scope(|| preparer.prepare(batch));
                 for rejected in &flow.rejected {
                     telemetry.metrics.rejected.with([rejected.code]).inc();
                 }
@@ -199,7 +200,8 @@ fn detect(mut stage: DetectStage, prepared: &Receiver<Prepared>, seen: &Mutex<Se
         };
         let (records, rejected) = (flow.order.records(), flow.rejected.len() as u64);
         let started = Instant::now();
-        let Some(outcome) = stage.take(flow, read_at) else { return };
+        let span = tracing::debug_span!("detect", first_seq = flow.order.first_seq, records);
+        let Some(outcome) = span.in_scope(|| stage.take(flow, read_at)) else { return };
         telemetry.latencies.record(Stage::Detect, started.elapsed());
         count(&outcome, telemetry);
         let mut seen = seen.lock();

@@ -3,25 +3,16 @@
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::normalise::TokenKey;
-use crate::secret::Secret;
 use bartizan_core::KeyHasher;
 use sha2::{Digest, Sha256};
-
-/// Characters of a configured token key.
-const TOKEN_KEY_CHARS_MIN: usize = 32;
 
 /// The configured key of token hashes; none if it is to be drawn.
 ///
 /// # Errors
 /// The key cannot be read or is too short, with its configuration key.
 pub fn token_key_of(config: &Config) -> Result<Option<[u8; 32]>, String> {
-    let secrets = &config.secrets;
-    let secret = Secret::resolve(secrets.token_key.as_ref(), secrets.token_key_file.as_deref());
-    let Some(secret) = secret.map_err(|error| format!("secrets.token_key: {error}"))? else { return Ok(None) };
-    if secret.expose().chars().count() < TOKEN_KEY_CHARS_MIN {
-        return Err(format!("secrets.token_key: must have at least {TOKEN_KEY_CHARS_MIN} characters"));
-    }
-    Ok(Some(Sha256::digest(secret.expose().as_bytes()).into()))
+    let secret = config.secrets.token_key().map_err(|error| error.to_string())?;
+    Ok(secret.map(|secret| Sha256::digest(secret.expose().as_bytes()).into()))
 }
 
 /// The key of token hashes: the configured one, or the one that was drawn for this installation.

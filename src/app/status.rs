@@ -5,11 +5,11 @@ use super::pipeline::Seen;
 use crate::api::status::{
     ChannelStatus, DetectorStatus, EventCounts, PartitionStatus, PipelineStatus, SourceStatus, StatusSource, StoreStatus,
 };
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::db::{Db, DbError, channels, outbox};
 use crate::flow::Positions;
 use crate::log::Committer;
-use crate::log::journal::now_ms;
 use crate::notify::ChannelKind;
 use crate::pipeline::read::Reading;
 use crate::pipeline::{Acknowledged, checkpoint::Durable};

@@ -1,7 +1,7 @@
 //! Brings the store up: the embedded engine's process or a server, and the schema in it.
 
+use crate::clock::now_ms;
 use crate::config::Config;
-use crate::log::journal::now_ms;
 use crate::store::embedded::{Embedded, EmbeddedState, Launch, StartError};
 use crate::store::{ErrorClass, Store, StoreError};
 use crate::telemetry::{HealthId, Telemetry};

@@ -3,8 +3,8 @@
 use super::run::{admin_token, runtime, start, stop_signal};
 use super::{CommandError, load};
 use crate::app::Daemon;
+use crate::clock::now_ms;
 use crate::db::tokens::{NewToken, Role};
-use crate::log::journal::now_ms;
 use crate::simulate::DemoTraffic;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal as _;

@@ -119,14 +119,20 @@ pub fn main() -> ExitCode {
 }
 
 fn normalise(args: &normalise::NormaliseArgs) -> Result<(), CommandError> {
-    let mut config = load(args.config.as_deref())?;
+    let mut config = load_values(args.config.as_deref())?;
     args.input.apply(&mut config.normalise);
     let token_key = crate::app::token_key_of(&config).map_err(CommandError::wrong)?.unwrap_or([0; 32]);
     let normaliser = Normaliser::new(&config.normalise, &TokenKey(token_key)).map_err(CommandError::wrong)?;
     normalise::run(args, &normaliser).map_err(CommandError::failed)
 }
 
-/// The configuration of a command.
+/// The configuration, with every file that it names looked at.
 fn load(file: Option<&Path>) -> Result<Config, CommandError> {
     Ok(Config::load(file)?)
+}
+
+/// The configuration for commands that use a part of it, perhaps as a user who may not read the
+/// daemon's secrets.
+fn load_values(file: Option<&Path>) -> Result<Config, CommandError> {
+    Ok(Config::load_values(file)?)
 }

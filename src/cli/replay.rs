@@ -4,7 +4,7 @@
 
 use super::input::Inputs;
 use super::normalise::InputArgs;
-use super::{CommandError, load};
+use super::{CommandError, load_values};
 use crate::alert::Alert;
 use crate::alert::ocsf::DetectionFinding;
 use crate::app;
@@ -70,7 +70,7 @@ struct Summary {
 /// # Errors
 /// Wrong configuration, an input that cannot be read to its end, an output that cannot be written.
 pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
-    let mut config = load(args.config.as_deref())?;
+    let mut config = load_values(args.config.as_deref())?;
     args.input.apply(&mut config.normalise);
     let token_key = app::token_key_of(&config).map_err(CommandError::wrong)?.unwrap_or([0; 32]);
     let normaliser = Normaliser::new(&config.normalise, &crate::normalise::TokenKey(token_key)).map_err(CommandError::wrong)?;

@@ -2,9 +2,9 @@
 
 use super::{CommandError, load};
 use crate::app::{Daemon, StartError};
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::db::tokens::{NewToken, Role};
-use crate::log::journal::now_ms;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -1,9 +1,9 @@
 //! `bartizan token`: works beside a running daemon, at once, since both share the database.
 
-use super::{CommandError, load};
+use super::{CommandError, load_values};
+use crate::clock::now_ms;
 use crate::db::Db;
 use crate::db::tokens::{NewToken, Role};
-use crate::log::journal::now_ms;
 use bartizan_core::TimeMs;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ pub fn run(command: TokenCommand) -> Result<(), CommandError> {
 }
 
 fn open(config: Option<&PathBuf>) -> Result<Db, CommandError> {
-    let config = load(config.map(PathBuf::as_path))?;
+    let config = load_values(config.map(PathBuf::as_path))?;
     crate::app::open_database(&config).map_err(CommandError::failed)
 }
 

@@ -89,8 +89,13 @@ pub enum TriageError {
         current: u32,
     },
     /// The change makes no sense.
-    #[error("{0}")]
-    Invalid(&'static str),
+    #[error("{reason}")]
+    Invalid {
+        /// The member that is wrong; none: the change as a whole.
+        member: Option<&'static str>,
+        /// Why.
+        reason: &'static str,
+    },
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -249,15 +254,19 @@ pub fn triage(tx: &Connection, step: &TriageStep<'_>, now_ms: i64) -> Result<Ale
     Ok(alert)
 }
 
+fn invalid(member: Option<&'static str>, reason: &'static str) -> TriageError {
+    TriageError::Invalid { member, reason }
+}
+
 fn apply_change(alert: &mut Alert, change: &Change) -> Result<(), TriageError> {
     if *change == Change::default() {
-        return Err(TriageError::Invalid("nothing to change: give status, disposition, assignee or note"));
+        return Err(invalid(None, "nothing to change: give status, disposition, assignee or note"));
     }
     if change.note.as_ref().is_some_and(|note| note.len() > NOTE_BYTES_MAX) {
-        return Err(TriageError::Invalid("note: longer than 8192 bytes"));
+        return Err(invalid(Some("note"), "note: longer than 8192 bytes"));
     }
     if change.assignee.as_ref().is_some_and(|name| name.len() > ASSIGNEE_BYTES_MAX) {
-        return Err(TriageError::Invalid("assignee: longer than 256 bytes"));
+        return Err(invalid(Some("assignee"), "assignee: longer than 256 bytes"));
     }
     if let Some(status) = change.status {
         alert.status = status;
@@ -265,7 +274,7 @@ fn apply_change(alert: &mut Alert, change: &Change) -> Result<(), TriageError> {
     match (alert.status, change.disposition) {
         (Status::Resolved, Some(disposition)) => alert.disposition = Some(disposition),
         (Status::Resolved, None) => {}
-        (_, Some(_)) => return Err(TriageError::Invalid("disposition: only a resolved alert has one")),
+        (_, Some(_)) => return Err(invalid(Some("disposition"), "disposition: only a resolved alert has one")),
         (_, None) => alert.disposition = None,
     }
     if let Some(name) = &change.assignee {

@@ -79,13 +79,13 @@ fn a_disposition_goes_with_resolved_alone() {
     apply(&db, &first).unwrap();
     let step = |change: Change| db.write(|tx| triage(tx, &TriageStep { id: "a1", expected_version: None, change: &change, actor: "t" }, 5));
     let disposition = Some(Disposition::FalsePositive);
-    assert!(matches!(step(Change { disposition, ..Change::default() }), Err(TriageError::Invalid(_))));
-    assert!(matches!(step(Change::default()), Err(TriageError::Invalid(_))));
+    assert!(matches!(step(Change { disposition, ..Change::default() }), Err(TriageError::Invalid { .. })));
+    assert!(matches!(step(Change::default()), Err(TriageError::Invalid { .. })));
     let resolved = step(Change { status: Some(Status::Resolved), disposition, ..Change::default() }).unwrap();
     assert_eq!(resolved.disposition, disposition);
     let open = step(Change { status: Some(Status::Open), ..Change::default() }).unwrap();
     assert_eq!(open.disposition, None);
-    assert!(matches!(step(Change { note: Some("x".repeat(NOTE_BYTES_MAX + 1)), ..Change::default() }), Err(TriageError::Invalid(_))));
+    assert!(matches!(step(Change { note: Some("x".repeat(NOTE_BYTES_MAX + 1)), ..Change::default() }), Err(TriageError::Invalid { .. })));
 }
 
 #[test]

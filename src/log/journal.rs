@@ -10,9 +10,9 @@
 //! does not shrink below its high-water mark.
 
 use super::{Appender, Appending, Committer, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
+use crate::clock::now_ms;
 use crate::flow::{PartitionId, Positions};
 use crate::log::Fetched;
-use bartizan_core::TimeMs;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,14 @@ pub struct JournalConfig {
 impl Default for JournalConfig {
     fn default() -> Self {
         Self { bytes_max: 1 << 30 }
+    }
+}
+
+impl JournalConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        if self.bytes_max == 0 { vec![("bytes_max", "must be above 0".to_owned())] } else { Vec::new() }
     }
 }
 
@@ -328,12 +336,6 @@ fn trim(tx: &rusqlite::Transaction<'_>, topic: &str) -> rusqlite::Result<()> {
         tx.execute("DELETE FROM groups WHERE topic = ?1 AND first = (SELECT min(first) FROM groups WHERE topic = ?1)", [topic])?;
     }
     Ok(())
-}
-
-/// The wall clock, for recorded arrivals only.
-#[must_use]
-pub fn now_ms() -> i64 {
-    TimeMs(jiff::Timestamp::now().as_millisecond()).0
 }
 
 fn fatal(error: rusqlite::Error) -> LogError {

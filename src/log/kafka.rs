@@ -31,6 +31,8 @@ use std::time::{Duration, Instant};
 const FETCH_RECORDS_MAX: usize = 10_000;
 /// How long metadata and watermark requests may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the question for end offsets may take; a broker that needs longer is down.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the end offsets of partitions are asked for.
 const ENDS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long librdkafka tries to deliver a message before the append fails.
@@ -103,7 +105,7 @@ impl KafkaConfig {
                 errors.push(("topics", format!("{}: there is no format {:?}", topic.name, topic.format)));
             }
         }
-        if let Err(error) = self.client().and_then(|client| client.create_native_config().map(|_| ()).map_err(fatal)) {
+        if let Err(error) = self.client_without_password().create_native_config() {
             errors.push(("properties", error.to_string()));
         }
         errors
@@ -111,18 +113,23 @@ impl KafkaConfig {
 
     /// Settings that clients of all kinds share.
     fn client(&self) -> Result<ClientConfig, LogError> {
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", &self.brokers).set("client.id", "bartizan");
-        client.set("reconnect.backoff.max.ms", "2000").set_log_level(RDKafkaLogLevel::Warning);
-        for (name, value) in &self.properties {
-            client.set(name, value);
-        }
+        let mut client = self.client_without_password();
         if !self.sasl_password_file.as_os_str().is_empty() {
             let password = std::fs::read_to_string(&self.sasl_password_file)
                 .map_err(|error| LogError::Fatal(format!("kafka.sasl_password_file {}: {error}", self.sasl_password_file.display())))?;
             client.set("sasl.password", password.trim_end());
         }
         Ok(client)
+    }
+
+    fn client_without_password(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.brokers).set("client.id", "bartizan");
+        client.set("reconnect.backoff.max.ms", "2000").set_log_level(RDKafkaLogLevel::Warning);
+        for (name, value) in &self.properties {
+            client.set(name, value);
+        }
+        client
     }
 
     /// All topics that are read: the configured ones and the one that HTTP ingest writes.
@@ -165,7 +172,9 @@ impl ConsumerContext for Context {
                 }
             }
             self.news.lock().push(News::Assigned);
-            consumer.assign(list)
+            // Nothing may be read before the source has checked the assignment, which can fail: what
+            // came meanwhile would be lost.
+            consumer.assign(list).and_then(|()| consumer.pause(list))
         } else {
             self.news.lock().push(News::Lost(ids(list)));
             consumer.unassign()
@@ -182,8 +191,16 @@ fn ids(list: &TopicPartitionList) -> Vec<PartitionId> {
 
 type GroupConsumer = BaseConsumer<Context>;
 
-/// End offsets by partition, and when each was asked for.
-type Ends = Arc<Mutex<BTreeMap<PartitionId, (i64, Instant)>>>;
+/// What is asked of the brokers from time to time.
+#[derive(Debug, Default)]
+struct Watched {
+    /// End offsets by partition, and when each was asked for.
+    ends: BTreeMap<PartitionId, (i64, Instant)>,
+    /// Why the brokers did not answer the last time.
+    unreachable: Option<String>,
+}
+
+type Ends = Arc<Mutex<Watched>>;
 
 /// Kafka as a source of records.
 pub struct KafkaSource {
@@ -246,17 +263,27 @@ pub fn open_source(config: &KafkaConfig, instance_id: &str, start: Positions) ->
 fn watch_ends(consumer: Weak<GroupConsumer>, ends: Ends) -> Result<(), LogError> {
     let watch = move || {
         while let Some(consumer) = consumer.upgrade() {
-            for partition in consumer.assignment().map(|list| ids(&list)).unwrap_or_default() {
-                let asked = Instant::now();
-                if let Ok((_, end)) = consumer.fetch_watermarks(&partition.topic, partition.partition, REQUEST_TIMEOUT) {
-                    ends.lock().insert(partition, (end, asked));
-                }
-            }
+            let answered = ask_ends(&consumer, &ends);
+            ends.lock().unreachable = answered.err().map(|error| error.to_string());
             drop(consumer);
             std::thread::sleep(ENDS_INTERVAL);
         }
     };
     std::thread::Builder::new().name("kafka-ends".to_owned()).spawn(watch).map_err(|error| LogError::Fatal(error.to_string()))?;
+    Ok(())
+}
+
+/// Asks for the end of each assigned partition, or, while there is none, for the brokers alone.
+fn ask_ends(consumer: &GroupConsumer, ends: &Ends) -> Result<(), KafkaError> {
+    let assigned = ids(&consumer.assignment()?);
+    if assigned.is_empty() {
+        return consumer.fetch_metadata(Some(INGEST_TOPIC), WATCH_TIMEOUT).map(|_| ());
+    }
+    for partition in assigned {
+        let asked = Instant::now();
+        let (_, end) = consumer.fetch_watermarks(&partition.topic, partition.partition, WATCH_TIMEOUT)?;
+        ends.lock().ends.insert(partition, (end, asked));
+    }
     Ok(())
 }
 
@@ -307,15 +334,17 @@ impl KafkaSource {
             self.next.insert(partition.clone(), Reading { next: wanted.unwrap_or(-1), last_record: Instant::now(), told_end: false });
             positions.insert(partition, wanted.unwrap_or(-1));
         }
+        // Assigned partitions are paused; the first call to `hold` lets them go.
+        self.held = positions.keys().cloned().collect();
         notices.insert(0, Notice::Assigned(positions));
         Ok(())
     }
 
     /// Which partitions have been read to an end that was asked for after their last record.
     fn tell_ends(&mut self, notices: &mut Vec<Notice>) {
-        let ends = self.ends.lock();
+        let watched = self.ends.lock();
         for (partition, reading) in &mut self.next {
-            let Some((end, asked)) = ends.get(partition) else { continue };
+            let Some((end, asked)) = watched.ends.get(partition) else { continue };
             let at_end = reading.next >= *end || (reading.next < 0 && *end == 0);
             if !reading.told_end && at_end && *asked > reading.last_record {
                 reading.told_end = true;
@@ -360,7 +389,8 @@ impl Source for KafkaSource {
             notices.push(Notice::Records(partition, list));
         }
         self.tell_ends(notices);
-        failed.map_or(Ok(()), Err)
+        let unreachable = || self.ends.lock().unreachable.as_ref().map(|error| LogError::Retry(format!("kafka: {error}")));
+        failed.or_else(unreachable).map_or(Ok(()), Err)
     }
 
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>) -> Result<(), LogError> {
@@ -401,7 +431,7 @@ impl Committer for KafkaPositions {
     }
 
     fn ends(&self) -> Positions {
-        self.ends.lock().iter().map(|(partition, (end, _))| (partition.clone(), *end)).collect()
+        self.ends.lock().ends.iter().map(|(partition, (end, _))| (partition.clone(), *end)).collect()
     }
 }
 
@@ -451,7 +481,10 @@ impl Appender for KafkaAppender {
                     .iter()
                     .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
                 let message = FutureRecord::to(topic).key(&record.key).payload(&record.payload).headers(headers);
-                self.producer.send(message, REQUEST_TIMEOUT).await.map_err(|(error, _)| retry(error))
+                self.producer.send(message, REQUEST_TIMEOUT).await.map_err(|(error, _)| match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::MessageSizeTooLarge) => LogError::TooLarge(format!("kafka: {error}")),
+                    _ => retry(error),
+                })
             };
             futures::future::try_join_all(records.into_iter().map(send)).await.map(|_| ())
         })

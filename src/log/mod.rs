@@ -36,6 +36,9 @@ pub enum LogError {
         /// Limit.
         bytes_max: u64,
     },
+    /// A record is larger than the log takes; a smaller one may pass.
+    #[error("{0}")]
+    TooLarge(String),
     /// It will not pass by itself: the configuration or the disk must be mended.
     #[error("{0}")]
     Fatal(String),

@@ -16,10 +16,7 @@ use std::sync::Arc;
 #[must_use]
 pub fn problems(channels: &[ChannelConfig], targets: &[RevocationConfig]) -> Vec<Problem> {
     let mut problems = Routing::problems(channels, targets);
-    if !problems.is_empty() {
-        return problems;
-    }
-    for config in channels {
+    for config in channels.iter().filter(|config| config.problems().is_empty()) {
         let failed = match config.kind {
             ChannelKind::Webhook => Webhook::new(config).err().map(|error| error.to_string()),
             ChannelKind::Email => Email::new(config).err().map(|error| error.to_string()),
@@ -27,7 +24,8 @@ pub fn problems(channels: &[ChannelConfig], targets: &[RevocationConfig]) -> Vec
         };
         problems.extend(failed.map(|message| Problem::new(format!("channels.{}", config.name), message)));
     }
-    let failed = targets.iter().filter_map(|config| Some((config, RevocationHook::client(config).err()?)));
+    let complete = targets.iter().filter(|config| config.problems().is_empty());
+    let failed = complete.filter_map(|config| Some((config, RevocationHook::client(config).err()?)));
     problems.extend(failed.map(|(config, error)| Problem::new(format!("revocation.{}", config.name), error)));
     problems
 }

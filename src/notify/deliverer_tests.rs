@@ -16,7 +16,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::post;
 use bartizan_core::{Severity, TimeMs};
-use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::time::Instant;
 

@@ -2,11 +2,11 @@
 //! commits the log's offsets.
 
 use super::Acknowledged;
+use crate::clock::now_ms;
 use crate::db::Db;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Snapshot};
 use crate::flow::Positions;
 use crate::log::Committer;
-use crate::log::journal::now_ms;
 use crate::telemetry::{HealthId, Stage, Telemetry};
 use parking_lot::Mutex;
 use std::sync::Arc;

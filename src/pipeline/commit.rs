@@ -7,9 +7,9 @@
 use super::detect::Detected;
 use super::{Acknowledge, Acknowledged, Backoff};
 use crate::alert::Alert;
+use crate::clock::now_ms;
 use crate::db::{Db, DbError, orders};
 use crate::flow::Order;
-use crate::log::journal::now_ms;
 use crate::notify::{self, Routing, Wake};
 use crate::respond::SessionFacts;
 use crate::telemetry::Telemetry;
@@ -21,6 +21,7 @@ use std::time::Instant;
 use tokio::sync::broadcast;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// Orders that wait for an alert before they are written all the same.
 const ORDERS_WAITING_MAX: usize = 256;
@@ -68,7 +69,8 @@ impl CommitStage {
                 waiting.push(detected.flow.order.clone());
             }
             if !detected.alerts.is_empty() || waiting.len() >= ORDERS_WAITING_MAX {
-                if !self.commit(&detected, std::mem::take(&mut waiting)).await {
+                let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());
+                if !self.commit(&detected, std::mem::take(&mut waiting)).instrument(span).await {
                     return;
                 }
             }

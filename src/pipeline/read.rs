@@ -3,9 +3,10 @@
 //! The thread never blocks on the pipeline without polling the source, or a group's coordinator would
 //! take its partitions away: when the next stage is full, all partitions are held and polling goes on.
 
+use crate::clock::now_ms;
 use crate::flow::{Order, Positions, RawBatch};
 use crate::log::sequencer::{Event, Sequencer};
-use crate::log::{LogError, Notice, Source, journal::now_ms};
+use crate::log::{LogError, Notice, Source};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use std::collections::BTreeSet;

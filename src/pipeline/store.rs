@@ -6,7 +6,7 @@
 use super::detect::Detected;
 use super::{Acknowledge, Backoff};
 use crate::flow::{EventFlow, Rejected};
-use crate::log::{Appender, DEAD_LETTER_TOPIC, Outgoing};
+use crate::log::{Appender, DEAD_LETTER_TOPIC, LogError, Outgoing};
 use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
@@ -16,6 +16,11 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+/// Bytes that are kept of a dead letter that the topic does not take whole: well below the limit that
+/// brokers have by default.
+const CUT_BYTES_MAX: usize = 256 << 10;
 
 /// The store stage.
 pub struct StoreStage {
@@ -43,7 +48,9 @@ impl StoreStage {
                 rows += next.flow.events.len();
                 group.push(next);
             }
-            if !self.insert(&group).await || !self.bury(&group).await {
+            let first_seq = group.first().map(|first| first.flow.order.first_seq);
+            let span = tracing::debug_span!("store", first_seq, rows);
+            if !async { self.insert(&group).await && self.bury(&group).await }.instrument(span).await {
                 return;
             }
             if let Some(last) = group.last() {
@@ -80,16 +87,23 @@ impl StoreStage {
         }
     }
 
-    /// Appends rejects to the dead-letter topic; false when it was given up.
+    /// Appends rejects to the dead-letter topic; false when it was given up. Records that the topic
+    /// does not take whole are cut, as they must not stop what comes behind them.
     async fn bury(&self, group: &[Arc<Detected>]) -> bool {
         let mut backoff = Backoff::new();
+        let mut payload_bytes_max = usize::MAX;
         loop {
-            let records: Vec<_> = group.iter().flat_map(|detected| &detected.flow.rejected).map(dead_letter).collect();
+            let rejected = group.iter().flat_map(|detected| &detected.flow.rejected);
+            let records: Vec<_> = rejected.map(|rejected| dead_letter(rejected, payload_bytes_max)).collect();
             if records.is_empty() {
                 return true;
             }
             match self.appender.append(DEAD_LETTER_TOPIC, records).await {
                 Ok(()) => return true,
+                Err(LogError::TooLarge(_)) if payload_bytes_max > CUT_BYTES_MAX => {
+                    payload_bytes_max = CUT_BYTES_MAX;
+                    continue;
+                }
                 Err(error) => tracing::warn!(%error, "dead letters cannot be written"),
             }
             if !backoff.wait(&self.abandon).await {
@@ -145,9 +159,13 @@ impl<'a> Iterator for Rows<'a> {
     }
 }
 
-/// The original bytes, with headers that say where they were read and what is wrong with them.
-fn dead_letter(rejected: &Rejected) -> Outgoing {
-    Outgoing {
+/// The original bytes, with headers that say where they were read and what is wrong with them, and,
+/// if they had to be cut, how many there were.
+fn dead_letter(rejected: &Rejected, payload_bytes_max: usize) -> Outgoing {
+    let whole = &rejected.payload;
+    let kept = whole.get(..payload_bytes_max).unwrap_or(whole);
+    let cut = (kept.len() < whole.len()).then(|| ("bytes", whole.len().to_string().into_bytes()));
+    let mut record = Outgoing {
         key: String::new(),
         headers: vec![
             ("topic", rejected.partition.topic.as_bytes().to_vec()),
@@ -156,6 +174,8 @@ fn dead_letter(rejected: &Rejected) -> Outgoing {
             ("code", rejected.code.as_bytes().to_vec()),
             ("reason", rejected.reason.clone().into_bytes()),
         ],
-        payload: rejected.payload.clone(),
-    }
+        payload: kept.to_vec(),
+    };
+    record.headers.extend(cut);
+    record
 }

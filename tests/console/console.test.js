@@ -256,6 +256,14 @@ test("server-sent events are parsed however the bytes are cut", async () => {
   ], "8", 250]);
 });
 
+test("the source of places is credited with a link, as its licence asks", async () => {
+  await sign_in_to_list();
+  const credit = page.locator("footer.credit a");
+  assert.equal(await credit.textContent(), "IP Geolocation by DB-IP");
+  assert.equal(await credit.getAttribute("href"), "https://db-ip.com");
+  assert.match(await credit.getAttribute("rel"), /noreferrer/);
+});
+
 test("times, durations and ages read well", async () => {
   await page.goto(url());
   const got = await page.evaluate(async () => {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::http::{Answer, client, send};
 use super::process::Process;
@@ -87,6 +87,22 @@ impl Daemon {
             let answer = send(client().get(&url)).ok()?;
             (answer.status == 200).then_some(())
         });
+    }
+
+    /// Waits for a condition while the daemon lives; it is asked ten times a second.
+    ///
+    /// # Panics
+    /// With the log, when the daemon ends first or the deadline passes.
+    pub fn wait_for<T>(&mut self, what: &str, deadline: Duration, mut condition: impl FnMut(&Self) -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(value) = condition(self) {
+                return value;
+            }
+            let (ended, late) = (self.process().ended(), start.elapsed() > deadline);
+            assert!(ended.is_none() && !late, "waited in vain for {what}; ended: {ended:?}; log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Waits until a daemon that ends by itself has done so.

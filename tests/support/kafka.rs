@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -91,10 +91,44 @@ impl Cluster {
         wait_for("the leaders of a new topic", PATIENCE, || (self.partitions(topic) == partitions.unsigned_abs() as usize).then_some(()));
     }
 
+    fn producer(&self) -> BaseProducer {
+        let mut config = self.config();
+        config.set("acks", "all").set("queue.buffering.max.messages", "0").set("message.max.bytes", "100000000");
+        config.create().expect("a producer")
+    }
+
+    /// Writes records (topic, key, time in milliseconds, value) in their order, each in the topic's
+    /// partition for its key.
+    pub fn produce_at<'a>(&self, records: impl Iterator<Item = (&'a str, &'a str, i64, &'a [u8])>) {
+        let producer = self.producer();
+        for (topic, key, time_ms, value) in records {
+            let record = BaseRecord::to(topic).key(key).payload(value).timestamp(time_ms);
+            producer.send(record).map_err(|(error, _)| error).expect("a queued record");
+        }
+        producer.flush(PATIENCE).expect("all records written");
+    }
+
+    /// Writes records without a value: tombstones.
+    pub fn produce_tombstone(&self, topic: &str, key: &str) {
+        let producer = self.producer();
+        producer.send(BaseRecord::<str, [u8]>::to(topic).key(key)).map_err(|(error, _)| error).expect("a queued record");
+        producer.flush(PATIENCE).expect("the record written");
+    }
+
+    /// Lets a topic take records of up to `bytes` bytes.
+    pub fn allow_records_of(&self, topic: &str, bytes: usize) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let bytes = bytes.to_string();
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", &bytes);
+        let results = block_on(admin.alter_configs([&change], &AdminOptions::new())).expect("an answer to alter_configs");
+        for result in results {
+            result.expect("an altered topic");
+        }
+    }
+
     /// Writes records (key, value; an empty key = none) with acks=all.
     pub fn produce<V: AsRef<[u8]>>(&self, topic: &str, records: &[(&str, V)]) {
-        let producer: BaseProducer =
-            self.config().set("acks", "all").set("queue.buffering.max.messages", "0").create().expect("a producer");
+        let producer = self.producer();
         for (key, value) in records {
             let mut record = BaseRecord::to(topic).payload(value.as_ref());
             if !key.is_empty() {

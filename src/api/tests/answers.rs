@@ -129,6 +129,7 @@ async fn a_wrong_triage_step_changes_nothing_and_names_the_member() {
         (r#"{"status":"gone"}"#, Some("status")),
         (r#"{"status":7}"#, Some("status")),
         (r#"{"disposition":"benign","status":"open"}"#, Some("disposition")),
+        (r#"{"disposition":"benign"}"#, Some("disposition")),
         (r#"{"assignee":{}}"#, Some("assignee")),
         (r#"{"version":9}"#, Some("version")),
     ] {

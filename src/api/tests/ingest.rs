@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::api::ingest::IngestQuery;
+use crate::clock::now_ms;
 use crate::log::INGEST_TOPIC;
-use crate::log::journal::now_ms;
 use crate::normalise::{Context, Format};
 use bartizan_core::batch::Field;
 use std::io::Write;

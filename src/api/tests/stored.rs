@@ -42,6 +42,14 @@ async fn events_and_entities_come_from_the_store() {
         (&json!("203.0.113.7"), &json!(64496), &json!("DE"))
     );
 
+    // Times beyond the store's calendar, and texts that are hard to quote.
+    for (query, count) in
+        [("since=0001-01-01T00:00:00Z&until=9999-12-30T00:00:00Z", 31), ("since=9999-12-30T00:00:00Z", 0), ("user=%00%0a%5cN%27", 0)]
+    {
+        let page = api.get(&all, &format!("/api/v1/events?{query}")).await;
+        assert_eq!(page.json()["items"].as_array().map(Vec::len), Some(count), "{query}: {page:?}");
+    }
+
     api.alert("a1", "acme");
     let entity = api.get(&acme, "/api/v1/entities/user/u1").await;
     as_the_console_expects("entity", &entity);

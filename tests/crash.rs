@@ -1,0 +1,140 @@
+//! The daemon killed (SIGKILL) again and again in mid-stream.
+//!
+//! Afterwards every event is in the store once, the alerts are those of an undisturbed run, and nobody
+//! was told anything twice, except what was in flight at a kill, and that under the same id.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{Cluster, shared};
+use crate::support::scenario::{
+    BASE, Kills, Line, Script, assert_repeated_only_over, by_id, distinct, kafka_section, kill, replayed, revocation_section, stored,
+    told_versions, wait_until_stored, wait_until_told, webhook_section,
+};
+use crate::support::unique;
+use crate::support::webhook::Webhook;
+
+const SETTLED: Duration = Duration::from_secs(90);
+const THEFTS: usize = 8;
+
+/// When a daemon is killed.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// Right after its start.
+    Starting,
+    /// Once half of what was written is in the store.
+    Storing,
+    /// Once it has told something new, or everything is stored.
+    Telling,
+    /// While everything that was written is stored, and its checkpoint is being taken.
+    Idle,
+}
+
+/// A daemon on Kafka with a webhook and a revocation hook.
+struct Scene {
+    cluster: &'static Cluster,
+    topic: String,
+    tenant: String,
+    lines: Vec<Line>,
+    told: Webhook,
+    asked: Webhook,
+    daemon: Daemon,
+}
+
+impl Scene {
+    fn new(partitions: i32) -> Self {
+        let (cluster, topic, tenant) = (shared(), unique("crash"), unique("crash"));
+        cluster.create_topic(&topic, partitions);
+        let script = (0..THEFTS).fold(Script::new(&tenant).ordinary(4_000), |script, n| script.stuffing(n).theft(n));
+        let (told, asked) = (Webhook::start(), Webhook::start());
+        let mut config = kafka_section(cluster, &unique("group"), &[&topic]) + BASE;
+        config += &webhook_section("oncall", &told.url("/alerts"));
+        config += &revocation_section("identity", &asked.url("/revoke"), false);
+        let daemon = Daemon::prepare(&config);
+        Self { cluster, topic, tenant, lines: script.lines(), told, asked, daemon }
+    }
+
+    /// Writes the lines piece by piece, and kills the daemon after some of them.
+    fn run(&mut self, kills_after: &[(usize, Moment)]) -> Kills {
+        let mut kills = Kills::new();
+        let mut written = 0;
+        self.daemon.launch();
+        let lines = self.lines.clone();
+        for (piece, chunk) in lines.chunks(lines.len().div_ceil(12)).enumerate() {
+            let records = chunk.iter().map(|line| (self.topic.as_str(), line.user.as_str(), line.time_ms, line.text.as_bytes()));
+            self.cluster.produce_at(records);
+            written += chunk.len();
+            for (_, moment) in kills_after.iter().filter(|(after, _)| *after == piece) {
+                self.wait_for(*moment, written);
+                kill(&mut self.daemon, &mut kills);
+                self.daemon.launch();
+            }
+        }
+        kills
+    }
+
+    fn wait_for(&mut self, moment: Moment, written: usize) {
+        let told_before = self.told.received().len();
+        let told = &self.told;
+        let reached = |daemon: &Daemon| match moment {
+            Moment::Starting => true,
+            Moment::Storing => stored(daemon).is_some_and(|stored| stored >= written / 2),
+            Moment::Telling => told.received().len() > told_before || stored(daemon) == Some(written),
+            Moment::Idle => stored(daemon) == Some(written),
+        };
+        self.daemon.wait_for(&format!("{moment:?} after {written}"), SETTLED, |daemon| reached(daemon).then_some(()));
+    }
+
+    /// Each alert was opened once, each theft asked for once, and nothing was repeated without cause.
+    fn assert_told_once(&self, kills: &Kills, wanted: &BTreeMap<(String, u64), Value>) {
+        let ids: BTreeSet<&str> = wanted.keys().map(|(id, _)| id.as_str()).collect();
+        let is_open = |request: &Value| request["type"] == "alert.opened";
+        let opened = |messages: &BTreeMap<String, Value>| messages.values().filter(|message| is_open(message)).count();
+        self.told.wait_until("all alerts opened", SETTLED, |received| opened(&by_id(received)) >= ids.len());
+        self.asked.wait_until("all revocations", SETTLED, |received| by_id(received).len() >= THEFTS);
+        let (told, asked) = (self.told.received(), self.asked.received());
+        assert_repeated_only_over(kills, &told);
+        assert_repeated_only_over(kills, &asked);
+        assert_eq!(opened(&by_id(&told)), ids.len(), "alerts opened");
+        let sessions: Vec<String> = by_id(&asked).values().map(|ask| ask["data"]["session"].to_string()).collect();
+        assert_eq!(sessions.len(), THEFTS, "{sessions:?}");
+        assert_eq!(sessions.iter().collect::<BTreeSet<_>>().len(), THEFTS, "{sessions:?}");
+        for request in told.iter().chain(&asked) {
+            request.verify(crate::support::scenario::SECRET).unwrap();
+        }
+    }
+}
+
+#[test]
+fn kills_in_mid_stream_change_nothing_of_what_comes_out() {
+    let mut scene = Scene::new(1);
+    let wanted = replayed(&scene.daemon, &scene.lines);
+    assert!(wanted.len() > 2 * THEFTS, "a script with attacks");
+    let moments = [(0, Moment::Starting), (2, Moment::Telling), (4, Moment::Storing), (6, Moment::Idle), (9, Moment::Telling)];
+    let kills = scene.run(&moments);
+    wait_until_stored(&mut scene.daemon, distinct(&scene.lines), SETTLED);
+    wait_until_told(scene.cluster, &mut scene.daemon, &scene.tenant, &wanted, SETTLED);
+    scene.assert_told_once(&kills, &wanted);
+}
+
+#[test]
+fn over_several_partitions_nothing_that_was_said_changes() {
+    let mut scene = Scene::new(4);
+    let opened: BTreeSet<String> = replayed(&scene.daemon, &scene.lines).into_keys().map(|(id, _)| id).collect();
+    let kills = scene.run(&[(1, Moment::Storing), (5, Moment::Telling), (8, Moment::Starting)]);
+    wait_until_stored(&mut scene.daemon, distinct(&scene.lines), SETTLED);
+    scene.asked.wait_until("all revocations", SETTLED, |received| by_id(received).len() >= THEFTS);
+    // Reading the topic asserts that no version was told in two ways.
+    let told = scene.daemon.wait_for("all alerts in the topic", SETTLED, |_| {
+        let told = told_versions(&scene.cluster.records("bartizan.alerts"), &scene.tenant);
+        let ids: BTreeSet<&String> = told.keys().map(|(id, _)| id).collect();
+        (ids.len() >= opened.len()).then_some(told)
+    });
+    for (id, version) in told.keys() {
+        assert!((1..*version).all(|earlier| told.contains_key(&(id.clone(), earlier))), "{id} lacks a version before {version}");
+    }
+    scene.assert_told_once(&kills, &told);
+}
