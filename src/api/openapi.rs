@@ -105,6 +105,8 @@ errors! {
     ItemErrors: 400, 401, 403, 404, 405, 408, 429, 500, 503;
     /// Errors of triage.
     TriageErrors: 400, 401, 403, 404, 405, 408, 412, 413, 429, 500, 503;
+    /// Errors of routes that set something going.
+    ActionErrors: 400, 401, 403, 404, 405, 408, 413, 429, 500, 503;
     /// Errors of ingest.
     IngestErrors: 400, 401, 403, 405, 408, 413, 415, 429, 500, 503;
     /// Errors of probes.
