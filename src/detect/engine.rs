@@ -148,13 +148,19 @@ impl Engine {
     fn mark(&mut self, flow: &mut EventFlow, outcome: &mut Outcome) {
         let mut index = 0;
         for (run, events) in flow.order.runs.iter().zip(&flow.events_by_run) {
+            let mut run_newest_ms = None;
             for _ in 0..*events {
                 let Some(event) = flow.events.get(index) else { return };
                 let (time_ms, hash) = (event.time_ms(), identity(&self.hasher, &event));
                 let late = time_ms < self.watermarks.current_ms();
                 let first = !late && self.dedup.first(hash, time_ms);
                 let newest_ms = time_ms.min(event.arrival_ms());
-                let watermark_ms = self.watermarks.observe(&run.partition, newest_ms, self.lateness_ms);
+                // Only what is newer than all before it in its run can move anything.
+                if run_newest_ms.is_none_or(|run_newest_ms| newest_ms > run_newest_ms) {
+                    run_newest_ms = Some(newest_ms);
+                    self.watermarks.observe(&run.partition, newest_ms, self.lateness_ms);
+                }
+                let watermark_ms = self.watermarks.current_ms();
                 if let Some(record) = flow.events.records_mut().get_mut(index) {
                     (record.watermark_ms, record.judged) = (watermark_ms, first);
                 }
