@@ -106,8 +106,9 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out
     let mut cache = enricher.cache();
     let progress = progress();
     let mut summary = Summary::default();
+    let mut events = EventBatch::default();
     loop {
-        let events = inputs.next_batch()?;
+        inputs.next_batch(&mut events)?;
         if events.is_empty() {
             break;
         }
@@ -124,6 +125,7 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out
             format.write(alert, &mut out)?;
         }
         progress.set_position(inputs.counts.events);
+        events = flow.events;
     }
     progress.finish_and_clear();
     out.flush()?;
