@@ -21,17 +21,36 @@ fn done(output: &Output) -> String {
 fn help_is_everywhere_and_wrong_use_is_code_2() {
     let folder = folder("cli");
     let commands: &[&[&str]] = &[
-        &[], &["run"], &["demo"], &["replay"], &["normalise"], &["simulate"], &["evaluate"], &["check"], &["detectors"], &["token"],
-        &["token", "create"], &["token", "list"], &["token", "revoke"],
+        &[],
+        &["run"],
+        &["demo"],
+        &["replay"],
+        &["normalise"],
+        &["simulate"],
+        &["evaluate"],
+        &["check"],
+        &["detectors"],
+        &["token"],
+        &["token", "create"],
+        &["token", "list"],
+        &["token", "revoke"],
     ];
     for command in commands {
         let help = done(&bartizan(&folder, &[command, &["--help"][..]].concat()));
         assert!(help.contains("Usage: bartizan"), "{command:?}: {help}");
     }
     let wrong: &[&[&str]] = &[
-        &[], &["no-such"], &["run", "--no-such"], &["replay"], &["replay", "--format", "no-such", "-"], &["normalise"], &["check"],
-        &["simulate", "--seed", "x", "--events", "1", "--out", "-", "--labels", "l"], &["token", "create", "--name", "n"],
-        &["token", "create", "--name", "n", "--role", "king"], &["token", "create", "--name", "n", "--role", "viewer", "--expires", "soon"],
+        &[],
+        &["no-such"],
+        &["run", "--no-such"],
+        &["replay"],
+        &["replay", "--format", "no-such", "-"],
+        &["normalise"],
+        &["check"],
+        &["simulate", "--seed", "x", "--events", "1", "--out", "-", "--labels", "l"],
+        &["token", "create", "--name", "n"],
+        &["token", "create", "--name", "n", "--role", "king"],
+        &["token", "create", "--name", "n", "--role", "viewer", "--expires", "soon"],
     ];
     for command in wrong {
         let output = bartizan(&folder, command);

@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Cluster, shared};
 use crate::support::scenario::{
-    BASE, Kills, Line, Script, assert_repeated_only_over, by_id, distinct, kafka_section, kill, replayed, revocation_section, revocations, stored,
-    told_versions, wait_until_stored, wait_until_told, webhook_section,
+    BASE, Kills, Line, Script, assert_repeated_only_over, by_id, distinct, kafka_section, kill, replayed, revocation_section, revocations,
+    stored, told_versions, wait_until_stored, wait_until_told, webhook_section,
 };
 use crate::support::unique;
 use crate::support::webhook::Webhook;

@@ -36,9 +36,8 @@ fn alert_ids(daemon: &Daemon, token: &str) -> BTreeSet<String> {
 #[test]
 fn attacks_over_http_survive_kills_right_after_the_answer() {
     let (told, asked) = (Webhook::start(), Webhook::start());
-    let config = BASE.to_owned()
-        + &webhook_section("oncall", &told.url("/alerts"))
-        + &revocation_section("identity", &asked.url("/revoke"), false);
+    let config =
+        BASE.to_owned() + &webhook_section("oncall", &told.url("/alerts")) + &revocation_section("identity", &asked.url("/revoke"), false);
     let mut daemon = Daemon::start(&config);
     let (ingest, viewer) = (daemon.token("ingest", None), daemon.token("viewer", None));
     let script = (0..THEFTS).fold(Script::new("acme").ordinary(1_500), |script, n| script.stuffing(n).theft(n));

@@ -9,8 +9,8 @@ use crate::support::browser::browse;
 use crate::support::daemon::Daemon;
 use crate::support::kafka::shared;
 use crate::support::scenario::{
-    Line, SECRET, Script, Store, by_id, distinct, kafka_section, revocation_section, revocations, simulated, told_versions, wait_until_stored,
-    webhook_section,
+    Line, SECRET, Script, Store, by_id, distinct, kafka_section, revocation_section, revocations, simulated, told_versions,
+    wait_until_stored, webhook_section,
 };
 use crate::support::smtp::{Encryption, Smtp};
 use crate::support::tls::Authority;
@@ -79,11 +79,16 @@ fn attacks_in_kafka_are_found_stored_told_and_acted_upon() {
         let tenants = [tenant.as_str(), "orchard", "meridian", "harbour", "monsoon"];
         let alerts: Vec<Value> = tenants.iter().flat_map(|tenant| told_versions(&records, tenant).into_values()).collect();
         let found: BTreeSet<&str> = alerts.iter().filter_map(|alert| alert["detector"].as_str()).collect();
-        assert!(records.iter().all(|record| serde_json::from_slice::<Value>(&record.value).unwrap()["id"].as_str().unwrap().as_bytes() == record.key));
+        assert!(
+            records
+                .iter()
+                .all(|record| serde_json::from_slice::<Value>(&record.value).unwrap()["id"].as_str().unwrap().as_bytes() == record.key)
+        );
         DETECTORS.iter().all(|detector| found.contains(detector)).then_some(alerts)
     });
     for alert in &hits {
-        let members = ["id", "version", "detector", "title", "severity", "confidence", "status", "tenant", "first_event_time", "last_event_time"];
+        let members =
+            ["id", "version", "detector", "title", "severity", "confidence", "status", "tenant", "first_event_time", "last_event_time"];
         let more = ["event_count", "entities", "subjects", "reason", "evidence", "event_ids", "attack", "actions", "incident"];
         let missing: Vec<_> = members.into_iter().chain(more).filter(|member| alert.get(member).is_none()).collect();
         assert!(missing.is_empty(), "{missing:?} in {alert}");
@@ -110,7 +115,10 @@ fn attacks_in_kafka_are_found_stored_told_and_acted_upon() {
     for message in &messages {
         message.verify(SECRET).unwrap();
     }
-    let opened = messages.iter().map(|message| message.json()).filter(|message| message["type"] == "alert.opened" && message["data"]["tenant"] == tenant.as_str());
+    let opened = messages
+        .iter()
+        .map(|message| message.json())
+        .filter(|message| message["type"] == "alert.opened" && message["data"]["tenant"] == tenant.as_str());
     let opened: BTreeSet<String> = opened.map(|message| message["data"]["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(opened.len(), 2 * THEFTS);
 

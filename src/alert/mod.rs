@@ -2,6 +2,7 @@
 
 pub mod episode;
 pub mod model;
+pub mod ocsf;
 mod schema;
 
 pub use model::{Alert, Entities, Status};

@@ -6,12 +6,14 @@
 use super::auth::Caller;
 use super::body;
 use super::events::EventView;
+use super::openapi::AnyOf;
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::{Params, VALUE_BYTES_MAX};
 use super::{ApiState, openapi};
 use crate::alert::Alert;
 use crate::alert::model::{Disposition, Status};
+use crate::alert::ocsf::DetectionFinding;
 use crate::clock::now_ms;
 use crate::db::alert_list::{self, Filter};
 use crate::db::alerts::{self, Change, HistoryEntry, TriageError, TriageStep};
@@ -66,6 +68,9 @@ pub struct AlertQuery {
     /// Tenant; for tokens of all tenants.
     #[param(max_length = 1024, min_length = 1)]
     pub tenant: Option<String>,
+    /// Form of the alerts: Bartizan's own (the default), or OCSF Detection Findings (class 2004).
+    #[param(inline)]
+    pub format: Option<AlertFormat>,
     /// `next_cursor` of the page before.
     #[param(min_length = 1)]
     pub cursor: Option<String>,
@@ -89,6 +94,7 @@ impl AlertQuery {
             ip: params.ip("ip")?.map(|ip| ip.to_string()),
             session: params.text("session"),
             tenant: params.text("tenant"),
+            format: AlertFormat::read(params)?,
             cursor: params.text("cursor"),
             limit: params.limit()?,
         })
@@ -97,6 +103,26 @@ impl AlertQuery {
     fn entities(&self) -> Vec<(EntityKind, String)> {
         let named = [(EntityKind::User, &self.user), (EntityKind::Ip, &self.ip), (EntityKind::Session, &self.session)];
         named.into_iter().filter_map(|(kind, value)| value.clone().map(|value| (kind, value))).collect()
+    }
+}
+
+/// Forms in which alerts are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum AlertFormat {
+    /// As everywhere in this API.
+    Bartizan,
+    /// OCSF Detection Finding, class 2004.
+    Ocsf,
+}
+
+impl AlertFormat {
+    fn read(params: &Params) -> Result<Option<Self>, Problem> {
+        params.parsed("format", "bartizan or ocsf", |text| match text {
+            "bartizan" => Some(Self::Bartizan),
+            "ocsf" => Some(Self::Ocsf),
+            _ => None,
+        })
     }
 }
 
@@ -109,10 +135,13 @@ struct Place {
     id: String,
 }
 
+type AlertPage = AnyOf<Page<Alert>, Page<DetectionFinding>>;
+type AlertAnswer = AnyOf<AlertDetail, DetectionFinding>;
+
 /// Alerts, newest first.
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(AlertQuery),
-    responses((status = 200, description = "One page", body = Page<Alert>), openapi::QuestionErrors))]
-pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<Page<Alert>>, Problem> {
+    responses((status = 200, description = "One page", body = AlertPage), openapi::QuestionErrors))]
+pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<AlertPage>, Problem> {
     caller.may_read()?;
     let params = Params::read::<AlertQuery>(&uri)?;
     let query = AlertQuery::read(&params)?;
@@ -131,7 +160,10 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
     };
     let found = state.read(move |tx| alert_list::list(tx, &filter)).await?;
     let next_cursor = found.next.and_then(|next| page::cursor(&question, &Place { t: next.updated_ms, id: next.id }));
-    Ok(Json(Page { items: found.items, next_cursor }))
+    Ok(Json(match query.format {
+        Some(AlertFormat::Ocsf) => AnyOf::Second(Page { items: found.items.iter().map(DetectionFinding::of).collect(), next_cursor }),
+        _ => AnyOf::First(Page { items: found.items, next_cursor }),
+    }))
 }
 
 /// A line of an alert's history: a version that detection wrote, or a triage step.
@@ -189,14 +221,35 @@ fn no_such_alert() -> Problem {
     Problem::not_found("there is no alert of this id")
 }
 
+/// In which form one alert is shown.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query, which is read by name")]
+struct DetailQuery {
+    /// Form of the alert: Bartizan's own (the default), or an OCSF Detection Finding (class 2004),
+    /// which has no history and names its events by id alone.
+    #[param(inline)]
+    format: Option<AlertFormat>,
+}
+
 /// One alert with its evidence events and its history.
-#[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Alert id")),
-    responses((status = 200, description = "The alert; its version as ETag", body = AlertDetail), openapi::ItemErrors))]
+#[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Alert id"), DetailQuery),
+    responses((status = 200, description = "The alert; its version as ETag", body = AlertAnswer), openapi::ItemErrors))]
 pub async fn get(State(state): State<ApiState>, caller: Caller, path: AlertPath, uri: Uri) -> Result<impl IntoResponse, Problem> {
     caller.may_read()?;
-    Params::read::<NoParams>(&uri)?;
-    let detail = detail(&state, &caller, id_of(path)?).await?;
-    Ok(([(ETAG, etag(&detail.alert))], Json(detail)))
+    let format = AlertFormat::read(&Params::read::<DetailQuery>(&uri)?)?;
+    let id = id_of(path)?;
+    if format == Some(AlertFormat::Ocsf) {
+        let alert = seen(&caller, state.read(move |tx| alerts::get(tx, &id)).await?)?;
+        return Ok(([(ETAG, etag(&alert))], Json(AnyOf::Second(DetectionFinding::of(&alert)))));
+    }
+    let detail = detail(&state, &caller, id).await?;
+    Ok(([(ETAG, etag(&detail.alert))], Json(AnyOf::First(detail))))
+}
+
+/// The alert, if there is one that the caller may see.
+fn seen(caller: &Caller, alert: Option<Alert>) -> Result<Alert, Problem> {
+    alert.filter(|alert| caller.sees(&alert.tenant)).ok_or_else(no_such_alert)
 }
 
 /// A route without parameters.

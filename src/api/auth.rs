@@ -79,6 +79,15 @@ impl Caller {
         self.allowed(matches!(self.role, Role::Ingest | Role::Admin), "post events")
     }
 
+    /// May it act for all tenants: on channels, targets, the outbox?
+    ///
+    /// # Errors
+    /// 403.
+    pub fn may_administer(&self) -> Result<(), Problem> {
+        self.allowed(self.role == Role::Admin, "administer")?;
+        if self.tenant.is_some() { Err(Problem::forbidden("this is for tokens of all tenants")) } else { Ok(()) }
+    }
+
     fn allowed(&self, allowed: bool, what: &str) -> Result<(), Problem> {
         if allowed { Ok(()) } else { Err(Problem::forbidden(format!("the role {} may not {what}", self.role.as_str()))) }
     }

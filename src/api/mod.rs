@@ -12,6 +12,7 @@ pub mod auth;
 pub mod body;
 pub mod config;
 pub mod console;
+pub mod deliveries;
 pub mod detectors;
 pub mod entities;
 pub mod events;
@@ -168,6 +169,9 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(alerts::get, alerts::patch))
         .routes(routes!(events::list, ingest::post))
         .routes(routes!(entities::get))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::release))
         .routes(routes!(detectors::list))
         .routes(routes!(status::get))
         .routes(routes!(stream::get))

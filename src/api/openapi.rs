@@ -11,11 +11,13 @@ use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use bartizan_core::{Kind, Outcome};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 /// What stands above the routes.
@@ -55,6 +57,33 @@ pub async fn get(caller: Caller, Extension(Documented(document)): Extension<Docu
     Ok(([(CONTENT_TYPE, "application/json")], Bytes::clone(&document)))
 }
 
+/// An answer in the one form or the other, as a parameter asks. Not "one of": an empty list has both.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum AnyOf<A, B> {
+    /// The first form.
+    First(A),
+    /// The second.
+    Second(B),
+}
+
+impl<A: ToSchema, B: ToSchema> PartialSchema for AnyOf<A, B> {
+    fn schema() -> RefOr<Schema> {
+        Schema::from(AnyOfBuilder::new().item(A::schema()).item(B::schema()).build()).into()
+    }
+}
+
+impl<A: ToSchema, B: ToSchema> ToSchema for AnyOf<A, B> {
+    fn name() -> Cow<'static, str> {
+        format!("{}Or{}", A::name(), B::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        A::schemas(schemas);
+        B::schemas(schemas);
+    }
+}
+
 /// Declares sets of error answers.
 macro_rules! errors {
     ($($(#[$doc:meta])* $name:ident: $($status:literal),+;)+) => {
@@ -76,6 +105,8 @@ errors! {
     ItemErrors: 400, 401, 403, 404, 405, 408, 429, 500, 503;
     /// Errors of triage.
     TriageErrors: 400, 401, 403, 404, 405, 408, 412, 413, 429, 500, 503;
+    /// Errors of routes that set something going.
+    ActionErrors: 400, 401, 403, 404, 405, 408, 413, 429, 500, 503;
     /// Errors of ingest.
     IngestErrors: 400, 401, 403, 405, 408, 413, 415, 429, 500, 503;
     /// Errors of probes.

@@ -78,8 +78,8 @@ impl Maintenance {
         metrics.ready.set(i64::from(self.telemetry.health.unready().is_empty()));
         match self.db.read(outbox::counts) {
             Ok(counts) => counts.iter().for_each(|(channel, state, count)| match state.as_str() {
-                "pending" => drop(metrics.outbox_pending.with([channel]).set(*count as i64)),
-                "failed" => drop(metrics.outbox_failed.with([channel]).set(*count as i64)),
+                "pending" => drop(metrics.outbox_pending.with([channel]).set(*count)),
+                "failed" => drop(metrics.outbox_failed.with([channel]).set(*count)),
                 _ => {}
             }),
             Err(error) => tracing::warn!(%error, "outbox cannot be counted"),

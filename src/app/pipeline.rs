@@ -88,7 +88,7 @@ pub(super) struct Running {
 
 /// Batches between `prepare` and `detect`.
 enum Prepared {
-    Flow(EventFlow, Instant),
+    Flow(Box<EventFlow>, Instant),
     Checkpoint,
 }
 
@@ -180,7 +180,7 @@ fn prepare(mut preparer: Preparer, raw: &Receiver<Piece>, next: &SyncSender<Prep
                     telemetry.metrics.rejected.with([rejected.code]).inc();
                 }
                 telemetry.latencies.record(Stage::Normalise, read_at.elapsed());
-                Prepared::Flow(flow, read_at)
+                Prepared::Flow(Box::new(flow), read_at)
             }
         };
         if next.send(prepared).is_err() {
@@ -196,7 +196,7 @@ fn detect(mut stage: DetectStage, prepared: &Receiver<Prepared>, seen: &Mutex<Se
                 stage.checkpoint(true);
                 continue;
             }
-            Prepared::Flow(flow, read_at) => (flow, read_at),
+            Prepared::Flow(flow, read_at) => (*flow, read_at),
         };
         let (records, rejected) = (flow.order.records(), flow.rejected.len() as u64);
         let started = Instant::now();

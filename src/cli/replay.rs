@@ -5,6 +5,8 @@
 use super::input::Inputs;
 use super::normalise::InputArgs;
 use super::{CommandError, load_values};
+use crate::alert::Alert;
+use crate::alert::ocsf::DetectionFinding;
 use crate::app;
 use crate::config::Config;
 use crate::detect::Enabled;
@@ -28,8 +30,30 @@ pub struct ReplayArgs {
     /// Write the alerts to this file [default: standard output]
     #[arg(long, value_name = "PATH")]
     alerts: Option<PathBuf>,
+    /// Form of the alerts
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = AlertsFormat::Bartizan)]
+    alerts_format: AlertsFormat,
     #[command(flatten)]
     input: InputArgs,
+}
+
+/// Forms in which alerts are written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum AlertsFormat {
+    /// As everywhere in Bartizan
+    Bartizan,
+    /// OCSF Detection Findings (class 2004)
+    Ocsf,
+}
+
+impl AlertsFormat {
+    fn write(self, alert: &Alert, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Bartizan => serde_json::to_writer(&mut *out, alert)?,
+            Self::Ocsf => serde_json::to_writer(&mut *out, &DetectionFinding::of(alert))?,
+        }
+        out.write_all(b"\n")
+    }
 }
 
 /// What came out.
@@ -56,7 +80,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
         Some(path) => Box::new(File::create(path).map_err(|error| CommandError::failed(format!("{}: {error}", path.display())))?),
         None => Box::new(io::stdout().lock()),
     };
-    let summary = match judge(&config, &mut inputs, BufWriter::new(alerts)) {
+    let summary = match judge(&config, &mut inputs, args.alerts_format, BufWriter::new(alerts)) {
         Ok(summary) => summary,
         // Whoever read the alerts has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -72,7 +96,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn judge(config: &Config, inputs: &mut Inputs<'_>, mut out: BufWriter<Box<dyn Write>>) -> io::Result<Summary> {
+fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out: BufWriter<Box<dyn Write>>) -> io::Result<Summary> {
     let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| io::Error::other(errors.join("\n")))?;
     let mut engine = Engine::new(&config.detect, &enabled, KeyHasher::new([0; 16]));
     let (enricher, problems) = app::open_enricher(config);
@@ -97,8 +121,7 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, mut out: BufWriter<Box<dyn Wr
             if alert.version == 1 {
                 *summary.opened.entry(alert.detector.clone()).or_default() += 1;
             }
-            serde_json::to_writer(&mut out, alert)?;
-            out.write_all(b"\n")?;
+            format.write(alert, &mut out)?;
         }
         progress.set_position(inputs.counts.events);
     }

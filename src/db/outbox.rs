@@ -36,6 +36,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::Pending, Self::Delivered, Self::Failed, Self::Expired, Self::Held, Self::Cancelled, Self::DryRun];
+
     /// The name as it is stored.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -312,6 +315,77 @@ pub fn progress(tx: &Connection) -> rusqlite::Result<BTreeMap<String, Progress>>
 pub fn in_state(tx: &Connection, channel: &str, state: State, limit: u32) -> rusqlite::Result<Vec<Message>> {
     let sql = format!("SELECT {COLUMNS} FROM outbox WHERE channel = ?1 AND state = ?2 ORDER BY id DESC LIMIT ?3");
     tx.prepare_cached(&sql)?.query_map(params![channel, state.as_str(), limit], message)?.collect()
+}
+
+/// A row as people look at it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The message.
+    pub message: Message,
+    /// Name of its [`State`].
+    pub state: String,
+    /// When it may be sent next.
+    pub next_ms: i64,
+    /// When it reached a final state.
+    pub finished_ms: Option<i64>,
+}
+
+/// Rows of a channel (`None`: of all) in a state (`None`: in any), newest first, before row `before`.
+///
+/// # Errors
+/// SQLite says no.
+pub fn list(tx: &Connection, channel: Option<&str>, state: Option<State>, before: i64, limit: u32) -> rusqlite::Result<Vec<Delivery>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, state, next_ms, finished_ms FROM outbox
+         WHERE id < ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR state = ?3) ORDER BY id DESC LIMIT ?4"
+    );
+    let delivery =
+        |row: &Row<'_>| Ok(Delivery { message: message(row)?, state: row.get(11)?, next_ms: row.get(12)?, finished_ms: row.get(13)? });
+    tx.prepare_cached(&sql)?.query_map(params![before, channel, state.map(State::as_str), limit], delivery)?.collect()
+}
+
+/// What is wrong with a channel, as its rows show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The channel.
+    pub channel: String,
+    /// Name of the [`State`] that its rows are in: `pending` (a try failed), `failed`, `expired` or `held`.
+    pub state: String,
+    /// Rows.
+    pub count: i64,
+    /// The newest error among them.
+    pub error: String,
+}
+
+/// When rows count as trouble: each limit is a time in milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct TroubleSince {
+    /// Pending rows with a failed try, written before this.
+    pub failing_before_ms: i64,
+    /// Rows that failed after this.
+    pub failed_after_ms: i64,
+    /// Revocations that expired after this.
+    pub expired_after_ms: i64,
+    /// Revocations that are held and whose own time limit is not over at this.
+    pub held_at_ms: i64,
+}
+
+/// The trouble that channels have now. Pending rows of revocations count from their first failed try.
+///
+/// # Errors
+/// SQLite says no.
+pub fn trouble(tx: &Connection, since: TroubleSince) -> rusqlite::Result<Vec<Trouble>> {
+    let sql = "SELECT channel, state, count(*), coalesce(max(last_error), '') FROM outbox
+               WHERE state = 'pending' AND last_error IS NOT NULL AND (created_ms < ?1 OR kind = 'session.revoke')
+               GROUP BY channel, state
+               UNION ALL
+               SELECT channel, state, count(*), coalesce(max(last_error), '') FROM outbox
+               WHERE finished_ms > min(?2, ?3, ?4 - 86400000)
+                 AND (state = 'failed' AND finished_ms > ?2 OR state = 'expired' AND finished_ms > ?3 OR state = 'held' AND not_after_ms > ?4)
+               GROUP BY channel, state ORDER BY channel, state";
+    let row = |row: &Row<'_>| Ok(Trouble { channel: row.get(0)?, state: row.get(1)?, count: row.get(2)?, error: row.get(3)? });
+    let limits = params![since.failing_before_ms, since.failed_after_ms, since.expired_after_ms, since.held_at_ms];
+    tx.prepare_cached(sql)?.query_map(limits, row)?.collect()
 }
 
 /// Tries a channel's failed rows again, with a new day of tries. Returns how many.

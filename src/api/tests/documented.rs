@@ -40,7 +40,10 @@ async fn what_is_documented_answers_and_nothing_else_does() {
         "/api/v1/alerts",
         "/api/v1/alerts/{id}",
         "/api/v1/entities/{kind}/{value}",
+        "/api/v1/deliveries",
+        "/api/v1/deliveries/retry",
         "/api/v1/detectors",
+        "/api/v1/revocations/release",
         "/api/v1/status",
         "/api/v1/stream",
     ]
@@ -64,6 +67,7 @@ async fn every_documented_parameter_is_known_and_bounded() {
                 "ip" => "192.0.2.1",
                 "severity" => "high",
                 "status" => "open",
+                "format" => "ocsf",
                 "kind" => "login",
                 "outcome" => "success",
                 "limit" => "5",
