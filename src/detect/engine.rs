@@ -139,7 +139,7 @@ impl Engine {
             self.watermarks.idle(partition, self.lateness_ms);
         }
         self.dedup.advance(self.watermarks.current_ms());
-        self.next_seq = flow.order.first_seq + flow.order.records();
+        self.next_seq = flow.order.next_seq();
         flow.order.advance(&mut self.positions);
         outcome
     }

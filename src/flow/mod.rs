@@ -52,7 +52,7 @@ pub struct Run {
 /// One entry of the recorded order: what was read next, and what became known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Sequence number of the first record.
+    /// Sequence number of the first record, and of the entry.
     pub first_seq: u64,
     /// When these records arrived, in milliseconds since 1970.
     pub arrival_ms: i64,
@@ -69,6 +69,13 @@ impl Order {
     #[must_use]
     pub fn records(&self) -> u64 {
         self.runs.iter().map(|run| u64::from(run.records)).sum()
+    }
+
+    /// Sequence number of the next entry. An entry without records takes a number, too: each has its
+    /// own, under which it is recorded.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.first_seq + self.records().max(1)
     }
 
     /// Moves `positions` past these records.
