@@ -6,14 +6,14 @@
 use super::auth::Caller;
 use super::body;
 use super::events::EventView;
+use super::openapi::AnyOf;
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::{Params, VALUE_BYTES_MAX};
-use super::openapi::AnyOf;
 use super::{ApiState, openapi};
 use crate::alert::Alert;
-use crate::alert::ocsf::DetectionFinding;
 use crate::alert::model::{Disposition, Status};
+use crate::alert::ocsf::DetectionFinding;
 use crate::clock::now_ms;
 use crate::db::alert_list::{self, Filter};
 use crate::db::alerts::{self, Change, HistoryEntry, TriageError, TriageStep};

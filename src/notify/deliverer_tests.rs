@@ -98,6 +98,7 @@ impl Running {
             routing: Arc::new(routing.clone()),
             schedule: quick,
             clock: system_clock(),
+            telemetry: Telemetry::default(),
             wake: Wake::default(),
             shutdown: CancellationToken::new(),
         };
