@@ -43,9 +43,9 @@ fn a_file_that_cannot_be_read_is_named() {
 #[test]
 fn every_error_is_told_at_once_with_its_key() {
     let said = refused(
-        "nonsense = 1\n[http]\nlisten = 5\nlissen = \"x\"\n[detect]\nlateness_ms = \"soon\"\n[detectors.token_reuse]\nenabled = true\n[stor]\n",
+        "nonsense = 1\n[http]\npublic_url = 5\nlissen = \"x\"\n[detect]\nlateness_ms = \"soon\"\n[detectors.token_reuse]\nenabled = true\n[stor]\n",
     );
-    for key in ["nonsense", "http.listen", "http.lissen", "detect.lateness_ms", "stor"] {
+    for key in ["nonsense", "http.public_url", "http.lissen", "detect.lateness_ms", "stor"] {
         assert!(said.contains(&format!("{key}: ")), "{key} in {said}");
     }
     assert!(said.contains("did you mean listen?"), "{said}");
@@ -102,7 +102,7 @@ fn a_port_in_use_ends_the_start() {
     let _taken = TcpListener::bind(("127.0.0.1", daemon.port)).unwrap();
     let output = daemon.run(&["run", "-c", "bartizan.toml"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(message(&output).contains(&format!("http.listen 127.0.0.1:{}", daemon.port)), "{output:?}");
+    assert!(message(&output).contains(&format!("cannot listen on 127.0.0.1:{} (http.listen)", daemon.port)), "{output:?}");
 }
 
 #[test]
@@ -120,8 +120,8 @@ fn a_data_folder_in_use_ends_the_start_and_leaves_the_other_alone() {
 fn a_missing_engine_is_said_clearly() {
     let daemon = Daemon::prepare("[embedded]\nlibrary = \"/no/such/libchdb.so\"\n");
     let output = daemon.run(&["run", "-c", "bartizan.toml"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(message(&output).contains("/no/such/libchdb.so"), "{output:?}");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(message(&output).contains("embedded.library") && message(&output).contains("/no/such/libchdb.so"), "{output:?}");
     let daemon = Daemon::prepare("[embedded]\nlibrary = \"broken.so\"\n");
     daemon.write("broken.so", "no library");
     let output = daemon.run(&["run", "-c", "bartizan.toml"]);

@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Cluster, shared};
 use crate::support::scenario::{
-    BASE, Kills, Line, Script, assert_repeated_only_over, by_id, distinct, kafka_section, kill, replayed, revocation_section, stored,
-    told_versions, wait_until_stored, wait_until_told, webhook_section,
+    BASE, Kills, Line, Script, assert_repeated_only_over, by_id, distinct, kafka_section, kill, replayed, revocation_section, revocations,
+    stored, told_versions, wait_until_stored, wait_until_told, webhook_section,
 };
 use crate::support::unique;
 use crate::support::webhook::Webhook;
@@ -94,8 +94,8 @@ impl Scene {
         let is_open = |request: &Value| request["type"] == "alert.opened";
         let opened = |messages: &BTreeMap<String, Value>| messages.values().filter(|message| is_open(message)).count();
         self.told.wait_until("all alerts opened", SETTLED, |received| opened(&by_id(received)) >= ids.len());
-        self.asked.wait_until("all revocations", SETTLED, |received| by_id(received).len() >= THEFTS);
-        let (told, asked) = (self.told.received(), self.asked.received());
+        self.asked.wait_until("all revocations", SETTLED, |received| by_id(&revocations(received)).len() >= THEFTS);
+        let (told, asked) = (self.told.received(), revocations(&self.asked.received()));
         assert_repeated_only_over(kills, &told);
         assert_repeated_only_over(kills, &asked);
         assert_eq!(opened(&by_id(&told)), ids.len(), "alerts opened");
@@ -112,7 +112,7 @@ impl Scene {
 fn kills_in_mid_stream_change_nothing_of_what_comes_out() {
     let mut scene = Scene::new(1);
     let wanted = replayed(&scene.daemon, &scene.lines);
-    assert!(wanted.len() > 2 * THEFTS, "a script with attacks");
+    assert!(wanted.len() >= 2 * THEFTS, "a script with attacks");
     let moments = [(0, Moment::Starting), (2, Moment::Telling), (4, Moment::Storing), (6, Moment::Idle), (9, Moment::Telling)];
     let kills = scene.run(&moments);
     wait_until_stored(&mut scene.daemon, distinct(&scene.lines), SETTLED);
@@ -126,7 +126,7 @@ fn over_several_partitions_nothing_that_was_said_changes() {
     let opened: BTreeSet<String> = replayed(&scene.daemon, &scene.lines).into_keys().map(|(id, _)| id).collect();
     let kills = scene.run(&[(1, Moment::Storing), (5, Moment::Telling), (8, Moment::Starting)]);
     wait_until_stored(&mut scene.daemon, distinct(&scene.lines), SETTLED);
-    scene.asked.wait_until("all revocations", SETTLED, |received| by_id(received).len() >= THEFTS);
+    scene.asked.wait_until("all revocations", SETTLED, |received| by_id(&revocations(received)).len() >= THEFTS);
     // Reading the topic asserts that no version was told in two ways.
     let told = scene.daemon.wait_for("all alerts in the topic", SETTLED, |_| {
         let told = told_versions(&scene.cluster.records("bartizan.alerts"), &scene.tenant);

@@ -3,8 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bad_config;
+mod broker_restart;
+mod channels_down;
+mod cli;
+mod console_suite;
 mod crash;
 mod deploy;
+mod http_end_to_end;
+mod kafka_end_to_end;
 mod parts;
 mod poison;
+mod shutdown;
+mod store_down;
 mod support;

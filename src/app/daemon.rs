@@ -18,6 +18,7 @@ use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
 use crate::normalise::Normaliser;
 use crate::notify::deliverer::system_clock;
+use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
 use crate::respond::ActiveSessions;
@@ -39,12 +40,13 @@ const LOCK: &str = "bartizan.lock";
 const CHANGES_MAX: usize = 1_024;
 /// Wait between two tries to make the topics.
 const TOPICS_RETRY: Duration = Duration::from_secs(2);
-/// How long the pipeline may drain at a stop. SIGTERM promises 15 s for everything.
-const DRAIN: Duration = Duration::from_secs(6);
+/// How long the pipeline may drain at a stop; giving up takes up to a second more. SIGTERM promises
+/// 15 s for everything.
+const DRAIN: Duration = Duration::from_secs(5);
 /// How long deliveries in flight may take after that; the others wait for the next start.
-const DELIVER: Duration = Duration::from_millis(2_500);
-/// How long the embedded store may take to close after that.
-const CLOSE: Duration = Duration::from_millis(5_500);
+const DELIVER: Duration = Duration::from_secs(2);
+/// How long the embedded store may take to close after that, or to be killed.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -328,7 +330,7 @@ fn deliver(
         StartError::Config(problems.join("\n"))
     })?;
     let (mut routing, mut channels) = (built.routing, built.channels);
-    routing.channels.push(Route::every_version(history::HISTORY));
+    routing.channels.push(Route::every_version(HISTORY_CHANNEL));
     channels.push(Arc::new(history::History { store: store.clone() }));
     let (routing, wake) = (Arc::new(routing), Wake::default());
     let deliveries = Deliveries {

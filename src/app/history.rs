@@ -4,14 +4,13 @@
 use crate::alert::Alert;
 use crate::clock::now_ms;
 use crate::db::outbox::Message;
+use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::{Channel, Outcome};
 use crate::store::Store;
 use futures::future::BoxFuture;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Name of the channel in the outbox.
-pub(super) const HISTORY: &str = "history";
 /// Inserts under way at the same time.
 const INSERTS_MAX: usize = 8;
 
@@ -25,11 +24,11 @@ pub(super) struct History {
 
 impl Channel for History {
     fn name(&self) -> &str {
-        HISTORY
+        HISTORY_CHANNEL
     }
 
     fn fingerprint(&self) -> String {
-        HISTORY.to_owned()
+        HISTORY_CHANNEL.to_owned()
     }
 
     fn concurrency_max(&self) -> usize {

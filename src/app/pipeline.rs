@@ -113,7 +113,7 @@ impl Queue {
 
 /// Batches between `prepare` and `detect`.
 enum Prepared {
-    Flow(EventFlow, Instant),
+    Flow(Box<EventFlow>, Instant),
     Checkpoint,
 }
 
@@ -221,7 +221,7 @@ fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: &mpsc::
                 if let Some(problem) = skew.note(&flow, read_at) {
                     telemetry.report(HealthId::ClockSkew, "", problem.as_deref());
                 }
-                Prepared::Flow(flow, read_at)
+                Prepared::Flow(Box::new(flow), read_at)
             }
         };
         if next.blocking_send(prepared).is_err() {
@@ -237,7 +237,7 @@ fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: 
                 stage.checkpoint(true);
                 continue;
             }
-            Prepared::Flow(flow, read_at) => (flow, read_at),
+            Prepared::Flow(flow, read_at) => (*flow, read_at),
         };
         let (records, rejected) = (flow.order.records(), flow.rejected.len() as u64);
         let started = Instant::now();

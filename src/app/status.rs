@@ -1,6 +1,5 @@
 //! How the pipeline stands, for `/api/v1/status` and `/readyz`.
 
-use super::history::HISTORY;
 use super::pipeline::Seen;
 use crate::api::status::{
     ChannelStatus, DetectorStatus, EventCounts, PartitionStatus, PipelineStatus, SourceStatus, StatusSource, StoreStatus,
@@ -11,6 +10,7 @@ use crate::db::{Db, DbError, channels, outbox};
 use crate::flow::Positions;
 use crate::log::Committer;
 use crate::notify::ChannelKind;
+use crate::notify::routing::{ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL};
 use crate::pipeline::read::Reading;
 use crate::pipeline::{Acknowledged, checkpoint::Durable};
 use crate::store::Store;
@@ -53,7 +53,7 @@ impl Kinds {
         };
         let configured = config.channels.iter().map(|channel| (channel.name.clone(), kind(channel.kind), false));
         let targets = config.revocation.iter().map(|target| (target.channel(), "revocation", target.dry_run));
-        let own = [("alerts-topic".to_owned(), "kafka", false), (HISTORY.to_owned(), "clickhouse", false)];
+        let own = [(ALERTS_TOPIC_CHANNEL.to_owned(), "kafka", false), (HISTORY_CHANNEL.to_owned(), "clickhouse", false)];
         Self {
             instance: config.data_dir.display().to_string(),
             log: if config.kafka.is_some() { "kafka" } else { "journal" },

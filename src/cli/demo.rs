@@ -35,13 +35,14 @@ pub struct DemoArgs {
 pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
     let config = load(args.config.as_deref())?;
     runtime()?.block_on(async {
+        let stopped = stop_signal()?;
         let daemon = start(config).await?;
         println!("token:   {}", admin_token(&daemon, "demo")?);
         println!("Simulated traffic with attacks runs; open the console and sign in with the token. Ctrl-C ends it.");
         let sent = send(&daemon, args.seed, args.rate);
         let result = tokio::select! {
             result = sent => result,
-            result = stop_signal() => result,
+            () = stopped => Ok(()),
         };
         daemon.stop().await;
         result

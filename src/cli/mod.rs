@@ -15,6 +15,7 @@ use crate::config::{Config, ConfigErrors};
 use crate::normalise::{Normaliser, TokenKey};
 use crate::telemetry::logging;
 use clap::{Parser, Subcommand};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -135,4 +136,12 @@ fn load(file: Option<&Path>) -> Result<Config, CommandError> {
 /// daemon's secrets.
 fn load_values(file: Option<&Path>) -> Result<Config, CommandError> {
     Ok(Config::load_values(file)?)
+}
+
+/// Writes lines to standard output. Whoever closed it has seen enough: that is no failure.
+fn print(text: &str) -> Result<(), CommandError> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::failed(error)),
+        _ => Ok(()),
+    }
 }

@@ -23,8 +23,13 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs) -> Result<(), CommandError> {
     let config = load(args.config.as_deref())?;
     runtime()?.block_on(async {
-        let daemon = start(config).await?;
-        stop_signal().await?;
+        // From the first moment on: a stop during the start is a stop like any other.
+        let mut stopped = std::pin::pin!(stop_signal()?);
+        let daemon = tokio::select! {
+            started = start(config) => started?,
+            () = &mut stopped => return Ok(()),
+        };
+        stopped.await;
         daemon.stop().await;
         Ok(())
     })
@@ -54,13 +59,14 @@ pub(super) fn admin_token(daemon: &Daemon, name: &str) -> Result<String, Command
     daemon.db.create_token(&new, now_ms()).map_err(CommandError::failed)
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(super) async fn stop_signal() -> Result<(), CommandError> {
+/// Takes SIGTERM and SIGINT from now on, and waits for one.
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::failed)?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+        }
+    })
 }

@@ -1,6 +1,6 @@
 //! `bartizan token`: works beside a running daemon, at once, since both share the database.
 
-use super::{CommandError, load_values};
+use super::{CommandError, load_values, print};
 use crate::clock::now_ms;
 use crate::db::Db;
 use crate::db::tokens::{NewToken, Role};
@@ -86,8 +86,7 @@ fn create(args: CreateArgs) -> Result<(), CommandError> {
     let expires_ms = args.expires.as_deref().map(|text| expiry(text, now_ms)).transpose()?;
     let new = NewToken { name, role: args.role, tenant: args.tenant, expires_ms };
     let secret = open(args.config.as_ref())?.create_token(&new, now_ms).map_err(CommandError::failed)?;
-    println!("{secret}");
-    Ok(())
+    print(&secret)
 }
 
 /// A span from now, or a time in the future.
@@ -106,7 +105,7 @@ fn expiry(text: &str, now_ms: i64) -> Result<i64, CommandError> {
 
 fn list(args: &ListArgs) -> Result<(), CommandError> {
     let now_ms = now_ms();
-    println!("{:<10} {:<8} {:<16} {:<26} {:<8} NAME", "ID", "ROLE", "TENANT", "EXPIRES", "STATE");
+    let mut lines = vec![format!("{:<10} {:<8} {:<16} {:<26} {:<8} NAME", "ID", "ROLE", "TENANT", "EXPIRES", "STATE")];
     for token in open(args.config.as_ref())?.tokens().map_err(CommandError::failed)? {
         let state = match (token.revoked_ms, token.is_valid(now_ms)) {
             (Some(_), _) => "revoked",
@@ -115,15 +114,15 @@ fn list(args: &ListArgs) -> Result<(), CommandError> {
         };
         let expires = token.expires_ms.map_or_else(|| "never".to_owned(), |ms| TimeMs(ms).to_string());
         let tenant = token.tenant.as_deref().unwrap_or("(all)");
-        println!("{:<10} {:<8} {:<16} {:<26} {:<8} {}", token.id, token.role.as_str(), tenant, expires, state, token.name.escape_debug());
+        let (role, name) = (token.role.as_str(), token.name.escape_debug());
+        lines.push(format!("{:<10} {role:<8} {tenant:<16} {expires:<26} {state:<8} {name}", token.id));
     }
-    Ok(())
+    print(&lines.join("\n"))
 }
 
 fn revoke(args: &RevokeArgs) -> Result<(), CommandError> {
     if open(args.config.as_ref())?.revoke_token(&args.id, now_ms()).map_err(CommandError::failed)? {
-        println!("token {} is revoked", args.id);
-        Ok(())
+        print(&format!("token {} is revoked", args.id))
     } else {
         Err(CommandError::Failed(format!("there is no valid token with the id {}", args.id)))
     }

@@ -217,12 +217,13 @@ impl Engine {
     /// The encoder says no.
     pub fn snapshot(&self) -> Result<Snapshot, CheckpointError> {
         let save = |index: usize| -> Vec<Vec<u8>> {
-            let save = |detector: &Box<dyn Detector>| {
+            let instances = self.slices.iter().filter_map(|slice| slice.detectors.get(index));
+            let save = instances.map(|detector| {
                 let mut bytes = Vec::new();
                 detector.save(&mut bytes);
                 bytes
-            };
-            self.slices.iter().filter_map(|slice| slice.detectors.get(index)).map(save).collect()
+            });
+            save.collect()
         };
         let detectors = self.specs.iter().enumerate().map(|(index, spec)| SnapshotOf {
             id: spec.id.to_owned(),

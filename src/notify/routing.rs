@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 /// Name of the channel that carries all alert versions to the topic `bartizan.alerts`.
 pub const ALERTS_TOPIC_CHANNEL: &str = "alerts-topic";
+/// Name of the channel that keeps every version in the store.
+pub const HISTORY_CHANNEL: &str = "history";
 
 /// One channel, as far as deciding goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl Routing {
         let mut problems: Vec<Problem> = channels.iter().flat_map(ChannelConfig::problems).collect();
         problems.extend(targets.iter().flat_map(RevocationConfig::problems));
         let doubled = |table: &str, names: Vec<&str>| {
-            let mut seen = BTreeSet::from([ALERTS_TOPIC_CHANNEL]);
+            let mut seen = BTreeSet::from([ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL]);
             let mut found = Vec::new();
             for name in names {
                 if !seen.insert(name) {

@@ -66,7 +66,8 @@ impl StoreStage {
         loop {
             let started = Instant::now();
             let inserting: BoxFuture<'_, _> = Box::pin(self.store.insert_events(Rows::new(group)));
-            let inserted = inserting.await;
+            // A store that hangs must not hold up a stop; the same rows again count once.
+            let Some(inserted) = self.abandon.run_until_cancelled(inserting).await else { return false };
             self.telemetry.metrics.insert_seconds.with(["events"]).observe(started.elapsed().as_secs_f64());
             self.telemetry.latencies.record(Stage::Store, started.elapsed());
             match inserted {

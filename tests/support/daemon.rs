@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+
 use super::http::{Answer, client, send};
 use super::process::Process;
 use super::{PATIENCE, folder, free_port};
@@ -128,6 +130,23 @@ impl Daemon {
     /// Its process id.
     pub fn id(&mut self) -> u32 {
         self.process().id()
+    }
+
+    /// The process of its embedded store, once there is one.
+    pub fn store_process(&mut self) -> Option<Pid> {
+        let daemon = self.id();
+        let children = std::fs::read_to_string(format!("/proc/{daemon}/task/{daemon}/children")).ok()?;
+        let threads = std::fs::read_dir(format!("/proc/{daemon}/task")).ok()?.flatten();
+        let of_threads = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        let all: String = of_threads.chain([children]).collect();
+        let is_store = |id: &&str| std::fs::read_to_string(format!("/proc/{id}/cmdline")).is_ok_and(|line| line.contains("embedded-store"));
+        Pid::from_raw(all.split_whitespace().find(is_store)?.parse().ok()?)
+    }
+
+    /// Why `/readyz` says that it is not ready; `None` when it is, or when nothing answers.
+    pub fn unready(&self) -> Option<String> {
+        let answer = send(client().get(self.url("/readyz"))).ok()?;
+        (answer.status == 503).then_some(answer.body)
     }
 
     /// Its log, of all starts.

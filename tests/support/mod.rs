@@ -17,6 +17,7 @@ pub mod http;
 pub mod kafka;
 pub mod parts;
 pub mod process;
+pub mod proxy;
 pub mod scenario;
 pub mod smtp;
 pub mod tls;

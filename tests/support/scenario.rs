@@ -343,6 +343,11 @@ pub fn by_id(received: &[Received]) -> BTreeMap<String, Value> {
     received.iter().map(|request| (request.id().to_owned(), request.json())).collect()
 }
 
+/// The calls to a revocation hook that ask for something; the test call at its start does not.
+pub fn revocations(received: &[Received]) -> Vec<Received> {
+    received.iter().filter(|request| request.json()["type"] == "session.revoke").cloned().collect()
+}
+
 /// Lines that a file has.
 pub fn lines_of(file: &Path) -> Vec<String> {
     std::fs::read_to_string(file).expect("the file").lines().map(str::to_owned).collect()

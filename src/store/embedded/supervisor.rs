@@ -22,8 +22,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a child may take until it serves; opening many parts after a crash takes a while.
 const READY_MAX: Duration = Duration::from_secs(60);
-/// How long a child may take to end once asked to, before it is killed.
-const STOP_MAX: Duration = Duration::from_secs(6);
+/// How long a child may take to end once asked to, before it is killed: a little more than it takes.
+const STOP_MAX: Duration = Duration::from_millis(4_500);
 /// How long the child of an earlier daemon may still hold the data; it stops within four seconds.
 const BUSY_MAX: Duration = Duration::from_secs(15);
 /// First and longest wait before a dead child is started again.

@@ -1,0 +1,150 @@
+//! The commands as their users run them.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::daemon::{Daemon, bartizan};
+use crate::support::folder;
+use crate::support::scenario::BASE;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn done(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    text(&output.stdout)
+}
+
+#[test]
+fn help_is_everywhere_and_wrong_use_is_code_2() {
+    let folder = folder("cli");
+    let commands: &[&[&str]] = &[
+        &[],
+        &["run"],
+        &["demo"],
+        &["replay"],
+        &["normalise"],
+        &["simulate"],
+        &["evaluate"],
+        &["check"],
+        &["detectors"],
+        &["token"],
+        &["token", "create"],
+        &["token", "list"],
+        &["token", "revoke"],
+    ];
+    for command in commands {
+        let help = done(&bartizan(&folder, &[command, &["--help"][..]].concat()));
+        assert!(help.contains("Usage: bartizan"), "{command:?}: {help}");
+    }
+    let wrong: &[&[&str]] = &[
+        &[],
+        &["no-such"],
+        &["run", "--no-such"],
+        &["replay"],
+        &["replay", "--format", "no-such", "-"],
+        &["normalise"],
+        &["check"],
+        &["simulate", "--seed", "x", "--events", "1", "--out", "-", "--labels", "l"],
+        &["token", "create", "--name", "n"],
+        &["token", "create", "--name", "n", "--role", "king"],
+        &["token", "create", "--name", "n", "--role", "viewer", "--expires", "soon"],
+    ];
+    for command in wrong {
+        let output = bartizan(&folder, command);
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {output:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{command:?}: {output:?}");
+    }
+    assert!(std::fs::read_dir(&folder).unwrap().next().is_none(), "nothing was made");
+}
+
+#[test]
+fn replay_finds_the_attacks_of_a_simulation_and_says_the_same_twice() {
+    let folder = folder("replay");
+    let run = |arguments: &str| bartizan(&folder, &arguments.split_whitespace().collect::<Vec<_>>());
+    done(&run("simulate --seed 7 --events 16000 --out events.jsonl --labels labels.jsonl"));
+    done(&run("simulate --seed 7 --events 16000 --out again.jsonl --labels labels-again.jsonl"));
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    assert!(read("events.jsonl") == read("again.jsonl") && read("labels.jsonl") == read("labels-again.jsonl"), "one seed, two worlds");
+    assert_eq!(text(&read("events.jsonl")).lines().count(), 16_000);
+
+    let summary = run("replay --alerts alerts.jsonl --rejects rejects.jsonl events.jsonl");
+    done(&summary);
+    let summary = text(&summary.stderr);
+    for line in ["events     16000", "rejected   0", "credential_stuffing", "token_reuse", "impossible_travel", "unusual_location"] {
+        assert!(summary.contains(line), "{line} in {summary}");
+    }
+    let twice = run("replay events.jsonl");
+    done(&twice);
+    assert!(twice.stdout == read("alerts.jsonl"), "the same input gave other alerts");
+    std::fs::write(folder.join("events.jsonl.zst"), zstd::encode_all(read("events.jsonl").as_slice(), 1).unwrap()).unwrap();
+    assert!(run("replay events.jsonl.zst").stdout == read("alerts.jsonl"), "packed input gave other alerts");
+
+    let found = done(&run("evaluate --labels labels.jsonl --alerts alerts.jsonl"));
+    let mine = ["credential_stuffing", "token_reuse", "impossible_travel", "unusual_location"];
+    let rows = found.lines().take_while(|line| !line.trim().is_empty()).filter(|line| mine.iter().any(|kind| line.starts_with(kind)));
+    let mut attacks = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells[1], cells[2], "missed: {row}\n{found}");
+        attacks += 1;
+    }
+    assert!(attacks >= 4, "{found}");
+}
+
+#[test]
+fn replay_and_normalise_name_what_they_reject() {
+    let folder = folder("rejects");
+    let good = r#"{"time":"2026-03-01T12:00:00Z","kind":"login","outcome":"failure","user":"u1","ip":"::ffff:192.0.2.1"}"#;
+    std::fs::write(folder.join("in.jsonl"), format!("{good}\nnonsense\n\n{good}\n{{\"time\":0}}\n")).unwrap();
+    let run = |arguments: &[&str]| bartizan(&folder, arguments);
+    let events = done(&run(&["normalise", "--format", "bartizan", "--rejects", "rejects", "in.jsonl"]));
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<u64> = events.iter().map(|event| event["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [1, 4]);
+    assert_eq!(events[0]["ip"], "192.0.2.1");
+    let rejects = std::fs::read_to_string(folder.join("rejects")).unwrap();
+    let rejects: Vec<Value> = rejects.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rejects.iter().map(|reject| reject["line"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 5]);
+    assert!(rejects.iter().all(|reject| reject["reason"].is_string()), "{rejects:?}");
+
+    std::fs::write(folder.join("empty"), "").unwrap();
+    assert_eq!(done(&run(&["replay", "empty"])), "");
+    let packed = zstd::encode_all(good.as_bytes(), 1).unwrap();
+    std::fs::write(folder.join("cut.zst"), &packed[..packed.len() / 2]).unwrap();
+    for input in ["absent", "cut.zst"] {
+        let output = run(&["replay", input]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output.stderr).contains(input), "{output:?}");
+    }
+}
+
+#[test]
+fn tokens_work_at_once_beside_a_running_daemon() {
+    let daemon = Daemon::start(BASE);
+    let status = |token: &str| daemon.get("/api/v1/alerts", token).status;
+    assert_eq!(status("unknown"), 401);
+    let token = daemon.token("viewer", None);
+    assert_eq!(status(&token), 200);
+    let list = done(&daemon.run(&["token", "list", "-c", "bartizan.toml"]));
+    assert!(!list.contains(&token), "{list}");
+    let row = list.lines().find(|line| line.contains("viewer")).unwrap();
+    let id = row.split_whitespace().next().unwrap();
+    done(&daemon.run(&["token", "revoke", "-c", "bartizan.toml", id]));
+    assert_eq!(status(&token), 401);
+    assert_eq!(daemon.run(&["token", "revoke", "-c", "bartizan.toml", id]).status.code(), Some(1));
+    let database = std::fs::read(daemon.folder.join("data/bartizan.db")).unwrap();
+    let secret = token.as_bytes();
+    assert!(!database.windows(secret.len()).any(|window| window == secret), "the token itself is kept");
+}
+
+#[test]
+fn detectors_are_listed_with_their_parameters() {
+    let folder = folder("detectors");
+    let list = done(&bartizan(&folder, &["detectors"]));
+    for word in ["credential_stuffing", "token_reuse", "impossible_travel", "unusual_location", "grace_ms", "60000", "T1110.004", "T1539"] {
+        assert!(list.contains(word), "{word} in {list}");
+    }
+}
