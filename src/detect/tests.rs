@@ -157,7 +157,7 @@ fn a_detector_that_fails_is_switched_off_and_the_others_go_on() {
         batch.push(&draft);
     }
     let outcome = engine.process(&mut EventFlow::replayed(batch, 0));
-    assert_eq!((outcome.disabled, outcome.judged, outcome.findings), (vec!["brittle"], 5, 2));
+    assert_eq!((outcome.disabled, outcome.judged, outcome.findings["brittle"]), (vec!["brittle"], 5, 2));
     let mut rest = Vec::new();
     feed(&mut engine, 0..traffic().len(), 10_000, &mut rest);
     let closed = |alert: &Alert| alert.detector == "brittle" && !alert.ongoing;

@@ -96,7 +96,15 @@ pub(super) struct Traveller {
 
 impl Default for Traveller {
     fn default() -> Self {
-        Self { last_ms: i64::MIN, first_day: u16::MAX, last_day: 0, days: 0, told_network: 0, sign_ins: Vec::new(), habits: Habits::default() }
+        Self {
+            last_ms: i64::MIN,
+            first_day: u16::MAX,
+            last_day: 0,
+            days: 0,
+            told_network: 0,
+            sign_ins: Vec::new(),
+            habits: Habits::default(),
+        }
     }
 }
 
