@@ -88,6 +88,13 @@ fn what_is_in_flight_at_a_kill_comes_again_under_the_same_id() {
     // The first message was answered; the second one hangs, and so does the revocation.
     told.wait_for_count(2, SETTLED);
     asked.wait_until("the revocation", SETTLED, |received| !revocations(received).is_empty());
+    // An answer counts once it is recorded; until then its message is in flight, too.
+    let token = daemon.token("admin", None);
+    daemon.wait_for("the answer recorded", SETTLED, |daemon| {
+        let status = daemon.get("/api/v1/status", &token).json();
+        let oncall = status["channels"].as_array()?.iter().find(|channel| channel["name"] == "oncall")?;
+        (oncall["delivered"] == 1).then_some(())
+    });
     daemon.kill();
     told.reply_always(204);
     asked.reply_always(204);
@@ -97,7 +104,6 @@ fn what_is_in_flight_at_a_kill_comes_again_under_the_same_id() {
     let calls = revocations(&calls);
     assert_eq!((messages[2].id(), &messages[2].body), (messages[1].id(), &messages[1].body));
     assert_eq!((calls[1].id(), &calls[1].body), (calls[0].id(), &calls[0].body));
-    let token = daemon.token("admin", None);
     daemon.wait_for("nothing pending", SETTLED, |daemon| {
         let status = daemon.get("/api/v1/status", &token).json();
         status["channels"].as_array()?.iter().all(|channel| channel["pending"] == 0).then_some(())
