@@ -10,9 +10,9 @@ use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::Params;
 use super::{ApiState, body, openapi};
+use crate::clock::now_ms;
 use crate::db::outbox::{self, Delivery, State as OutboxState};
 use crate::db::{DbError, audit, channels};
-use crate::clock::now_ms;
 use crate::respond::release::release_held;
 use axum::Json;
 use axum::body::Body;
@@ -136,9 +136,8 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
     caller.may_administer()?;
     let params = Params::read::<DeliveryQuery>(&uri)?;
     let known = OutboxState::ALL.map(OutboxState::as_str).join(", ");
-    let wanted = params.parsed("state", &format!("one of {known}"), |text| {
-        OutboxState::ALL.into_iter().find(|state| state.as_str() == text)
-    })?;
+    let wanted =
+        params.parsed("state", &format!("one of {known}"), |text| OutboxState::ALL.into_iter().find(|state| state.as_str() == text))?;
     let (channel, limit) = (params.text("channel"), params.limit()?);
     let question = params.fingerprint("deliveries", None);
     let place: Option<Place> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;

@@ -37,8 +37,7 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Pending, Self::Delivered, Self::Failed, Self::Expired, Self::Held, Self::Cancelled, Self::DryRun];
+    pub const ALL: [Self; 7] = [Self::Pending, Self::Delivered, Self::Failed, Self::Expired, Self::Held, Self::Cancelled, Self::DryRun];
 
     /// The name as it is stored.
     #[must_use]
@@ -340,7 +339,8 @@ pub fn list(tx: &Connection, channel: Option<&str>, state: Option<State>, before
         "SELECT {COLUMNS}, state, next_ms, finished_ms FROM outbox
          WHERE id < ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR state = ?3) ORDER BY id DESC LIMIT ?4"
     );
-    let delivery = |row: &Row<'_>| Ok(Delivery { message: message(row)?, state: row.get(11)?, next_ms: row.get(12)?, finished_ms: row.get(13)? });
+    let delivery =
+        |row: &Row<'_>| Ok(Delivery { message: message(row)?, state: row.get(11)?, next_ms: row.get(12)?, finished_ms: row.get(13)? });
     tx.prepare_cached(&sql)?.query_map(params![before, channel, state.map(State::as_str), limit], delivery)?.collect()
 }
 

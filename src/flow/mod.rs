@@ -158,6 +158,26 @@ pub struct Rejected {
     pub payload: Vec<u8>,
 }
 
+impl EventFlow {
+    /// Events of files as a piece of the recorded order: one partition, arrival = event time.
+    #[must_use]
+    pub fn offline(mut events: EventBatch, first_seq: u64) -> Self {
+        let records = events.len() as u32;
+        for (seq, record) in (first_seq..).zip(events.records_mut()) {
+            record.seq = seq;
+        }
+        let (first, next) = (first_seq as i64, first_seq as i64 + i64::from(records));
+        let run = Run { partition: PartitionId::new("replay", 0), first, next, records };
+        Self {
+            order: Order { first_seq, runs: vec![run], ..Order::default() },
+            offsets: (first..next).collect(),
+            events,
+            events_by_run: vec![records],
+            ..Self::default()
+        }
+    }
+}
+
 /// Normalised events of one batch with what the later stages need to know of their origin.
 #[derive(Clone, Debug, Default)]
 pub struct EventFlow {
