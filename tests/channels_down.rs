@@ -79,6 +79,6 @@ fn channels_that_do_not_work_lose_nothing_and_delay_nobody() {
     daemon.wait_for("nothing pending", SETTLED, |daemon| {
         let status = daemon.get("/api/v1/status", &admin).json();
         let done = |name: &&str| channel(&status, name)["pending"] == 0 && channel(&status, name)["failed"] == 0;
-        ["away", "hanging", "failing", "well", "mail"].iter().all(|name| done(name)).then_some(())
+        ["away", "hanging", "failing", "well", "mail"].iter().all(done).then_some(())
     });
 }

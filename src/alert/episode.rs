@@ -265,13 +265,11 @@ impl AlertState {
         let mut hits = 0;
         for subject in newer {
             match self.subjects.iter_mut().find(|known| known.kind == subject.kind && known.value == subject.value) {
-                Some(known) => {
-                    if subject.hit && !known.hit {
-                        known.hit = true;
-                        known.role = subject.role;
-                        hits += 1;
-                    }
+                Some(known) if subject.hit && !known.hit => {
+                    (known.hit, known.role) = (true, subject.role);
+                    hits += 1;
                 }
+                Some(_) => {}
                 None if subject.hit => {
                     hits += 1;
                     if self.subjects.len() < HITS_MAX {

@@ -111,7 +111,7 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out
         if events.is_empty() {
             break;
         }
-        let mut flow = EventFlow::offline(events, engine.next_seq());
+        let mut flow = EventFlow::replayed(events, engine.next_seq());
         enricher.enrich(&mut flow.events, &mut cache);
         let outcome = engine.process(&mut flow);
         summary.late += outcome.late;

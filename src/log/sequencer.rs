@@ -150,7 +150,7 @@ impl Sequencer {
             return None;
         }
         batch.order.first_seq = self.next_seq;
-        self.next_seq += batch.order.records();
+        self.next_seq = batch.order.next_seq();
         batch.order.advance(&mut self.positions);
         Some(batch)
     }
@@ -223,7 +223,7 @@ impl Sequencer {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -200,7 +200,7 @@ fn judged(lines: &[String]) -> Vec<Value> {
         for line in piece {
             events.push(&normaliser.normalise(Format::BARTIZAN, line.as_bytes(), &context).unwrap().unwrap());
         }
-        let mut flow = EventFlow::offline(events, engine.next_seq());
+        let mut flow = EventFlow::replayed(events, engine.next_seq());
         enricher.enrich(&mut flow.events, &mut cache);
         alerts.extend(engine.process(&mut flow).alerts.iter().map(|alert| serde_json::to_value(alert).unwrap()));
     }
