@@ -11,8 +11,8 @@
 //! without a place (relay, satellite, VPN, hosting), which are not remembered either; two ends that both
 //! belong to the person (a device or a line seen on earlier days); a carrier's or a company's gateway, which may
 //! lie in another country than its phone, or two ends of one provider, unless a device or program unknown to
-//! that person takes part and the way is longer than gateways explain; a carrier's gateway at the
-//! person's home while the person is abroad (a roaming phone). Failed sign-ins, refreshes, programs and approvals by push (they come from the phone)
+//! that person takes part and the way is longer than gateways explain; two ends within a country in the
+//! first days of a person; a sign-in at home while the person is abroad with an own client (a roaming phone). Failed sign-ins, refreshes, programs and approvals by push (they come from the phone)
 //! do not count as being somewhere.
 //!
 //! The attacker is the end that is less like the person; that end is not learnt, except that a network
@@ -34,7 +34,7 @@ pub static SPEC: Spec = Spec {
     title: "Impossible travel",
     looks_for: "Successful sign-ins of one person at places too far apart for the time between them, by clients that are not both the \
                 person's own.",
-    blind_spots: "Attackers near the victim, or behind VPN, relay or hosting networks; addresses that no place file knows; an attacker who \
+    blind_spots: "Attackers near the victim or, while the victim is abroad, at the victim's home, or behind VPN, relay or hosting networks; addresses that no place file knows; an attacker who \
                   copies the device id.",
     innocent_causes: "VPNs, relays, satellite links (never compared); carriers' far gateways (more evidence needed); roaming phones; wrong places (radii \
                       subtracted, floor); a laptop and a phone on different networks (both known).",

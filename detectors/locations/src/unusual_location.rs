@@ -69,7 +69,7 @@ const NO_DEVICE: u32 = 1;
 const DEVICE_PRIORS: [f32; 2] = [0.5, 0.15];
 /// The same of new user agents, where there are no device ids.
 const AGENT_PRIOR: f32 = 0.3;
-/// Weight of a sign-in that was told with a new device.
+/// Weight of a sign-in that was told with a new device, or by a new device behind a tunnel.
 const DOUBTFUL: f32 = 0.12;
 
 struct Config {
@@ -242,11 +242,11 @@ impl Person {
             self.habits.learn(Feature::Country, traits.country, traits.day, weight);
             self.habits.learn(Feature::Region, traits.region, traits.day, weight);
         }
-        if places || knows_device {
-            self.habits.learn(Feature::Network, traits.network, traits.day, weight);
-            self.habits.learn(Feature::Device, traits.device, traits.day, weight);
-            self.habits.learn(Feature::Agent, traits.agent, traits.day, weight);
-        }
+        // Behind a tunnel anybody may be, so a device seen there alone becomes known slowly.
+        let weight = if places || knows_device { weight } else { weight.min(DOUBTFUL) };
+        self.habits.learn(Feature::Network, traits.network, traits.day, weight);
+        self.habits.learn(Feature::Device, traits.device, traits.day, weight);
+        self.habits.learn(Feature::Agent, traits.agent, traits.day, weight);
     }
 }
 

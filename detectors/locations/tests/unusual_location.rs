@@ -92,6 +92,17 @@ fn ordinary_lives_stay_silent() {
 }
 
 #[test]
+fn a_laptop_always_behind_a_tunnel_becomes_known() {
+    let phone = |day: i64| home(day * 24).device("phone").agent("App");
+    let tunnel = |day: i64| abroad(day * 24 + 2).asn(9009, NetworkClass::Vpn).device("laptop").agent("Firefox");
+    let history = || (0..12).flat_map(|day| [phone(day), tunnel(day)]).collect::<Vec<_>>();
+    let hotel = |device: &str| abroad(300).asn(27699, NetworkClass::Residential).device(device).agent("Firefox");
+    let told = |device| run(&SPEC, &[history(), vec![hotel(device)]].concat()).last().map(|last| last.severity);
+    assert_eq!(told("thief"), Some(Severity::Medium));
+    assert!(severities(history(), vec![hotel("laptop")]).iter().all(|severity| *severity == Severity::Low), "the tunnel's first days");
+}
+
+#[test]
 fn failed_sign_ins_and_relays_teach_nothing() {
     let mut history = days(20);
     history.extend((0..20).map(|n| abroad(480 + n).fail("bad_password")));

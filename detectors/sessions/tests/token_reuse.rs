@@ -111,6 +111,14 @@ fn a_thief_with_the_owners_provider_in_another_region_is_told() {
 }
 
 #[test]
+fn a_thief_known_from_a_theft_before_is_told_when_refused_after_the_end() {
+    let stolen = [home(0).login(), thief(120).request(), home(180).request(), home(200).kind(Kind::Logout)];
+    let refused = thief(3_000).refresh("r1", "").fail("revoked");
+    let found = run(&SPEC, &[stolen.as_slice(), &[refused]].concat());
+    assert_eq!(found.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::High, Severity::Medium], "{found:#?}");
+}
+
+#[test]
 fn turns_are_found_out_of_order() {
     let events = [home(0).login(), home(60).request(), home(180).request(), thief(120).request()];
     let found = run(&SPEC, &events);

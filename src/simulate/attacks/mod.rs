@@ -167,17 +167,19 @@ fn has_place(stage: &Stage, person: &Person) -> bool {
 }
 
 /// Could a network so far away be told from the person's own? A carrier's gateways and one provider's
-/// lines look alike from the outside.
+/// lines look alike from the outside, and places within a country are often wrong.
 fn is_elsewhere(stage: &Stage, person: &Person, network: u16, km: f64, now_ms: i64) -> bool {
     let asn = |network: Option<u16>| network.and_then(|n| stage.atlas.network(n)).map(|n| n.asn);
     let Some(there) = stage.atlas.network(network) else { return false };
     let is_own = asn(Some(person.home)) == Some(there.asn) || asn(person.carrier) == Some(there.asn);
+    let country = |town| stage.atlas.town(town).map(|town| town.place.country);
+    let is_abroad = country(there.town) != country(person.town);
     let was_there = person.been_in.is_some_and(|town| stage.atlas.distance_km(town, there.town) < NEAR_KM);
     let is_plain = match there.class {
         Class::Mobile => !is_own && km >= GATEWAY_KM && has_past(person, now_ms),
         _ => !is_own || (km >= REGION_KM && person.home_v6.is_none() && has_past(person, now_ms)),
     };
-    is_plain && !was_there
+    is_plain && !was_there && (is_abroad || has_past(person, now_ms))
 }
 
 /// An address at least `km_min` from somebody's home, of a home or a phone.

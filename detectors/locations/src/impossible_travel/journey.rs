@@ -172,27 +172,33 @@ impl Traveller {
         if same || (self.is_own(a, config) && self.is_own(b, config)) {
             return false;
         }
+        if self.roams(a, b) || self.roams(b, a) {
+            return false;
+        }
         // A gateway says little of where its users are, and the first sign-in of a new phone or laptop
-        // is no proof: an unknown client must speak, from farther than gateways lie. Within a country
-        // wrong places are common: there, too, the client must speak. One provider at both ends may have
-        // moved its addresses.
+        // is no proof: an unknown client must speak, from farther than gateways lie. One provider at
+        // both ends may have moved its addresses.
+        let is_established = self.last_day.saturating_sub(self.first_day) >= ESTABLISHED_DAYS;
         let same_network = a.client.asn != 0 && a.client.asn == b.client.asn;
         if a.far_gateway || b.far_gateway || same_network {
-            if self.roams(a, b) || self.roams(b, a) {
-                return false;
-            }
-            let is_established = self.last_day.saturating_sub(self.first_day) >= ESTABLISHED_DAYS;
             let new_client = is_established && (self.has_new_client(a) || self.has_new_client(b));
             return new_client && least_km >= config.gateway_distance_min_km;
         }
-        a.place.country != b.place.country || a.client.changes(&b.client).of_client()
+        // Within a country wrong places are common, and many a provider has lines and phones in one
+        // network: there, too, the client must speak.
+        a.place.country != b.place.country || (is_established && a.client.changes(&b.client).of_client())
     }
 
-    /// A traveller's phone leaves the net at home, by way of its carrier: a gateway in a country of the
-    /// person's, while the other end is in another.
-    fn roams(&self, gateway: &SignIn, elsewhere: &SignIn) -> bool {
-        let is_home = || self.habits.seen_before(Feature::Country, country_of(gateway), day_of(gateway.time_ms));
-        gateway.far_gateway && gateway.place.country != elsewhere.place.country && is_home()
+    /// A traveller's phone leaves the net at home, by way of its carrier: in a country of the person's,
+    /// or where the network is not known as a carrier's in a region of theirs, while the person is in
+    /// another country with a client of their own.
+    fn roams(&self, home: &SignIn, abroad: &SignIn) -> bool {
+        if home.place.country == abroad.place.country || !self.knows_client(abroad) {
+            return false;
+        }
+        let day = day_of(home.time_ms);
+        (home.far_gateway && self.habits.seen_before(Feature::Country, country_of(home), day))
+            || self.habits.seen_before(Feature::Region, home.client.region, day)
     }
 
     fn knows_client(&self, one: &SignIn) -> bool {
@@ -231,6 +237,7 @@ impl Traveller {
         self.habits.learn(Feature::Agent, sign_in.client.agent, day, 1.0);
         self.habits.learn(Feature::Network, sign_in.client.line(), day, 1.0);
         self.habits.learn(Feature::Country, country_of(sign_in), day, 1.0);
+        self.habits.learn(Feature::Region, sign_in.client.region, day, 1.0);
     }
 
     /// Keeps a sign-in: one for each address, the latest ones.
