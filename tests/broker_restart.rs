@@ -47,3 +47,19 @@ fn a_broker_that_goes_and_comes_back_costs_nothing() {
         (broker.cluster.committed("bartizan", "auth") == [i64::try_from(lines.len()).ok()]).then_some(())
     });
 }
+
+#[test]
+fn a_broker_that_is_down_at_the_start_is_waited_for() {
+    let mut broker = Broker::start();
+    broker.cluster.create_topic("auth", 2);
+    let lines = Script::new("acme").ordinary(200).lines();
+    write(&broker, &lines);
+    broker.stop();
+    let mut daemon = Daemon::prepare(&(kafka_section(&broker.cluster, "bartizan", &["auth"]) + BASE));
+    daemon.launch();
+    let reason = daemon.wait_for("an unready daemon", SETTLED, |daemon| daemon.unready());
+    assert!(reason.contains("\"status\":503") && reason.contains("detail"), "{reason}");
+    broker.start_again();
+    daemon.wait_until_ready(SETTLED);
+    wait_until_stored(&mut daemon, distinct(&lines), SETTLED);
+}

@@ -5,8 +5,8 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::support::daemon::{Daemon, bartizan};
-use crate::support::folder;
 use crate::support::scenario::BASE;
+use crate::support::{PATIENCE, folder, wait_for};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -135,6 +135,13 @@ fn tokens_work_at_once_beside_a_running_daemon() {
     done(&daemon.run(&["token", "revoke", "-c", "bartizan.toml", id]));
     assert_eq!(status(&token), 401);
     assert_eq!(daemon.run(&["token", "revoke", "-c", "bartizan.toml", id]).status.code(), Some(1));
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
+    let short =
+        daemon.run(&["token", "create", "-c", "bartizan.toml", "--role", "viewer", "--name", "short", "--expires", &soon.to_string()]);
+    let short = done(&short).trim().to_owned();
+    assert_eq!(status(&short), 200);
+    wait_for("an expired token", PATIENCE, || (status(&short) == 401).then_some(()));
+    assert!(jiff::Timestamp::now() >= soon);
     let database = std::fs::read(daemon.folder.join("data/bartizan.db")).unwrap();
     let secret = token.as_bytes();
     assert!(!database.windows(secret.len()).any(|window| window == secret), "the token itself is kept");

@@ -138,3 +138,56 @@ fn over_several_partitions_nothing_that_was_said_changes() {
     }
     scene.assert_told_once(&kills, &told);
 }
+
+/// Two partitions whose records came in another order than their times: read again from the log, they
+/// would be merged by their times, and what was late would be judged.
+#[test]
+fn the_order_in_which_records_came_survives_a_kill() {
+    let (cluster, ahead, behind, tenant) = (shared(), unique("ahead"), unique("behind"), unique("order"));
+    cluster.create_topic(&ahead, 1);
+    cluster.create_topic(&behind, 1);
+    let lines = (22..24).fold(Script::new(&tenant).ordinary(500), Script::stuffing).lines();
+    let late = Script::new(&tenant).stuffing(1).lines();
+    let write = |topic: &str, lines: &[Line]| {
+        cluster.produce_at(lines.iter().map(|line| (topic, line.user.as_str(), line.time_ms, line.text.as_bytes())));
+    };
+    // The second attack of the stream comes after the kill.
+    let first_of_last = lines.iter().position(|line| line.user == "name-23-0").unwrap();
+    let (before, after) = lines.split_at(first_of_last);
+    let quiet = lines.iter().position(|line| line.user == "name-22-0").unwrap();
+
+    let without_checkpoints = BASE.replace("checkpoint_interval_ms = 500", "checkpoint_interval_ms = 3600000");
+    let mut daemon = Daemon::prepare(&(kafka_section(cluster, &unique("group"), &[&ahead, &behind]) + &without_checkpoints));
+    daemon.launch();
+    write(&ahead, &before[..quiet]);
+    let token = daemon.token("admin", None);
+    let status = |daemon: &Daemon| daemon.get("/api/v1/status", &token).json();
+    let judged_ms = |daemon: &Daemon| {
+        let time = status(daemon)["complete_up_to"].as_str()?.parse::<jiff::Timestamp>().ok()?;
+        Some(time.as_millisecond())
+    };
+    daemon.wait_until_ready(SETTLED);
+    daemon.wait_for("a judgement of the partition that is ahead", SETTLED, |daemon| {
+        judged_ms(daemon).filter(|ms| *ms > late[11].time_ms + 1_200_000)
+    });
+    write(&behind, &late);
+    daemon.wait_for("the late events", SETTLED, |daemon| (status(daemon)["events"]["late"] == late.len()).then_some(()));
+    write(&ahead, &before[quiet..]);
+    let ids = |daemon: &Daemon| {
+        let items = daemon.get("/api/v1/alerts?limit=1000", &token).json()["items"].take();
+        items.as_array().unwrap().iter().map(|alert| alert["key"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    daemon.wait_for("the first alert", SETTLED, |daemon| (!ids(daemon).is_empty()).then_some(()));
+
+    daemon.kill();
+    daemon.launch();
+    daemon.wait_until_ready(SETTLED);
+    write(&ahead, after);
+    daemon.wait_for("the second alert", SETTLED, |daemon| (ids(daemon).len() >= 2).then_some(()));
+    assert_eq!(
+        ids(&daemon),
+        BTreeSet::from(["ip:203.0.22.7".to_owned(), "ip:203.0.23.7".to_owned()]),
+        "what was late was judged after all"
+    );
+    wait_until_stored(&mut daemon, lines.len() + late.len(), SETTLED);
+}

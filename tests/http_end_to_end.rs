@@ -77,6 +77,33 @@ fn attacks_over_http_survive_kills_right_after_the_answer() {
 }
 
 #[test]
+fn a_token_of_one_tenant_sees_and_stamps_that_tenant_alone() {
+    let mut daemon = Daemon::start(BASE);
+    let tokens: Vec<_> =
+        ["acme", "other"].map(|tenant| (daemon.token("ingest", Some(tenant)), daemon.token("analyst", Some(tenant)))).into();
+    let (mine, theirs) = (Script::new("acme").stuffing(1).lines(), Script::new("other").stuffing(2).theft(1).lines());
+    post(&daemon, &tokens[0].0, &mine);
+    post(&daemon, &tokens[1].0, &theirs);
+    let foreign = daemon.post("/api/v1/events?format=bartizan", &tokens[0].0, body(&theirs)).json();
+    assert_eq!((&foreign["accepted"], foreign["rejected"].as_array().unwrap().len()), (&json!(0), theirs.len()), "{foreign}");
+    wait_until_stored(&mut daemon, mine.len() + theirs.len(), SETTLED);
+    let other =
+        daemon.wait_for("the other tenant's alerts", SETTLED, |daemon| Some(alert_ids(daemon, &tokens[1].1)).filter(|ids| ids.len() >= 2));
+    let own = daemon.wait_for("the own alert", SETTLED, |daemon| Some(alert_ids(daemon, &tokens[0].1)).filter(|ids| !ids.is_empty()));
+    assert!(own.is_disjoint(&other) && own.len() == 1, "{own:?} {other:?}");
+    for id in &other {
+        let path = format!("/api/v1/alerts/{id}");
+        assert_eq!(daemon.get(&path, &tokens[0].1).status, 404);
+        assert_eq!(daemon.patch(&path, &tokens[0].1, &json!({"status": "acknowledged"})).status, 404);
+        assert_eq!(daemon.get(&path, &tokens[1].1).status, 200);
+    }
+    assert_eq!(daemon.get("/api/v1/alerts?tenant=other", &tokens[0].1).status, 400);
+    let events = daemon.get("/api/v1/events?limit=1000", &tokens[0].1).json();
+    let tenants: BTreeSet<&str> = events["items"].as_array().unwrap().iter().filter_map(|event| event["tenant"].as_str()).collect();
+    assert_eq!(tenants, BTreeSet::from(["acme"]), "{events}");
+}
+
+#[test]
 fn each_bad_record_is_named_and_the_good_ones_are_taken() {
     let daemon = Daemon::start(BASE);
     let token = daemon.token("ingest", Some("acme"));

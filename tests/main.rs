@@ -13,6 +13,7 @@ mod http_end_to_end;
 mod kafka_end_to_end;
 mod parts;
 mod poison;
+mod rebalance;
 mod shutdown;
 mod store_down;
 mod support;

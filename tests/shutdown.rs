@@ -7,7 +7,8 @@ use rustix::process::{Signal, kill_process};
 use crate::support::daemon::Daemon;
 use crate::support::kafka::shared;
 use crate::support::scenario::{
-    BASE, Script, by_id, distinct, kafka_section, records, replayed, stored, wait_until_stored, wait_until_told, webhook_section,
+    BASE, Script, by_id, distinct, kafka_section, records, replayed, revocation_section, revocations, stored, wait_until_stored,
+    wait_until_told, webhook_section,
 };
 use crate::support::unique;
 use crate::support::webhook::{Reply, Webhook};
@@ -69,4 +70,43 @@ fn a_webhook_that_hangs_does_not_hold_up_a_stop_and_gets_the_same_id_again() {
     daemon.launch();
     let received = webhook.wait_for_count(2, SETTLED);
     assert_eq!(by_id(&received).len(), 1, "{received:?}");
+}
+
+#[test]
+fn what_is_in_flight_at_a_kill_comes_again_under_the_same_id() {
+    let (told, asked) = (Webhook::start(), Webhook::start());
+    for webhook in [&told, &asked] {
+        webhook.reply_always(Reply { status: 204, delay: Duration::from_secs(120) });
+        // The test call of the revocation hook comes first.
+        webhook.reply([204]);
+    }
+    let config = BASE.to_owned() + &webhook_section("oncall", &told.url("/")) + &revocation_section("identity", &asked.url("/"), false);
+    let mut daemon = Daemon::start(&config);
+    let token = daemon.token("ingest", None);
+    let body: String = Script::new("acme").stuffing(1).theft(1).lines().iter().map(|line| format!("{}\n", line.text)).collect();
+    assert_eq!(daemon.post("/api/v1/events", &token, body).status, 200);
+    // The first message was answered; the second one hangs, and so does the revocation.
+    told.wait_for_count(2, SETTLED);
+    asked.wait_until("the revocation", SETTLED, |received| !revocations(received).is_empty());
+    // An answer counts once it is recorded; until then its message is in flight, too.
+    let token = daemon.token("admin", None);
+    daemon.wait_for("the answer recorded", SETTLED, |daemon| {
+        let status = daemon.get("/api/v1/status", &token).json();
+        let oncall = status["channels"].as_array()?.iter().find(|channel| channel["name"] == "oncall")?;
+        (oncall["delivered"] == 1).then_some(())
+    });
+    daemon.kill();
+    told.reply_always(204);
+    asked.reply_always(204);
+    daemon.launch();
+    let messages = told.wait_for_count(3, SETTLED);
+    let calls = asked.wait_until("the revocation again", SETTLED, |received| revocations(received).len() >= 2);
+    let calls = revocations(&calls);
+    assert_eq!((messages[2].id(), &messages[2].body), (messages[1].id(), &messages[1].body));
+    assert_eq!((calls[1].id(), &calls[1].body), (calls[0].id(), &calls[0].body));
+    daemon.wait_for("nothing pending", SETTLED, |daemon| {
+        let status = daemon.get("/api/v1/status", &token).json();
+        status["channels"].as_array()?.iter().all(|channel| channel["pending"] == 0).then_some(())
+    });
+    assert_eq!((told.received().len(), revocations(&asked.received()).len()), (3, 2));
 }

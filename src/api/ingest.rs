@@ -97,6 +97,9 @@ pub async fn post(
     let format = params.name("format", &names, Format::parse)?.unwrap_or(Format::BARTIZAN);
     let key = idempotency_key(&headers)?;
     let encoding = body::encoding(&headers)?;
+    if state.health.is_disk_full() {
+        return Err(Problem::too_many("the disk is full; nothing was accepted", FULL_RETRY_S));
+    }
     let busy = || Problem::too_many("too many uploads at once", 1);
     let upload = state.uploads.clone().try_acquire_owned().map_err(|_| busy())?;
     let packed = body::read(body, &headers, state.config.body_bytes_max).await?;

@@ -5,6 +5,8 @@ use super::auth::Caller;
 use super::problem::{CONTENT_TYPE_PROBLEM, Problem};
 use super::query::Params;
 use super::{ApiState, Documented};
+use crate::alert::Alert;
+use crate::alert::ocsf::DetectionFinding;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::http::Uri;
@@ -25,7 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 #[openapi(
     info(title = "Bartizan", description = "Security monitoring and anomaly detection for API and sign-in logs",
         license(name = "Apache-2.0", identifier = "Apache-2.0")),
-    components(schemas(Problem)),
+    components(schemas(Problem, Alert, DetectionFinding)),
     security(("token" = [])),
     modifiers(&Security),
     tags((name = "alerts", description = "What was found, and what people made of it"), (name = "events", description = "What happened"),

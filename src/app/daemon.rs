@@ -3,7 +3,7 @@
 use super::maintain::{Maintenance, tell_places};
 use super::pipeline::{Parts, Running};
 use super::status::{Kinds, Status};
-use super::{history, log, open_database, open_enricher, pipeline, secrets, store};
+use super::{history, log, open_database, open_enricher, pipeline, secrets, sessions, store};
 use crate::api::server::ServeError;
 use crate::api::{self, ApiParts, ApiState, Server};
 use crate::clock::now_ms;
@@ -21,6 +21,7 @@ use crate::notify::deliverer::system_clock;
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
+use crate::respond::ActiveSessions;
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::time::DAY_MS;
 use std::fs::{File, TryLockError};
@@ -136,10 +137,11 @@ impl Daemon {
             tasks.spawn(store::watch_embedded(embedded.state()));
         }
 
-        let (routing, wake, deliveries) = deliver(&config, &db, &appender, &store, &stop)?;
+        let (routing, wake, deliveries) = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
         let (changes, _) = broadcast::channel(CHANGES_MAX);
         let enricher = Arc::new(enricher);
-        let running = pipeline::start(Parts {
+        let active_sessions = ActiveSessions::default();
+        let mut running = pipeline::start(Parts {
             db: db.clone(),
             log,
             engine: resumed.engine,
@@ -152,6 +154,7 @@ impl Daemon {
             routing: Arc::clone(&routing),
             wake: wake.clone(),
             changes: changes.clone(),
+            active_sessions: active_sessions.clone(),
             telemetry: telemetry.clone(),
             start: resumed.start,
         })?;
@@ -189,11 +192,16 @@ impl Daemon {
                 tracing::error!(%error, "http surface ended");
             }
         });
+        if !config.revocation.is_empty() {
+            tasks.spawn(sessions::keep_counting(store.clone(), active_sessions, stop.clone()));
+        }
         let maintenance = Maintenance {
             db: db.clone(),
             enricher,
             committer,
             seen: Arc::clone(&running.seen),
+            queues: std::mem::take(&mut running.queues),
+            data_dir: config.data_dir.clone(),
             telemetry: telemetry.clone(),
             stop: stop.clone(),
         };
@@ -312,8 +320,8 @@ async fn create_topics(kafka: KafkaConfig, stop: &CancellationToken, tasks: &mut
 fn deliver(
     config: &Config,
     db: &Db,
-    appender: &Arc<dyn Appender>,
-    store: &watch::Receiver<Option<crate::store::Store>>,
+    (appender, store): (&Arc<dyn Appender>, &watch::Receiver<Option<crate::store::Store>>),
+    telemetry: &Telemetry,
     stop: &CancellationToken,
 ) -> Result<(Arc<notify::Routing>, Wake, JoinSet<()>), StartError> {
     let public_url = Some(config.http.public_url.as_str()).filter(|url| !url.is_empty());
@@ -330,6 +338,7 @@ fn deliver(
         routing: Arc::clone(&routing),
         schedule: Schedule::default(),
         clock: system_clock(),
+        telemetry: telemetry.clone(),
         wake: wake.clone(),
         shutdown: stop.clone(),
     };

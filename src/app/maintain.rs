@@ -1,14 +1,17 @@
-//! What is done from time to time: place files, gauges, pruning.
+//! What is done from time to time: place files, gauges, health, pruning.
 
-use super::pipeline::Seen;
+use super::disk;
+use super::outbox::OutboxWatch;
+use super::pipeline::{Queue, Seen};
 use crate::clock::now_ms;
-use crate::db::{Db, alerts, audit, outbox};
+use crate::db::{Db, alerts, audit, outbox as messages};
 use crate::enrich::Enricher;
 use crate::log::Committer;
 use crate::telemetry::{HealthId, Telemetry, latency};
 use bartizan_core::time::DAY_MS;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,8 @@ pub(super) struct Maintenance {
     pub enricher: Arc<Enricher>,
     pub committer: Arc<dyn Committer>,
     pub seen: Arc<Mutex<Seen>>,
+    pub queues: Vec<Queue>,
+    pub data_dir: PathBuf,
     pub telemetry: Telemetry,
     pub stop: CancellationToken,
 }
@@ -37,8 +42,11 @@ impl Maintenance {
     /// Runs until stopped.
     pub async fn run(self) {
         let (mut places, mut prune, mut window) = (Instant::now(), Instant::now(), Instant::now());
+        let mut outbox = OutboxWatch::new(self.db.clone(), self.telemetry.clone());
         while self.stop.run_until_cancelled(tokio::time::sleep(GAUGES_INTERVAL)).await.is_some() {
             self.gauges();
+            outbox.look().await;
+            disk::check(&self.data_dir, &self.telemetry);
             if places.elapsed() >= self.enricher.check_interval() {
                 places = Instant::now();
                 self.places().await;
@@ -75,15 +83,13 @@ impl Maintenance {
         }
         metrics.places_files.set(self.enricher.places().files() as i64);
         metrics.places_damaged.set(self.enricher.places().damaged_lookups() as i64);
-        metrics.ready.set(i64::from(self.telemetry.health.unready().is_empty()));
-        match self.db.read(outbox::counts) {
-            Ok(counts) => counts.iter().for_each(|(channel, state, count)| match state.as_str() {
-                "pending" => drop(metrics.outbox_pending.with([channel]).set(*count)),
-                "failed" => drop(metrics.outbox_failed.with([channel]).set(*count)),
-                _ => {}
-            }),
-            Err(error) => tracing::warn!(%error, "outbox cannot be counted"),
+        for queue in &self.queues {
+            metrics.queue_depth.with([queue.name]).set(queue.depth() as i64);
+            metrics.queue_capacity.with([queue.name]).set(queue.capacity as i64);
         }
+        let full = self.committer.is_full().then_some("the journal holds as much as it may");
+        self.telemetry.report(HealthId::DiskFull, "journal", full);
+        metrics.ready.set(i64::from(self.telemetry.health.unready().is_empty()));
     }
 
     async fn places(&self) {
@@ -106,7 +112,7 @@ impl Maintenance {
             db.write(|tx| {
                 alerts::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 audit::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
-                outbox::prune(tx, now_ms - DELIVERED_KEPT_MS, PRUNE_ROWS_MAX)?;
+                messages::prune(tx, now_ms - DELIVERED_KEPT_MS, PRUNE_ROWS_MAX)?;
                 Ok::<_, crate::db::DbError>(())
             })
         };

@@ -1,11 +1,14 @@
 //! The composition root: the one place that sees every part and puts them together.
 
 mod daemon;
+mod disk;
 mod history;
 mod log;
 mod maintain;
+mod outbox;
 mod pipeline;
 mod secrets;
+mod sessions;
 mod status;
 mod store;
 

@@ -15,15 +15,16 @@ use crate::pipeline::commit::{AlertChanges, CommitStage};
 use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;
 use crate::pipeline::read::{Piece, Reader, Reading};
+use crate::pipeline::skew::Skew;
 use crate::pipeline::store::StoreStage;
 use crate::pipeline::{Acknowledged, STAGE_BATCHES_MAX};
+use crate::respond::ActiveSessions;
 use crate::store::Store;
-use crate::telemetry::{Stage, Telemetry};
+use crate::telemetry::{HealthId, Stage, Telemetry};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     pub routing: Arc<Routing>,
     pub wake: Wake,
     pub changes: AlertChanges,
+    pub active_sessions: ActiveSessions,
     pub telemetry: Telemetry,
     /// Positions and sequence of the checkpoint that was loaded, and the recorded order since.
     pub start: (Positions, u64, Vec<Order>),
@@ -80,10 +82,33 @@ pub(super) struct Running {
     pub seen: Arc<Mutex<Seen>>,
     pub durable: Arc<Mutex<Durable>>,
     pub acknowledged: watch::Receiver<Acknowledged>,
+    /// Taken by whoever shows them.
+    pub queues: Vec<Queue>,
     stop: CancellationToken,
     abandon: CancellationToken,
     threads: Vec<std::thread::JoinHandle<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// A queue between two stages, to be looked at.
+pub(super) struct Queue {
+    pub name: &'static str,
+    pub capacity: usize,
+    depth: Box<dyn Fn() -> usize + Send + Sync>,
+}
+
+impl Queue {
+    /// The queue before the stage `name`. Does not keep it open.
+    fn before<T: Send + 'static>(name: &'static str, sender: &mpsc::Sender<T>) -> Self {
+        let (capacity, weak) = (sender.max_capacity(), sender.downgrade());
+        let depth = move || weak.upgrade().map_or(0, |sender| capacity.saturating_sub(sender.capacity()));
+        Self { name, capacity, depth: Box::new(depth) }
+    }
+
+    /// What waits in it.
+    pub fn depth(&self) -> usize {
+        (self.depth)()
+    }
 }
 
 /// Batches between `prepare` and `detect`.
@@ -95,11 +120,18 @@ enum Prepared {
 /// Starts all stages.
 pub(super) fn start(parts: Parts) -> io::Result<Running> {
     let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-    let (raw_sender, raw) = sync_channel(STAGE_BATCHES_MAX);
-    let (prepared_sender, prepared) = sync_channel(STAGE_BATCHES_MAX);
+    let (raw_sender, raw) = mpsc::channel(STAGE_BATCHES_MAX);
+    let (prepared_sender, prepared) = mpsc::channel(STAGE_BATCHES_MAX);
     let (store_sender, to_store) = mpsc::channel(STAGE_BATCHES_MAX);
     let (commit_sender, to_commit) = mpsc::channel(STAGE_BATCHES_MAX);
     let (checkpoint_sender, to_checkpoint) = mpsc::channel(1);
+    let queues = vec![
+        Queue::before("prepare", &raw_sender),
+        Queue::before("detect", &prepared_sender),
+        Queue::before("store", &store_sender),
+        Queue::before("commit", &commit_sender),
+        Queue::before("checkpoint", &checkpoint_sender),
+    ];
     let first = Acknowledged { stored: parts.start.1, committed: parts.start.1 };
     let (acknowledge, acknowledged) = watch::channel(first);
 
@@ -109,6 +141,7 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
         routing: parts.routing,
         wake: parts.wake,
         changes: parts.changes,
+        active_sessions: parts.active_sessions,
         telemetry: parts.telemetry.clone(),
         acknowledge: acknowledge.clone(),
         keeps_order: parts.log.source.keeps_order(),
@@ -137,10 +170,10 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
     let theirs = Arc::clone(&seen);
     let threads = vec![
         thread("read", move || reader.run())?,
-        thread("prepare", move || prepare(preparer, &raw, &prepared_sender, &preparing))?,
-        thread("detect", move || detect(stage, &prepared, &theirs, &detecting))?,
+        thread("prepare", move || prepare(preparer, raw, &prepared_sender, &preparing))?,
+        thread("detect", move || detect(stage, prepared, &theirs, &detecting))?,
     ];
-    Ok(Running { reading, seen, durable, acknowledged, stop, abandon, threads, tasks })
+    Ok(Running { reading, seen, durable, acknowledged, queues, stop, abandon, threads, tasks })
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<std::thread::JoinHandle<()>> {
@@ -165,8 +198,9 @@ async fn store_stage(
     }
 }
 
-fn prepare(mut preparer: Preparer, raw: &Receiver<Piece>, next: &SyncSender<Prepared>, telemetry: &Telemetry) {
-    while let Ok(piece) = raw.recv() {
+fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: &mpsc::Sender<Prepared>, telemetry: &Telemetry) {
+    let mut skew = Skew::default();
+    while let Some(piece) = raw.blocking_recv() {
         let read_at = Instant::now();
         let prepared = match piece {
             Piece::Checkpoint => Prepared::Checkpoint,
@@ -175,22 +209,29 @@ fn prepare(mut preparer: Preparer, raw: &Receiver<Piece>, next: &SyncSender<Prep
                     telemetry.metrics.received.with([&run.partition.topic]).inc_by(u64::from(run.records));
                 }
                 let span = tracing::debug_span!("prepare", first_seq = batch.order.first_seq, records = batch.len());
-                let flow = span.in_scope(|| preparer.prepare(batch));
+                let mut flow = span.in_scope(|| preparer.normalise(batch));
+                telemetry.latencies.record(Stage::Normalise, read_at.elapsed());
+                let normalised_at = Instant::now();
+                span.in_scope(|| preparer.enrich(&mut flow));
+                telemetry.latencies.record(Stage::Enrich, normalised_at.elapsed());
                 for rejected in &flow.rejected {
                     telemetry.metrics.rejected.with([rejected.code]).inc();
+                    crate::warn_limited!(code = rejected.code, reason = rejected.reason, partition = %rejected.partition, "record rejected");
                 }
-                telemetry.latencies.record(Stage::Normalise, read_at.elapsed());
+                if let Some(problem) = skew.note(&flow, read_at) {
+                    telemetry.report(HealthId::ClockSkew, "", problem.as_deref());
+                }
                 Prepared::Flow(Box::new(flow), read_at)
             }
         };
-        if next.send(prepared).is_err() {
+        if next.blocking_send(prepared).is_err() {
             return;
         }
     }
 }
 
-fn detect(mut stage: DetectStage, prepared: &Receiver<Prepared>, seen: &Mutex<Seen>, telemetry: &Telemetry) {
-    while let Ok(piece) = prepared.recv() {
+fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: &Mutex<Seen>, telemetry: &Telemetry) {
+    while let Some(piece) = prepared.blocking_recv() {
         let (flow, read_at) = match piece {
             Prepared::Checkpoint => {
                 stage.checkpoint(true);
@@ -228,6 +269,9 @@ fn count(outcome: &Outcome, telemetry: &Telemetry) {
     metrics.late.inc_by(outcome.late);
     metrics.duplicate.inc_by(outcome.repeated);
     metrics.detectors_disabled.inc_by(outcome.disabled.len() as i64);
+    for (detector, findings) in &outcome.findings {
+        metrics.findings.with([detector]).inc_by(*findings);
+    }
 }
 
 impl Running {

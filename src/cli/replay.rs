@@ -11,9 +11,9 @@ use crate::app;
 use crate::config::Config;
 use crate::detect::Enabled;
 use crate::detect::engine::Engine;
-use crate::flow::{EventFlow, Order, PartitionId, Run};
+use crate::flow::EventFlow;
 use crate::normalise::Normaliser;
-use bartizan_core::{EventBatch, KeyHasher};
+use bartizan_core::KeyHasher;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -112,7 +112,7 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out
         if events.is_empty() {
             break;
         }
-        let mut flow = flow(events, engine.next_seq());
+        let mut flow = EventFlow::replayed(events, engine.next_seq());
         enricher.enrich(&mut flow.events, &mut cache);
         let outcome = engine.process(&mut flow);
         summary.late += outcome.late;
@@ -131,23 +131,6 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out
     out.flush()?;
     inputs.finish()?;
     Ok(summary)
-}
-
-/// Events of files as a piece of the recorded order: one partition, arrival = event time.
-fn flow(mut events: EventBatch, first_seq: u64) -> EventFlow {
-    let records = events.len() as u32;
-    for (seq, record) in (first_seq..).zip(events.records_mut()) {
-        record.seq = seq;
-    }
-    let (first, next) = (first_seq as i64, first_seq as i64 + i64::from(records));
-    let run = Run { partition: PartitionId::new("replay", 0), first, next, records };
-    EventFlow {
-        order: Order { first_seq, runs: vec![run], ..Order::default() },
-        offsets: (first..next).collect(),
-        events,
-        events_by_run: vec![records],
-        ..EventFlow::default()
-    }
 }
 
 fn progress() -> ProgressBar {

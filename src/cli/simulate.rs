@@ -34,7 +34,8 @@ pub struct SimulateArgs {
     /// Days to cover [default: 3 below 50,000 events, 7 below a million, else 14]
     #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
     days: Option<u32>,
-    /// Only attacks of this kind; can be given several times [default: all]
+    /// Only attacks of this kind; can be given several times [default: those that a detector of the
+    /// catalogue looks for; others, like brute_force, mfa_fatigue and api_enumeration, happen only if named]
     #[arg(long = "attack", value_name = "KIND", value_parser = parse_kind)]
     attacks: Vec<&'static str>,
 }
@@ -50,12 +51,20 @@ fn parse_kind(text: &str) -> Result<&'static str, String> {
     kinds.iter().find(|kind| **kind == text).copied().ok_or_else(|| format!("not one of {}", kinds.join(", ")))
 }
 
+/// Does the catalogue have a detector for it?
+fn has_detector(attack: Attack) -> bool {
+    bartizan_catalogue::all().any(|spec| attack.detectors().contains(&spec.id))
+}
+
 /// Writes the traffic and its labels.
 ///
 /// # Errors
 /// When a file cannot be made or written.
 pub fn run(args: SimulateArgs) -> Result<(), CommandError> {
-    let attacks = Attack::ALL.into_iter().filter(|a| args.attacks.is_empty() || args.attacks.contains(&a.kind())).collect();
+    let wanted = |attack: &Attack| {
+        if args.attacks.is_empty() { has_detector(*attack) } else { args.attacks.contains(&attack.kind()) }
+    };
+    let attacks = Attack::ALL.into_iter().filter(wanted).collect();
     let config = SimulationConfig {
         seed: args.seed,
         events: args.events,

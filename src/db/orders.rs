@@ -34,7 +34,7 @@ impl Db {
         for entry in entries {
             let order: Order = postcard::from_bytes(&entry)?;
             // What follows a hole was merged by a run that never made its checkpoint durable.
-            if order.first_seq != orders.last().map_or(first_seq, |last| last.first_seq + last.records()) {
+            if order.first_seq != orders.last().map_or(first_seq, Order::next_seq) {
                 break;
             }
             orders.push(order);
@@ -48,5 +48,27 @@ impl Db {
     /// SQLite says no.
     pub fn prune_orders(&self, before_seq: u64) -> Result<(), DbError> {
         self.write(|tx| Ok(tx.execute("DELETE FROM orders WHERE first_seq < ?1", [before_seq as i64]).map(|_| ())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use crate::flow::{PartitionId, Run};
+
+    #[test]
+    fn an_entry_without_records_does_not_hide_the_one_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("test.db")).unwrap();
+        let partition = PartitionId::new("auth-logs", 0);
+        let run = |first: i64| Run { partition: partition.clone(), first, next: first + 3, records: 3 };
+        let mut orders = vec![Order { first_seq: 7, runs: vec![run(0)], ..Order::default() }];
+        orders.push(Order { first_seq: orders[0].next_seq(), idle: vec![partition.clone()], ..Order::default() });
+        orders.push(Order { first_seq: orders[1].next_seq(), runs: vec![run(3)], ..Order::default() });
+        for _ in 0..2 {
+            db.write(|tx| append(tx, &orders)).unwrap();
+            assert_eq!(db.orders_from(7).unwrap(), orders);
+        }
     }
 }

@@ -344,48 +344,17 @@ pub fn list(tx: &Connection, channel: Option<&str>, state: Option<State>, before
     tx.prepare_cached(&sql)?.query_map(params![before, channel, state.map(State::as_str), limit], delivery)?.collect()
 }
 
-/// What is wrong with a channel, as its rows show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// The channel.
-    pub channel: String,
-    /// Name of the [`State`] that its rows are in: `pending` (a try failed), `failed`, `expired` or `held`.
-    pub state: String,
-    /// Rows.
-    pub count: i64,
-    /// The newest error among them.
-    pub error: String,
-}
-
-/// When rows count as trouble: each limit is a time in milliseconds since 1970.
-#[derive(Clone, Copy, Debug)]
-pub struct TroubleSince {
-    /// Pending rows with a failed try, written before this.
-    pub failing_before_ms: i64,
-    /// Rows that failed after this.
-    pub failed_after_ms: i64,
-    /// Revocations that expired after this.
-    pub expired_after_ms: i64,
-    /// Revocations that are held and whose own time limit is not over at this.
-    pub held_at_ms: i64,
-}
-
-/// The trouble that channels have now. Pending rows of revocations count from their first failed try.
+/// Rows of a channel in a state that are trouble now, and the error of one of them. Pending rows count
+/// when a try failed and they were written before `limit_ms` (those of revocations at once), held ones
+/// while their own time limit lies after it, finished ones when they were finished after it.
 ///
 /// # Errors
 /// SQLite says no.
-pub fn trouble(tx: &Connection, since: TroubleSince) -> rusqlite::Result<Vec<Trouble>> {
-    let sql = "SELECT channel, state, count(*), coalesce(max(last_error), '') FROM outbox
-               WHERE state = 'pending' AND last_error IS NOT NULL AND (created_ms < ?1 OR kind = 'session.revoke')
-               GROUP BY channel, state
-               UNION ALL
-               SELECT channel, state, count(*), coalesce(max(last_error), '') FROM outbox
-               WHERE finished_ms > min(?2, ?3, ?4 - 86400000)
-                 AND (state = 'failed' AND finished_ms > ?2 OR state = 'expired' AND finished_ms > ?3 OR state = 'held' AND not_after_ms > ?4)
-               GROUP BY channel, state ORDER BY channel, state";
-    let row = |row: &Row<'_>| Ok(Trouble { channel: row.get(0)?, state: row.get(1)?, count: row.get(2)?, error: row.get(3)? });
-    let limits = params![since.failing_before_ms, since.failed_after_ms, since.expired_after_ms, since.held_at_ms];
-    tx.prepare_cached(sql)?.query_map(limits, row)?.collect()
+pub fn trouble(tx: &Connection, channel: &str, state: State, limit_ms: i64) -> rusqlite::Result<(i64, String)> {
+    let sql = "SELECT count(*), coalesce(max(last_error), '') FROM outbox WHERE channel = ?1 AND state = ?2 AND CASE ?2
+                   WHEN 'pending' THEN last_error IS NOT NULL AND (kind = 'session.revoke' OR created_ms < ?3)
+                   WHEN 'held' THEN not_after_ms > ?3 ELSE finished_ms > ?3 END";
+    tx.prepare_cached(sql)?.query_row(params![channel, state.as_str(), limit_ms], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Tries a channel's failed rows again, with a new day of tries. Returns how many.

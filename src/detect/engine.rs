@@ -29,8 +29,8 @@ pub struct Outcome {
     pub late: u64,
     /// Events seen before: stored again over themselves, not judged.
     pub repeated: u64,
-    /// Findings of all detectors.
-    pub findings: u64,
+    /// Findings by detector.
+    pub findings: BTreeMap<&'static str, u64>,
     /// Detectors that panicked on this batch and are off from now on.
     pub disabled: Vec<&'static str>,
 }
@@ -165,13 +165,15 @@ impl Engine {
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
         let found = self.detect(&flow.events, &mut outcome.disabled);
-        outcome.findings = found.len() as u64;
+        for spec in found.iter().filter_map(|found| self.specs.get(found.detector)) {
+            *outcome.findings.entry(spec.id).or_default() += 1;
+        }
         self.join(&flow.events, found, &mut outcome.alerts);
         for partition in &flow.order.idle {
             self.watermarks.idle(partition, self.lateness_ms);
         }
         self.dedup.advance(self.watermarks.current_ms());
-        self.next_seq = flow.order.first_seq + flow.order.records();
+        self.next_seq = flow.order.next_seq();
         flow.order.advance(&mut self.positions);
         outcome
     }

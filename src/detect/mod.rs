@@ -5,6 +5,9 @@ pub mod dedup;
 pub mod engine;
 pub mod watermark;
 
+#[cfg(test)]
+mod tests;
+
 use bartizan_core::{Parameters, Spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

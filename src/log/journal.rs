@@ -180,6 +180,10 @@ impl Committer for Journal {
     fn ends(&self) -> Positions {
         Positions::from([(PartitionId::new(INGEST_TOPIC, 0), self.ingest_end())])
     }
+
+    fn is_full(&self) -> bool {
+        self.ingest_bytes() >= self.bytes_max
+    }
 }
 
 /// Reads the ingest topic.

@@ -123,4 +123,9 @@ pub trait Committer: Send + Sync {
 
     /// The end of each partition, as far as it is known: with the positions it gives the lag.
     fn ends(&self) -> Positions;
+
+    /// Does the log take nothing more, as it holds all that it may?
+    fn is_full(&self) -> bool {
+        false
+    }
 }

@@ -150,7 +150,7 @@ impl Sequencer {
             return None;
         }
         batch.order.first_seq = self.next_seq;
-        self.next_seq += batch.order.records();
+        self.next_seq = batch.order.next_seq();
         batch.order.advance(&mut self.positions);
         Some(batch)
     }

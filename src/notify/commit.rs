@@ -2,7 +2,7 @@
 
 use super::payload::Response;
 use super::routing::Routing;
-use super::tell::Teller;
+use super::tell::{Teller, Way};
 use crate::alert::model::Disposition;
 use crate::alert::{Alert, Status};
 use crate::db::alerts::{self, TriageError, TriageStep};
@@ -27,8 +27,8 @@ pub struct Detected<'a> {
 pub struct Effects {
     /// The alert as it is shown now.
     pub alert: Alert,
-    /// Was it told singly?
-    pub told: bool,
+    /// How was it told?
+    pub told: Way,
     /// What machines were asked.
     pub response: Response,
 }

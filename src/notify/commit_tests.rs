@@ -26,7 +26,7 @@ fn kinds(db: &Db, channel: &str) -> Vec<String> {
 fn goldens_of_the_messages() {
     let db = Db::in_memory().unwrap();
     let effects = commit_at(&db, &alert("a1"), &routing(), NOW_MS).unwrap();
-    assert!(effects.told);
+    assert_eq!(effects.told, Way::Singly);
     let opened = &messages(&db, "oncall", State::Pending)[0].body;
     assert_eq!(format!("{opened}\n"), include_str!("../../tests/goldens/alert_opened.json"));
     let revoke = &messages(&db, "revoke:identity", State::Pending)[0].body;
@@ -61,7 +61,7 @@ fn a_backlog_is_one_notice_and_no_machine_acts() {
     let db = Db::in_memory().unwrap();
     for number in 0..40 {
         let id = format!("a{number}");
-        assert!(!commit_at(&db, &alert(&id), &routing(), START_MS + 2 * DAY_MS).unwrap().told);
+        assert_ne!(commit_at(&db, &alert(&id), &routing(), START_MS + 2 * DAY_MS).unwrap().told, Way::Singly);
         let again = crate::alert::Alert { version: 2, ..alert(&id) };
         commit_at(&db, &again, &routing(), START_MS + 2 * DAY_MS);
     }
@@ -98,9 +98,9 @@ fn a_backlog_alert_that_comes_to_life_is_told_and_one_that_ends_is_not() {
     commit_at(&db, &alert("a2"), &routing(), now);
     let time = TimeMs(now + MINUTE_MS);
     let alive = crate::alert::Alert { version: 2, last_event_time: time, detected_time: time, ..alert("a1") };
-    assert!(commit_at(&db, &alive, &routing(), time.0).unwrap().told);
+    assert_eq!(commit_at(&db, &alive, &routing(), time.0).unwrap().told, Way::Singly);
     let over = crate::alert::Alert { version: 2, ongoing: false, detected_time: time, ..alert("a2") };
-    assert!(!commit_at(&db, &over, &routing(), time.0).unwrap().told);
+    assert_ne!(commit_at(&db, &over, &routing(), time.0).unwrap().told, Way::Singly);
     assert_eq!(kinds(&db, "oncall"), ["backlog.notice", "alert.opened"]);
 }
 
@@ -122,12 +122,12 @@ fn a_storm_is_folded_but_hits_are_told_singly() {
     assert!(messages(&db, "oncall", State::Pending).iter().any(|message| message.body.contains("\"alerts\":50")));
     let mut hit = attempt(151);
     hit.subjects.push(Subject::new(EntityKind::User, "u9", Role::Victim).hit());
-    assert!(commit_at(&db, &hit, &routing(), NOW_MS + 151).unwrap().told);
+    assert_eq!(commit_at(&db, &hit, &routing(), NOW_MS + 151).unwrap().told, Way::Singly);
     let later = crate::alert::Alert { version: 2, detected_time: TimeMs(NOW_MS + HOUR_MS), ..attempt(149) };
-    assert!(!commit_at(&db, &later, &routing(), NOW_MS + HOUR_MS).unwrap().told, "what was folded stays folded");
+    assert_ne!(commit_at(&db, &later, &routing(), NOW_MS + HOUR_MS).unwrap().told, Way::Singly, "what was folded stays folded");
     let mut calm = attempt(152);
     calm.detected_time = TimeMs(NOW_MS + HOUR_MS);
-    assert!(commit_at(&db, &calm, &routing(), NOW_MS + HOUR_MS).unwrap().told, "the storm is over");
+    assert_eq!(commit_at(&db, &calm, &routing(), NOW_MS + HOUR_MS).unwrap().told, Way::Singly, "the storm is over");
 }
 
 #[test]

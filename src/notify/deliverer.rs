@@ -13,6 +13,7 @@ use super::{Channel, Outcome};
 use crate::db::outbox::{Message, State};
 use crate::db::{Db, DbError, audit, channels, outbox};
 use crate::respond::plan::{Order, REVOKE};
+use crate::telemetry::{Stage, Telemetry};
 use bartizan_core::time::{HOUR_MS, SECOND_MS};
 use futures::FutureExt;
 use rusqlite::Connection;
@@ -20,7 +21,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,8 @@ pub struct Deliveries {
     pub schedule: Schedule,
     /// The time.
     pub clock: Clock,
+    /// What is told of deliveries.
+    pub telemetry: Telemetry,
     /// Wakes the tasks.
     pub wake: Wake,
     /// Ends the tasks.
@@ -98,10 +101,13 @@ impl Deliveries {
     }
 }
 
+/// A try that is over, and how long it took.
+type Tried = (Message, Outcome, Duration);
+
 struct Deliverer {
     shared: Deliveries,
     channel: Arc<dyn Channel>,
-    tries: JoinSet<(Message, Outcome)>,
+    tries: JoinSet<Tried>,
     in_flight: BTreeSet<i64>,
     /// The other end asked to be left alone until then.
     paused_until_ms: i64,
@@ -173,8 +179,9 @@ impl Deliverer {
         let (routing, in_flight) = (Arc::clone(&self.shared.routing), self.in_flight.clone());
         let work = move || claim_due(&db, &routing, &name, &in_flight, now_ms, room);
         // The task ends only with its work or the runtime.
-        let (claimed, next_ms, told) = tokio::task::spawn_blocking(work).await.unwrap_or(Ok(Claim::default()))?;
-        if told {
+        let (claimed, next_ms, expired) = tokio::task::spawn_blocking(work).await.unwrap_or(Ok(Claim::default()))?;
+        if expired > 0 {
+            self.shared.telemetry.metrics.revocations.with(["expired"]).inc_by(expired);
             self.shared.wake.wake();
         }
         Ok((claimed, next_ms))
@@ -184,24 +191,28 @@ impl Deliverer {
         self.in_flight.insert(message.id);
         let channel = Arc::clone(&self.channel);
         self.tries.spawn(async move {
+            let started = Instant::now();
             let outcome = AssertUnwindSafe(channel.deliver(&message, now_ms)).catch_unwind().await;
-            (message, outcome.unwrap_or_else(|_| Outcome::retry("internal error while sending")))
+            let outcome = outcome.unwrap_or_else(|_| Outcome::retry("internal error while sending"));
+            (message, outcome, started.elapsed())
         });
     }
 
     /// Records what became of one try, and of all others that are over by now, in one transaction.
-    async fn record(&mut self, first: (Message, Outcome)) {
+    async fn record(&mut self, first: Tried) {
         let now_ms = (self.shared.clock)();
         let mut steps = Vec::new();
         let mut next = Some(first);
-        while let Some((message, outcome)) = next {
+        while let Some((message, outcome, took)) = next {
             if let Outcome::Retry { after: Some(after), .. } = &outcome {
                 let until_ms = now_ms.saturating_add(asked_ms(*after, &self.shared.schedule));
                 // A pause never hides that a revocation ran out of time.
                 self.paused_until_ms = self.paused_until_ms.max(until_ms.min(message.not_after_ms.unwrap_or(i64::MAX)));
             }
             self.in_flight.remove(&message.id);
-            steps.push(Step { message, outcome, schedule: self.shared.schedule, routing: Arc::clone(&self.shared.routing), now_ms });
+            let step = Step { message, outcome, schedule: self.shared.schedule, routing: Arc::clone(&self.shared.routing), now_ms };
+            step.count(&self.shared.telemetry, self.channel.name(), took);
+            steps.push(step);
             next = self.tries.try_join_next().and_then(Result::ok);
         }
         self.persist(move |tx, name| steps.iter().try_for_each(|step| step.write(tx, name))).await;
@@ -222,8 +233,8 @@ impl Deliverer {
     }
 }
 
-/// What may be sent now, when the next row is due, and whether people were told of an expiry.
-type Claim = (Vec<Message>, Option<i64>, bool);
+/// What may be sent now, when the next row is due, and how many revocations expired.
+type Claim = (Vec<Message>, Option<i64>, u64);
 
 fn claim_due(db: &Db, routing: &Routing, name: &str, in_flight: &BTreeSet<i64>, now_ms: i64, room: usize) -> Result<Claim, DbError> {
     let look = |tx: &Connection| {
@@ -237,21 +248,21 @@ fn claim_due(db: &Db, routing: &Routing, name: &str, in_flight: &BTreeSet<i64>, 
         Ok::<_, DbError>((idle, outbox::next_due_ms(tx, name, now_ms)?))
     })?;
     if idle {
-        return Ok((Vec::new(), next_ms, false));
+        return Ok((Vec::new(), next_ms, 0));
     }
     db.write(|tx| {
-        let (mut messages, mut told) = (Vec::new(), false);
+        let (mut messages, mut expired) = (Vec::new(), 0);
         // Read again under the lock: a tally may have grown since.
         for message in look(tx)? {
             if message.not_after_ms.is_some_and(|limit| limit <= now_ms) {
                 expire(tx, routing, &message, now_ms)?;
-                told = true;
+                expired += 1;
             } else {
                 outbox::claim(tx, message.id)?;
                 messages.push(Message { attempts: message.attempts.saturating_add(1), ..message });
             }
         }
-        Ok((messages, next_ms, told))
+        Ok((messages, next_ms, expired))
     })
 }
 
@@ -293,7 +304,41 @@ struct Step {
     now_ms: i64,
 }
 
+/// When the deciding event of a message's version arrived: the messages that open an alert say so.
+#[derive(serde::Deserialize)]
+struct Arrived {
+    #[serde(alias = "detected_time")]
+    timestamp: bartizan_core::TimeMs,
+}
+
 impl Step {
+    /// Counts the try by what became of it.
+    fn count(&self, telemetry: &Telemetry, channel: &str, took: Duration) {
+        let age_ms = self.now_ms.saturating_sub(self.message.created_ms);
+        let (outcome, of_revocation) = match &self.outcome {
+            Outcome::Delivered(_) => ("delivered", "done"),
+            Outcome::Retry { .. } if self.schedule.jittered_ms(self.message.attempts, age_ms).is_some() => ("retried", "retried"),
+            Outcome::Retry { .. } | Outcome::Ended(_) => ("failed", "refused"),
+        };
+        telemetry.metrics.deliveries.with([channel, outcome]).inc();
+        telemetry.metrics.delivery_seconds.with([channel]).observe(took.as_secs_f64());
+        telemetry.latencies.record(Stage::Deliver, took);
+        if self.message.kind == REVOKE {
+            telemetry.metrics.revocations.with([of_revocation]).inc();
+        }
+        if let (Outcome::Delivered(_), Some(arrived_ms)) = (&self.outcome, self.arrived_ms()) {
+            let took_ms = u64::try_from(self.now_ms.saturating_sub(arrived_ms)).unwrap_or(0);
+            telemetry.latencies.record(Stage::EventToDelivery, Duration::from_millis(took_ms));
+        }
+    }
+
+    /// Openings alone: a later message may be caused by a person, long after any event.
+    fn arrived_ms(&self) -> Option<i64> {
+        let opens = self.message.kind == "alert.opened" || (self.message.kind == "alert" && self.message.version == 1);
+        let body = opens.then_some(&self.message.body)?;
+        serde_json::from_str::<Arrived>(body).ok().map(|arrived| arrived.timestamp.0)
+    }
+
     fn write(&self, tx: &Connection, channel: &str) -> Result<(), DbError> {
         match &self.outcome {
             Outcome::Delivered(remark) => self.delivered(tx, channel, remark.as_deref()),
@@ -318,7 +363,7 @@ impl Step {
         };
         let asked_ms = after.map_or(0, |after| asked_ms(after, &self.schedule));
         let next_ms = self.now_ms.saturating_add(delay_ms.max(asked_ms)).min(self.message.not_after_ms.unwrap_or(i64::MAX));
-        tracing::warn!(
+        crate::warn_limited!(
             channel,
             message = self.message.message_id,
             tries = self.message.attempts,

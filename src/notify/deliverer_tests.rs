@@ -98,6 +98,7 @@ impl Running {
             routing: Arc::new(routing.clone()),
             schedule: quick,
             clock: system_clock(),
+            telemetry: Telemetry::default(),
             wake: Wake::default(),
             shutdown: CancellationToken::new(),
         };
@@ -146,7 +147,12 @@ async fn errors_are_tried_again_under_the_same_id_and_in_the_alerts_order() {
     assert!(calls[..4].iter().all(|call| call.id == calls[0].id && call.body.contains("alert.opened")));
     assert!(calls[4].body.contains("alert.updated"));
     assert_eq!(messages(&db, "oncall", State::Delivered)[0].attempts, 4);
+    let Telemetry { metrics, latencies, .. } = running.deliveries.telemetry.clone();
     running.stop().await;
+    let counted = |outcome| metrics.deliveries.with(["oncall", outcome]).get();
+    assert_eq!([counted("delivered"), counted("retried"), counted("failed")], [2, 3, 0]);
+    let samples = |wanted| latencies.snapshot().into_iter().find(|(stage, _)| *stage == wanted).map(|(_, measured)| measured.count);
+    assert_eq!((samples(Stage::Deliver), samples(Stage::EventToDelivery)), (Some(5), Some(1)), "one opening");
 }
 
 #[tokio::test]

@@ -25,10 +25,14 @@ const CAMPAIGN: TallyKind = TallyKind { kind: "alert.campaign", period_ms: 5 * M
 
 /// How a version is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub enum Way {
+    /// Not at all: no news.
     Silent,
+    /// By itself.
     Singly,
+    /// Within the notice of a backlog.
     Backlog,
+    /// Within the notice of a campaign.
     Campaign,
 }
 
@@ -51,11 +55,11 @@ impl<'a> Teller<'a> {
         Ok(Self { tx, routing, channels, now_ms })
     }
 
-    /// Writes what is to be told of a new version of detection. True if it is told singly.
+    /// Writes what is to be told of a new version of detection.
     ///
     /// # Errors
     /// SQLite says no.
-    pub fn detection(&self, applied: &Applied, response: Response) -> Result<bool, DbError> {
+    pub fn detection(&self, applied: &Applied, response: Response) -> Result<Way, DbError> {
         self.every_version(&applied.alert)?;
         let way = self.way(applied)?;
         match way {
@@ -68,7 +72,7 @@ impl<'a> Teller<'a> {
                 self.fold(applied, &Gathering { tally: CAMPAIGN, scope: &scope, words: campaign_words })?;
             }
         }
-        Ok(way == Way::Singly)
+        Ok(way)
     }
 
     /// Writes what is to be told of a triage step: `kind` to those who were told of the alert, and

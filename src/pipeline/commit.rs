@@ -10,8 +10,9 @@ use crate::alert::Alert;
 use crate::clock::now_ms;
 use crate::db::{Db, DbError, orders};
 use crate::flow::Order;
-use crate::notify::{self, Routing, Wake};
-use crate::respond::SessionFacts;
+use crate::notify::tell::Way;
+use crate::notify::{self, Effects, Routing, Wake};
+use crate::respond::{ActiveSessions, SessionFacts};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
@@ -52,6 +53,8 @@ pub struct CommitStage {
     pub changes: AlertChanges,
     /// What is told of the stage.
     pub telemetry: Telemetry,
+    /// What the brake on a share of them needs.
+    pub active_sessions: ActiveSessions,
     /// Told when a batch is committed.
     pub acknowledge: Acknowledge,
     /// Does the log keep the order itself?
@@ -84,8 +87,7 @@ impl CommitStage {
         let orders = Arc::new(orders);
         loop {
             let started = Instant::now();
-            let (db, routing, detected, orders) = (self.db.clone(), Arc::clone(&self.routing), Arc::clone(detected), Arc::clone(&orders));
-            let written = tokio::task::spawn_blocking(move || write(&db, &routing, &detected, &orders)).await;
+            let written = tokio::task::spawn_blocking(self.write(detected, &orders)).await;
             match written {
                 Ok(Ok(changes)) => {
                     self.telemetry.report(HealthId::DiskFull, "database", None);
@@ -105,38 +107,50 @@ impl CommitStage {
         }
     }
 
-    fn tell(&self, changes: Vec<AlertChange>) {
+    fn tell(&self, all: Vec<Effects>) {
         self.wake.wake();
-        let now_ms = now_ms();
-        for change in changes {
-            let alert = &change.alert;
-            self.telemetry.metrics.alert_versions.with([&alert.detector]).inc();
-            if change.kind == "alert.opened" {
-                self.telemetry.metrics.alerts.with([&alert.detector, alert.severity.as_str()]).inc();
+        let (metrics, now_ms) = (&self.telemetry.metrics, now_ms());
+        for Effects { alert, told, response } in all {
+            let opened = alert.version == 1;
+            metrics.alert_versions.with([&alert.detector]).inc();
+            if opened {
+                metrics.alerts.with([&alert.detector, alert.severity.as_str()]).inc();
+            }
+            if opened && told == Way::Campaign {
+                metrics.alerts_folded.with([&alert.detector]).inc();
+            }
+            for (outcome, count) in [("dry_run", response.dry_run), ("braked", response.held)] {
+                if count > 0 {
+                    metrics.revocations.with([outcome]).inc_by(u64::from(count));
+                }
             }
             let took_ms = u64::try_from(now_ms - alert.detected_time.0).unwrap_or(0);
             self.telemetry.latencies.record(Stage::EventToAlert, std::time::Duration::from_millis(took_ms));
+            let kind = if opened { "alert.opened" } else { "alert.updated" };
             // Nobody may be looking.
-            self.changes.send(Arc::new(change)).ok();
+            self.changes.send(Arc::new(AlertChange { kind, alert })).ok();
         }
     }
-}
 
-fn write(db: &Db, routing: &Routing, detected: &Detected, orders: &[Order]) -> Result<Vec<AlertChange>, DbError> {
-    db.write(|tx| {
-        orders::append(tx, orders)?;
-        let mut changes = Vec::new();
-        for alert in &detected.alerts {
-            let facts = facts(alert, detected);
-            let active_sessions = None;
-            let version = notify::Detected { alert, facts: &facts, active_sessions };
-            if let Some(effects) = notify::commit_alert(tx, &version, routing, now_ms())? {
-                let kind = if alert.version == 1 { "alert.opened" } else { "alert.updated" };
-                changes.push(AlertChange { kind, alert: effects.alert });
-            }
+    /// Writes a batch and tells what its versions led to.
+    fn write(&self, detected: &Arc<Detected>, orders: &Arc<Vec<Order>>) -> impl FnOnce() -> Result<Vec<Effects>, DbError> + use<> {
+        let (db, routing, active_sessions) = (self.db.clone(), Arc::clone(&self.routing), self.active_sessions.clone());
+        let (detected, orders) = (Arc::clone(detected), Arc::clone(orders));
+        move || {
+            db.write(|tx| {
+                orders::append(tx, &orders)?;
+                let mut all = Vec::new();
+                for alert in &detected.alerts {
+                    let facts = facts(alert, &detected);
+                    let acts = !alert.actions.is_empty();
+                    let active_sessions = acts.then(|| active_sessions.of(&alert.tenant)).flatten();
+                    let version = notify::Detected { alert, facts: &facts, active_sessions };
+                    all.extend(notify::commit_alert(tx, &version, &routing, now_ms())?);
+                }
+                Ok(all)
+            })
         }
-        Ok(changes)
-    })
+    }
 }
 
 /// What the events of this batch say of the sessions that the alert names.

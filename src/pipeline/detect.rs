@@ -25,7 +25,7 @@ impl Detected {
     /// Sequence number after the batch.
     #[must_use]
     pub fn next_seq(&self) -> u64 {
-        self.flow.order.first_seq + self.flow.order.records()
+        self.flow.order.next_seq()
     }
 }
 

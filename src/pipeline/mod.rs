@@ -18,6 +18,7 @@ pub mod commit;
 pub mod detect;
 pub mod prepare;
 pub mod read;
+pub mod skew;
 pub mod store;
 
 use std::time::Duration;

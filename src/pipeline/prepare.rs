@@ -31,9 +31,9 @@ impl Preparer {
         Self { normaliser, enricher, cache, formats, retention_ms }
     }
 
-    /// Turns a raw batch into events.
+    /// Turns a raw batch into events, without places and networks yet.
     #[must_use]
-    pub fn prepare(&mut self, raw: RawBatch) -> EventFlow {
+    pub fn normalise(&mut self, raw: RawBatch) -> EventFlow {
         let mut flow = EventFlow { events: bartizan_core::EventBatch::with_capacity(raw.len()), ..EventFlow::default() };
         let arrival_ms = raw.order.arrival_ms;
         let window = TimeWindow { oldest_ms: arrival_ms.saturating_sub(self.retention_ms), newest_ms: arrival_ms.saturating_add(AHEAD_MS) };
@@ -54,8 +54,12 @@ impl Preparer {
         }
         drop(records);
         flow.order = raw.order;
-        self.enricher.enrich(&mut flow.events, &mut self.cache);
         flow
+    }
+
+    /// Adds places and networks.
+    pub fn enrich(&mut self, flow: &mut EventFlow) {
+        self.enricher.enrich(&mut flow.events, &mut self.cache);
     }
 
     fn record(&mut self, at: (&PartitionId, i64, &[u8]), format: Format, window: TimeWindow, flow: &mut EventFlow) {

@@ -9,11 +9,13 @@ use crate::log::sequencer::{Event, Sequencer};
 use crate::log::{LogError, Notice, Source};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
+use crate::telemetry::latency::Stage;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 /// How long one call waits for news.
@@ -44,16 +46,18 @@ pub struct Reading {
 pub struct Reader {
     source: Box<dyn Source>,
     sequencer: Sequencer,
-    next: SyncSender<Piece>,
+    next: Sender<Piece>,
     telemetry: Telemetry,
     reading: Arc<Reading>,
     stop: CancellationToken,
     partial_since: Option<Instant>,
+    /// When the first records came that were not handed on yet.
+    fetched_at: Option<Instant>,
 }
 
 impl Reader {
     /// A read stage that goes on from `positions` and `next_seq`, through the recorded order first.
-    pub fn new(source: Box<dyn Source>, start: (Positions, u64, Vec<Order>), next: SyncSender<Piece>, telemetry: Telemetry) -> Self {
+    pub fn new(source: Box<dyn Source>, start: (Positions, u64, Vec<Order>), next: Sender<Piece>, telemetry: Telemetry) -> Self {
         let (positions, next_seq, recorded) = start;
         let keeps_order = source.keeps_order();
         Self {
@@ -64,6 +68,7 @@ impl Reader {
             reading: Arc::default(),
             stop: CancellationToken::new(),
             partial_since: None,
+            fetched_at: None,
         }
     }
 
@@ -92,6 +97,9 @@ impl Reader {
             }
             self.partial_since = None;
             while let Some(batch) = self.sequencer.next(now_ms()) {
+                if let Some(fetched_at) = self.fetched_at.take() {
+                    self.telemetry.latencies.record(Stage::Fetch, fetched_at.elapsed());
+                }
                 if !self.hand_on(Piece::Batch(batch)) {
                     return;
                 }
@@ -125,6 +133,9 @@ impl Reader {
 
     /// Takes one notice; true if partitions were lost.
     fn accept(&mut self, notice: Notice) -> bool {
+        if matches!(notice, Notice::Records(..)) {
+            self.fetched_at.get_or_insert_with(Instant::now);
+        }
         match self.sequencer.accept(notice) {
             None => false,
             Some(Event::Ready) => {
@@ -156,14 +167,21 @@ impl Reader {
         let mut piece = piece;
         let mut since = None;
         loop {
-            match self.next.try_send(piece) {
+            // On a full disk what is in hand waits like behind a full queue.
+            let disk_full = self.telemetry.health.is_disk_full();
+            let sent = if disk_full { Err(TrySendError::Full(piece)) } else { self.next.try_send(piece) };
+            match sent {
                 Ok(()) => break,
-                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Closed(_)) => return false,
                 Err(TrySendError::Full(back)) => piece = back,
             }
             let held = since.get_or_insert_with(Instant::now).elapsed();
             if held > HELD_TOLD {
-                self.telemetry.report(HealthId::SourcePaused, "", Some("the pipeline is slower than the log"));
+                self.telemetry.report(
+                    HealthId::SourcePaused,
+                    "",
+                    Some(if disk_full { "the disk is full" } else { "the pipeline is slower than the log" }),
+                );
             }
             // While a stop waits for the pipeline to drain, the batch in hand waits for the next start.
             if self.stop.is_cancelled() {

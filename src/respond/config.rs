@@ -17,6 +17,9 @@ pub enum TargetKind {
     Hook,
 }
 
+/// What keeps the names of targets and channels apart in the outbox; no name has a colon.
+pub const CHANNEL_PREFIX: &str = "revoke:";
+
 /// One `[[revocation]]` table: who is asked to end sessions.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -63,10 +66,10 @@ fn yes() -> bool {
 }
 
 impl RevocationConfig {
-    /// Its name in the outbox. The prefix keeps targets and channels apart.
+    /// Its name in the outbox.
     #[must_use]
     pub fn channel(&self) -> String {
-        format!("revoke:{}", self.name)
+        format!("{CHANNEL_PREFIX}{}", self.name)
     }
 
     /// Does it act on alerts like this one?

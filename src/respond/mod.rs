@@ -7,11 +7,13 @@
 //!
 //! Deliberately absent: blocking of addresses or accounts; lists of sessions that no alert names.
 
+pub mod active;
 pub mod brakes;
 pub mod config;
 pub mod hook;
 pub mod plan;
 pub mod release;
 
+pub use active::ActiveSessions;
 pub use config::RevocationConfig;
 pub use plan::SessionFacts;

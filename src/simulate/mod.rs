@@ -67,7 +67,7 @@ pub struct SimulationConfig {
     pub start_ms: i64,
     /// How many days it is to cover, about; 1 to [`DAYS_MAX`].
     pub days: u32,
-    /// Which attacks happen; [`Attack::ALL`] for all.
+    /// Which attacks happen; [`Attack::ALL`] for all, none for peace.
     pub attacks: Vec<Attack>,
 }
 
@@ -100,7 +100,7 @@ impl Simulation {
         let days = f64::from(config.days);
         let people = (config.events as f64 / (days * EVENTS_PER_PERSON_DAY)) as usize;
         let people = people.clamp(PEOPLE_MIN, PEOPLE_MAX);
-        let attacks = (config.events / 4_000).clamp((config.events / 500).min(Attack::ALL.len() as u64), ATTACKS_MAX);
+        let attacks = (config.events / 4_000).clamp((config.events / 500).min(config.attacks.len() as u64), ATTACKS_MAX);
         let pace = first_pace(&config, people);
         let mut world = World::new(config.seed, pace, people, config.start_ms, DAY_MS);
         schedule_attacks(&mut world, &config, attacks);

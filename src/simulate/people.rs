@@ -70,6 +70,13 @@ pub(crate) struct Person {
     pub(crate) forgets: bool,
     /// Sign-ins so far.
     pub(crate) sign_ins: u32,
+    /// First visit that the log has; `i64::MAX` before.
+    pub(crate) first_seen_ms: i64,
+    /// Days (UTC) with a visit, and the last of them.
+    pub(crate) active_days: u16,
+    pub(crate) last_active_day: i64,
+    /// Where the latest journey went.
+    pub(crate) been_in: Option<u16>,
     pub(crate) trip: Option<Trip>,
     pub(crate) next_trip_ms: i64,
     pub(crate) new_phone_ms: i64,
@@ -132,6 +139,14 @@ impl Person {
 
     pub(crate) fn client(&self, on_phone: bool) -> Client {
         if on_phone { self.phone } else { self.laptop }
+    }
+
+    /// A visit leaves its trace in the log.
+    pub(crate) fn was_seen(&mut self, time_ms: i64) {
+        let day = time_ms.div_euclid(DAY_MS);
+        self.first_seen_ms = self.first_seen_ms.min(time_ms);
+        self.active_days = self.active_days.saturating_add(u16::from(day > self.last_active_day));
+        self.last_active_day = self.last_active_day.max(day);
     }
 
     /// The fixed-line address; it changes every few weeks.
@@ -239,6 +254,10 @@ fn make_person(stage: &mut Stage, index: usize, start_ms: i64) -> Person {
         half_visits: stage.dice.of(&[1, 2, 2, 3]),
         forgets: stage.dice.chance(0.05),
         sign_ins: 0,
+        first_seen_ms: i64::MAX,
+        active_days: 0,
+        last_active_day: i64::MIN,
+        been_in: None,
         trip: None,
         next_trip_ms: start_ms + stage.dice.between(DAY_MS, 45 * DAY_MS),
         new_phone_ms: start_ms + stage.dice.between(0, 500 * DAY_MS),

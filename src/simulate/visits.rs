@@ -81,6 +81,7 @@ fn visit_of(stage: &mut Stage, person: &mut Person, now_ms: i64) -> i64 {
         seal(stage, label);
         return time_ms;
     };
+    person.was_seen(now_ms);
     let switches = on_phone && spot == Spot::Home && stage.dice.chance(0.1);
     let requests =
         if stage.is_crowded() { 1 } else { stage.dice.around(stage.pace.requests as i64).max(i64::from(stage.dice.chance(0.5))) };
@@ -118,6 +119,7 @@ fn live(stage: &mut Stage, person: &mut Person, now_ms: i64) {
     }
     if person.trip.is_none() && now_ms >= person.next_trip_ms && stage.pace.daily_rhythm {
         person.trip = plan_trip(stage, person, now_ms + VISIT_MAX_MS);
+        person.been_in = person.trip.map(|trip| trip.town).or(person.been_in);
         person.next_trip_ms = now_ms + 30 * DAY_MS;
     }
     if now_ms >= person.new_phone_ms {

@@ -403,6 +403,22 @@ async fn retention_follows_the_configuration() {
 }
 
 #[tokio::test]
+async fn active_sessions_are_counted_by_tenant() {
+    let (_folder, embedded, store) = store().await;
+    let names: Vec<String> = (0..500).map(|number| format!("s{number}")).collect();
+    let of = |tenant, time| names.iter().map(move |name| EventRow { session: name, tenant, ..row(name, "u1", time) });
+    let rows: Vec<_> = of("acme", JUNE_MS + 1).chain(of("beta", JUNE_MS).take(20)).chain(of("old", JUNE_MS - 1)).collect();
+    store.insert_events(rows.iter().cloned()).await.unwrap();
+    store.insert_events(rows.iter().cloned()).await.unwrap();
+    store.insert_events(std::iter::once(EventRow { session: "", tenant: "none", ..row("e", "u1", JUNE_MS) })).await.unwrap();
+    let counted = store.active_sessions(JUNE_MS, 10).await.unwrap();
+    assert_eq!(counted.keys().collect::<Vec<_>>(), ["acme", "beta"]);
+    assert!((475..=525).contains(&counted["acme"]) && counted["beta"] == 20, "{counted:?}");
+    assert_eq!(store.active_sessions(JUNE_MS, 1).await.unwrap().len(), 1);
+    embedded.stop().await;
+}
+
+#[tokio::test]
 async fn every_version_of_an_alert_is_kept_once() {
     let (_folder, embedded, store) = store().await;
     let alert = |version: u32| -> Alert {

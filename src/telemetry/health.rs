@@ -15,6 +15,9 @@ const TEXT_BYTES_MAX: usize = 512;
 /// The file whose headings are the ids.
 pub const RUNBOOK: &str = "deploy/runbook.md";
 
+/// Subject of [`HealthId::DiskFull`] when free space under `data_dir` is below the reserve.
+pub const DATA_DIR: &str = "data_dir";
+
 /// Declares the ids with their name, whether they stop the daemon from being ready, and their text.
 macro_rules! ids {
     ($($variant:ident = $name:literal, $ready:ident, $text:literal;)+) => {
@@ -113,6 +116,12 @@ impl Health {
             tracing::info!(id = id.as_str(), subject, "health alert cleared");
         }
         cleared
+    }
+
+    /// Is the disk so full that nothing new may be taken?
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.active.lock().contains_key(&(HealthId::DiskFull, DATA_DIR.to_owned()))
     }
 
     /// Sets the alerts of one id to exactly these subjects with their details, as after files were read again.

@@ -14,6 +14,8 @@ pub use metrics::Metrics;
 
 #[cfg(test)]
 mod boards;
+#[cfg(test)]
+mod used;
 
 use std::sync::Arc;
 

@@ -3,14 +3,16 @@
 //! Evidence is compared in families, so that what changes by itself is no change: a user agent without
 //! its digits (a browser's or a system's update is the same client), of a JA4 the cipher part alone
 //! (session resumption, QUIC and a pre-shared key alter the others; FoxIO's JA4 description), of an
-//! address the autonomous system (IPv4 and IPv6 of one line, a carrier's pool), and only where that
-//! is unknown the /24 or /48. What is absent on either side is never a change.
+//! address the autonomous system (IPv4 and IPv6 of one line, a carrier's pool), of fixed lines together
+//! with the region, since one provider may serve a whole country, and only where the system is unknown
+//! the /24 or /48. What is absent on either side is never a change.
 //!
 //! Prints are 32-bit: they are compared within one user's or session's few clients, never looked up
 //! in a large set, so chance collisions do not matter and a wilful one only hides its maker from one
 //! of several pieces of evidence, which sending the same text would do as well.
 
-use crate::event::Event;
+use crate::batch::Field;
+use crate::event::{Event, NetworkClass};
 use crate::keys::{Key, KeyKind};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,8 @@ pub struct ClientPrint {
     pub ja4: u32,
     /// Family of the user agent.
     pub agent: u32,
+    /// Region of a fixed line; of networks that lead their users out elsewhere nothing is known.
+    pub region: u32,
     /// Is the address IPv6?
     pub ipv6: bool,
 }
@@ -75,6 +79,7 @@ impl ClientPrint {
             subnet: short(event.key(KeyKind::Subnet)),
             ja4: event.ja4().map_or(0, |ja4| print(ja4.split('_').nth(1).unwrap_or(ja4).bytes())),
             agent: event.user_agent().map_or(0, agent_family),
+            region: if is_fixed_line(event.network_class()) { region(event) } else { 0 },
             ipv6: event.ip().is_some_and(|ip| ip.is_ipv6()),
         }
     }
@@ -105,12 +110,41 @@ impl ClientPrint {
         }
     }
 
+    /// What somebody has at a place: the network, of a fixed line within its region, else the /24 or
+    /// /48 (above all network numbers in use).
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        match (self.asn, self.region) {
+            (0, _) => self.subnet | ABOVE_NETWORKS,
+            (asn, 0) => asn,
+            (asn, region) => print(asn.to_le_bytes().into_iter().chain(region.to_le_bytes())) | ABOVE_NETWORKS,
+        }
+    }
+
     fn other_network(&self, other: &Self) -> bool {
         if self.asn != 0 && other.asn != 0 {
-            return self.asn != other.asn;
+            // Place files often put the two families of one line into two regions.
+            return self.asn != other.asn || (self.ipv6 == other.ipv6 && differ(self.region, other.region));
         }
         // Without a network's number the two families of one line cannot be told from two lines.
         self.ipv6 == other.ipv6 && differ(self.subnet, other.subnet)
+    }
+}
+
+/// Sets prints apart from the numbers of networks.
+const ABOVE_NETWORKS: u32 = 0x8000_0000;
+
+/// Is an address there one of a building, in its own region?
+fn is_fixed_line(class: NetworkClass) -> bool {
+    class.tells_place() && !matches!(class, NetworkClass::Mobile | NetworkClass::Corporate)
+}
+
+/// Print of an event's region within its country; 0 if there is none.
+#[must_use]
+pub fn region(event: &Event<'_>) -> u32 {
+    match (event.place(), event.text(Field::Region)) {
+        (None, _) | (_, "") => 0,
+        (Some(place), region) => print(place.country.into_iter().chain(region.bytes())),
     }
 }
 
@@ -162,5 +196,15 @@ mod tests {
         assert!(one.changes(&ClientPrint { subnet: 8, ..one }).network);
         assert!(!one.changes(&ClientPrint { subnet: 8, ipv6: true, ..one }).network);
         assert_eq!(one.changes(&ClientPrint::default()), Changes::default());
+    }
+
+    #[test]
+    fn a_provider_in_another_region_is_another_network() {
+        let one = ClientPrint { asn: 10, region: 1, ..ClientPrint::default() };
+        let far = ClientPrint { region: 2, ..one };
+        assert!(one.changes(&far).network);
+        assert_ne!(one.line(), far.line());
+        assert!(!one.changes(&ClientPrint { ipv6: true, ..far }).network, "the other family of one line");
+        assert!(!one.changes(&ClientPrint { region: 0, ..one }).network, "a carrier's gateway");
     }
 }

@@ -111,6 +111,11 @@ impl Habits {
         self.0.push(Habit { value, weight, first_day: day, last_day: day, days: 1, feature });
     }
 
+    /// How many values of a feature are known?
+    pub fn known(&self, feature: Feature, day: u16) -> usize {
+        self.of(feature).filter(|habit| habit.weight_on(day) >= KNOWN_WEIGHT_MIN).count()
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

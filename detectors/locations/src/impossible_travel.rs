@@ -7,11 +7,12 @@
 //! 54 km apart and a quarter of addresses over 500 km. What is left must be a long way and faster than
 //! an airliner.
 //!
-//! Speed alone is no proof, so these are never compared: the same address, device or network; networks
+//! Speed alone is no proof, so these are never compared: the same address or device; networks
 //! without a place (relay, satellite, VPN, hosting), which are not remembered either; two ends that both
-//! belong to the person (a device or a network seen on earlier days); a carrier's or a company's gateway, which may
-//! lie in another country than its phone, unless a device or program unknown to that person takes part
-//! and the way is longer than gateways explain. Failed sign-ins, refreshes, programs and approvals by push (they come from the phone)
+//! belong to the person (a device or a line seen on earlier days); a carrier's or a company's gateway, which may
+//! lie in another country than its phone, or two ends of one provider, unless a device or program unknown to
+//! that person takes part and the way is longer than gateways explain; two ends within a country in the
+//! first days of a person; a sign-in at home while the person is abroad with an own client (a roaming phone). Failed sign-ins, refreshes, programs and approvals by push (they come from the phone)
 //! do not count as being somewhere.
 //!
 //! The attacker is the end that is less like the person; that end is not learnt, except that a network
@@ -33,15 +34,15 @@ pub static SPEC: Spec = Spec {
     title: "Impossible travel",
     looks_for: "Successful sign-ins of one person at places too far apart for the time between them, by clients that are not both the \
                 person's own.",
-    blind_spots: "Attackers near the victim, or behind VPN, relay or hosting networks; addresses that no place file knows; an attacker who \
+    blind_spots: "Attackers near the victim or, while the victim is abroad, at the victim's home, or behind VPN, relay or hosting networks; addresses that no place file knows; an attacker who \
                   copies the device id.",
-    innocent_causes: "VPNs, relays, satellite links (never compared); carriers' far gateways (more evidence needed); wrong places (radii \
+    innocent_causes: "VPNs, relays, satellite links (never compared); carriers' far gateways (more evidence needed); roaming phones; wrong places (radii \
                       subtracted, floor); a laptop and a phone on different networks (both known).",
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0001", "T1078")],
     quiet_gap_ms: 6 * 3_600_000,
-    state_version: 1,
+    state_version: 2,
     build: |parameters, limits| Box::new(ImpossibleTravel::new(parameters, limits)),
 };
 
@@ -53,7 +54,7 @@ static PARAMETERS: &[Parameter] = &[
         2_500.0,
         10.0,
         20_000.0,
-        "The same where one end is a carrier's or a company's gateway; the client must be new, too.",
+        "The same where one end is a carrier's or a company's gateway, or both are one provider's; the client must be new, too.",
     ),
     Parameter::float("radius_min_km", 100.0, 0.0, 2_000.0, "Least radius of any place, whatever its file claims."),
     Parameter::int("window_ms", 86_400_000, 60_000, 7 * 86_400_000, "Longest time between the two sign-ins."),

@@ -7,19 +7,21 @@
 //! fixed learning time is needed: from three sign-ins on two days it judges. Surprise is the negative
 //! decimal logarithm, summed over the features, so 5 means one in 100,000.
 //!
-//! A new country with the person's own device is a journey: low. Medium takes a new country, a new
-//! network and a new device together. What is told as medium is learnt with little weight, so that a
-//! person who moved abroad with a new phone is known after three sign-ins. A session that goes on with
+//! A new country with the person's own device (an id seen on an earlier day) is a journey and not told:
+//! people travel, and a copied device is another detector's matter; without device ids it is low. Medium
+//! takes a new country, a new line and a new device together, and enough sign-ins to make them
+//! improbable; people have two devices or more, so as long as one alone is known, another one says less. What is
+//! told with a new device is learnt with little weight, so that a person who moved abroad with a new
+//! phone is known after three sign-ins. A session that goes on with
 //! a known device teaches once a day. Failed sign-ins teach nothing; relays and satellite links are
 //! neither judged nor learnt; a VPN's or a hosting network's country is not learnt, and of a VPN
 //! network and device alone are judged. A carrier's gateway may lie in another country than its phone,
-//! so there a new country is no more than low unless it is far away.
+//! so there a new country is no more than low, and a new region nothing, unless it is far away.
 //!
 //! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
 
 use crate::habits::{Feature, Habits, day_of};
-use bartizan_core::batch::Field;
-use bartizan_core::client::print;
+use bartizan_core::client::{print, region};
 use bartizan_core::geo::least_distance_km;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{
@@ -35,19 +37,19 @@ pub static SPEC: Spec = Spec {
     looks_for: "A successful sign-in whose country, region, network and device together are improbable for its person.",
     blind_spots: "Attackers in the victim's country (low at most), behind relays, or with the victim's device id; people with fewer than \
                   three sign-ins.",
-    innocent_causes: "Journeys with one's own device (low, once); a new phone at home, a new line at home (not told); VPNs and relays (not \
-                      compared by country). A journey with a new device does look like an attack.",
+    innocent_causes: "Journeys with one's own device, a new phone at home, a new line at home (not told); VPNs and relays (not compared \
+                      by country). A journey with a new device does look like an attack: low until a person is well known.",
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0001", "T1078")],
     quiet_gap_ms: DAY_MS,
-    state_version: 1,
+    state_version: 2,
     build: |parameters, limits| Box::new(UnusualLocation::new(parameters, limits)),
 };
 
 static PARAMETERS: &[Parameter] = &[
     Parameter::float("surprise_min", 3.5, 1.0, 20.0, "Sum of surprises (negative decimal logarithms) for a finding of low severity."),
-    Parameter::float("surprise_medium_min", 5.0, 1.0, 20.0, "The same for medium, which also takes a new country, network and device."),
+    Parameter::float("surprise_medium_min", 6.0, 1.0, 20.0, "The same for medium, which also takes a new country, network and device."),
     Parameter::int("sign_ins_min", 3, 1, 1_000, "Sign-ins known before it judges."),
     Parameter::int("days_min", 2, 1, 100, "Days on which they were."),
 ];
@@ -63,7 +65,11 @@ const GATEWAY_DISTANCE_KM: f64 = 2_500.0;
 /// Stands for a sign-in without a device id, which is a habit like any other: for whom it is none, it
 /// is news.
 const NO_DEVICE: u32 = 1;
-/// Weight of a sign-in that was told as medium.
+/// Share of new devices, in one sign-in, of a person of whom one device or several are known.
+const DEVICE_PRIORS: [f32; 2] = [0.5, 0.15];
+/// The same of new user agents, where there are no device ids.
+const AGENT_PRIOR: f32 = 0.3;
+/// Weight of a sign-in that was told with a new device, or by a new device behind a tunnel.
 const DOUBTFUL: f32 = 0.12;
 
 struct Config {
@@ -118,11 +124,10 @@ impl Traits {
         let client = ClientPrint::of(event);
         let class = event.network_class();
         let country = event.place().map(|place| place.country).filter(|country| *country != [0; 2] && class != NetworkClass::Vpn);
-        let region = event.text(Field::Region);
         Self {
             country: country.map_or(0, |letters| print(letters.into_iter())),
-            region: country.filter(|_| !region.is_empty()).map_or(0, |letters| print(letters.into_iter().chain(region.bytes()))),
-            network: if client.asn == 0 { client.subnet | 0x8000_0000 } else { client.asn },
+            region: country.map_or(0, |_| region(event)),
+            network: client.line(),
             device: if client.device == 0 { NO_DEVICE } else { client.device },
             agent: client.agent,
             day: day_of(event.time_ms()),
@@ -139,6 +144,8 @@ struct Verdict {
     new_region: bool,
     new_network: bool,
     new_device: bool,
+    /// A device id that the person had on an earlier day.
+    own_device: bool,
 }
 
 impl Verdict {
@@ -147,14 +154,14 @@ impl Verdict {
         // A carrier's country is its gateway's: no news for a known client, and none for a first phone
         // unless it is farther off than gateways lie.
         let is_mobile = class == NetworkClass::Mobile;
-        if self.surprise < config.surprise_min || (is_mobile && !strange_client) {
+        if self.surprise < config.surprise_min || self.own_device || (is_mobile && !strange_client) {
             None
         } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min && (is_far || !is_mobile) {
             Some(Severity::Medium)
         } else if self.new_country {
             Some(Severity::Low)
         } else {
-            let near = self.new_region && self.surprise >= config.surprise_medium_min;
+            let near = self.new_region && (is_far || !is_mobile);
             (strange_client && (near || class == NetworkClass::Vpn)).then_some(Severity::Low)
         }
     }
@@ -165,8 +172,11 @@ impl Person {
         let new = |feature, value| !self.habits.knows(feature, value, traits.day);
         // Where there is no device id as usual, the user agent's family has to do.
         let (device_feature, device, device_prior) = match traits.device {
-            NO_DEVICE if !new(Feature::Device, NO_DEVICE) => (Feature::Agent, traits.agent, 0.3),
-            device => (Feature::Device, device, 0.15),
+            NO_DEVICE if !new(Feature::Device, NO_DEVICE) => (Feature::Agent, traits.agent, AGENT_PRIOR),
+            device => {
+                let [one, several] = DEVICE_PRIORS;
+                (Feature::Device, device, if self.habits.known(Feature::Device, traits.day) > 1 { several } else { one })
+            }
         };
         let new_country = new(Feature::Country, traits.country);
         let mut surprise = self.surprise(Feature::Country, traits.country, 0.02, traits.day)
@@ -182,6 +192,9 @@ impl Person {
             new_region: new(Feature::Region, traits.region),
             new_network: new(Feature::Network, traits.network),
             new_device: new(device_feature, device),
+            own_device: traits.device != NO_DEVICE
+                && !new(Feature::Device, traits.device)
+                && self.habits.seen_before(Feature::Device, traits.device, traits.day),
         }
     }
 
@@ -224,15 +237,16 @@ impl Person {
         let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
         let places = traits.class.tells_place();
         if places {
-            self.last_place = traits.place.filter(|_| weight >= 1.0).or(self.last_place);
+            let says_where = weight >= 1.0 && (traits.class != NetworkClass::Mobile || self.last_place.is_none());
+            self.last_place = traits.place.filter(|_| says_where).or(self.last_place);
             self.habits.learn(Feature::Country, traits.country, traits.day, weight);
             self.habits.learn(Feature::Region, traits.region, traits.day, weight);
         }
-        if places || knows_device {
-            self.habits.learn(Feature::Network, traits.network, traits.day, weight);
-            self.habits.learn(Feature::Device, traits.device, traits.day, weight);
-            self.habits.learn(Feature::Agent, traits.agent, traits.day, weight);
-        }
+        // Behind a tunnel anybody may be, so a device seen there alone becomes known slowly.
+        let weight = if places || knows_device { weight } else { weight.min(DOUBTFUL) };
+        self.habits.learn(Feature::Network, traits.network, traits.day, weight);
+        self.habits.learn(Feature::Device, traits.device, traits.day, weight);
+        self.habits.learn(Feature::Agent, traits.agent, traits.day, weight);
     }
 }
 
@@ -281,7 +295,7 @@ impl Detector for UnusualLocation {
         if let Some((verdict, severity)) = &told {
             findings.push(finding(event, verdict, *severity, person, &self.config));
         }
-        person.learn(&traits, if told.is_some_and(|(_, severity)| severity > Severity::Low) { DOUBTFUL } else { 1.0 });
+        person.learn(&traits, if told.is_some_and(|(verdict, _)| verdict.new_device) { DOUBTFUL } else { 1.0 });
         person.count(&traits, event.time_ms());
     }
 

@@ -99,6 +99,49 @@ fn a_phone_and_a_laptop_that_are_both_known_stay_silent_anywhere() {
 }
 
 #[test]
+fn a_carrier_far_away_is_told_of_who_has_been_known_for_days_though_seldom_signing_in() {
+    let thief = |minute| sydney(minute).asn(1221, NetworkClass::Mobile);
+    assert_eq!(run(&SPEC, &[berlin(0), berlin(3 * DAY), thief(3 * DAY + 40)]).len(), 1);
+    assert_eq!(run(&SPEC, &[berlin(0), berlin(DAY), thief(DAY + 40)]).len(), 0, "may be a phone not seen so far");
+}
+
+#[test]
+fn one_provider_far_apart_takes_a_new_client() {
+    let home = |minute| berlin(minute).asn(7922, NetworkClass::Residential).place("US", 47.6, -122.3).region("Washington");
+    let miami = |minute| sydney(minute).asn(7922, NetworkClass::Residential).place("US", 25.8, -80.2).region("Florida");
+    assert_eq!(run(&SPEC, &[home(0), home(3 * DAY), home(5 * DAY), miami(5 * DAY + 30)]).len(), 1);
+    assert_eq!(run(&SPEC, &[home(0), home(3 * DAY), home(5 * DAY), miami(5 * DAY + 30).device("").agent("")]).len(), 0);
+}
+
+#[test]
+fn a_travellers_new_phone_leaves_the_net_at_home() {
+    let hotel = |minute| sydney(minute).device("laptop").agent("Firefox");
+    let phone = |minute| carrier(minute).place("DE", 50.1, 8.7);
+    let mut events = vec![berlin(0), berlin(DAY), berlin(3 * DAY), hotel(5 * DAY)];
+    events.push(phone(5 * DAY + 60));
+    assert!(run(&SPEC, &events).is_empty());
+    events.push(phone(5 * DAY + 80).asn(852, NetworkClass::Residential).region("Hessen"));
+    assert_eq!(run(&SPEC, &events).len(), 1, "a line where the person never was");
+    events.pop();
+    events.push(carrier(5 * DAY + 90).place("BR", -23.5, -46.6).device("thief"));
+    assert_eq!(run(&SPEC, &events).len(), 1, "a gateway in a third country");
+    let at_home = |minute| berlin(minute).region("Berlin").asn(852, NetworkClass::Residential);
+    let lines = [at_home(0), at_home(DAY), at_home(3 * DAY), hotel(5 * DAY), at_home(5 * DAY + 60).device("phone").agent("App")];
+    assert!(run(&SPEC, &lines).is_empty(), "a carrier that is not known as one");
+    let owner = |minute| berlin(minute).asn(8412, NetworkClass::Mobile);
+    let stolen = [owner(0), owner(DAY), owner(3 * DAY), owner(5 * DAY), sydney(5 * DAY + 60)];
+    assert_eq!(run(&SPEC, &stolen).len(), 1, "a stranger abroad while the person is at home");
+}
+
+#[test]
+fn a_first_phone_within_the_country_stays_silent() {
+    let home = |minute| berlin(minute).place("CA", 49.2, -123.1).region("British Columbia");
+    let phone = |minute| sydney(minute).place("CA", 45.5, -73.6).region("Quebec").asn(812, NetworkClass::Residential);
+    assert_eq!(run(&SPEC, &[home(0), home(DAY), phone(DAY + 60)]).len(), 0);
+    assert_eq!(run(&SPEC, &[home(0), home(3 * DAY), phone(3 * DAY + 60)]).len(), 1);
+}
+
+#[test]
 fn a_new_tunnel_becomes_known() {
     let split = |minute| sydney(minute).device("").agent("Firefox").asn(64500, NetworkClass::Unknown);
     let home = |minute| berlin(minute).device("");

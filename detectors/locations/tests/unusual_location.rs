@@ -28,20 +28,47 @@ fn severities(mut history: Vec<TestEvent>, then: Vec<TestEvent>) -> Vec<Severity
 }
 
 #[test]
-fn all_new_is_medium_already_after_three_sign_ins_on_two_days() {
+fn all_new_is_told_after_three_sign_ins_and_medium_of_who_is_well_known() {
     let mut history = days(2);
     history.push(home(30));
-    assert_eq!(severities(history, vec![abroad(48)]), [Severity::Medium]);
+    assert_eq!(severities(history, vec![abroad(48)]), [Severity::Low]);
     assert_eq!(severities(days(2), vec![abroad(48)]), []);
+    assert_eq!(severities(days(10), vec![abroad(24 * 11)]), [Severity::Medium]);
     assert_eq!(severities(days(60), vec![abroad(24 * 61)]), [Severity::Medium]);
     let nameless = abroad(24 * 61).device("").agent("Firefox");
     assert_eq!(severities(days(60), vec![nameless]), [Severity::Medium], "without the usual device id");
 }
 
 #[test]
-fn a_journey_with_ones_own_device_is_low_and_told_once() {
-    let hotel = |hour| abroad(hour).asn(27699, NetworkClass::Residential).device("laptop").agent("Firefox");
-    assert_eq!(severities(days(20), vec![hotel(500), hotel(520), hotel(540)]), [Severity::Low]);
+fn a_journey_without_device_ids_is_low_and_told_once() {
+    let hotel = |hour| abroad(hour).asn(27699, NetworkClass::Residential).device("").agent("Firefox");
+    let history = (0..20).map(|day| home(day * 24).device("")).collect();
+    assert_eq!(severities(history, vec![hotel(500), hotel(520), hotel(540)]), [Severity::Low]);
+}
+
+#[test]
+fn another_device_abroad_of_whom_one_device_alone_is_known_is_low() {
+    let phone = |hour| abroad(hour).asn(27699, NetworkClass::Residential).device("phone").agent("App");
+    assert_eq!(severities(days(7), vec![phone(200), phone(210), phone(220)]), [Severity::Low; 3]);
+    let mut two = days(7);
+    two.extend((0..7).map(|day| home(day * 24 + 5).device("tablet").agent("App")));
+    assert_eq!(severities(two, vec![phone(200)]), [Severity::Medium]);
+}
+
+#[test]
+fn a_stranger_in_another_region_is_low_with_the_same_provider_too() {
+    let far = |hour| home(hour).place("DE", 48.1, 11.6).region("Bayern").ip("192.0.2.9").device("thief").agent("Chrome");
+    assert_eq!(severities(days(5), vec![far(130)]), [Severity::Low]);
+    let phone = |hour| far(hour).asn(20057, NetworkClass::Mobile);
+    assert_eq!(severities(days(5), vec![phone(130)]), [], "a first phone behind its carrier's gateway");
+    assert_eq!(severities(days(5), vec![phone(130).place("DE", 10.0, -100.0)]), [Severity::Low], "farther than gateways lie");
+}
+
+#[test]
+fn what_a_stranger_told_as_low_brought_stays_strange() {
+    let mut history = days(4);
+    history.push(abroad(100));
+    assert_eq!(severities(history, vec![abroad(130)]), [Severity::Low, Severity::Low]);
 }
 
 #[test]
@@ -55,12 +82,24 @@ fn ordinary_lives_stay_silent() {
         ("a visit in the country", vec![home(500).asn(6805, NetworkClass::Residential).region("Bayern")]),
         ("a relay", vec![abroad(500).asn(36183, NetworkClass::Relay)]),
         ("a VPN on one's own device", vec![home(500).asn(9009, NetworkClass::Vpn).place("US", 40.0, -74.0)]),
+        ("a journey with one's own device", vec![abroad(500).asn(27699, NetworkClass::Residential).device("laptop").agent("Firefox")]),
         ("failed tries", vec![abroad(500).fail("bad_password"), abroad(501).fail("bad_password")]),
         ("a program", vec![abroad(500).service()]),
     ];
     for (name, then) in cases {
         assert_eq!(severities(days(20), then), [], "{name}");
     }
+}
+
+#[test]
+fn a_laptop_always_behind_a_tunnel_becomes_known() {
+    let phone = |day: i64| home(day * 24).device("phone").agent("App");
+    let tunnel = |day: i64| abroad(day * 24 + 2).asn(9009, NetworkClass::Vpn).device("laptop").agent("Firefox");
+    let history = || (0..12).flat_map(|day| [phone(day), tunnel(day)]).collect::<Vec<_>>();
+    let hotel = |device: &str| abroad(300).asn(27699, NetworkClass::Residential).device(device).agent("Firefox");
+    let told = |device| run(&SPEC, &[history(), vec![hotel(device)]].concat()).last().map(|last| last.severity);
+    assert_eq!(told("thief"), Some(Severity::Medium));
+    assert!(severities(history(), vec![hotel("laptop")]).iter().all(|severity| *severity == Severity::Low), "the tunnel's first days");
 }
 
 #[test]
@@ -81,6 +120,6 @@ fn who_moved_abroad_with_a_new_phone_is_known_after_a_while() {
 #[test]
 fn a_session_that_goes_on_is_a_past_too() {
     let history: Vec<_> = (0..4).map(|day| if day == 0 { home(0) } else { home(day * 24).request() }).collect();
-    assert_eq!(severities(history.clone(), vec![abroad(100)]), [Severity::Medium]);
+    assert_eq!(severities(history.clone(), vec![abroad(100)]), [Severity::Low]);
     assert_eq!(severities(history, vec![abroad(100).request()]), [], "only sign-ins are judged");
 }

@@ -101,6 +101,24 @@ fn a_change_by_the_thief_is_critical() {
 }
 
 #[test]
+fn a_thief_with_the_owners_provider_in_another_region_is_told() {
+    let owner = |second| home(second).place("US", 47.6, -122.3).region("Washington");
+    let thief = |second| thief(second).asn(3320, NetworkClass::Residential);
+    let turns = |thief: TestEvent| run(&SPEC, &[owner(0).login(), owner(60).request(), thief.request(), owner(180).request()]).len();
+    assert_eq!(turns(thief(120).place("US", 25.8, -80.2).region("Florida")), 1);
+    assert_eq!(turns(thief(120).place("US", 47.5, -122.2).region("Washington")), 0, "an app and its web view");
+    assert_eq!(turns(thief(120).place("US", 25.8, -80.2).region("Florida").asn(3320, NetworkClass::Mobile)), 0, "a carrier's gateway");
+}
+
+#[test]
+fn a_thief_known_from_a_theft_before_is_told_when_refused_after_the_end() {
+    let stolen = [home(0).login(), thief(120).request(), home(180).request(), home(200).kind(Kind::Logout)];
+    let refused = thief(3_000).refresh("r1", "").fail("revoked");
+    let found = run(&SPEC, &[stolen.as_slice(), &[refused]].concat());
+    assert_eq!(found.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::High, Severity::Medium], "{found:#?}");
+}
+
+#[test]
 fn turns_are_found_out_of_order() {
     let events = [home(0).login(), home(60).request(), home(180).request(), thief(120).request()];
     let found = run(&SPEC, &events);

@@ -3,6 +3,7 @@
 
 mod access;
 mod answers;
+mod deliveries;
 mod documented;
 mod ingest;
 mod served;
@@ -118,6 +119,10 @@ impl Api {
     }
 
     fn with(config: HttpConfig, store: Option<Store>) -> Self {
+        Self::routed(config, store, Routing::default())
+    }
+
+    fn routed(config: HttpConfig, store: Option<Store>, routing: Routing) -> Self {
         let (store_sender, store) = watch::channel(store);
         let (db, log, health) = (Db::in_memory().unwrap(), Arc::new(FakeLog::default()), Arc::new(Health::default()));
         let changes = broadcast::Sender::new(64);
@@ -131,7 +136,7 @@ impl Api {
             store,
             normaliser: Arc::new(Normaliser::new(&crate::normalise::NormaliseConfig::default(), &TokenKey([7; 32])).unwrap()),
             appender: log.clone(),
-            routing: Arc::new(Routing::default()),
+            routing: Arc::new(routing),
             wake: Wake::default(),
             changes: changes.clone(),
             status: Arc::new(FakePipeline),

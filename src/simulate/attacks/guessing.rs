@@ -89,7 +89,7 @@ fn known(stage: &mut Stage, actor: Actor, time_ms: i64) {
 
 /// The list has somebody's password.
 fn hit(stage: &mut Stage, actor: Actor, time_ms: i64) {
-    let Some((index, person)) = victim(stage, time_ms, |p| p.tenant == actor.tenant && !p.mfa) else {
+    let Some((index, person)) = victim(stage, time_ms, |_, p| p.tenant == actor.tenant && !p.mfa) else {
         return miss(stage, actor, "locked", time_ms);
     };
     let actor = Actor { user: User::Person(person.number), ..actor };
@@ -101,11 +101,12 @@ fn hit(stage: &mut Stage, actor: Actor, time_ms: i64) {
 }
 
 /// One common password on many accounts, then after a pause the next.
-pub(super) fn spraying(stage: &mut Stage, now_ms: i64) -> Option<()> {
+pub(super) fn spraying(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
     let tenant = stage.dice.index(TENANTS.len()) as u8;
-    let label = stage.open_label(Attack::Spraying.plan(), tenant);
+    let label = stage.open_label(attack.plan(), tenant);
     let client = thief_client(stage);
-    let addresses: Vec<IpAddr> = (0..stage.dice.between(1, 6)).filter_map(|_| anywhere(stage)).collect();
+    let count = if attack == Attack::SprayingSpread { stage.dice.between(3, 8) } else { 1 };
+    let addresses: Vec<IpAddr> = (0..count).filter_map(|_| anywhere(stage)).collect();
     let users = (stage.people.len() / TENANTS.len()) as i64;
     let targets: Vec<u32> = (0..stage.dice.between(15, 60)).map(|_| stage.dice.between(0, users - 1) as u32).collect();
     let mut time_ms = now_ms;
@@ -123,7 +124,7 @@ pub(super) fn spraying(stage: &mut Stage, now_ms: i64) -> Option<()> {
 
 /// Many passwords on one account, from one or a few addresses.
 pub(super) fn brute_force(stage: &mut Stage, now_ms: i64) -> Option<()> {
-    let (index, person) = victim(stage, now_ms, |p| !p.dormant)?;
+    let (index, person) = victim(stage, now_ms, |_, p| !p.dormant)?;
     let label = stage.open_label(Attack::BruteForce.plan(), person.tenant);
     let client = thief_client(stage);
     let addresses: Vec<IpAddr> = (0..stage.dice.between(1, 3)).filter_map(|_| anywhere(stage)).collect();

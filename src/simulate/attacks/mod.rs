@@ -2,6 +2,9 @@
 //!
 //! An attack plans all of its events at once; they wait for their time among everybody's. What its
 //! victim does in the same minutes is planned with it, and the victim is busy until then.
+//!
+//! What leaves no evidence in the log is no labelled attack: a thief whom nobody could tell from the
+//! victim, with all that the log says, would only measure luck.
 
 mod guessing;
 mod takeover;
@@ -26,8 +29,10 @@ pub enum Attack {
     StuffingSubnet,
     /// A leaked list tried from many addresses by one tool.
     StuffingDistributed,
-    /// One common password tried on many accounts, round after round.
-    Spraying,
+    /// One common password tried on many accounts from one address, round after round.
+    SprayingOneAddress,
+    /// The same from a few addresses with nothing in common: each sees a few tries.
+    SprayingSpread,
     /// Many passwords tried on one account.
     BruteForce,
     /// A stolen refresh token used before its owner uses it.
@@ -50,20 +55,21 @@ pub enum Attack {
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::StuffingOneAddress,
         Self::ReplayOwnerFirst,
         Self::ImpossibleTravel,
         Self::UnusualLocation,
         Self::SessionInTurns,
         Self::StuffingDistributed,
-        Self::Spraying,
+        Self::SprayingOneAddress,
         Self::ReplayThiefFirst,
         Self::StuffingSubnet,
         Self::AfterLogout,
         Self::BruteForce,
         Self::MfaFatigue,
         Self::ApiEnumeration,
+        Self::SprayingSpread,
     ];
 
     /// The label it gets: `kind`, `variant`, and the detectors of which any one finds it.
@@ -72,7 +78,9 @@ impl Attack {
             Self::StuffingOneAddress => ("credential_stuffing", "one_address", &["credential_stuffing"]),
             Self::StuffingSubnet => ("credential_stuffing", "subnet", &["credential_stuffing"]),
             Self::StuffingDistributed => ("credential_stuffing", "distributed", &["credential_stuffing"]),
-            Self::Spraying => ("password_spraying", "", &["password_spraying", "credential_stuffing"]),
+            // From one address it is a list of names like any other.
+            Self::SprayingOneAddress => ("password_spraying", "one_address", &["password_spraying", "credential_stuffing"]),
+            Self::SprayingSpread => ("password_spraying", "spread", &["password_spraying"]),
             Self::BruteForce => ("brute_force", "", &["brute_force"]),
             Self::ReplayThiefFirst => ("token_reuse", "thief_first", &["token_reuse"]),
             Self::ReplayOwnerFirst => ("token_reuse", "owner_first", &["token_reuse"]),
@@ -92,11 +100,17 @@ impl Attack {
         self.plan().kind
     }
 
+    /// Ids of the detectors of which any one finds it.
+    #[must_use]
+    pub fn detectors(self) -> &'static [&'static str] {
+        self.plan().detectors
+    }
+
     /// Plans the attack from `now_ms` on. False if nobody fits as a victim at the moment.
     pub(crate) fn launch(self, stage: &mut Stage, now_ms: i64) -> bool {
         let launched = match self {
             Self::StuffingOneAddress | Self::StuffingSubnet | Self::StuffingDistributed => guessing::stuffing(stage, self, now_ms),
-            Self::Spraying => guessing::spraying(stage, now_ms),
+            Self::SprayingOneAddress | Self::SprayingSpread => guessing::spraying(stage, self, now_ms),
             Self::BruteForce => guessing::brute_force(stage, now_ms),
             Self::ReplayThiefFirst => tokens::thief_first(stage, now_ms),
             Self::ReplayOwnerFirst => tokens::owner_first(stage, now_ms),
@@ -112,14 +126,14 @@ impl Attack {
 }
 
 /// Somebody who fits, has not been attacked in the last days, and is not on a journey.
-fn victim(stage: &mut Stage, now_ms: i64, fits: impl Fn(&Person) -> bool) -> Option<(usize, Person)> {
+fn victim(stage: &mut Stage, now_ms: i64, fits: impl Fn(&Stage, &Person) -> bool) -> Option<(usize, Person)> {
     let count = stage.people.len();
     let busy_until_max_ms = now_ms + if stage.pace.haste { SECOND_MS } else { 10 * MINUTE_MS };
     (0..400).find_map(|_| {
         let index = stage.dice.index(count);
         let person = *stage.people.get(index)?;
         let settled = person.trip.is_none() && person.next_trip_ms > now_ms + DAY_MS && now_ms - person.attacked_ms > 3 * DAY_MS;
-        (settled && person.busy_until_ms <= busy_until_max_ms && fits(&person)).then_some((index, person))
+        (settled && person.busy_until_ms <= busy_until_max_ms && fits(stage, &person)).then_some((index, person))
     })
 }
 
@@ -132,11 +146,47 @@ fn settle(stage: &mut Stage, index: usize, mut person: Person, until_ms: i64) {
     }
 }
 
-/// An address at least `km_min` from a town, with the distance, of a home or a phone.
-fn far_address(stage: &mut Stage, town: u16, km_min: f64, km_max: f64) -> Option<IpAddr> {
+/// No first-level region of a country is as wide, one or two of the emptiest excepted.
+const REGION_KM: f64 = 2_000.0;
+/// So far from its phones a carrier may lead them into the net.
+const GATEWAY_KM: f64 = 3_000.0;
+/// Near a place.
+const NEAR_KM: f64 = 500.0;
+/// Time after which the log knows what is somebody's own.
+const PAST_MS: i64 = 2 * DAY_MS;
+
+/// Does the log know somebody for long enough to tell a stranger from a second device?
+fn has_past(person: &Person, now_ms: i64) -> bool {
+    person.active_days >= 2 && now_ms.saturating_sub(person.first_seen_ms) >= PAST_MS
+}
+
+/// Does the log show where somebody lives? Behind a tunnel or a satellite no place is far from there.
+fn has_place(stage: &Stage, person: &Person) -> bool {
+    let on_satellite = stage.atlas.network(person.home).is_none_or(|home| home.class == Class::Satellite);
+    person.vpn.is_none() && person.relay.is_none() && !on_satellite
+}
+
+/// Could a network so far away be told from the person's own? A carrier's gateways and one provider's
+/// lines look alike from the outside, and places within a country are often wrong.
+fn is_elsewhere(stage: &Stage, person: &Person, network: u16, km: f64, now_ms: i64) -> bool {
+    let asn = |network: Option<u16>| network.and_then(|n| stage.atlas.network(n)).map(|n| n.asn);
+    let Some(there) = stage.atlas.network(network) else { return false };
+    let is_own = asn(Some(person.home)) == Some(there.asn) || asn(person.carrier) == Some(there.asn);
+    let country = |town| stage.atlas.town(town).map(|town| town.place.country);
+    let is_abroad = country(there.town) != country(person.town);
+    let was_there = person.been_in.is_some_and(|town| stage.atlas.distance_km(town, there.town) < NEAR_KM);
+    let is_plain = match there.class {
+        Class::Mobile => !is_own && km >= GATEWAY_KM && has_past(person, now_ms),
+        _ => !is_own || (km >= REGION_KM && person.home_v6.is_none() && has_past(person, now_ms)),
+    };
+    is_plain && !was_there && (is_abroad || has_past(person, now_ms))
+}
+
+/// An address at least `km_min` from somebody's home, of a home or a phone.
+fn far_address(stage: &mut Stage, person: &Person, now_ms: i64, km_min: f64, km_max: f64) -> Option<IpAddr> {
     (0..200).find_map(|_| {
         let there = stage.atlas.any_town(&mut stage.dice);
-        let km = stage.atlas.distance_km(town, there);
+        let km = stage.atlas.distance_km(person.town, there);
         if km < km_min || km > km_max {
             return None;
         }
@@ -145,7 +195,7 @@ fn far_address(stage: &mut Stage, town: u16, km_min: f64, km_max: f64) -> Option
             if stage.pace.haste { Class::Residential } else { stage.dice.of(&[Class::Residential, Class::Residential, Class::Mobile]) };
         let network = stage.atlas.pick(&mut stage.dice, there, class, false)?;
         let number = stage.dice.bits();
-        Some(stage.atlas.address(network, number))
+        is_elsewhere(stage, person, network, km, now_ms).then(|| stage.atlas.address(network, number))
     })
 }
 

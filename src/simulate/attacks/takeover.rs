@@ -1,6 +1,6 @@
 //! Sign-ins with stolen credentials, second factors worn down, and objects of others by number.
 
-use super::{Attack, Class, far_address, fetch, settle, thief_client, thief_of, use_account, victim};
+use super::{Attack, Class, far_address, fetch, has_place, settle, thief_client, thief_of, use_account, victim};
 use crate::simulate::draft::{Draft, User};
 use crate::simulate::stage::Stage;
 use crate::simulate::tenants::TENANTS;
@@ -12,8 +12,8 @@ const SIGN_INS_MIN: u32 = 4;
 
 /// The owner is here; minutes later somebody signs in from another continent.
 pub(super) fn impossible_travel(stage: &mut Stage, now_ms: i64) -> Option<()> {
-    let (index, mut person) = victim(stage, now_ms, |p| !p.dormant && p.vpn.is_none())?;
-    let thief_ip = far_address(stage, person.town, 3_000.0, 20_100.0)?;
+    let (index, mut person) = victim(stage, now_ms, |s, p| !p.dormant && has_place(s, p))?;
+    let thief_ip = far_address(stage, &person, now_ms, 3_000.0, 20_100.0)?;
     let label = stage.open_label(Attack::ImpossibleTravel.plan(), person.tenant);
     let mut time_ms = now_ms.max(person.busy_until_ms) + 500;
     let owner_ip = person.home_ip(stage, time_ms);
@@ -35,12 +35,12 @@ pub(super) fn impossible_travel(stage: &mut Stage, now_ms: i64) -> Option<()> {
 pub(super) fn unusual_location(stage: &mut Stage, now_ms: i64) -> Option<()> {
     let idle_ms = if stage.pace.haste { 20 * HOUR_MS } else { 8 * HOUR_MS };
     let haste = stage.pace.haste;
-    let (index, person) = victim(stage, now_ms, |p| {
-        let has_past = p.sign_ins >= SIGN_INS_MIN && p.vpn.is_none();
+    let (index, person) = victim(stage, now_ms, |s, p| {
+        let has_past = p.sign_ins >= SIGN_INS_MIN && p.active_days >= 2 && has_place(s, p);
         has_past && p.dormant == haste && now_ms - p.busy_until_ms > idle_ms
     })?;
     let idle_hours = (now_ms - person.busy_until_ms) as f64 / HOUR_MS as f64;
-    let thief_ip = far_address(stage, person.town, 2_000.0, idle_hours * 550.0)?;
+    let thief_ip = far_address(stage, &person, now_ms, 2_000.0, idle_hours * 550.0)?;
     let label = stage.open_label(Attack::UnusualLocation.plan(), person.tenant);
     let thief = thief_of(stage, &person, label, thief_ip);
     let session = open_session(stage, thief, now_ms);
@@ -52,7 +52,7 @@ pub(super) fn unusual_location(stage: &mut Stage, now_ms: i64) -> Option<()> {
 
 /// The thief has the password and sends push after push.
 pub(super) fn mfa_fatigue(stage: &mut Stage, now_ms: i64) -> Option<()> {
-    let (index, person) = victim(stage, now_ms, |p| p.mfa && !p.dormant)?;
+    let (index, person) = victim(stage, now_ms, |_, p| p.mfa && !p.dormant)?;
     let network = stage.atlas.anywhere(&mut stage.dice, Class::Hosting)?;
     let number = stage.dice.bits();
     let ip = stage.atlas.address(network, number);

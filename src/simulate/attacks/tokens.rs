@@ -25,9 +25,9 @@ struct Theft {
 impl Theft {
     /// Finds a victim with a session of the web client (or lets one sign in) and a thief.
     fn prepare(stage: &mut Stage, attack: Attack, now_ms: i64, fits: impl Fn(&Person, &Session) -> bool) -> Option<Self> {
-        let (index, mut person) = victim(stage, now_ms, |p| !p.dormant && p.laptop_session.is_some_and(|s| fits(p, &s)))
-            .or_else(|| victim(stage, now_ms, |p| !p.dormant))?;
-        let thief_ip = far_address(stage, person.town, 500.0, 20_100.0)?;
+        let (index, mut person) = victim(stage, now_ms, |_, p| !p.dormant && p.laptop_session.is_some_and(|s| fits(p, &s)))
+            .or_else(|| victim(stage, now_ms, |_, p| !p.dormant))?;
+        let thief_ip = far_address(stage, &person, now_ms, 500.0, 20_100.0)?;
         let label = stage.open_label(attack.plan(), person.tenant);
         let mut time_ms = now_ms.max(person.busy_until_ms) + 500;
         let owner_ip = person.home_ip(stage, time_ms);

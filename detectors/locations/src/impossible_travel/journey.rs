@@ -2,7 +2,7 @@
 
 use super::Config;
 use crate::habits::{Feature, Habits, day_of};
-use bartizan_core::client::short;
+use bartizan_core::client::{print, short};
 use bartizan_core::geo::distance_km;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{ClientPrint, Event, KeyKind, Kind, NetworkClass, Outcome, Place, Retained, UserKind};
@@ -13,7 +13,7 @@ use std::net::IpAddr;
 const SIGN_INS_MAX: usize = 4;
 /// How long a person's own devices and networks are kept.
 const KEPT_MS: i64 = 90 * DAY_MS;
-/// Days with sign-ins from which it is known what a person's own clients are.
+/// Days after the first sign-in from which it is known what a person's own clients are.
 const ESTABLISHED_DAYS: u16 = 2;
 
 /// A successful interactive sign-in at a known place.
@@ -86,6 +86,7 @@ impl Journey {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Traveller {
     last_ms: i64,
+    first_day: u16,
     last_day: u16,
     days: u16,
     told_network: u32,
@@ -95,7 +96,15 @@ pub(super) struct Traveller {
 
 impl Default for Traveller {
     fn default() -> Self {
-        Self { last_ms: i64::MIN, last_day: 0, days: 0, told_network: 0, sign_ins: Vec::new(), habits: Habits::default() }
+        Self {
+            last_ms: i64::MIN,
+            first_day: u16::MAX,
+            last_day: 0,
+            days: 0,
+            told_network: 0,
+            sign_ins: Vec::new(),
+            habits: Habits::default(),
+        }
     }
 }
 
@@ -114,6 +123,7 @@ impl Traveller {
     pub fn observe(&mut self, sign_in: SignIn, config: &Config) -> Option<Journey> {
         let day = day_of(sign_in.time_ms);
         self.days = self.days.saturating_add(u16::from(self.last_ms == i64::MIN || day > self.last_day));
+        self.first_day = self.first_day.min(day);
         self.last_day = self.last_day.max(day);
         self.last_ms = self.last_ms.max(sign_in.time_ms);
         let worst = self.worst(&sign_in, config);
@@ -131,7 +141,7 @@ impl Traveller {
             self.keep(sign_in.clone());
             (before, sign_in)
         };
-        let network = network_of(&stranger.client);
+        let network = stranger.client.line();
         self.habits.learn(Feature::Network, network, day, 0.0);
         let again = std::mem::replace(&mut self.told_network, network) == network && network != 0;
         let new_client = self.is_new_client(&stranger, &other);
@@ -158,18 +168,37 @@ impl Traveller {
         if between_ms > config.window_ms || least_km < config.distance_min_km || between_ms as f64 >= needed_ms {
             return false;
         }
-        let same = a.address == b.address || a.client.same_device(&b.client) || (a.client.asn != 0 && a.client.asn == b.client.asn);
+        let same = a.address == b.address || a.client.same_device(&b.client);
         if same || (self.is_own(a, config) && self.is_own(b, config)) {
             return false;
         }
+        if self.roams(a, b) || self.roams(b, a) {
+            return false;
+        }
         // A gateway says little of where its users are, and the first sign-in of a new phone or laptop
-        // is no proof: an unknown client must speak, from farther than gateways lie. Within a country
-        // wrong places are common: there, too, the client must speak.
-        if a.far_gateway || b.far_gateway {
-            let new_client = self.days > ESTABLISHED_DAYS && (self.has_new_client(a) || self.has_new_client(b));
+        // is no proof: an unknown client must speak, from farther than gateways lie. One provider at
+        // both ends may have moved its addresses.
+        let is_established = self.last_day.saturating_sub(self.first_day) >= ESTABLISHED_DAYS;
+        let same_network = a.client.asn != 0 && a.client.asn == b.client.asn;
+        if a.far_gateway || b.far_gateway || same_network {
+            let new_client = is_established && (self.has_new_client(a) || self.has_new_client(b));
             return new_client && least_km >= config.gateway_distance_min_km;
         }
-        a.place.country != b.place.country || a.client.changes(&b.client).of_client()
+        // Within a country wrong places are common, and many a provider has lines and phones in one
+        // network: there, too, the client must speak.
+        a.place.country != b.place.country || (is_established && a.client.changes(&b.client).of_client())
+    }
+
+    /// A traveller's phone leaves the net at home, by way of its carrier: in a country of the person's,
+    /// or where the network is not known as a carrier's in a region of theirs, while the person is in
+    /// another country with a client of their own.
+    fn roams(&self, home: &SignIn, abroad: &SignIn) -> bool {
+        if home.place.country == abroad.place.country || !self.knows_client(abroad) {
+            return false;
+        }
+        let day = day_of(home.time_ms);
+        (home.far_gateway && self.habits.seen_before(Feature::Country, country_of(home), day))
+            || self.habits.seen_before(Feature::Region, home.client.region, day)
     }
 
     fn knows_client(&self, one: &SignIn) -> bool {
@@ -185,13 +214,13 @@ impl Traveller {
     /// Seen on earlier days: the device, or the network often enough. A user agent is too common.
     fn is_own(&self, one: &SignIn, config: &Config) -> bool {
         let device = one.client.device != 0 && self.knows_client(one);
-        device || self.habits.days(Feature::Network, network_of(&one.client)) >= config.network_days_min
+        device || self.habits.days(Feature::Network, one.client.line()) >= config.network_days_min
     }
 
     /// Of two ends, is `now` the less familiar one? If both are alike, the later one is.
     fn is_stranger(&self, now: &SignIn, before: &SignIn, config: &Config) -> bool {
         let familiar = |one: &SignIn| {
-            let network = self.habits.days(Feature::Network, network_of(&one.client));
+            let network = self.habits.days(Feature::Network, one.client.line());
             (self.is_own(one, config), self.knows_client(one), network.min(config.network_days_min))
         };
         let (a, b) = (familiar(now), familiar(before));
@@ -206,7 +235,9 @@ impl Traveller {
     fn learn(&mut self, sign_in: &SignIn, day: u16) {
         self.habits.learn(Feature::Device, sign_in.client.device, day, 1.0);
         self.habits.learn(Feature::Agent, sign_in.client.agent, day, 1.0);
-        self.habits.learn(Feature::Network, network_of(&sign_in.client), day, 1.0);
+        self.habits.learn(Feature::Network, sign_in.client.line(), day, 1.0);
+        self.habits.learn(Feature::Country, country_of(sign_in), day, 1.0);
+        self.habits.learn(Feature::Region, sign_in.client.region, day, 1.0);
     }
 
     /// Keeps a sign-in: one for each address, the latest ones.
@@ -226,7 +257,6 @@ impl Traveller {
     }
 }
 
-/// The network's number, else the address's /24 or /48 (above all numbers in use).
-fn network_of(client: &ClientPrint) -> u32 {
-    if client.asn != 0 { client.asn } else { client.subnet | 0x8000_0000 }
+fn country_of(sign_in: &SignIn) -> u32 {
+    if sign_in.place.country == [0; 2] { 0 } else { print(sign_in.place.country.into_iter()) }
 }

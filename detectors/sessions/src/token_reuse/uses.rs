@@ -158,8 +158,10 @@ impl Uses {
             return None;
         }
         let print = ClientPrint::of(event);
-        let strange = |seen: &Seen| seen.print.changes(&print).count() >= 2;
-        if self.clients.is_empty() || !self.clients.iter().filter(|seen| seen.first_ms <= ended_ms).all(strange) {
+        // Whoever stole it before is none of its clients.
+        let thief = self.intruder.as_ref().map(|(number, _)| usize::from(*number));
+        let mut before = self.clients.iter().enumerate().filter(|(number, seen)| seen.first_ms <= ended_ms && Some(*number) != thief);
+        if self.clients.is_empty() || !before.all(|(_, seen)| seen.print.changes(&print).count() >= 2) {
             return None;
         }
         let changes = self.clients.get(self.owner())?.print.changes(&print);
