@@ -5,7 +5,7 @@ use crate::encode::Encoder;
 use bartizan::detect::engine::Engine;
 use bartizan::detect::{DetectConfig, Enabled};
 use bartizan::enrich::{Enricher, Folders};
-use bartizan::flow::{EventFlow, Order, PartitionId, Run};
+use bartizan::flow::EventFlow;
 use bartizan::ingest::files::{Limits, LineReader};
 use bartizan::normalise::{Context, Format, NormaliseConfig, Normaliser, TokenKey};
 use bartizan_core::{EventBatch, KeyHasher, Spec};
@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 /// Events of one batch, as in `replay`.
-pub const BATCH_EVENTS: usize = 8_192;
+pub const BATCH_EVENTS: usize = 1_024;
 
 /// Seconds by stage, in the order in which they are printed.
 pub type Seconds = Vec<(String, f64)>;
@@ -104,20 +104,6 @@ pub fn only(id: &str) -> Result<Enabled, Box<dyn Error>> {
     Enabled::new(std::iter::once(spec), &BTreeMap::new()).map_err(|errors| errors.join("; ").into())
 }
 
-/// Events as a piece of the recorded order.
-pub fn flow(mut events: EventBatch, first_seq: u64) -> EventFlow {
-    let records = events.len() as u32;
-    (first_seq..).zip(events.records_mut()).for_each(|(seq, record)| record.seq = seq);
-    let run =
-        Run { partition: PartitionId::new("bench", 0), first: first_seq as i64, next: first_seq as i64 + i64::from(records), records };
-    EventFlow {
-        order: Order { first_seq, runs: vec![run], ..Order::default() },
-        events,
-        events_by_run: vec![records],
-        ..EventFlow::default()
-    }
-}
-
 /// All stages after reading, batch by batch.
 ///
 /// # Errors
@@ -140,7 +126,7 @@ pub fn pass(normaliser: &Normaliser, format: Format, text: &str) -> Result<Secon
         });
         decoded += taken;
         enriched += seconds(|| enricher.enrich(&mut events, &mut cache)).0;
-        let mut flow = flow(events, seq);
+        let mut flow = EventFlow::replayed(events, seq);
         seq += flow.order.records();
         engines.process(&mut flow);
         let (taken, sent) = seconds(|| encoder.send(&flow.events));

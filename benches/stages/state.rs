@@ -1,9 +1,10 @@
 //! Checkpoints of many users, and what a window costs when it holds many distinct values.
 
 use crate::clock::seconds;
-use crate::stages::{BATCH_EVENTS, engine, flow, only};
+use crate::stages::{BATCH_EVENTS, engine, only};
 use bartizan::detect::Enabled;
 use bartizan::detect::checkpoint::Checkpoints;
+use bartizan::flow::EventFlow;
 use bartizan_core::batch::Field;
 use bartizan_core::{EventBatch, EventDraft, Kind, Outcome, Place, TokenHash};
 use std::collections::BTreeMap;
@@ -44,7 +45,7 @@ pub fn checkpoint(users: u32, folder: &Path) -> Result<Checkpoint, Box<dyn Error
             sign_in(&mut batch, user, step as u8, kind);
         }
         if batch.len() >= BATCH_EVENTS || user + 1 == users {
-            engine.process(&mut flow(std::mem::take(&mut batch), engine.next_seq()));
+            engine.process(&mut EventFlow::replayed(std::mem::take(&mut batch), engine.next_seq()));
         }
     }
     let start = Instant::now();
@@ -109,7 +110,7 @@ pub fn distinct(distinct: u32) -> Result<f64, Box<dyn Error>> {
         draft.texts.set(Field::UserAgent, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox");
         batch.push(&draft);
         if batch.len() >= BATCH_EVENTS || number + 1 == events {
-            let mut flow = flow(std::mem::take(&mut batch), engine.next_seq());
+            let mut flow = EventFlow::replayed(std::mem::take(&mut batch), engine.next_seq());
             taken += seconds(|| engine.process(&mut flow)).0;
         }
     }

@@ -13,7 +13,7 @@ use crate::detect::Enabled;
 use crate::detect::engine::Engine;
 use crate::flow::EventFlow;
 use crate::normalise::Normaliser;
-use bartizan_core::KeyHasher;
+use bartizan_core::{EventBatch, KeyHasher};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::fs::File;
