@@ -6,10 +6,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 SETUP := deploy/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check clean
+.PHONY: help build demo test check bench bench-peers clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 build: ## target/release/bartizan, and what it needs at run time
 	@$(SETUP)/system.sh build
@@ -30,6 +30,14 @@ check: ## formatting, lints, licences and advisories of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	python3 $(SETUP)/dependencies.py
+
+bench: ## what each stage of the hot path costs, beside a hand-written loop (BENCH_EVENTS, BENCH_ROUNDS)
+	@$(SETUP)/system.sh build
+	@$(SETUP)/runtime.sh
+	cargo bench --locked --bench stages
+
+bench-peers: build ## replay against RSigma over the same events
+	@benches/peers/run.sh
 
 clean: ## removes what was built; the cache folder stays
 	cargo clean

@@ -200,8 +200,7 @@ impl Run<'_> {
                     return Ok(false);
                 }
             };
-            let default_id = format!("{index}:{}", line.number);
-            let context = Context { default_id: &default_id, tenant: None, window: None, reference_ms };
+            let context = Context { default_id: &format_args!("{index}:{}", line.number), tenant: None, window: None, reference_ms };
             let result = match line.skipped_bytes {
                 Some(_) => Err(too_long(self.normaliser.record_bytes_max())),
                 None => self.normaliser.normalise(self.format, line.bytes, &context),

@@ -13,7 +13,7 @@ use crate::detect::Enabled;
 use crate::detect::engine::Engine;
 use crate::flow::EventFlow;
 use crate::normalise::Normaliser;
-use bartizan_core::KeyHasher;
+use bartizan_core::{EventBatch, KeyHasher};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -106,8 +106,9 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out
     let mut cache = enricher.cache();
     let progress = progress();
     let mut summary = Summary::default();
+    let mut events = EventBatch::default();
     loop {
-        let events = inputs.next_batch()?;
+        inputs.next_batch(&mut events)?;
         if events.is_empty() {
             break;
         }
@@ -124,6 +125,7 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out
             format.write(alert, &mut out)?;
         }
         progress.set_position(inputs.counts.events);
+        events = flow.events;
     }
     progress.finish_and_clear();
     out.flush()?;

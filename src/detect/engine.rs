@@ -14,7 +14,7 @@ use super::{DetectConfig, Enabled, SLICES};
 use crate::alert::Alert;
 use crate::alert::episode::Episodes;
 use crate::flow::{EventFlow, PartitionId, Positions};
-use bartizan_core::{Detector, Event, EventBatch, Finding, Findings, KeyHasher, Limits, Spec};
+use bartizan_core::{Detector, Event, EventBatch, Finding, Findings, KeyHasher, KeyKind, Kind, Limits, Spec};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -39,6 +39,35 @@ struct Slice {
     detectors: Vec<Box<dyn Detector>>,
 }
 
+/// One key kind of one detector.
+struct Route {
+    detector: usize,
+    /// Position in the detector's list of key kinds.
+    kind: usize,
+    key: KeyKind,
+}
+
+/// For each kind of event, where it goes, in the order of findings.
+struct Routes([Vec<Route>; Kind::ALL.len()]);
+
+impl Routes {
+    fn new(specs: &[&'static Spec], slices: &[Slice]) -> Self {
+        let detectors = slices.first().map_or(&[][..], |slice| &slice.detectors);
+        let mut routes = Self(Default::default());
+        for (kind_of_event, list) in Kind::ALL.iter().zip(&mut routes.0) {
+            for (detector, (spec, instance)) in specs.iter().zip(detectors).enumerate() {
+                let keys = spec.keys.iter().enumerate().filter(|(_, key)| instance.looks_at(**key, *kind_of_event));
+                list.extend(keys.map(|(kind, key)| Route { detector, kind, key: *key }));
+            }
+        }
+        routes
+    }
+
+    fn of(&self, event: &Event<'_>) -> &[Route] {
+        self.0.get(event.kind() as usize).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// A finding with its place in the order of all findings.
 struct Found {
     index: usize,
@@ -54,6 +83,7 @@ pub struct Engine {
     hasher: KeyHasher,
     specs: Vec<&'static Spec>,
     enabled: Vec<bool>,
+    routes: Routes,
     slices: Vec<Slice>,
     watermarks: Watermarks,
     dedup: Dedup,
@@ -68,13 +98,15 @@ impl Engine {
     pub fn new(config: &DetectConfig, enabled: &Enabled, hasher: KeyHasher) -> Self {
         let limits = Limits { keys_max: (config.keys_max / SLICES).max(1) };
         let build = |(spec, parameters): &(&'static Spec, _)| (spec.build)(parameters, limits);
-        let slices = (0..SLICES).map(|_| Slice { detectors: enabled.detectors.iter().map(build).collect() }).collect();
+        let slices: Vec<_> = (0..SLICES).map(|_| Slice { detectors: enabled.detectors.iter().map(build).collect() }).collect();
+        let specs: Vec<_> = enabled.detectors.iter().map(|(spec, _)| *spec).collect();
         Self {
             lateness_ms: config.lateness_ms,
             threads: config.threads.clamp(1, SLICES),
             hasher,
-            specs: enabled.detectors.iter().map(|(spec, _)| *spec).collect(),
             enabled: vec![true; enabled.detectors.len()],
+            routes: Routes::new(&specs, &slices),
+            specs,
             slices,
             watermarks: Watermarks::default(),
             dedup: Dedup::new(config.dedup_events_max),
@@ -150,13 +182,19 @@ impl Engine {
     fn mark(&mut self, flow: &mut EventFlow, outcome: &mut Outcome) {
         let mut index = 0;
         for (run, events) in flow.order.runs.iter().zip(&flow.events_by_run) {
+            let mut run_newest_ms = None;
             for _ in 0..*events {
                 let Some(event) = flow.events.get(index) else { return };
                 let (time_ms, hash) = (event.time_ms(), identity(&self.hasher, &event));
                 let late = time_ms < self.watermarks.current_ms();
                 let first = !late && self.dedup.first(hash, time_ms);
                 let newest_ms = time_ms.min(event.arrival_ms());
-                let watermark_ms = self.watermarks.observe(&run.partition, newest_ms, self.lateness_ms);
+                // Only what is newer than all before it in its run can move anything.
+                if run_newest_ms.is_none_or(|run_newest_ms| newest_ms > run_newest_ms) {
+                    run_newest_ms = Some(newest_ms);
+                    self.watermarks.observe(&run.partition, newest_ms, self.lateness_ms);
+                }
+                let watermark_ms = self.watermarks.current_ms();
                 if let Some(record) = flow.events.records_mut().get_mut(index) {
                     (record.watermark_ms, record.judged) = (watermark_ms, first);
                 }
@@ -170,8 +208,8 @@ impl Engine {
 
     fn detect(&mut self, events: &EventBatch, disabled: &mut Vec<&'static str>) -> Vec<Found> {
         let per_thread = SLICES.div_ceil(self.threads);
-        let (specs, enabled) = (&self.specs, &self.enabled);
-        let run = |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, specs, enabled.clone(), events);
+        let (routes, enabled) = (&self.routes, &self.enabled);
+        let run = |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, routes, enabled.clone(), events);
         let mut results: Vec<(Vec<Found>, Vec<bool>)> = Vec::new();
         if self.threads == 1 {
             results.push(run(0, &mut self.slices));
@@ -278,27 +316,27 @@ fn identity(hasher: &KeyHasher, event: &Event<'_>) -> u64 {
 fn observe_all(
     first_slice: usize,
     slices: &mut [Slice],
-    specs: &[&'static Spec],
+    routes: &Routes,
     mut enabled: Vec<bool>,
     events: &EventBatch,
 ) -> (Vec<Found>, Vec<bool>) {
     let mut all = Vec::new();
     let mut findings = Findings::default();
     for (index, event) in events.iter().enumerate().filter(|(_, event)| event.is_judged()) {
-        for (detector, spec) in specs.iter().enumerate() {
-            for (kind, key) in spec.keys.iter().enumerate().filter_map(|(kind, name)| Some((kind, event.key(*name)?))) {
-                // The top bits choose the slice; the maps within use the lower ones.
-                let slice = (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize;
-                let instance = slice.checked_sub(first_slice).and_then(|slice| slices.get_mut(slice));
-                let Some(instance) = instance.and_then(|slice| slice.detectors.get_mut(detector)) else { continue };
-                let Some(on) = enabled.get_mut(detector).filter(|on| **on) else { continue };
-                if catch_unwind(AssertUnwindSafe(|| instance.observe(key, &event, &mut findings))).is_err() {
-                    *on = false;
-                    findings.drain();
-                    continue;
-                }
-                all.extend(findings.drain().map(|finding| Found { index, detector, kind, finding }));
+        for Route { detector, kind, key } in routes.of(&event) {
+            let (detector, kind) = (*detector, *kind);
+            let Some(key) = event.key(*key) else { continue };
+            // The top bits choose the slice; the maps within use the lower ones.
+            let slice = (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize;
+            let instance = slice.checked_sub(first_slice).and_then(|slice| slices.get_mut(slice));
+            let Some(instance) = instance.and_then(|slice| slice.detectors.get_mut(detector)) else { continue };
+            let Some(on) = enabled.get_mut(detector).filter(|on| **on) else { continue };
+            if catch_unwind(AssertUnwindSafe(|| instance.observe(key, &event, &mut findings))).is_err() {
+                *on = false;
+                findings.drain();
+                continue;
             }
+            all.extend(findings.drain().map(|finding| Found { index, detector, kind, finding }));
         }
     }
     (all, enabled)

@@ -54,6 +54,8 @@ pub struct LineReader {
     limits: Limits,
     number: u64,
     line: Vec<u8>,
+    /// Bytes at the front of the buffer that were handed out already.
+    handed_out: usize,
 }
 
 impl LineReader {
@@ -94,7 +96,7 @@ impl LineReader {
             }
             _ => Box::new(input),
         };
-        Ok(Self { input, name: name.to_owned(), modified_ms, limits, number: 0, line: Vec::new() })
+        Ok(Self { input, name: name.to_owned(), modified_ms, limits, number: 0, line: Vec::new(), handed_out: 0 })
     }
 
     /// The input as its user named it.
@@ -120,6 +122,22 @@ impl LineReader {
     /// # Errors
     /// What the operating system or the unpacker says. Nothing more can be read then.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.input.consume(std::mem::take(&mut self.handed_out));
+        // Most lines lie whole in the buffer and are handed out from there. The first may begin with a byte
+        // order mark. An error is left to the loop, which meets it again.
+        let end = self.input.fill_buf().ok().and_then(|buffer| memchr::memchr(b'\n', buffer));
+        if let Some(end) = end.filter(|end| self.number > 0 && *end <= self.limits.line_bytes_max) {
+            self.number += 1;
+            self.handed_out = end + 1;
+            let line = self.input.fill_buf()?.get(..end).unwrap_or_default();
+            let bytes = line.strip_suffix(b"\r").unwrap_or(line);
+            return Ok(Some(Line { number: self.number, bytes, skipped_bytes: None }));
+        }
+        self.long_line()
+    }
+
+    /// The next line, put together from several buffers.
+    fn long_line(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         let mut whole_bytes = 0_u64;
         loop {

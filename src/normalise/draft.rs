@@ -40,6 +40,8 @@ pub struct RawDraft<'a> {
     pub texts: DraftTexts<'a>,
     /// Everything else.
     pub attrs: Attrs<'a>,
+    /// No text member holds a control character: the parser has seen to it.
+    pub plain: bool,
 }
 
 impl<'a> RawDraft<'a> {
@@ -67,6 +69,9 @@ impl<'a> RawDraft<'a> {
 /// address is the IPv4 address that it stands for (RFC 4291 §2.5.5.2).
 #[must_use]
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(ip.to_canonical());
+    }
     let text = text.trim();
     let bare = text.split_once('%').map_or(text, |(address, _)| address);
     bare.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())

@@ -79,10 +79,10 @@ pub struct TimeWindow {
 }
 
 /// What the source knows of a record.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// Id of an event that has none of its own: its position in the source.
-    pub default_id: &'a str,
+    /// Id of an event that has none of its own: its position in the source. Printed only then.
+    pub default_id: &'a dyn std::fmt::Display,
     /// The tenant that an ingest token stands for; a record that names another is rejected.
     pub tenant: Option<&'a str>,
     /// Times that are taken; absent: any.

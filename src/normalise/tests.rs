@@ -15,7 +15,7 @@ fn normaliser() -> Normaliser {
 }
 
 fn context() -> Context<'static> {
-    Context { default_id: "1:1", tenant: None, window: None, reference_ms: TimeMs::parse(REFERENCE).unwrap().0 }
+    Context { default_id: &"1:1", tenant: None, window: None, reference_ms: TimeMs::parse(REFERENCE).unwrap().0 }
 }
 
 /// What a record becomes, as one line.

@@ -81,7 +81,7 @@ pub(crate) fn validate<'a>(
         texts: raw.texts,
     };
     for field in Field::ALL {
-        clean(&mut draft, *field)?;
+        clean(&mut draft, *field, raw.plain)?;
     }
     if raw.attrs.0.iter().any(|(_, value)| *value != Json::Null) {
         draft.texts.set(Field::Attrs, attrs_json(raw.attrs)?);
@@ -113,7 +113,7 @@ pub(crate) fn identify(draft: &mut EventDraft<'_>, context: &Context<'_>) -> Res
         _ => {}
     }
     if draft.texts.get(Field::Id).is_empty() {
-        draft.texts.set(Field::Id, context.default_id.to_owned());
+        draft.texts.set(Field::Id, context.default_id.to_string());
     }
     Ok(())
 }
@@ -134,7 +134,7 @@ fn token(member: &str, secret: Option<&Secret<'_>>, hasher: &TokenHasher) -> Res
 }
 
 /// Brings one text member within its limit. Nearly all texts need nothing and stay borrowed.
-fn clean(draft: &mut EventDraft<'_>, field: Field) -> Result<(), Reject> {
+fn clean(draft: &mut EventDraft<'_>, field: Field, plain: bool) -> Result<(), Reject> {
     let (bytes_max, long) = limit(field);
     let text = draft.texts.get(field);
     if text.is_empty() {
@@ -142,6 +142,9 @@ fn clean(draft: &mut EventDraft<'_>, field: Field) -> Result<(), Reject> {
     }
     if text.len() > bytes_max && long == Long::Reject {
         return Err(Reject::too_large(field.as_str(), bytes_max));
+    }
+    if plain && text.len() <= bytes_max && field != Field::Path {
+        return Ok(());
     }
     let stripped = if field == Field::Path { secrets::without_query_secrets(text) } else { None };
     let current = stripped.as_deref().unwrap_or(text);

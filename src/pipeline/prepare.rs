@@ -8,7 +8,6 @@ use crate::flow::{EventFlow, PartitionId, RawBatch, Rejected};
 use crate::normalise::{Context, Format, Normaliser, TimeWindow};
 use bartizan_core::time::DAY_MS;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// How far ahead of its arrival an event may lie.
@@ -21,7 +20,6 @@ pub struct Preparer {
     cache: AddressCache,
     formats: HashMap<Arc<str>, Format>,
     retention_ms: i64,
-    default_id: String,
 }
 
 impl Preparer {
@@ -30,7 +28,7 @@ impl Preparer {
     #[must_use]
     pub fn new(normaliser: Arc<Normaliser>, enricher: Arc<Enricher>, formats: HashMap<Arc<str>, Format>, retention_ms: i64) -> Self {
         let cache = enricher.cache();
-        Self { normaliser, enricher, cache, formats, retention_ms, default_id: String::new() }
+        Self { normaliser, enricher, cache, formats, retention_ms }
     }
 
     /// Turns a raw batch into events, without places and networks yet.
@@ -66,11 +64,8 @@ impl Preparer {
 
     fn record(&mut self, at: (&PartitionId, i64, &[u8]), format: Format, window: TimeWindow, flow: &mut EventFlow) {
         let (partition, offset, payload) = at;
-        self.default_id.clear();
-        // Writing to a String cannot fail.
-        write!(self.default_id, "{partition}-{offset}").ok();
-        let context =
-            Context { default_id: &self.default_id, tenant: None, window: Some(window), reference_ms: window.newest_ms - AHEAD_MS };
+        let default_id = format_args!("{partition}-{offset}");
+        let context = Context { default_id: &default_id, tenant: None, window: Some(window), reference_ms: window.newest_ms - AHEAD_MS };
         match self.normaliser.normalise(format, payload, &context) {
             Ok(Some(draft)) => {
                 flow.events.push(&draft);

@@ -105,6 +105,12 @@ fn save_and_load_midway_change_nothing() {
 }
 
 #[test]
+fn what_a_detector_does_not_look_at_changes_nothing() {
+    let events: Vec<_> = incidents().into_iter().chain(wild(6_000, 40)).collect();
+    hold(|spec| contract::looks_at_all_that_matters(spec, &events));
+}
+
+#[test]
 fn random_keys_never_pass_the_caps() {
     hold(|spec| contract::stays_bounded(spec, wild(200_000, 1_000_000)));
 }

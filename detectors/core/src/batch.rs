@@ -13,6 +13,9 @@ use std::net::IpAddr;
 /// Bytes that the text arena of one batch may hold (spans are 32 bits wide).
 pub const ARENA_BYTES_MAX: usize = 1 << 30;
 
+/// Text of an ordinary event, generously: an arena that grows is copied.
+const EVENT_TEXT_BYTES: usize = 512;
+
 /// A piece of text in a batch's arena; empty means absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Text {
@@ -264,7 +267,7 @@ impl EventBatch {
     /// An empty batch with room for `events` events of ordinary size.
     #[must_use]
     pub fn with_capacity(events: usize) -> Self {
-        Self { arena: String::with_capacity(events * 256), records: Vec::with_capacity(events) }
+        Self { arena: String::with_capacity(events * EVENT_TEXT_BYTES), records: Vec::with_capacity(events) }
     }
 
     /// Events in the batch.
@@ -277,6 +280,12 @@ impl EventBatch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// Takes all events out and keeps the room.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.records.clear();
     }
 
     /// Bytes of text held, by which callers bound a batch.
@@ -375,25 +384,17 @@ fn keys_of(event: &Event<'_>, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
     let tenant = event.tenant();
     let mut keys = [0; KeyKind::COUNT];
     let mut set = |kind: KeyKind, parts: &[&[u8]]| {
+        let hash = hasher.hash(kind, tenant, parts);
         if let Some(slot) = keys.get_mut(kind as usize) {
-            *slot = hasher.hash(kind, tenant, parts);
+            *slot = hash;
         }
+        hash
     };
     let token = event.token().map(|token| token.0);
-    if let Some(user) = event.user() {
-        set(KeyKind::User, &[user.as_bytes()]);
-        set(KeyKind::Principal, &[b"user", user.as_bytes()]);
-    } else if let Some(session) = event.session() {
-        set(KeyKind::Principal, &[b"session", session.as_bytes()]);
-    } else if let Some(token) = &token {
-        set(KeyKind::Principal, &[b"token", token]);
-    }
-    if let Some(session) = event.session() {
-        set(KeyKind::Session, &[session.as_bytes()]);
-    }
-    if let Some(token) = &token {
-        set(KeyKind::Token, &[token]);
-    }
+    let user = event.user().map(|user| set(KeyKind::User, &[user.as_bytes()]));
+    let session = event.session().map(|session| set(KeyKind::Session, &[session.as_bytes()]));
+    let token = token.map(|token| set(KeyKind::Token, &[&token]));
+    let principal = user.or(session).or(token);
     if let Some(device) = event.device() {
         set(KeyKind::Device, &[device.as_bytes()]);
     }
@@ -413,6 +414,10 @@ fn keys_of(event: &Event<'_>, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
             set(KeyKind::Subnet, &[&octets[..6]]);
         }
         None => {}
+    }
+    // The kind is part of what was hashed, so a user and a session of one name stay apart.
+    if let (Some(slot), Some(principal)) = (keys.get_mut(KeyKind::Principal as usize), principal) {
+        *slot = principal;
     }
     keys
 }

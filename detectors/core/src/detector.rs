@@ -6,7 +6,7 @@
 //! findings however many slices there are. It is synchronous and deterministic: no clock, no
 //! randomness, no dependence on batch borders or on the order of a hash map.
 
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::finding::Findings;
 use crate::keys::{Key, KeyKind};
 use crate::params::{Parameter, Parameters};
@@ -53,8 +53,16 @@ pub struct LoadError(#[from] pub postcard::Error);
 /// One instance of a detector, for one slice of the keys.
 pub trait Detector: Send {
     /// Looks at an event for one of its keys. Called for judged events only (in time, no duplicate),
-    /// once for each key kind of [`Spec::keys`] that the event has, in the order of that list.
+    /// once for each key kind of [`Spec::keys`] that the event has, in the order of that list, where
+    /// [`Self::looks_at`] says so.
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings);
+
+    /// Whether events of this kind can matter to it under keys of this kind. The runner asks once, when it
+    /// starts, and spares the detector all others; so the answer must not depend on state. A detector that
+    /// answers nothing sees everything.
+    fn looks_at(&self, _key: KeyKind, _event: Kind) -> bool {
+        true
+    }
 
     /// Keys held now, over all kinds.
     fn keys(&self) -> usize;

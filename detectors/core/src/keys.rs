@@ -23,7 +23,7 @@ names! {
         Session = "session",
         /// The token presented or issued (its keyed hash).
         Token = "token",
-        /// Whom tokens belong to: the user, else the session, else the token.
+        /// Whom tokens belong to: the user, else the session, else the token. Its hash is that key's.
         Principal = "principal",
         /// The device.
         Device = "device",
@@ -61,6 +61,9 @@ pub struct Key {
     pub hash: u64,
 }
 
+/// Bytes that are hashed in one piece: all but wilfully long keys.
+const PIECE_BYTES: usize = 256;
+
 /// Hashes keys with a secret of the installation.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyHasher {
@@ -78,6 +81,9 @@ impl KeyHasher {
     /// Hash of `parts`, each closed off against the next; never 0.
     #[must_use]
     pub fn hash(&self, kind: KeyKind, tenant: &str, parts: &[&[u8]]) -> u64 {
+        if let Some(hash) = self.hash_piece(kind, tenant, parts) {
+            return hash.max(1);
+        }
         let mut hasher = SipHasher13::new_with_key(&self.secret);
         hasher.write_u8(kind as u8);
         hasher.write(tenant.as_bytes());
@@ -88,11 +94,48 @@ impl KeyHasher {
         hasher.finish().max(1)
     }
 
+    /// The same hash, of the same bytes in one piece: several times faster than piece by piece.
+    fn hash_piece(&self, kind: KeyKind, tenant: &str, parts: &[&[u8]]) -> Option<u64> {
+        let mut piece = [0; PIECE_BYTES];
+        let mut len = 0;
+        let mut put = |bytes: &[u8]| -> Option<()> {
+            piece.get_mut(len..len + bytes.len())?.copy_from_slice(bytes);
+            len += bytes.len();
+            Some(())
+        };
+        put(&[kind as u8])?;
+        put(tenant.as_bytes())?;
+        for part in parts {
+            put(&[0xff])?;
+            put(part)?;
+        }
+        Some(SipHasher13::new_with_key(&self.secret).hash(piece.get(..len)?))
+    }
+
     /// Hash of a value that is no key, such as a user name counted within an address.
     #[must_use]
     pub fn value(&self, value: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_key(&self.secret);
-        hasher.write(value);
-        hasher.finish().max(1)
+        SipHasher13::new_with_key(&self.secret).hash(value).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_one_piece_hashes_as_in_several() {
+        let hasher = KeyHasher::new([7; 16]);
+        for len in 0..2 * PIECE_BYTES {
+            let text = "x".repeat(len);
+            let mut pieces = SipHasher13::new_with_key(&hasher.secret);
+            pieces.write_u8(KeyKind::User as u8);
+            pieces.write("acme".as_bytes());
+            for part in [text.as_bytes(), b"end"] {
+                pieces.write_u8(0xff);
+                pieces.write(part);
+            }
+            assert_eq!(hasher.hash(KeyKind::User, "acme", &[text.as_bytes(), b"end"]), pieces.finish().max(1), "{len}");
+        }
     }
 }

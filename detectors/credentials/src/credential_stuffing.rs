@@ -26,7 +26,7 @@ mod attempts;
 mod report;
 
 use attempts::{Attempt, Attempts, Tally};
-use bartizan_core::{Detector, Event, Findings, Key, KeyKind, KeyedState, Limits, LoadError, Parameter, Parameters, Spec};
+use bartizan_core::{Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, Parameter, Parameters, Spec};
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
@@ -176,6 +176,10 @@ impl Detector for CredentialStuffing {
             _ if attempt.success => state.learn(&attempt),
             _ => {}
         }
+    }
+
+    fn looks_at(&self, _: KeyKind, event: Kind) -> bool {
+        matches!(event, Kind::Login | Kind::TokenIssue)
     }
 
     fn keys(&self) -> usize {

@@ -23,7 +23,7 @@
 mod journey;
 
 use bartizan_core::{
-    Action, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Limits, LoadError, Parameter, Parameters, Role,
+    Action, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, Parameter, Parameters, Role,
     Severity, Spec, Subject,
 };
 use journey::{Journey, SignIn, Traveller};
@@ -97,6 +97,10 @@ impl Detector for ImpossibleTravel {
         if let Some(journey) = traveller.observe(sign_in, &self.config) {
             findings.push(finding(event, &journey, &self.config));
         }
+    }
+
+    fn looks_at(&self, _: KeyKind, event: Kind) -> bool {
+        matches!(event, Kind::Login | Kind::MfaResult)
     }
 
     fn keys(&self) -> usize {

@@ -299,6 +299,10 @@ impl Detector for UnusualLocation {
         person.count(&traits, event.time_ms());
     }
 
+    fn looks_at(&self, _: KeyKind, event: Kind) -> bool {
+        matches!(event, Kind::Login | Kind::ApiRequest | Kind::TokenRefresh)
+    }
+
     fn keys(&self) -> usize {
         self.people.len()
     }

@@ -181,6 +181,13 @@ impl Detector for TokenReuse {
         }
     }
 
+    fn looks_at(&self, key: KeyKind, event: Kind) -> bool {
+        match key {
+            KeyKind::Principal => event == Kind::TokenRefresh,
+            _ => !matches!(event, Kind::MfaChallenge | Kind::MfaResult | Kind::Signup | Kind::Other),
+        }
+    }
+
     fn keys(&self) -> usize {
         self.lineages.len() + self.sessions.len() + self.tokens.len()
     }

@@ -60,6 +60,16 @@ pub fn survives_reload(spec: &'static Spec, events: &[TestEvent]) -> Result<(), 
     Ok(())
 }
 
+/// What the detector says it does not look at changes neither findings nor state.
+///
+/// # Errors
+/// It does change something.
+pub fn looks_at_all_that_matters(spec: &'static Spec, events: &[TestEvent]) -> Result<(), String> {
+    let (mut sparing, mut showing) = (Runner::new(spec, 2), Runner::new(spec, 2).showing_all());
+    equal("all events shown", &sparing.feed(events), &showing.feed(events))?;
+    if sparing.save() == showing.save() { Ok(()) } else { Err("all events shown: other state".to_owned()) }
+}
+
 /// Any number of keys stays within the limits.
 ///
 /// # Errors

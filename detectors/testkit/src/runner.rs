@@ -15,6 +15,7 @@ pub struct Runner {
     slices: Vec<Box<dyn Detector>>,
     seq: u64,
     watermark_ms: i64,
+    spares: bool,
 }
 
 /// What a detector with its defaults finds in `events`, in one slice.
@@ -34,7 +35,13 @@ impl Runner {
     #[must_use]
     pub fn with(spec: &'static Spec, parameters: &Parameters, limits: Limits, slices: usize) -> Self {
         let slices = (0..slices.max(1)).map(|_| (spec.build)(parameters, limits)).collect();
-        Self { spec, slices, seq: 0, watermark_ms: i64::MIN }
+        Self { spec, slices, seq: 0, watermark_ms: i64::MIN, spares: true }
+    }
+
+    /// Shows the detector also the events that it does not look at.
+    #[must_use]
+    pub fn showing_all(self) -> Self {
+        Self { spares: false, ..self }
     }
 
     /// Feeds events in this order and returns what was found, in the order the daemon would.
@@ -61,6 +68,9 @@ impl Runner {
             for event in batch.iter() {
                 for (order, kind) in self.spec.keys.iter().enumerate() {
                     let Some(key) = event.key(*kind).filter(|key| key.hash % count == index as u64) else { continue };
+                    if self.spares && !slice.looks_at(*kind, event.kind()) {
+                        continue;
+                    }
                     slice.observe(key, &event, &mut findings);
                     found.extend(findings.drain().map(|finding| (event.seq(), order, finding)));
                 }

@@ -47,7 +47,7 @@ async fn lines_and_arrays_are_taken_and_read_back() {
     assert_eq!((accepted, rejected), (1, wrong));
     let appended = api.log.appended.lock();
     assert!(appended.iter().all(|(topic, record)| topic == INGEST_TOPIC && !record.payload.windows(7).any(|bytes| bytes == b"hunter2")));
-    let context = Context { default_id: "p-0-1", tenant: None, window: None, reference_ms: 0 };
+    let context = Context { default_id: &"p-0-1", tenant: None, window: None, reference_ms: 0 };
     let normaliser = Normaliser::new(&crate::normalise::NormaliseConfig::default(), &TokenKey([7; 32])).unwrap();
     let read: Vec<_> =
         appended.iter().map(|(_, record)| normaliser.normalise(Format::Canonical, &record.payload, &context).unwrap().unwrap()).collect();

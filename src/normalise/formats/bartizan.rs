@@ -26,6 +26,8 @@ fn detect(record: &Record<'_>) -> Confidence {
 fn parse<'a>(record: &Record<'a>, _: &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject> {
     let mut reader = Reader::default();
     let quick = flat::each_member(record.text, &mut reader);
+    // The quick way gives up at any control character.
+    reader.draft.plain = quick.is_some();
     let read = quick.unwrap_or_else(|| {
         reader = Reader::default();
         json::each_member(record.text, |name, value| reader.member(name, value))

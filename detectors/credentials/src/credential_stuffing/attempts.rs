@@ -216,13 +216,15 @@ impl Attempts {
     }
 
     fn make_room(&mut self, attempt: &Attempt, from_ms: i64) -> Option<&mut Try> {
-        if self.tries.len() == self.tries.capacity() || self.tries.len() >= TRIES_MAX {
-            self.tries.retain(|one| one.time_ms >= from_ms);
-        }
-        if self.tries.len() >= TRIES_MAX
-            && let Some((oldest, _)) = self.tries.iter().enumerate().min_by_key(|(_, one)| one.time_ms)
-        {
-            self.tries.remove(oldest);
+        let full = self.tries.len() >= TRIES_MAX;
+        let oldest = self.tries.iter().enumerate().filter(|_| full).min_by_key(|(_, one)| one.time_ms);
+        match oldest.map(|(position, one)| (position, one.time_ms)) {
+            // All lie within the window: one must go.
+            Some((position, time_ms)) if time_ms >= from_ms => {
+                self.tries.remove(position);
+            }
+            _ if full || self.tries.len() == self.tries.capacity() => self.tries.retain(|one| one.time_ms >= from_ms),
+            _ => {}
         }
         self.tries.push(new_try(attempt));
         self.tries.last_mut()

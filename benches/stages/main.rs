@@ -1,0 +1,145 @@
+//! `make bench`: what each stage of the hot path costs, beside the roofline of the same run.
+//!
+//! Figures are processor time, medians of several rounds that take turns, so that the ratios mean
+//! something on any machine and on a busy one. The roofline is a hand-written loop over the same file
+//! (see `reference`). Whole `replay` is the built binary, less its start-up (an empty file).
+//!
+//! Environment: `BENCH_EVENTS` (default 400,000), `BENCH_ROUNDS` (5), `BENCH_SEED` (1).
+
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a benchmark ends with a message at what cannot be")]
+
+mod clock;
+mod encode;
+mod reference;
+mod stages;
+mod state;
+mod traffic;
+
+use bartizan::enrich::Folders;
+use bartizan::normalise::Format;
+use clock::{child_seconds, median, seconds};
+use std::error::Error;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
+use traffic::Traffic;
+
+/// Rows of the table: a name and one value for each round.
+#[derive(Default)]
+struct Table(Vec<(String, Vec<f64>)>);
+
+impl Table {
+    fn add(&mut self, name: &str, value: f64) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, values)) => values.push(value),
+            None => self.0.push((name.to_owned(), vec![value])),
+        }
+    }
+
+    fn median(&self, name: &str) -> f64 {
+        self.0.iter().find(|(known, _)| known == name).map_or(f64::NAN, |(_, values)| median(values))
+    }
+
+    fn print(&self) {
+        println!("{:<46} {:>9} {:>12} {:>13}", "", "ns/event", "events/s", "spread (ns)");
+        for (name, values) in &self.0 {
+            let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
+            let middle = median(values);
+            println!("{name:<46} {middle:>9.0} {:>12.0} {:>13}", 1e9 / middle, format!("{low:.0}-{high:.0}"));
+        }
+    }
+}
+
+const LINES: &str = "roofline: split into lines";
+const SONIC: &str = "roofline: split, decode (sonic-rs)";
+const LOOP: &str = "roofline: split, decode, look up, touch state";
+const REPLAY: &str = "replay, all detectors, less start-up";
+const OWN_DECODE: &str = "decode, nothing kept";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // `cargo test --benches` starts it too, without this argument, to see that it runs.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let folder = tempfile::tempdir()?;
+    let traffic = Traffic::simulate(number("BENCH_SEED", 1), number("BENCH_EVENTS", 400_000), folder.path())?;
+    println!("{} events of {} bytes; processor time of one core\n", traffic.events, traffic.text.len() as u64 / traffic.events.max(1));
+    let mut table = Table::default();
+    for _ in 0..number("BENCH_ROUNDS", 5) {
+        round(&traffic, folder.path(), &mut table)?;
+    }
+    table.print();
+    let ratio = |of: &str, to: &str| println!("{:<46} {:>9.2}", format!("{of} : {to}"), table.median(to) / table.median(of));
+    println!("\nspeed, as a multiple of the roofline's");
+    ratio(OWN_DECODE, SONIC);
+    ratio(REPLAY, LOOP);
+    print_state(folder.path())
+}
+
+fn round(traffic: &Traffic, folder: &Path, table: &mut Table) -> Result<(), Box<dyn Error>> {
+    let per_event = 1e9 / traffic.events as f64;
+    let places = reference::Places::open(&Folders::usual(None));
+    let hasher = reference::token_hasher();
+    let (lines, ended) = seconds(|| reference::each_line(&traffic.path, |line| _ = black_box(line.len())));
+    ended?;
+    table.add(LINES, lines * per_event);
+    let mut failed = 0_u64;
+    let (sonic, ended) = seconds(|| {
+        reference::each_line(&traffic.path, |line| match reference::decode(line) {
+            Ok(event) => reference::consume(&event),
+            Err(_) => failed += 1,
+        })
+    });
+    ended?;
+    table.add(SONIC, sonic * per_event);
+    let mut state = reference::State::default();
+    let (whole, ended) = seconds(|| {
+        reference::each_line(&traffic.path, |line| {
+            if let Ok(event) = reference::decode(line) {
+                reference::consume(&event);
+                state.event(&event, &places, &hasher);
+            }
+        })
+    });
+    ended?;
+    drop(state);
+    if failed > 0 {
+        return Err(format!("the roofline cannot read {failed} events").into());
+    }
+    table.add(LOOP, whole * per_event);
+    table.add(REPLAY, (replay(&traffic.path)? - start_up(folder)?) * per_event);
+    table.add("split into lines", stages::lines(&traffic.path)? * per_event);
+    let (normaliser, format) = (stages::normaliser()?, "bartizan".parse::<Format>()?);
+    table.add(OWN_DECODE, stages::decode(&normaliser, format, &traffic.text) * per_event);
+    for (name, taken) in stages::pass(&normaliser, format, &traffic.text)? {
+        table.add(&name, taken * per_event);
+    }
+    Ok(())
+}
+
+fn replay(input: &Path) -> std::io::Result<f64> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
+    child_seconds(command.args(["replay", "--format", "bartizan", "--alerts", "/dev/null"]).arg(input))
+}
+
+fn start_up(folder: &Path) -> std::io::Result<f64> {
+    let empty = folder.join("empty.jsonl");
+    std::fs::write(&empty, "")?;
+    replay(&empty)
+}
+
+fn print_state(folder: &Path) -> Result<(), Box<dyn Error>> {
+    println!("\ndistinct users in one window (credential_stuffing), ns/event");
+    let counts = [100, 7_200].map(|count| (count, [0; 3].map(|_| state::distinct(count).unwrap_or(f64::NAN))));
+    for (count, values) in &counts {
+        println!("{count:<46} {:>9.0}", median(values));
+    }
+    println!("{:<46} {:>9.2}", "throughput of 7,200 : 100", median(&counts[0].1) / median(&counts[1].1));
+    let checkpoint = state::checkpoint(100_000, &folder.join("checkpoints"))?;
+    println!("\ncheckpoint of {} users (wall clock)", checkpoint.users);
+    println!("{:<46} {:>6.0} ms", "snapshot: the flow stands still", checkpoint.snapshot_ms);
+    println!("{:<46} {:>6.0} ms", "compress and write, beside it", checkpoint.write_ms);
+    println!("{:<46} {:>6.1} MB, {} bytes a user", "file", checkpoint.bytes as f64 / 1e6, checkpoint.bytes / u64::from(checkpoint.users));
+    Ok(())
+}
