@@ -23,7 +23,7 @@ fn traffic() -> &'static EventBatch {
         let mut simulation = Simulation::new(config);
         let (mut batch, mut line) = (EventBatch::default(), String::new());
         while simulation.next_event(&mut line) {
-            let context = Context { default_id: "1", tenant: None, window: None, reference_ms: start_ms };
+            let context = Context { default_id: &"1", tenant: None, window: None, reference_ms: start_ms };
             batch.push(&normaliser.normalise(Format::BARTIZAN, line.as_bytes(), &context).unwrap().unwrap());
             line.clear();
         }

@@ -193,7 +193,7 @@ fn judged(lines: &[String]) -> Vec<Value> {
     let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).unwrap();
     let mut engine = Engine::new(&config.detect, &enabled, KeyHasher::new([0; 16]));
     let mut cache = enricher.cache();
-    let context = Context { default_id: "none", tenant: None, window: None, reference_ms: START_MS };
+    let context = Context { default_id: &"none", tenant: None, window: None, reference_ms: START_MS };
     let mut alerts = Vec::new();
     for piece in lines.chunks(8_192) {
         let mut events = EventBatch::with_capacity(piece.len());
