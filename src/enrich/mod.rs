@@ -11,7 +11,7 @@
 
 mod cache;
 mod city;
-mod classes;
+pub(crate) mod classes;
 mod config;
 mod files;
 mod networks;

@@ -215,6 +215,14 @@ mod tests {
     }
 
     #[test]
+    fn nobody_lives_in_a_network_that_is_known_as_a_carriers() {
+        for network in Atlas::new().networks.iter().filter(|n| n.class == Class::Residential) {
+            let class = crate::enrich::classes::of_network(network.asn, "");
+            assert_ne!(class, bartizan_core::NetworkClass::Mobile, "AS{}", network.asn);
+        }
+    }
+
+    #[test]
     fn addresses_lie_in_their_network() {
         let atlas = Atlas::new();
         for index in 0..atlas.networks.len() as u16 {
