@@ -76,7 +76,8 @@ impl CheckpointWriter {
     async fn write(&mut self, snapshot: Snapshot) -> Result<u64, String> {
         let (checkpoints, db, committer) = (self.checkpoints.clone(), self.db.clone(), Arc::clone(&self.committer));
         let newest = (snapshot.next_seq, snapshot.positions.clone());
-        let (oldest_seq, oldest) = std::mem::replace(&mut self.previous, newest.clone());
+        let (oldest_seq, oldest) = self.previous.clone();
+        let written = newest.clone();
         let write = move || -> Result<u64, CheckpointError> {
             let bytes = checkpoints.write(&snapshot)?;
             if let Err(error) = db.prune_orders(oldest_seq) {
@@ -87,6 +88,9 @@ impl CheckpointWriter {
             }
             Ok(bytes)
         };
-        tokio::task::spawn_blocking(write).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        let bytes = tokio::task::spawn_blocking(write).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        // Only one that is on the disk is a generation to fall back to: what lies behind it must stay until then.
+        self.previous = written;
+        Ok(bytes)
     }
 }
