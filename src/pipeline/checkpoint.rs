@@ -94,3 +94,59 @@ impl CheckpointWriter {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::detect::watermark::Watermarks;
+    use crate::flow::PartitionId;
+    use crate::log::LogError;
+
+    /// Remembers up to where the log may be cut.
+    #[derive(Default)]
+    struct Cuts(Mutex<Vec<i64>>);
+
+    impl Committer for Cuts {
+        fn commit(&self, _newest: &Positions, oldest: &Positions) -> Result<(), LogError> {
+            self.0.lock().extend(oldest.values());
+            Ok(())
+        }
+        fn ends(&self) -> Positions {
+            Positions::new()
+        }
+    }
+
+    fn at(offset: i64) -> Positions {
+        Positions::from([(PartitionId::new("auth-logs", 0), offset)])
+    }
+
+    fn snapshot(offset: i64) -> Snapshot {
+        let watermarks = Watermarks::default();
+        let (dedup, episodes, detectors) = (Vec::new(), Vec::new(), Vec::new());
+        Snapshot { next_seq: offset as u64, positions: at(offset), watermarks, dedup, episodes, detectors }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_cut_behind_a_checkpoint_that_was_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoints");
+        let cuts = Arc::new(Cuts::default());
+        let mut writer = CheckpointWriter {
+            checkpoints: Checkpoints::open(&path).unwrap(),
+            db: Db::in_memory().unwrap(),
+            committer: cuts.clone(),
+            telemetry: Telemetry::default(),
+            acknowledged: watch::channel(Acknowledged::default()).1,
+            previous: (0, at(0)),
+            durable: Arc::default(),
+            abandon: CancellationToken::new(),
+        };
+        writer.write(snapshot(10)).await.unwrap();
+        std::fs::rename(&path, folder.path().join("away")).unwrap();
+        assert!(writer.write(snapshot(20)).await.is_err());
+        std::fs::rename(folder.path().join("away"), &path).unwrap();
+        writer.write(snapshot(30)).await.unwrap();
+        assert_eq!(*cuts.0.lock(), [0, 10], "10 is still the generation to fall back to");
+    }
+}
