@@ -16,6 +16,7 @@ use crate::flow::{Order, Positions};
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
+use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::normalise::Normaliser;
 use crate::notify::deliverer::system_clock;
 use crate::notify::routing::HISTORY_CHANNEL;
@@ -287,8 +288,8 @@ fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, St
         }
         None => {
             // A fresh start is no loss; one with a past is.
-            if !damaged.is_empty() {
-                telemetry.report(HealthId::PositionsLost, "checkpoint", Some("no checkpoint can be read: state starts afresh"));
+            if !damaged.is_empty() || db.has_fact(CHECKPOINTED)? {
+                telemetry.report(HealthId::PositionsLost, "checkpoint", Some("there is no checkpoint that can be read: state starts afresh"));
             }
             tracing::info!("no checkpoint, starting afresh");
             Engine::new(&config.detect, &enabled, hasher)
