@@ -16,12 +16,12 @@ use crate::flow::{Order, Positions};
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
-use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::normalise::Normaliser;
 use crate::notify::deliverer::system_clock;
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
+use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::respond::ActiveSessions;
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::time::DAY_MS;
@@ -289,7 +289,11 @@ fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, St
         None => {
             // A fresh start is no loss; one with a past is.
             if !damaged.is_empty() || db.has_fact(CHECKPOINTED)? {
-                telemetry.report(HealthId::PositionsLost, "checkpoint", Some("there is no checkpoint that can be read: state starts afresh"));
+                telemetry.report(
+                    HealthId::PositionsLost,
+                    "checkpoint",
+                    Some("there is no checkpoint that can be read: state starts afresh"),
+                );
             }
             tracing::info!("no checkpoint, starting afresh");
             Engine::new(&config.detect, &enabled, hasher)
