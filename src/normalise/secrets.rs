@@ -100,6 +100,13 @@ fn finish(mut state: [u32; 8], message: &[u8]) -> [u32; 8] {
 
 /// Does a member of this name hold a credential?
 pub(crate) fn is_secret_name(name: &str) -> bool {
+    // Nearly all names end as none of them does.
+    let mut letters = name.bytes().rev().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+    let (last, before) = (letters.next(), letters.next());
+    let ends = |ending: &&str| ending.bytes().rev().map(Some).take(2).eq([last, before]);
+    if !SECRET_ENDINGS.iter().any(|ending| ends(ending)) {
+        return false;
+    }
     // The name's end without separators and in lower case, filled from the right.
     let mut tail = [0; NAME_TAIL_CHARS_MAX];
     let letters = name.bytes().rev().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());

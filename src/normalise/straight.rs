@@ -33,8 +33,7 @@ pub(super) fn read(text: &str, strangers: Strangers, hasher: &TokenHasher, conte
         let mut reader = Reader { text, strangers, hasher, writer, seen: 0, time_ms: None, kind: None, attrs: Attrs::default() };
         flat::each_member(text, &mut reader)?;
         reader.finish(context)
-    })?;
-    Some(())
+    })
 }
 
 struct Reader<'a, 'r, 'w> {
@@ -146,11 +145,12 @@ impl<'a> Reader<'a, '_, '_> {
         }
         (writer.record.time_ms, writer.record.arrival_ms) = (time_ms, time_ms);
         writer.record.kind = self.kind?;
-        match context.tenant {
-            Some(stamped) if writer.text(Field::Tenant)?.is_empty() => writer.add(Field::Tenant, stamped)?,
-            Some(stamped) if writer.text(Field::Tenant)? != stamped => return None,
-            None if !writer.has(Field::Tenant) => writer.add(Field::Tenant, DEFAULT_TENANT)?,
-            _ => {}
+        if !writer.has(Field::Tenant) {
+            writer.add(Field::Tenant, context.tenant.unwrap_or(DEFAULT_TENANT))?;
+        } else if let Some(stamped) = context.tenant
+            && writer.text(Field::Tenant)? != stamped
+        {
+            return None;
         }
         if !writer.has(Field::Id) {
             writer.add(Field::Id, context.default_id)?;
@@ -164,13 +164,14 @@ impl<'a> Reader<'a, '_, '_> {
 
 /// Bytes of the longest name that is known by its bytes.
 const NAME_BYTES_MAX: usize = 16;
-/// The product of a name's two halves, joined, with this has other uppermost bits for each name. Found by trial.
-const SPREAD: u64 = 0x4aff_4ce8_2adc_39cb;
+/// The product of a name's first eight bytes with this has other uppermost bits for each name. Found by trial.
+const SPREAD: u64 = 0xa9ec_0806_705f_ca17;
 const SLOTS_BITS: u32 = 6;
+
 /// What is known of a member.
 #[derive(Clone, Copy)]
 struct Known {
-    /// Its name: the number that its bytes are, the first lowest; 0 where no member is.
+    /// Its name as the number that its bytes are, the first lowest.
     name: u128,
     member: Member,
     /// Its place in the set of members seen.
@@ -179,36 +180,36 @@ struct Known {
     bytes_max: usize,
 }
 
+impl Known {
+    /// No member: no name is this number.
+    const NONE: Self = Self { name: u128::MAX, member: Member::Attrs, bit: 0, bytes_max: 0 };
+}
+
 /// Members by name.
-static KNOWN: [Known; 1 << SLOTS_BITS] = table();
+static KNOWN: [Known; 1 << SLOTS_BITS] = known_members();
+/// The bytes of a name by its length.
+static NAME_MASKS: [u128; NAME_BYTES_MAX + 1] = name_masks();
 
 /// The member of this name, in one look-up; `None` for a stranger, but also for some rare ones.
 #[inline]
 fn known(text: &[u8], name: &Range<usize>) -> Option<&'static Known> {
     let bytes = text.get(name.start..)?;
-    let word = match bytes.first_chunk::<NAME_BYTES_MAX>() {
-        Some(chunk) => u128::from_le_bytes(*chunk),
-        None => {
-            let mut chunk = [0; NAME_BYTES_MAX];
-            chunk.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            u128::from_le_bytes(chunk)
-        }
-    };
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        return None;
+    let mut chunk = [0; NAME_BYTES_MAX];
+    match bytes.first_chunk() {
+        Some(first) => chunk = *first,
+        None => chunk.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from),
     }
-    let word = word & (u128::MAX >> (u128::BITS as usize - 8 * name.len()));
-    KNOWN.get(slot(word)).filter(|known| known.name == word)
+    let name = u128::from_le_bytes(chunk) & NAME_MASKS.get(name.len())?;
+    KNOWN.get(slot(name)).filter(|known| known.name == name)
 }
 
-const fn slot(word: u128) -> usize {
-    let halves = word as u64 ^ (word >> 64) as u64;
-    (halves.wrapping_mul(SPREAD) >> (u64::BITS - SLOTS_BITS)) as usize
+const fn slot(name: u128) -> usize {
+    ((name as u64).wrapping_mul(SPREAD) >> (u64::BITS - SLOTS_BITS)) as usize
 }
 
 #[expect(clippy::indexing_slicing, reason = "runs while the program is compiled")]
-const fn table() -> [Known; 1 << SLOTS_BITS] {
-    let mut table = [Known { name: 0, member: Member::Attrs, bit: 0, bytes_max: 0 }; 1 << SLOTS_BITS];
+const fn known_members() -> [Known; 1 << SLOTS_BITS] {
+    let mut table = [Known::NONE; 1 << SLOTS_BITS];
     let mut index = 0;
     while index < Member::NAMED.len() {
         let (text, member) = Member::NAMED[index];
@@ -218,11 +219,22 @@ const fn table() -> [Known; 1 << SLOTS_BITS] {
             name = name << 8 | text.as_bytes()[at] as u128;
         }
         if text.len() <= NAME_BYTES_MAX {
-            assert!(table[slot(name)].name == 0, "two names in one slot");
+            assert!(table[slot(name)].bit == 0, "two names in one slot");
             let bytes_max = if let Member::Text(field) = member { limit(field).0 } else { TOKEN_BYTES_MAX };
             table[slot(name)] = Known { name, member, bit: member.bit(), bytes_max };
         }
         index += 1;
     }
     table
+}
+
+#[expect(clippy::indexing_slicing, reason = "runs while the program is compiled")]
+const fn name_masks() -> [u128; NAME_BYTES_MAX + 1] {
+    let mut masks = [0; NAME_BYTES_MAX + 1];
+    let mut len = 1;
+    while len <= NAME_BYTES_MAX {
+        masks[len] = u128::MAX >> (u128::BITS as usize - 8 * len);
+        len += 1;
+    }
+    masks
 }

@@ -132,8 +132,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// An event of which nothing is known. A constant, so that it is copied from memory written long ago:
+    /// what was written a moment ago in other pieces than it is read in stalls the processor.
+    const BLANK: Self = Self::new(0);
+
     /// An event of a time of which nothing else is known.
-    fn new(time_ms: i64) -> Self {
+    const fn new(time_ms: i64) -> Self {
         Self {
             time_ms,
             arrival_ms: time_ms,
@@ -153,7 +157,7 @@ impl Record {
             user_kind: UserKind::Human,
             attestation: Attestation::Unknown,
             judged: true,
-            texts: [Text::default(); Field::COUNT],
+            texts: [Text { start: 0, len: 0 }; Field::COUNT],
             keys: [0; KeyKind::COUNT],
             identity: 0,
         }
@@ -373,19 +377,20 @@ impl EventBatch {
 
     /// Adds an event that stands in `line`, without a draft: `fill` says what it is. If `fill` gives up, the
     /// batch is as it was.
-    pub fn write(&mut self, line: &str, fill: impl FnOnce(&mut Writer<'_>) -> Option<()>) -> Option<&mut Record> {
+    pub fn write(&mut self, line: &str, fill: impl FnOnce(&mut Writer<'_>) -> Option<()>) -> Option<()> {
         if self.arena.len() + line.len() > ARENA_BYTES_MAX {
             return None;
         }
-        let arena_before = self.arena.len();
-        let mut writer = Writer { record: Record::new(0), arena: &mut self.arena, line, piece: 0..0, apart: true };
+        let (arena_before, records_before) = (self.arena.len(), self.records.len());
+        self.records.push(Record::BLANK);
+        let record = self.records.last_mut()?;
+        let mut writer = Writer { record, arena: &mut self.arena, line, piece: 0..0, apart: true };
         let filled = fill(&mut writer).and_then(|()| writer.flush());
-        let record = writer.record;
         if filled.is_none() {
             self.arena.truncate(arena_before);
-            return None;
+            self.records.truncate(records_before);
         }
-        Some(self.last_of(record))
+        filled
     }
 
     fn last_of(&mut self, record: Record) -> &mut Record {
@@ -446,7 +451,7 @@ impl EventBatch {
 /// in few pieces: what is short between two of them comes along.
 pub struct Writer<'b> {
     /// The record, but for its texts.
-    pub record: Record,
+    pub record: &'b mut Record,
     arena: &'b mut String,
     line: &'b str,
     /// What of the line is to be copied next.
@@ -457,6 +462,7 @@ pub struct Writer<'b> {
 
 impl Writer<'_> {
     /// Keeps the text at `at` in the line. `None`: it is no text there, or not in order.
+    #[inline]
     pub fn keep(&mut self, field: Field, at: Range<usize>) -> Option<()> {
         if at.is_empty() {
             return Some(());
