@@ -321,13 +321,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
 pub struct EventBatch {
     arena: String,
     records: Vec<Record>,
+    /// Records, from the first on, whose keys are hashed.
+    hashed: usize,
 }
 
 impl EventBatch {
     /// An empty batch with room for `events` events of ordinary size.
     #[must_use]
     pub fn with_capacity(events: usize) -> Self {
-        Self { arena: String::with_capacity(events * EVENT_TEXT_BYTES), records: Vec::with_capacity(events) }
+        Self { arena: String::with_capacity(events * EVENT_TEXT_BYTES), records: Vec::with_capacity(events), hashed: 0 }
     }
 
     /// Events in the batch.
@@ -346,6 +348,7 @@ impl EventBatch {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.records.clear();
+        self.hashed = 0;
     }
 
     /// Bytes of text held, by which callers bound a batch.
@@ -430,12 +433,13 @@ impl EventBatch {
         &mut self.records
     }
 
-    /// Hashes the keys of all events. Called once, after enrichment and before detection.
+    /// Hashes the keys of the events that were added since the last call. Whoever prepares a batch may do it;
+    /// whoever detects sees to it that it is done.
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
-        let Self { arena, records } = self;
+        let Self { arena, records, hashed } = self;
         // Neighbours are often of one tenant.
         let mut last = ("", hasher.tenant(""));
-        for record in records {
+        for record in records.iter_mut().skip(std::mem::take(hashed)) {
             let tenant = record.text(Field::Tenant).of(arena);
             if tenant != last.0 {
                 last = (tenant, hasher.tenant(tenant));
@@ -444,6 +448,7 @@ impl EventBatch {
             let identity = hasher.identity(last.1, event.id(), event.time_ms());
             (record.keys, record.identity) = (keys_of(&event, last.1, hasher), identity);
         }
+        *hashed = records.len();
     }
 }
 
