@@ -4,6 +4,7 @@
 //! threads behind one `Arc`, and an event in it is a view of two pointers. Adding an event copies its
 //! strings once into the arena and allocates nothing else.
 
+use crate::client::{Software, SoftwareMemo};
 use crate::event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind, names};
 use crate::keys::{Key, KeyHasher, KeyKind};
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,7 @@ pub struct Record {
     pub judged: bool,
     texts: [Text; Field::COUNT],
     keys: [u64; KeyKind::COUNT],
+    pub(crate) software: Software,
 }
 
 impl Record {
@@ -321,6 +323,7 @@ impl EventBatch {
             judged: true,
             texts,
             keys: [0; KeyKind::COUNT],
+            software: Software::default(),
         });
         let last = self.records.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "the record was pushed in the line above")]
@@ -362,10 +365,13 @@ impl EventBatch {
 
     /// Hashes the keys of all events. Called once, after enrichment and before detection.
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
+        let mut memo = SoftwareMemo::default();
         for index in 0..self.records.len() {
-            let Some(keys) = self.get(index).map(|event| keys_of(&event, hasher)) else { continue };
+            let Some(event) = self.get(index) else { continue };
+            let keys = keys_of(&event, hasher);
+            let software = memo.get(keys.get(KeyKind::Client as usize).copied().unwrap_or(0), &event);
             if let Some(record) = self.records.get_mut(index) {
-                record.keys = keys;
+                (record.keys, record.software) = (keys, software);
             }
         }
     }

@@ -22,5 +22,5 @@ pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHas
 pub use finding::{Action, EntityKind, Finding, Findings, Role, Severity, Subject};
 pub use keys::{Key, KeyHasher, KeyKind};
 pub use params::{Parameter, ParameterError, Parameters, Value};
-pub use state::{KeyedState, Retained};
+pub use state::{KeyedState, Retained, heap_bytes};
 pub use time::TimeMs;

@@ -22,6 +22,21 @@ pub trait Retained {
     fn expires_ms(&self) -> i64;
     /// What is kept when room is needed: 0 for passing strangers, more for a baseline of long standing.
     fn worth(&self) -> u8;
+    /// Bytes that the value owns outside its slot, as the allocator rounds them ([`heap_bytes`]).
+    fn heap_bytes(&self) -> usize;
+}
+
+/// Bytes that an allocation of `bytes` takes: a header of eight bytes, steps of sixteen, at least 32
+/// (glibc's malloc on 64 bits; others take no more).
+#[must_use]
+pub const fn heap_bytes(bytes: usize) -> usize {
+    if bytes == 0 {
+        0
+    } else if bytes <= 24 {
+        32
+    } else {
+        (bytes + 8).next_multiple_of(16)
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -210,6 +225,9 @@ mod tests {
         }
         fn worth(&self) -> u8 {
             self.worth
+        }
+        fn heap_bytes(&self) -> usize {
+            0
         }
     }
     fn stranger() -> Seen {

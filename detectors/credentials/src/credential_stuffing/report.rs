@@ -1,6 +1,7 @@
 //! What a stuffing attack looks like to its reader.
 
-use super::attempts::{Attempt, Attempts, Sample};
+use super::attempts::{Attempt, Attempts};
+use super::samples::Sample;
 use super::{Attack, Config, SHARED_KNOWN_MIN, Scope};
 use bartizan_core::batch::Field;
 use bartizan_core::keys::subnet_cidr;
@@ -15,8 +16,8 @@ const MINUTE_MS: i64 = 60_000;
 pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, state: &mut Attempts, config: &Config) -> Finding {
     let mut finding = Finding::new(event, key(event, attack.scope), Severity::Medium);
     let role = if attack.tally.known >= SHARED_KNOWN_MIN { Role::Shared } else { Role::Attacker };
-    let told = |scope: Scope, part: u32| scope != Scope::Address || part == attempt.part;
-    let samples = state.take_samples(&attack.tally, config, attack.tells_hits(), |part| told(attack.scope, part));
+    let only = (attack.scope == Scope::Address).then_some(attempt.part);
+    let samples = state.take_samples(&attack.tally, &attack.parts, attack.tells_hits(), only, config);
     if !attack.open {
         name_earlier(&mut finding, event, &samples, role);
         finding.event_count = attack.tally.tries.max(1);
@@ -49,14 +50,14 @@ fn key(event: &Event<'_>, scope: Scope) -> String {
 
 fn name_earlier(finding: &mut Finding, event: &Event<'_>, samples: &[Sample], role: Role) {
     let mut ids: Vec<String> = Vec::new();
-    for sample in samples.iter().filter(|sample| *sample.event != *event.id()) {
+    for sample in samples.iter().filter(|sample| sample.event() != event.id()) {
         if let Some(ip) = sample.ip {
             finding.involve(Subject::new(EntityKind::Ip, ip, role));
         }
-        name_victim(finding, &sample.name, sample.session.as_deref(), sample.success);
+        name_victim(finding, sample.name(), sample.session(), sample.success);
         finding.first_time_ms = finding.first_time_ms.min(sample.time_ms);
         if ids.len() < EVENT_IDS_MAX || sample.success {
-            ids.push(sample.event.to_string());
+            ids.push(sample.event().to_owned());
         }
     }
     ids.append(&mut finding.event_ids);

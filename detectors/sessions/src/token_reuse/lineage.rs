@@ -1,7 +1,10 @@
 //! The refresh tokens of one user: which was exchanged for which, when, and by which client.
+//!
+//! A user's exchanges are kept as one piece of bytes, in which each client stands once, since nearly all of
+//! them are of the same; they are read and written whole, as an exchange comes a few times an hour at most.
 
 use super::Config;
-use bartizan_core::{Changes, ClientPrint, Event, Outcome, Retained, TokenHash};
+use bartizan_core::{Changes, ClientPrint, Event, Outcome, Retained, TokenHash, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -10,24 +13,96 @@ const ROTATIONS_MAX: usize = 12;
 /// Tokens issued to whoever reused one, that are followed.
 const TAINTED_MAX: usize = 4;
 
+/// A client of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Client<'a> {
+    print: ClientPrint,
+    ip: Option<IpAddr>,
+    /// Empty if there is none.
+    session: &'a str,
+}
+
 /// One exchange of a refresh token.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Rotation {
-    presented: u64,
-    issued: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rotation<'a> {
+    presented: u32,
+    issued: u32,
+    time_ms: i64,
+    /// First use of what was issued, if one was seen.
+    used_ms: Option<i64>,
+    client: Client<'a>,
+    event: &'a str,
+}
+
+impl Rotation<'_> {
+    fn used(&mut self, time_ms: i64) {
+        self.used_ms = Some(self.used_ms.map_or(time_ms, |used_ms| used_ms.min(time_ms)));
+    }
+}
+
+/// All exchanges of one user, to be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Past<'a> {
+    rotations: Vec<Rotation<'a>>,
+    /// Tokens descended from a reused one, and when that was reused.
+    tainted: Vec<(u32, i64)>,
+}
+
+/// The same, as it is kept: an exchange has its client's number, and times count from the exchange before.
+#[derive(Default, Serialize, Deserialize)]
+struct Packed<'a> {
+    #[serde(borrow)]
+    clients: Vec<Client<'a>>,
+    #[serde(borrow)]
+    rotations: Vec<([u8; 4], [u8; 4], i64, Option<i64>, u8, &'a str)>,
+    tainted: Vec<(u32, i64)>,
+}
+
+impl<'a> Past<'a> {
+    fn unpack(bytes: &'a [u8]) -> Self {
+        let packed: Packed<'a> = if bytes.is_empty() { Packed::default() } else { postcard::from_bytes(bytes).unwrap_or_default() };
+        let mut rotations = Vec::with_capacity(ROTATIONS_MAX);
+        let mut before_ms = 0_i64;
+        for (presented, issued, since_ms, used, client, event) in packed.rotations {
+            let Some(client) = packed.clients.get(usize::from(client)) else { continue };
+            before_ms = before_ms.wrapping_add(since_ms);
+            let used_ms = used.map(|used_ms| before_ms.wrapping_add(used_ms));
+            let (presented, issued) = (u32::from_le_bytes(presented), u32::from_le_bytes(issued));
+            rotations.push(Rotation { presented, issued, time_ms: before_ms, used_ms, client: *client, event });
+        }
+        Self { rotations, tainted: packed.tainted }
+    }
+
+    fn pack(self) -> Box<[u8]> {
+        let mut clients: Vec<Client<'a>> = Vec::new();
+        let mut before_ms = 0_i64;
+        let rotations = self.rotations.iter().map(|one| {
+            let known = clients.iter().position(|client| *client == one.client);
+            let client = known.unwrap_or_else(|| {
+                clients.push(one.client);
+                clients.len() - 1
+            });
+            let since_ms = one.time_ms.wrapping_sub(std::mem::replace(&mut before_ms, one.time_ms));
+            let used = one.used_ms.map(|used_ms| used_ms.wrapping_sub(one.time_ms));
+            (one.presented.to_le_bytes(), one.issued.to_le_bytes(), since_ms, used, client as u8, one.event)
+        });
+        let rotations = rotations.collect();
+        postcard::to_allocvec(&Packed { clients, rotations, tainted: self.tainted }).unwrap_or_default().into()
+    }
+}
+
+/// An exchange that a reuse goes back to.
+pub(super) struct Before {
     pub time_ms: i64,
-    /// First use of what was issued; `i64::MAX` if none was seen.
-    used_ms: i64,
-    client: ClientPrint,
     pub ip: Option<IpAddr>,
-    pub session: Option<Box<str>>,
-    pub event: Box<str>,
+    pub session: Option<String>,
+    pub event: String,
 }
 
 /// A reuse that no innocent cause explains.
 pub(super) struct Reuse {
     /// The exchange before; `None` for a token that a reuse had given to the attacker.
-    pub before: Option<Rotation>,
+    pub before: Option<Before>,
     pub changes: Changes,
     pub gap_ms: i64,
     pub successor_used: bool,
@@ -43,14 +118,14 @@ pub(super) struct Reuse {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Lineage {
     expires_ms: i64,
-    rotations: Vec<Rotation>,
-    /// Tokens descended from a reused one, and when that was reused.
-    tainted: Vec<(u64, i64)>,
+    rotations: u8,
+    is_tainted: bool,
+    packed: Box<[u8]>,
 }
 
 impl Default for Lineage {
     fn default() -> Self {
-        Self { expires_ms: i64::MIN, rotations: Vec::new(), tainted: Vec::new() }
+        Self { expires_ms: i64::MIN, rotations: 0, is_tainted: false, packed: Box::default() }
     }
 }
 
@@ -60,34 +135,60 @@ impl Retained for Lineage {
     }
 
     fn worth(&self) -> u8 {
-        if self.tainted.is_empty() { u8::from(self.rotations.len() > 1) } else { 3 }
+        match (self.is_tainted, self.rotations) {
+            (true, _) => 4,
+            (false, 0..=1) => 0,
+            (false, 2..=5) => 1,
+            (false, _) => 2,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        heap_bytes(self.packed.len())
     }
 }
 
 impl Lineage {
     /// Looks at a refresh token that was presented.
     pub fn observe(&mut self, event: &Event<'_>, token: TokenHash, exchanged: bool, config: &Config) -> Option<Reuse> {
-        let (presented, time_ms, client) = (short(token), event.time_ms(), ClientPrint::of(event));
-        let issued = event.token_issued().filter(|_| exchanged).map_or(0, short);
+        let (presented, time_ms, print) = (short(token), event.time_ms(), ClientPrint::of(event));
+        let issued = event.token_issued().filter(|_| exchanged).map(short);
+        let mut past = Past::unpack(&self.packed);
+        let mut changed = false;
         if event.outcome() == Outcome::Success {
-            self.rotations.iter_mut().filter(|one| one.issued == presented).for_each(|one| one.used_ms = one.used_ms.min(time_ms));
-        }
-        let reuse = self.judge(presented, time_ms, &client, issued != 0, config);
-        if issued != 0 {
-            self.remember(event, presented, issued, client, config);
-        }
-        if reuse.as_ref().is_some_and(|reuse| reuse.presenter_is_thief) && issued != 0 {
-            if self.tainted.len() >= TAINTED_MAX {
-                self.tainted.remove(0);
+            for one in past.rotations.iter_mut().filter(|one| one.issued == presented) {
+                one.used(time_ms);
+                changed = true;
             }
-            let since_ms =
-                reuse.as_ref().map_or(time_ms, |reuse| if reuse.before.is_none() { time_ms.saturating_sub(reuse.gap_ms) } else { time_ms });
-            self.tainted.push((issued, since_ms));
+        }
+        let reuse = past.judge(presented, time_ms, &print, issued.is_some(), config);
+        if let Some(issued) = issued {
+            let client = Client { print, ip: event.ip(), session: event.session().unwrap_or_default() };
+            past.remember(Rotation { presented, issued, time_ms, used_ms: None, client, event: event.id() });
+            let last_ms = past.rotations.iter().map(|one| one.time_ms).fold(time_ms, i64::max);
+            self.expires_ms = last_ms.saturating_add(config.lineage_kept_ms);
+            changed = true;
+        }
+        if let (Some(reuse), Some(issued)) = (&reuse, issued)
+            && reuse.presenter_is_thief
+        {
+            if past.tainted.len() >= TAINTED_MAX {
+                past.tainted.remove(0);
+            }
+            let since_ms = if reuse.before.is_none() { time_ms.saturating_sub(reuse.gap_ms) } else { time_ms };
+            past.tainted.push((issued, since_ms));
+        }
+        if changed {
+            self.rotations = past.rotations.len() as u8;
+            self.is_tainted = !past.tainted.is_empty();
+            self.packed = past.pack();
         }
         reuse
     }
+}
 
-    fn judge(&self, presented: u64, time_ms: i64, client: &ClientPrint, gained: bool, config: &Config) -> Option<Reuse> {
+impl<'a> Past<'a> {
+    fn judge(&self, presented: u32, time_ms: i64, client: &ClientPrint, gained: bool, config: &Config) -> Option<Reuse> {
         if let Some((_, since_ms)) = self.tainted.iter().find(|(token, _)| *token == presented) {
             let (changes, gap_ms) = (Changes::default(), time_ms.saturating_sub(*since_ms).max(0));
             return Some(Reuse {
@@ -103,45 +204,68 @@ impl Lineage {
         let before = self.rotations.iter().find(|one| one.presented == presented)?;
         // The two may arrive in either order; what counts is who came first in event time.
         let gap_ms = time_ms.saturating_sub(before.time_ms).saturating_abs();
-        let successor_used = before.used_ms <= time_ms.max(before.time_ms);
-        let changes = before.client.changes(client);
+        let successor_used = before.used_ms.is_some_and(|used_ms| used_ms <= time_ms.max(before.time_ms));
+        let changes = before.client.print.changes(client);
         let stolen = changes.count() >= 2 || (successor_used && changes.of_client());
         if !stolen || (gap_ms <= config.grace_ms && !successor_used) {
             return None;
         }
         let looks_like_owner = |who: &ClientPrint| {
             let others = self.rotations.iter().filter(|one| one.presented != presented && one.time_ms < before.time_ms.min(time_ms));
-            others.filter(|one| !one.client.changes(who).of_client()).count()
+            others.filter(|one| !one.client.print.changes(who).of_client()).count()
         };
-        let (now, then) = (looks_like_owner(client), looks_like_owner(&before.client));
+        let (now, then) = (looks_like_owner(client), looks_like_owner(&before.client.print));
         let thief_came_first = if time_ms >= before.time_ms { now > then } else { now >= then };
         let presenter_is_thief = then > now;
         let token_gained = gained || thief_came_first;
-        Some(Reuse { before: Some(before.clone()), changes, gap_ms, successor_used, thief_came_first, presenter_is_thief, token_gained })
+        let session = Some(before.client.session).filter(|session| !session.is_empty());
+        let before = Before {
+            time_ms: before.time_ms,
+            ip: before.client.ip,
+            session: session.map(ToOwned::to_owned),
+            event: before.event.to_owned(),
+        };
+        Some(Reuse { before: Some(before), changes, gap_ms, successor_used, thief_came_first, presenter_is_thief, token_gained })
     }
 
-    fn remember(&mut self, event: &Event<'_>, presented: u64, issued: u64, client: ClientPrint, config: &Config) {
+    fn remember(&mut self, mut rotation: Rotation<'a>) {
         if self.rotations.len() >= ROTATIONS_MAX
             && let Some((oldest, _)) = self.rotations.iter().enumerate().min_by_key(|(_, one)| one.time_ms)
         {
             self.rotations.remove(oldest);
         }
-        let last_ms = self.rotations.iter().map(|one| one.time_ms).fold(event.time_ms(), i64::max);
-        self.expires_ms = last_ms.saturating_add(config.lineage_kept_ms);
-        self.rotations.push(Rotation {
-            presented,
-            issued,
-            time_ms: event.time_ms(),
-            used_ms: self.rotations.iter().filter(|one| one.presented == issued).map(|one| one.time_ms).min().unwrap_or(i64::MAX),
-            client,
-            ip: event.ip(),
-            session: event.session().map(Into::into),
-            event: event.id().into(),
-        });
+        rotation.used_ms = self.rotations.iter().filter(|one| one.presented == rotation.issued).map(|one| one.time_ms).min();
+        self.rotations.push(rotation);
     }
 }
 
-/// Half of the keyed hash: enough among the few tokens of one user.
-fn short(token: TokenHash) -> u64 {
-    token.0.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+/// A part of the keyed hash: enough among the few tokens of one user.
+fn short(token: TokenHash) -> u32 {
+    let [a, b, c, d, ..] = token.0;
+    u32::from_be_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(sessions: &[&'static str]) -> Past<'static> {
+        let rotations = sessions.iter().enumerate().map(|(number, session)| Rotation {
+            presented: u32::MAX - number as u32,
+            issued: number as u32,
+            time_ms: if number == 1 { i64::MIN } else { i64::MAX - number as i64 },
+            used_ms: (number % 2 == 0).then_some(i64::MIN),
+            client: Client { print: ClientPrint { asn: number as u32 % 3, ..ClientPrint::default() }, ip: None, session },
+            event: "e",
+        });
+        Past { rotations: rotations.collect(), tainted: vec![(7, i64::MIN), (u32::MAX, i64::MAX)] }
+    }
+
+    #[test]
+    fn what_is_packed_comes_out_again() {
+        for sessions in [&[][..], &["a"], &["a", "", "a", "b", "a"]] {
+            assert_eq!(Past::unpack(&past(sessions).pack()), past(sessions));
+        }
+        assert_eq!(Past::unpack(&[]), Past::default());
+    }
 }
