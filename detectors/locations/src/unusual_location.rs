@@ -349,7 +349,8 @@ fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Pe
         person.sign_ins,
         person.days
     );
-    finding.confidence = (0.2 + verdict.surprise / 20.0 + f32::from(person.days.min(20)) / 100.0).min(0.9);
+    let confidence = (0.2 + verdict.surprise / 20.0 + f32::from(person.days.min(20)) / 100.0).min(0.9);
+    finding.confidence = (confidence * 1_000.0).round() / 1_000.0;
     finding
         .note("surprise", f64::from((verdict.surprise * 100.0).round()) / 100.0)
         .note("surprise_min", f64::from(limit))

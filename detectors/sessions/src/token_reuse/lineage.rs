@@ -239,10 +239,10 @@ impl<'a> Past<'a> {
     }
 }
 
-/// A part of the keyed hash: enough among the few tokens of one user.
+/// The keyed hash in 32 bits: enough among the few tokens of one user.
 fn short(token: TokenHash) -> u32 {
-    let [a, b, c, d, ..] = token.0;
-    u32::from_be_bytes([a, b, c, d])
+    let bits = u128::from_be_bytes(token.0);
+    (((bits ^ (bits >> 64)) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 #[cfg(test)]
