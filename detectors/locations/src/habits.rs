@@ -41,6 +41,7 @@ impl Feature {
 }
 
 /// What is left of a weight on each day of one half-life.
+#[expect(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
 const FADING: [f32; HALF_LIFE_DAYS as usize] = {
     /// The sixtieth root of a half.
     const DAILY: f64 = 0.988_514_020_352_896_1;

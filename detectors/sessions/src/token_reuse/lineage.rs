@@ -10,11 +10,13 @@ use std::net::IpAddr;
 
 /// Exchanges remembered; beyond them the oldest goes.
 const ROTATIONS_MAX: usize = 12;
+/// What one exchange adds, about.
+const EXCHANGE_BYTES: usize = 256;
 /// Tokens issued to whoever reused one, that are followed.
 const TAINTED_MAX: usize = 4;
 
 /// A client of an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Client<'a> {
     print: ClientPrint,
     ip: Option<IpAddr>,
@@ -48,47 +50,139 @@ struct Past<'a> {
     tainted: Vec<(u32, i64)>,
 }
 
-/// The same, as it is kept: an exchange has its client's number, and times count from the exchange before.
-#[derive(Default, Serialize, Deserialize)]
-struct Packed<'a> {
-    #[serde(borrow)]
-    clients: Vec<Client<'a>>,
-    #[serde(borrow)]
-    rotations: Vec<([u8; 4], [u8; 4], i64, Option<i64>, u8, &'a str)>,
-    tainted: Vec<(u32, i64)>,
+/// Reads packed exchanges.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.bytes().map(u8::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.bytes().map(u32::from_le_bytes)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.bytes().map(i64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let len = usize::from(self.bytes().map(u16::from_le_bytes)?);
+        let (text, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn client(&mut self) -> Option<Client<'a>> {
+        let ip = match self.byte()? {
+            4 => Some(IpAddr::from(self.bytes::<4>()?)),
+            16 => Some(IpAddr::from(self.bytes::<16>()?)),
+            _ => None,
+        };
+        let print = ClientPrint {
+            device: self.u32()?,
+            asn: self.u32()?,
+            subnet: self.u32()?,
+            ja4: self.u32()?,
+            agent: self.u32()?,
+            region: self.u32()?,
+            ipv6: self.byte()? != 0,
+        };
+        Some(Client { print, ip, session: self.text()? })
+    }
+
+    fn rotation(&mut self, clients: &[Client<'a>]) -> Option<Rotation<'a>> {
+        let client = *clients.get(usize::from(self.byte()?))?;
+        let (presented, issued, time_ms) = (self.u32()?, self.u32()?, self.i64()?);
+        let used_ms = if self.byte()? == 0 { None } else { Some(self.i64()?) };
+        Some(Rotation { presented, issued, time_ms, used_ms, client, event: self.text()? })
+    }
+
+    fn past(&mut self) -> Option<Past<'a>> {
+        let count = usize::from(self.byte()?);
+        let clients: Vec<_> = (0..count).map_while(|_| self.client()).collect();
+        let count = usize::from(self.byte()?);
+        let mut rotations = Vec::with_capacity(ROTATIONS_MAX + 1);
+        rotations.extend((0..count).map_while(|_| self.rotation(&clients)));
+        let count = usize::from(self.byte()?);
+        let tainted = (0..count).map_while(|_| self.u32().zip(self.i64())).collect();
+        Some(Past { rotations, tainted })
+    }
+}
+
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    // Ids and sessions are far shorter; what is beyond is cut where a letter ends.
+    let text = text.get(..text.floor_char_boundary(u16::MAX.into())).unwrap_or_default();
+    out.extend((text.len() as u16).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+fn put_client(client: &Client<'_>, out: &mut Vec<u8>) {
+    match client.ip {
+        None => out.push(0),
+        Some(IpAddr::V4(ip)) => {
+            out.push(4);
+            out.extend(ip.octets());
+        }
+        Some(IpAddr::V6(ip)) => {
+            out.push(16);
+            out.extend(ip.octets());
+        }
+    }
+    let print = &client.print;
+    for part in [print.device, print.asn, print.subnet, print.ja4, print.agent, print.region] {
+        out.extend(part.to_le_bytes());
+    }
+    out.push(u8::from(print.ipv6));
+    put_text(client.session, out);
+}
+
+fn put_rotation(one: &Rotation<'_>, client: usize, out: &mut Vec<u8>) {
+    out.push(client as u8);
+    out.extend(one.presented.to_le_bytes());
+    out.extend(one.issued.to_le_bytes());
+    out.extend(one.time_ms.to_le_bytes());
+    out.push(u8::from(one.used_ms.is_some()));
+    out.extend(one.used_ms.map(i64::to_le_bytes).into_iter().flatten());
+    put_text(one.event, out);
 }
 
 impl<'a> Past<'a> {
     fn unpack(bytes: &'a [u8]) -> Self {
-        let packed: Packed<'a> = if bytes.is_empty() { Packed::default() } else { postcard::from_bytes(bytes).unwrap_or_default() };
-        let mut rotations = Vec::with_capacity(ROTATIONS_MAX);
-        let mut before_ms = 0_i64;
-        for (presented, issued, since_ms, used, client, event) in packed.rotations {
-            let Some(client) = packed.clients.get(usize::from(client)) else { continue };
-            before_ms = before_ms.wrapping_add(since_ms);
-            let used_ms = used.map(|used_ms| before_ms.wrapping_add(used_ms));
-            let (presented, issued) = (u32::from_le_bytes(presented), u32::from_le_bytes(issued));
-            rotations.push(Rotation { presented, issued, time_ms: before_ms, used_ms, client: *client, event });
-        }
-        Self { rotations, tainted: packed.tainted }
+        Reader(bytes).past().unwrap_or_default()
     }
 
-    fn pack(self) -> Box<[u8]> {
+    /// Clients, exchanges with the numbers of their clients, and what descends from a reuse.
+    fn pack(&self, scratch: usize) -> Box<[u8]> {
         let mut clients: Vec<Client<'a>> = Vec::new();
-        let mut before_ms = 0_i64;
-        let rotations = self.rotations.iter().map(|one| {
-            let known = clients.iter().position(|client| *client == one.client);
-            let client = known.unwrap_or_else(|| {
-                clients.push(one.client);
-                clients.len() - 1
-            });
-            let since_ms = one.time_ms.wrapping_sub(std::mem::replace(&mut before_ms, one.time_ms));
-            let used = one.used_ms.map(|used_ms| used_ms.wrapping_sub(one.time_ms));
-            (one.presented.to_le_bytes(), one.issued.to_le_bytes(), since_ms, used, client as u8, one.event)
-        });
-        let rotations = rotations.collect();
-        postcard::to_allocvec(&Packed { clients, rotations, tainted: self.tainted }).unwrap_or_default().into()
+        let numbers: Vec<usize> = self.rotations.iter().map(|one| number_of(one.client, &mut clients)).collect();
+        let mut out = Vec::with_capacity(scratch);
+        out.push(clients.len() as u8);
+        clients.iter().for_each(|client| put_client(client, &mut out));
+        out.push(self.rotations.len() as u8);
+        self.rotations.iter().zip(&numbers).for_each(|(one, client)| put_rotation(one, *client, &mut out));
+        out.push(self.tainted.len() as u8);
+        for (token, since_ms) in &self.tainted {
+            out.extend(token.to_le_bytes());
+            out.extend(since_ms.to_le_bytes());
+        }
+        // A new piece of memory of the right size: cutting the old one short would leave it as large.
+        Box::from(out.as_slice())
     }
+}
+
+/// The number of a client among those that are listed; it is added if it is new.
+fn number_of<'a>(client: Client<'a>, clients: &mut Vec<Client<'a>>) -> usize {
+    clients.iter().position(|known| *known == client).unwrap_or_else(|| {
+        clients.push(client);
+        clients.len() - 1
+    })
 }
 
 /// An exchange that a reuse goes back to.
@@ -181,7 +275,7 @@ impl Lineage {
         if changed {
             self.rotations = past.rotations.len() as u8;
             self.is_tainted = !past.tainted.is_empty();
-            self.packed = past.pack();
+            self.packed = past.pack(self.packed.len() + EXCHANGE_BYTES);
         }
         reuse
     }
@@ -246,6 +340,7 @@ fn short(token: TokenHash) -> u32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -255,7 +350,11 @@ mod tests {
             issued: number as u32,
             time_ms: if number == 1 { i64::MIN } else { i64::MAX - number as i64 },
             used_ms: (number % 2 == 0).then_some(i64::MIN),
-            client: Client { print: ClientPrint { asn: number as u32 % 3, ..ClientPrint::default() }, ip: None, session },
+            client: Client {
+                print: ClientPrint { asn: number as u32 % 3, region: 9, ipv6: number > 2, ..ClientPrint::default() },
+                ip: [None, Some([1, 2, 3, 4].into()), Some([7; 16].into())].into_iter().nth(number % 3).flatten(),
+                session,
+            },
             event: "e",
         });
         Past { rotations: rotations.collect(), tainted: vec![(7, i64::MIN), (u32::MAX, i64::MAX)] }
@@ -264,8 +363,21 @@ mod tests {
     #[test]
     fn what_is_packed_comes_out_again() {
         for sessions in [&[][..], &["a"], &["a", "", "a", "b", "a"]] {
-            assert_eq!(Past::unpack(&past(sessions).pack()), past(sessions));
+            assert_eq!(Past::unpack(&past(sessions).pack(0)), past(sessions));
         }
         assert_eq!(Past::unpack(&[]), Past::default());
+        let packed = past(&["a", "b"]).pack(0);
+        (0..packed.len()).for_each(|len| assert!(Past::unpack(packed.get(..len).unwrap_or_default()).rotations.len() <= 2));
+    }
+
+    #[test]
+    fn a_client_that_goes_on_stands_once() {
+        let mut many = past(&["a"; 12]);
+        many.rotations.iter_mut().for_each(|one| one.client = Client { ip: None, session: "session", ..one.client });
+        let few = Past {
+            rotations: many.rotations.iter().map(|one| Rotation { client: many.rotations[0].client, ..*one }).collect(),
+            ..past(&[])
+        };
+        assert!(few.pack(0).len() + 2 * 30 < many.pack(0).len());
     }
 }
