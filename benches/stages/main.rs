@@ -12,6 +12,7 @@
 mod checkpoint;
 mod clock;
 mod encode;
+mod memory;
 mod reference;
 mod stages;
 mod state;
@@ -60,12 +61,14 @@ const LINES: &str = "roofline: split into lines";
 const SONIC: &str = "roofline: split, decode (sonic-rs)";
 const LOOP: &str = "roofline: split, decode, look up, touch state";
 const REPLAY: &str = "replay, all detectors, less start-up";
-const OWN_DECODE: &str = "decode, nothing kept";
 
 fn main() -> Result<(), Box<dyn Error>> {
     // `cargo test --benches` starts it too, without this argument, to see that it runs.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
+    }
+    if let Ok(of) = std::env::var(memory::VARIABLE) {
+        return memory::measure(&of);
     }
     let folder = tempfile::tempdir()?;
     let traffic = Traffic::simulate(number("BENCH_SEED", 1), number("BENCH_EVENTS", 400_000), folder.path())?;
@@ -77,7 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.print();
     let ratio = |of: &str, to: &str| println!("{:<46} {:>9.2}", format!("{of} : {to}"), table.median(to) / table.median(of));
     println!("\nspeed, as a multiple of the roofline's");
-    ratio(OWN_DECODE, SONIC);
+    ratio(stages::DECODE, SONIC);
     ratio(REPLAY, LOOP);
     print_state(folder.path())
 }
@@ -116,7 +119,6 @@ fn round(traffic: &Traffic, folder: &Path, table: &mut Table) -> Result<(), Box<
     table.add(REPLAY, (replay(&traffic.path)? - start_up(folder)?) * per_event);
     table.add("split into lines", stages::lines(&traffic.path)? * per_event);
     let (normaliser, format) = (stages::normaliser()?, "bartizan".parse::<Format>()?);
-    table.add(OWN_DECODE, stages::decode(&normaliser, format, &traffic.text) * per_event);
     for (name, taken) in stages::pass(&normaliser, format, &traffic.text)? {
         table.add(&name, taken * per_event);
     }
@@ -154,5 +156,5 @@ fn print_state(folder: &Path) -> Result<(), Box<dyn Error>> {
     println!("{:<46} {:>6.2} s", "compressing and writing, processor time", checkpoint.write);
     println!("{:<46} {:>6.2} s", "loading it", checkpoint.load);
     println!("{:<46} {:>6.1} MB, {} bytes a user", "file", checkpoint.bytes as f64 / 1e6, checkpoint.bytes / users);
-    Ok(())
+    memory::print()
 }

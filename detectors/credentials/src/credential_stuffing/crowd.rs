@@ -407,3 +407,80 @@ impl Crowd {
         hits
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn config() -> Config {
+        Config {
+            window_ms: 1_000,
+            users_min: 3,
+            network_users_min: 3,
+            network_addresses_min: 2,
+            client_users_min: 5,
+            client_networks_min: 2,
+            shared_users_min: 3,
+            tries_max: 2,
+            failed_share_min: 0.5,
+            client_failed_share_min: 0.5,
+            client_unknown_share_min: 0.5,
+            client_retry_share_max: 0.1,
+        }
+    }
+
+    fn attempt(user: u32, part: u32, time_ms: i64, how: u8) -> Attempt {
+        Attempt { user, part, client: part % 3, time_ms, success: how == 0, unknown: how == 1, known: how == 2 }
+    }
+
+    impl Crowd {
+        /// The same as [`Crowd::tally`], user by user.
+        fn counted(&self, takes: impl Fn(u32) -> bool) -> Tally {
+            let mut tally = Tally::default();
+            let mut parts = Vec::new();
+            for (_, _, one) in self.tries.iter().filter(|(_, _, one)| takes(one.part)) {
+                tally.known += u32::from(one.known);
+                if one.succeeded {
+                    tally.succeeded += 1;
+                    tally.tries += 1 + u64::from(one.fails);
+                } else if one.known {
+                } else if one.fails > config().tries_max {
+                    tally.deep += 1;
+                } else {
+                    tally.failed += 1;
+                    tally.unknown += u32::from(one.unknown);
+                    tally.tries += u64::from(one.fails);
+                    parts.push(one.part);
+                }
+            }
+            parts.sort_unstable();
+            parts.dedup();
+            Tally { parts: parts.len() as u32, ..tally }
+        }
+    }
+
+    proptest! {
+        /// Sums that follow each attempt are those of a count user by user, also after a checkpoint.
+        #[test]
+        fn sums_are_what_a_count_gives(steps in prop::collection::vec((0_u32..330, 1_u32..9, 0_i64..200, 0_u8..6), 1..700)) {
+            let (mut crowd, mut now_ms) = (Crowd::default(), 0);
+            for (number, (user, part, later, how)) in steps.into_iter().enumerate() {
+                now_ms += later / 20;
+                crowd.expire(now_ms - 1_000, i64::MIN);
+                crowd.record(&attempt(user, part, now_ms - later, how), &config());
+                if number % 50 == 49 {
+                    let heap = crowd.heap_bytes();
+                    crowd = postcard::from_bytes(&postcard::to_allocvec(&crowd).unwrap()).unwrap();
+                    prop_assert_eq!(crowd.heap_bytes(), heap);
+                }
+                let failed = |part: u32| crowd.counted(|other| other == part).failed;
+                prop_assert_eq!(crowd.tally(&Parts::One(part)), crowd.counted(|other| other == part));
+                prop_assert_eq!(crowd.tally(&Parts::AllBut(Vec::new())), crowd.counted(|_| true));
+                prop_assert_eq!(crowd.tally(&Parts::AllBut(vec![1, 7])), crowd.counted(|other| other != 1 && other != 7));
+                prop_assert_eq!(crowd.tally(&Parts::Quiet), crowd.counted(|other| failed(other) < 3));
+            }
+        }
+    }
+}
