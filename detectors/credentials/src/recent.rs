@@ -315,6 +315,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
         /// Against a list that is searched from end to end and kept sorted by time, older arrivals first.
         #[test]
         fn it_is_a_list_sorted_by_time(steps in prop::collection::vec(step(), 1..900)) {

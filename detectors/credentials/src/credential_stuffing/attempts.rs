@@ -84,12 +84,12 @@ enum Users {
 
 /// The only user of a place.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Lone {
-    user: u32,
-    /// Tries in the window, and the time of the latest.
-    tried: Option<(i64, Try)>,
+pub(super) struct Lone {
+    pub user: u32,
+    /// Time of the latest try, and all tries in the window.
+    pub tried: Option<(i64, Try)>,
     /// Since when the user is known, and the latest time.
-    known: Option<(i64, i64)>,
+    pub known: Option<(i64, i64)>,
 }
 
 impl Default for Attempts {
@@ -151,8 +151,8 @@ impl Users {
             }
             Self::Many(crowd) => {
                 crowd.expire(from_ms, known_from_ms);
-                if let Some((user, tried, known)) = crowd.only_user() {
-                    *self = Self::Lone(Lone { user, tried, known });
+                if let Some(lone) = crowd.only_user() {
+                    *self = Self::Lone(lone);
                 }
             }
         }
