@@ -15,6 +15,9 @@
 //! proves nothing by failing (a bad release fails for everybody), so there a share of unknown names is
 //! needed too, or that next to nobody tries again, as people do whose sign-in fails. Public rules count 15 to 25 users an address in 15 minutes (Elastic), without the gates.
 //!
+//! Judged are the latest 256 users of the window, or all where there are fewer; of more, an alert says about
+//! how many there were.
+//!
 //! **Attempt and hit.** The attempt is told at the try that passes the limits. A success in the
 //! pattern, by a user not known there and with a client that the failures use, is a hit, told with
 //! the session, also when it came before the limit was passed.
@@ -24,6 +27,7 @@
 
 mod attempts;
 mod crowd;
+mod multitude;
 mod report;
 mod samples;
 

@@ -233,6 +233,11 @@ impl Attempts {
         }
     }
 
+    /// Users tried in these parts, of whom `counted` were counted one by one.
+    pub fn users(&self, parts: &Parts, counted: u32) -> u32 {
+        self.suspects().and_then(|crowd| crowd.users_about(parts)).map_or(counted, |about| about.max(counted))
+    }
+
     /// Is a success in an attack a hit: by a user not known there, with a client that the failures use?
     pub fn is_hit(&self, attempt: &Attempt, tally: &Tally, parts: &Parts) -> bool {
         !attempt.known && self.suspects().is_some_and(|crowd| crowd.takes_part(attempt.client, parts, tally.failed))

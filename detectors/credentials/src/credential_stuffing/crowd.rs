@@ -1,11 +1,13 @@
 //! The users of a place that more than one user tries: who was tried, in a sliding window, who is known
-//! there, and the sums over each part of the place.
+//! there, and the sums over each part of the place. Of more than [`VALUES_MAX`] users the latest are judged,
+//! and how many there are in all is estimated.
 //!
 //! The sums follow each attempt, so that judging does not look at the users one by one. Only what is asked
 //! once an attack passes its limits does, over [`VALUES_MAX`] users at most: whether its users try again,
 //! and whether they share a client.
 
 use super::attempts::{Attempt, Lone};
+use super::multitude::Multitude;
 use super::{Config, QUIET_GAP_MS};
 use crate::recent::{Recent, VALUES_MAX};
 use bartizan_core::heap_bytes;
@@ -158,6 +160,8 @@ struct Open {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Crowd {
     tries: Recent<Try>,
+    /// Present while the window holds more users than `tries` can.
+    multitude: Option<Box<Multitude>>,
     /// Since when a user is known, in order of the latest time.
     known: Recent<i64>,
     /// Sums by part, in no order.
@@ -208,7 +212,8 @@ impl Crowd {
     /// Bytes of memory.
     pub fn heap_bytes(&self) -> usize {
         let open = if self.open.is_empty() { 0 } else { heap_bytes(OPEN_MAX * size_of::<Open>()) };
-        self.tries.heap_bytes() + self.known.heap_bytes() + self.parts.heap_bytes() + open
+        let multitude = self.multitude.as_deref().map_or(0, Multitude::heap_bytes);
+        self.tries.heap_bytes() + self.known.heap_bytes() + self.parts.heap_bytes() + open + multitude
     }
 
     /// Drops tries before the window, users who were not seen for long, and attacks that ended before the window.
@@ -221,6 +226,12 @@ impl Crowd {
         }
         while self.tries.oldest_ms().is_some_and(|oldest_ms| oldest_ms < from_ms) {
             self.drop_oldest();
+        }
+        if self.tries.len() < VALUES_MAX {
+            // What had made room was older than what just went.
+            self.multitude = None;
+        } else if let Some(multitude) = &mut self.multitude {
+            multitude.expire(from_ms);
         }
         while self.known.oldest_ms().is_some_and(|oldest_ms| oldest_ms < known_from_ms) {
             self.known.pop();
@@ -258,6 +269,9 @@ impl Crowd {
             self.loud_min = loud_min;
             self.count_loud();
         }
+        if let Some(multitude) = &mut self.multitude {
+            multitude.add(attempt.user, attempt.part, attempt.time_ms);
+        }
         match self.tries.get_mut(attempt.user) {
             Some((time_ms, one)) => {
                 let before = *one;
@@ -280,6 +294,12 @@ impl Crowd {
     /// Adds a user who was not tried so far.
     pub fn insert(&mut self, user: u32, time_ms: i64, one: Try) {
         if self.tries.len() >= VALUES_MAX {
+            if self.multitude.is_none() {
+                let mut multitude = Box::<Multitude>::default();
+                self.tries.iter().for_each(|(user, time_ms, one)| multitude.add(user, one.part, time_ms));
+                multitude.add(user, one.part, time_ms);
+                self.multitude = Some(multitude);
+            }
             self.drop_oldest();
         }
         self.tries.insert(user, time_ms, one);
@@ -342,13 +362,22 @@ impl Crowd {
         }
     }
 
-    /// Failing users of these parts, from the oldest to the newest, with the time of their latest try.
-    fn failing<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = (i64, &'a Try)> {
-        let takes = move |part: u32| match parts {
+    fn takes(&self, parts: &Parts, part: u32) -> bool {
+        match parts {
             Parts::One(one) => part == *one,
             Parts::AllBut(others) => !others.contains(&part),
             Parts::Quiet => !self.parts.get(part).is_some_and(|(_, sums)| self.is_loud(sums)),
-        };
+        }
+    }
+
+    /// About how many users were tried in these parts, if that is more than are counted one by one.
+    pub fn users_about(&self, parts: &Parts) -> Option<u32> {
+        self.multitude.as_ref().map(|multitude| multitude.users(|part| self.takes(parts, part)))
+    }
+
+    /// Failing users of these parts, from the oldest to the newest, with the time of their latest try.
+    fn failing<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = (i64, &'a Try)> {
+        let takes = move |part| self.takes(parts, part);
         self.tries.iter().map(|(_, time_ms, one)| (time_ms, one)).filter(move |(_, one)| one.counts_as_failed() && takes(one.part))
     }
 

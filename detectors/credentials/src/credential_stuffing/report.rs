@@ -36,7 +36,8 @@ pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, sta
     }
     let part = if attack.scope == Scope::Address { attempt.part } else { 0 };
     let hits = state.opened(part, event.time_ms(), hits);
-    describe(&mut finding, attack, hits, config);
+    let users = state.users(&attack.parts, attack.tally.users());
+    describe(&mut finding, attack, users, hits, config);
     finding
 }
 
@@ -72,7 +73,7 @@ fn name_victim(finding: &mut Finding, user: &str, session: Option<&str>, hit: bo
     }
 }
 
-fn describe(finding: &mut Finding, attack: &Attack, hits: u32, config: &Config) {
+fn describe(finding: &mut Finding, attack: &Attack, users: u32, hits: u32, config: &Config) {
     let tally = &attack.tally;
     let unknown_share = f64::from(tally.unknown) / f64::from(tally.failed.max(1));
     finding.confidence = (0.65 + 0.2 * unknown_share + if hits > 0 { 0.1 } else { 0.0 }).min(0.99) as f32;
@@ -84,7 +85,7 @@ fn describe(finding: &mut Finding, attack: &Attack, hits: u32, config: &Config) 
     title.clone_into(&mut finding.title);
     let share_min = if attack.scope == Scope::Client { config.client_failed_share_min } else { config.failed_share_min };
     finding.reason = format!(
-        "{} users failed to sign in from {whence} within {} minutes (limit {}), {:.0} % of the users tried (limit {:.0} %), {} of them unknown{}.",
+        "{} users failed to sign in from {whence} within {} minutes (limit {}), {:.0} % of the users tried (limit {:.0} %), {} of them unknown{}{}.",
         tally.failed,
         config.window_ms / MINUTE_MS,
         attack.limit,
@@ -96,9 +97,10 @@ fn describe(finding: &mut Finding, attack: &Attack, hits: u32, config: &Config) 
             1 => "; one user got in".to_owned(),
             many => format!("; {many} users got in"),
         },
+        if users > tally.users() { format!("; about {users} users were tried in all") } else { String::new() },
     );
     finding
-        .note("distinct_users", tally.users())
+        .note("distinct_users", users)
         .note("failed_users", tally.failed)
         .note("failed_users_min", attack.limit)
         .note("failed_share", round(tally.failed_share()))
