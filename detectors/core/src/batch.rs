@@ -5,6 +5,7 @@
 //! strings once into the arena and allocates nothing else: from a draft ([`EventBatch::push`]), or, on the
 //! hot path, from the line it stands in ([`EventBatch::write`]).
 
+use crate::client::{Software, SoftwareMemo};
 use crate::event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind, names};
 use crate::keys::{Key, KeyHasher, KeyKind, TenantHash};
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,7 @@ pub struct Record {
     pub judged: bool,
     texts: [Text; Field::COUNT],
     keys: [u64; KeyKind::COUNT],
+    pub(crate) software: Software,
     pub(crate) identity: u64,
 }
 
@@ -160,6 +162,7 @@ impl Record {
             texts: [Text { start: 0, len: 0 }; Field::COUNT],
             keys: [0; KeyKind::COUNT],
             identity: 0,
+            software: Software { agent: 0, ja4: 0 },
         }
     }
 
@@ -436,6 +439,7 @@ impl EventBatch {
     /// Hashes the keys of the events that were added since the last call. Whoever prepares a batch may do it;
     /// whoever detects sees to it that it is done.
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
+        let mut memo = SoftwareMemo::default();
         let Self { arena, records, hashed } = self;
         // Neighbours are often of one tenant.
         let mut last = ("", hasher.tenant(""));
@@ -446,7 +450,9 @@ impl EventBatch {
             }
             let event = Event { text: arena, record };
             let identity = hasher.identity(last.1, event.id(), event.time_ms());
-            (record.keys, record.identity) = (keys_of(&event, last.1, hasher), identity);
+            let keys = keys_of(&event, last.1, hasher);
+            let software = memo.get(keys.get(KeyKind::Client as usize).copied().unwrap_or(0), &event);
+            (record.keys, record.identity, record.software) = (keys, identity, software);
         }
         *hashed = records.len();
     }
