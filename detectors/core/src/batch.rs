@@ -134,12 +134,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// An event of which nothing is known. A constant, so that it is copied from memory written long ago:
-    /// what was written a moment ago in other pieces than it is read in stalls the processor.
-    const BLANK: Self = Self::new(0);
-
     /// An event of a time of which nothing else is known.
-    const fn new(time_ms: i64) -> Self {
+    fn new(time_ms: i64) -> Self {
         Self {
             time_ms,
             arrival_ms: time_ms,
@@ -159,7 +155,7 @@ impl Record {
             user_kind: UserKind::Human,
             attestation: Attestation::Unknown,
             judged: true,
-            texts: [Text { start: 0, len: 0 }; Field::COUNT],
+            texts: [Text::default(); Field::COUNT],
             keys: [0; KeyKind::COUNT],
             identity: 0,
             software: Software { agent: 0, ja4: 0 },
@@ -387,14 +383,13 @@ impl EventBatch {
         if self.arena.len() + line.len() > ARENA_BYTES_MAX {
             return None;
         }
-        let (arena_before, records_before) = (self.arena.len(), self.records.len());
-        self.records.push(Record::BLANK);
-        let record = self.records.last_mut()?;
-        let mut writer = Writer { record, arena: &mut self.arena, line, piece: 0..0, apart: true };
+        let arena_before = self.arena.len();
+        let mut writer = Writer { record: Record::new(0), arena: &mut self.arena, line, piece: 0..0, apart: true };
         let filled = fill(&mut writer).and_then(|()| writer.flush());
-        if filled.is_none() {
-            self.arena.truncate(arena_before);
-            self.records.truncate(records_before);
+        let record = writer.record;
+        match filled {
+            Some(()) => self.records.push(record),
+            None => self.arena.truncate(arena_before),
         }
         filled
     }
@@ -462,7 +457,7 @@ impl EventBatch {
 /// in few pieces: what is short between two of them comes along.
 pub struct Writer<'b> {
     /// The record, but for its texts.
-    pub record: &'b mut Record,
+    pub record: Record,
     arena: &'b mut String,
     line: &'b str,
     /// What of the line is to be copied next.
