@@ -104,7 +104,7 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     let mut letters = name.bytes().rev().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
     let (last, before) = (letters.next(), letters.next());
     let ends = |ending: &&str| ending.bytes().rev().map(Some).take(2).eq([last, before]);
-    if !SECRET_ENDINGS.iter().any(|ending| ends(ending)) {
+    if !SECRET_ENDINGS.iter().any(ends) {
         return false;
     }
     // The name's end without separators and in lower case, filled from the right.

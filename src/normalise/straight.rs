@@ -168,11 +168,14 @@ const NAME_BYTES_MAX: usize = 16;
 const SPREAD: u64 = 0xa9ec_0806_705f_ca17;
 const SLOTS_BITS: u32 = 6;
 
+/// A name as two numbers that its bytes are, the first lowest, zeros behind it. Not one of 128 bits: that
+/// would take its way through a vector register.
+type Name = [u64; 2];
+
 /// What is known of a member.
 #[derive(Clone, Copy)]
 struct Known {
-    /// Its name as the number that its bytes are, the first lowest.
-    name: u128,
+    name: Name,
     member: Member,
     /// Its place in the set of members seen.
     bit: u64,
@@ -181,30 +184,41 @@ struct Known {
 }
 
 impl Known {
-    /// No member: no name is this number.
-    const NONE: Self = Self { name: u128::MAX, member: Member::Attrs, bit: 0, bytes_max: 0 };
+    /// No member: no name is these numbers.
+    const NONE: Self = Self { name: [u64::MAX; 2], member: Member::Attrs, bit: 0, bytes_max: 0 };
 }
 
 /// Members by name.
 static KNOWN: [Known; 1 << SLOTS_BITS] = known_members();
 /// The bytes of a name by its length.
-static NAME_MASKS: [u128; NAME_BYTES_MAX + 1] = name_masks();
+static NAME_MASKS: [Name; NAME_BYTES_MAX + 1] = name_masks();
 
 /// The member of this name, in one look-up; `None` for a stranger, but also for some rare ones.
 #[inline]
 fn known(text: &[u8], name: &Range<usize>) -> Option<&'static Known> {
+    let [low_mask, high_mask] = NAME_MASKS.get(name.len())?;
     let bytes = text.get(name.start..)?;
-    let mut chunk = [0; NAME_BYTES_MAX];
-    match bytes.first_chunk() {
-        Some(first) => chunk = *first,
-        None => chunk.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from),
-    }
-    let name = u128::from_le_bytes(chunk) & NAME_MASKS.get(name.len())?;
+    let [low, high] = bytes.first_chunk().map_or_else(|| numbers(&filled_up(bytes)), numbers);
+    let name = [low & low_mask, high & high_mask];
     KNOWN.get(slot(name)).filter(|known| known.name == name)
 }
 
-const fn slot(name: u128) -> usize {
-    ((name as u64).wrapping_mul(SPREAD) >> (u64::BITS - SLOTS_BITS)) as usize
+#[inline]
+fn numbers(bytes: &[u8; NAME_BYTES_MAX]) -> Name {
+    let [a, b, c, d, e, f, g, h, low_of_second @ ..] = *bytes;
+    [u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes(low_of_second)]
+}
+
+/// The record's last bytes, where there are not enough of them.
+#[cold]
+fn filled_up(bytes: &[u8]) -> [u8; NAME_BYTES_MAX] {
+    let mut chunk = [0; NAME_BYTES_MAX];
+    chunk.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    chunk
+}
+
+const fn slot([low, _]: Name) -> usize {
+    (low.wrapping_mul(SPREAD) >> (u64::BITS - SLOTS_BITS)) as usize
 }
 
 #[expect(clippy::indexing_slicing, reason = "runs while the program is compiled")]
@@ -213,12 +227,12 @@ const fn known_members() -> [Known; 1 << SLOTS_BITS] {
     let mut index = 0;
     while index < Member::NAMED.len() {
         let (text, member) = Member::NAMED[index];
-        let (mut name, mut at) = (0, text.len());
-        while at > 0 {
-            at -= 1;
-            name = name << 8 | text.as_bytes()[at] as u128;
-        }
         if text.len() <= NAME_BYTES_MAX {
+            let (mut name, mut at) = ([0; 2], 0);
+            while at < text.len() {
+                name[at / 8] |= (text.as_bytes()[at] as u64) << (at % 8 * 8);
+                at += 1;
+            }
             assert!(table[slot(name)].bit == 0, "two names in one slot");
             let bytes_max = if let Member::Text(field) = member { limit(field).0 } else { TOKEN_BYTES_MAX };
             table[slot(name)] = Known { name, member, bit: member.bit(), bytes_max };
@@ -229,11 +243,12 @@ const fn known_members() -> [Known; 1 << SLOTS_BITS] {
 }
 
 #[expect(clippy::indexing_slicing, reason = "runs while the program is compiled")]
-const fn name_masks() -> [u128; NAME_BYTES_MAX + 1] {
-    let mut masks = [0; NAME_BYTES_MAX + 1];
+const fn name_masks() -> [Name; NAME_BYTES_MAX + 1] {
+    let mut masks = [[0; 2]; NAME_BYTES_MAX + 1];
     let mut len = 1;
     while len <= NAME_BYTES_MAX {
-        masks[len] = u128::MAX >> (u128::BITS as usize - 8 * len);
+        masks[len] = masks[len - 1];
+        masks[len][(len - 1) / 8] |= 0xff << ((len - 1) % 8 * 8);
         len += 1;
     }
     masks

@@ -134,12 +134,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// An event of which nothing is known. A constant, so that it is copied from memory written long ago:
-    /// what was written a moment ago in other pieces than it is read in stalls the processor.
-    const BLANK: Self = Self::new(0);
-
     /// An event of a time of which nothing else is known.
-    const fn new(time_ms: i64) -> Self {
+    fn new(time_ms: i64) -> Self {
         Self {
             time_ms,
             arrival_ms: time_ms,
@@ -159,7 +155,7 @@ impl Record {
             user_kind: UserKind::Human,
             attestation: Attestation::Unknown,
             judged: true,
-            texts: [Text { start: 0, len: 0 }; Field::COUNT],
+            texts: [Text::default(); Field::COUNT],
             keys: [0; KeyKind::COUNT],
             identity: 0,
             software: Software { agent: 0, ja4: 0 },
@@ -324,13 +320,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
 pub struct EventBatch {
     arena: String,
     records: Vec<Record>,
+    /// Records, from the first on, whose keys are hashed.
+    hashed: usize,
 }
 
 impl EventBatch {
     /// An empty batch with room for `events` events of ordinary size.
     #[must_use]
     pub fn with_capacity(events: usize) -> Self {
-        Self { arena: String::with_capacity(events * EVENT_TEXT_BYTES), records: Vec::with_capacity(events) }
+        Self { arena: String::with_capacity(events * EVENT_TEXT_BYTES), records: Vec::with_capacity(events), hashed: 0 }
     }
 
     /// Events in the batch.
@@ -349,6 +347,7 @@ impl EventBatch {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.records.clear();
+        self.hashed = 0;
     }
 
     /// Bytes of text held, by which callers bound a batch.
@@ -384,14 +383,13 @@ impl EventBatch {
         if self.arena.len() + line.len() > ARENA_BYTES_MAX {
             return None;
         }
-        let (arena_before, records_before) = (self.arena.len(), self.records.len());
-        self.records.push(Record::BLANK);
-        let record = self.records.last_mut()?;
-        let mut writer = Writer { record, arena: &mut self.arena, line, piece: 0..0, apart: true };
+        let arena_before = self.arena.len();
+        let mut writer = Writer { record: Record::new(0), arena: &mut self.arena, line, piece: 0..0, apart: true };
         let filled = fill(&mut writer).and_then(|()| writer.flush());
-        if filled.is_none() {
-            self.arena.truncate(arena_before);
-            self.records.truncate(records_before);
+        let record = writer.record;
+        match filled {
+            Some(()) => self.records.push(record),
+            None => self.arena.truncate(arena_before),
         }
         filled
     }
@@ -433,13 +431,14 @@ impl EventBatch {
         &mut self.records
     }
 
-    /// Hashes the keys of all events. Called once, after enrichment and before detection.
+    /// Hashes the keys of the events that were added since the last call. Whoever prepares a batch may do it;
+    /// whoever detects sees to it that it is done.
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
         let mut memo = SoftwareMemo::default();
-        let Self { arena, records } = self;
+        let Self { arena, records, hashed } = self;
         // Neighbours are often of one tenant.
         let mut last = ("", hasher.tenant(""));
-        for record in records {
+        for record in records.iter_mut().skip(std::mem::take(hashed)) {
             let tenant = record.text(Field::Tenant).of(arena);
             if tenant != last.0 {
                 last = (tenant, hasher.tenant(tenant));
@@ -450,6 +449,7 @@ impl EventBatch {
             let software = memo.get(keys.get(KeyKind::Client as usize).copied().unwrap_or(0), &event);
             (record.keys, record.identity, record.software) = (keys, identity, software);
         }
+        *hashed = records.len();
     }
 }
 
@@ -457,7 +457,7 @@ impl EventBatch {
 /// in few pieces: what is short between two of them comes along.
 pub struct Writer<'b> {
     /// The record, but for its texts.
-    pub record: &'b mut Record,
+    pub record: Record,
     arena: &'b mut String,
     line: &'b str,
     /// What of the line is to be copied next.
