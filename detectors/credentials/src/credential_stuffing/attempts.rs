@@ -268,7 +268,7 @@ impl Attempts {
     /// Takes the remembered attempts of an attack: failures and hits, within the window. `part`: of this one alone.
     pub fn take_samples(&mut self, tally: &Tally, parts: &Parts, with_hits: bool, part: Option<u32>, config: &Config) -> Vec<Sample> {
         let from_ms = self.window_start_ms(config);
-        let mut taken = self.samples.take(|sample| part.is_none_or(|part| part == sample.part));
+        let mut taken = self.samples.take(part);
         let Users::Many(crowd) = &self.users else { return Vec::new() };
         taken.retain(|sample| {
             let is_hit = || with_hits && crowd.takes_part(sample.client, parts, tally.failed);

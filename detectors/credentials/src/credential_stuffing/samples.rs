@@ -1,4 +1,7 @@
 //! Attempts by name, kept until the first finding about them names who took part.
+//!
+//! Names, event ids and sessions stand one after the other in one ring of bytes, so that a place where one
+//! attempt follows the other asks for no memory for each.
 
 use super::attempts::Attempt;
 use bartizan_core::{Event, heap_bytes};
@@ -7,13 +10,16 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// Attempts kept; beyond them the first one goes.
-pub(super) const SAMPLES_MAX: usize = 64;
+const SAMPLES_MAX: usize = 64;
+/// Of how much room a part is used when the room shrinks.
+const SPARSE: usize = 4;
 
 /// An attempt by name.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Sample {
-    /// User, event and session, NUL between them; events have none in their texts.
-    texts: Box<str>,
+    name: String,
+    event: String,
+    session: String,
     pub ip: Option<IpAddr>,
     pub time_ms: i64,
     pub user: u32,
@@ -23,33 +29,16 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    fn of(attempt: &Attempt, event: &Event<'_>) -> Self {
-        let parts = [event.user().unwrap_or_default(), event.id(), event.session().unwrap_or_default()];
-        Self {
-            texts: parts.join("\0").into(),
-            ip: event.ip(),
-            time_ms: attempt.time_ms,
-            user: attempt.user,
-            part: attempt.part,
-            client: attempt.client,
-            success: attempt.success,
-        }
-    }
-
-    fn text(&self, number: usize) -> &str {
-        self.texts.split('\0').nth(number).unwrap_or_default()
-    }
-
     pub fn name(&self) -> &str {
-        self.text(0)
+        &self.name
     }
 
     pub fn event(&self) -> &str {
-        self.text(1)
+        &self.event
     }
 
     pub fn session(&self) -> Option<&str> {
-        Some(self.text(2)).filter(|session| !session.is_empty())
+        Some(self.session.as_str()).filter(|session| !session.is_empty())
     }
 }
 
@@ -59,73 +48,188 @@ pub(super) struct Samples(Option<Box<List>>);
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct List {
-    samples: VecDeque<Sample>,
-    /// Memory of all texts.
-    texts_bytes: u32,
+    kept: Ring<Kept>,
+    texts: Ring<u8>,
 }
 
-/// Places that memory is asked for when so many samples are kept.
-fn places_for(samples: usize) -> usize {
-    samples.next_power_of_two()
+/// An attempt but for its texts.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Kept {
+    time_ms: i64,
+    ip: Option<IpAddr>,
+    user: u32,
+    part: u32,
+    client: u32,
+    success: bool,
+    /// Bytes of name, event and session.
+    lens: [u16; 3],
+}
+
+impl Kept {
+    fn texts_len(&self) -> usize {
+        self.lens.iter().map(|len| usize::from(*len)).sum()
+    }
+}
+
+/// A ring that grows and shrinks in steps. The step is saved, so that a loaded copy counts as much memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ring<T> {
+    room: usize,
+    items: VecDeque<T>,
+}
+
+impl<T> Default for Ring<T> {
+    fn default() -> Self {
+        Self { room: 0, items: VecDeque::new() }
+    }
+}
+
+impl<T> Ring<T> {
+    /// Sees to it that `more` items can be added.
+    fn make_room(&mut self, more: usize) {
+        let len = self.items.len() + more;
+        self.room = self.room.max(len.next_power_of_two());
+        if self.items.capacity() < len {
+            self.items.reserve_exact(self.room - self.items.len());
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.items.len() * SPARSE <= self.room {
+            self.room = self.items.len().next_power_of_two();
+            self.items.shrink_to(self.room);
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        heap_bytes(self.room * size_of::<T>())
+    }
+}
+
+impl List {
+    fn pop(&mut self) {
+        if let Some(kept) = self.kept.items.pop_front() {
+            self.texts.items.drain(..kept.texts_len().min(self.texts.items.len()));
+        }
+    }
+
+    fn push(&mut self, mut kept: Kept, texts: [&str; 3]) {
+        for (len, text) in kept.lens.iter_mut().zip(texts) {
+            // Texts of events are far shorter; what is beyond is cut where a letter ends.
+            let text = text.get(..text.floor_char_boundary(u16::MAX.into())).unwrap_or_default();
+            self.texts.make_room(text.len());
+            self.texts.items.extend(text.as_bytes());
+            *len = text.len() as u16;
+        }
+        self.kept.make_room(1);
+        self.kept.items.push_back(kept);
+    }
 }
 
 impl Samples {
     /// Bytes of memory.
     pub fn heap_bytes(&self) -> usize {
-        let list_bytes = |list: &List| {
-            heap_bytes(size_of::<List>()) + heap_bytes(places_for(list.samples.len()) * size_of::<Sample>()) + list.texts_bytes as usize
-        };
+        let list_bytes = |list: &List| heap_bytes(size_of::<List>()) + list.kept.heap_bytes() + list.texts.heap_bytes();
         self.0.as_deref().map_or(0, list_bytes)
     }
 
     /// Keeps an attempt.
     pub fn keep(&mut self, attempt: &Attempt, event: &Event<'_>) {
         let list = self.0.get_or_insert_default();
-        if list.samples.len() >= SAMPLES_MAX {
+        if list.kept.items.len() >= SAMPLES_MAX {
             list.pop();
         }
-        let sample = Sample::of(attempt, event);
-        list.texts_bytes += heap_bytes(sample.texts.len()) as u32;
-        if list.samples.len() == list.samples.capacity() {
-            list.samples.reserve_exact(places_for(list.samples.len() + 1) - list.samples.len());
-        }
-        list.samples.push_back(sample);
+        let kept = Kept {
+            time_ms: attempt.time_ms,
+            ip: event.ip(),
+            user: attempt.user,
+            part: attempt.part,
+            client: attempt.client,
+            success: attempt.success,
+            lens: [0; 3],
+        };
+        list.push(kept, [event.user().unwrap_or_default(), event.id(), event.session().unwrap_or_default()]);
     }
 
     /// Forgets what lies before the window. Attempts come about in order, so this stops at the first that does not.
     pub fn expire(&mut self, from_ms: i64) {
         let Some(list) = &mut self.0 else { return };
-        let mut went = false;
-        while list.samples.front().is_some_and(|sample| sample.time_ms < from_ms) {
-            list.pop();
-            went = true;
+        if list.kept.items.front().is_none_or(|kept| kept.time_ms >= from_ms) {
+            return;
         }
-        if list.samples.is_empty() {
+        while list.kept.items.front().is_some_and(|kept| kept.time_ms < from_ms) {
+            list.pop();
+        }
+        if list.kept.items.is_empty() {
             self.0 = None;
-        } else if went {
-            list.samples.shrink_to(places_for(list.samples.len()));
+        } else {
+            list.kept.shrink();
+            list.texts.shrink();
         }
     }
 
-    /// Takes out those that `takes` chooses.
-    pub fn take(&mut self, takes: impl Fn(&Sample) -> bool) -> Vec<Sample> {
-        let all = self.0.take().map(|list| list.samples).unwrap_or_default();
-        let (taken, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(takes);
-        if !kept.is_empty() {
-            let texts_bytes = kept.iter().map(|sample| heap_bytes(sample.texts.len()) as u32).sum();
-            let mut samples = VecDeque::new();
-            samples.reserve_exact(places_for(kept.len()));
-            samples.extend(kept);
-            self.0 = Some(Box::new(List { samples, texts_bytes }));
+    /// Takes out those that come from `part`, or all.
+    pub fn take(&mut self, part: Option<u32>) -> Vec<Sample> {
+        let Some(mut list) = self.0.take() else { return Vec::new() };
+        let (mut taken, mut rest) = (Vec::new(), List::default());
+        let mut texts: &[u8] = list.texts.items.make_contiguous();
+        for kept in &list.kept.items {
+            let [name, event, session] = kept.lens.map(|len| {
+                let (text, after) = texts.split_at_checked(len.into()).unwrap_or_default();
+                texts = after;
+                std::str::from_utf8(text).unwrap_or_default()
+            });
+            if part.is_some_and(|part| part != kept.part) {
+                rest.push(*kept, [name, event, session]);
+                continue;
+            }
+            taken.push(Sample {
+                name: name.to_owned(),
+                event: event.to_owned(),
+                session: session.to_owned(),
+                ip: kept.ip,
+                time_ms: kept.time_ms,
+                user: kept.user,
+                part: kept.part,
+                client: kept.client,
+                success: kept.success,
+            });
         }
+        self.0 = (!rest.kept.items.is_empty()).then(|| Box::new(rest));
         taken
     }
 }
 
-impl List {
-    fn pop(&mut self) {
-        if let Some(sample) = self.samples.pop_front() {
-            self.texts_bytes = self.texts_bytes.saturating_sub(heap_bytes(sample.texts.len()) as u32);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(number: u32) -> Kept {
+        Kept { time_ms: number.into(), ip: None, user: number, part: number % 2, client: 0, success: false, lens: [0; 3] }
+    }
+
+    #[test]
+    fn texts_stay_with_their_attempts() {
+        let mut samples = Samples::default();
+        for number in 0..200 {
+            let list = samples.0.get_or_insert_default();
+            if list.kept.items.len() >= SAMPLES_MAX {
+                list.pop();
+            }
+            list.push(kept(number), [&format!("näme{number}"), &"e".repeat(number as usize % 7), ""]);
+            samples.expire(i64::from(number) - 50);
+            let really = samples.0.as_ref().map_or(0, |list| {
+                heap_bytes(size_of::<List>())
+                    + heap_bytes(list.kept.items.capacity() * size_of::<Kept>())
+                    + heap_bytes(list.texts.items.capacity())
+            });
+            assert!(really <= samples.heap_bytes(), "{number}");
+        }
+        let odd = samples.take(Some(1));
+        let even = samples.take(None);
+        assert_eq!((odd.len(), even.len(), samples.heap_bytes()), (26, 25, 0));
+        for (sample, number) in odd.iter().zip((149..200).step_by(2)).chain(even.iter().zip((150..200).step_by(2))) {
+            assert_eq!((sample.name(), sample.event().len(), sample.session()), (format!("näme{number}").as_str(), number % 7, None));
         }
     }
 }
