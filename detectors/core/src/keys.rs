@@ -184,7 +184,7 @@ mod tests {
         let len = piece.len();
         let mut pairs = vec![(before, mark ^ (len as u64) << 8, 0)];
         pairs.extend((0..len / 16).map(|index| (read(16 * index, 8), read(16 * index + 8, 8), 4 + 2 * index)));
-        if len % 16 != 0 {
+        if !len.is_multiple_of(16) {
             pairs.push(match len {
                 16.. => (read(len - 16, 8), read(len - 8, 8), 2),
                 8.. => (read(0, 8), read(len - 8, 8), 2),
