@@ -12,6 +12,7 @@
 mod checkpoint;
 mod clock;
 mod encode;
+mod memory;
 mod reference;
 mod stages;
 mod state;
@@ -65,6 +66,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     // `cargo test --benches` starts it too, without this argument, to see that it runs.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
+    }
+    if let Ok(of) = std::env::var(memory::VARIABLE) {
+        return memory::measure(&of);
     }
     let folder = tempfile::tempdir()?;
     let traffic = Traffic::simulate(number("BENCH_SEED", 1), number("BENCH_EVENTS", 400_000), folder.path())?;
@@ -152,5 +156,5 @@ fn print_state(folder: &Path) -> Result<(), Box<dyn Error>> {
     println!("{:<46} {:>6.2} s", "compressing and writing, processor time", checkpoint.write);
     println!("{:<46} {:>6.2} s", "loading it", checkpoint.load);
     println!("{:<46} {:>6.1} MB, {} bytes a user", "file", checkpoint.bytes as f64 / 1e6, checkpoint.bytes / users);
-    Ok(())
+    memory::print()
 }

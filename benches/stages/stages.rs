@@ -58,7 +58,7 @@ impl Engines {
     fn new() -> Result<Self, Box<dyn Error>> {
         let all = Enabled::new(bartizan_catalogue::all(), &BTreeMap::new()).map_err(|errors| errors.join("; "))?;
         let none = Enabled { detectors: Vec::new() };
-        let mut engines = vec![("keys, watermark, repetitions", engine(&none), 0.0)];
+        let mut engines = vec![("watermark, repetitions", engine(&none), 0.0)];
         for (spec, parameters) in &all.detectors {
             engines.push((spec.id, engine(&Enabled { detectors: vec![(*spec, parameters.clone())] }), 0.0));
         }
@@ -104,7 +104,8 @@ pub fn only(id: &str) -> Result<Enabled, Box<dyn Error>> {
 pub fn pass(normaliser: &Normaliser, format: Format, text: &str) -> Result<Seconds, Box<dyn Error>> {
     let (enricher, _) = Enricher::open(Default::default(), Folders::usual(None));
     let (mut cache, mut engines, mut encoder) = (enricher.cache(), Engines::new()?, Encoder::new()?);
-    let (mut decoded, mut enriched, mut encoded) = (0.0, 0.0, 0.0);
+    let (mut decoded, mut enriched, mut hashed, mut encoded) = (0.0, 0.0, 0.0, 0.0);
+    let hasher = KeyHasher::new([0; 16]);
     let mut lines = text.lines().peekable();
     let (mut seq, mut events) = (0, EventBatch::default());
     while lines.peek().is_some() {
@@ -116,6 +117,7 @@ pub fn pass(normaliser: &Normaliser, format: Format, text: &str) -> Result<Secon
         });
         decoded += taken;
         enriched += seconds(|| enricher.enrich(&mut events, &mut cache)).0;
+        hashed += seconds(|| events.hash_keys(&hasher)).0;
         let mut flow = EventFlow::replayed(events, seq);
         seq += flow.order.records();
         engines.process(&mut flow);
@@ -126,7 +128,7 @@ pub fn pass(normaliser: &Normaliser, format: Format, text: &str) -> Result<Secon
     }
     let (taken, ended) = seconds(|| encoder.finish());
     ended?;
-    let mut stages = vec![(DECODE.to_owned(), decoded), ("enrich".to_owned(), enriched)];
+    let mut stages = vec![(DECODE.to_owned(), decoded), ("enrich".to_owned(), enriched), ("hash keys".to_owned(), hashed)];
     stages.extend(engines.finish());
     stages.push(("encode for ClickHouse (RowBinary, LZ4, HTTP)".to_owned(), encoded + taken));
     Ok(stages)

@@ -13,6 +13,7 @@
 use super::model::{Alert, Attack, Entities, Status};
 use bartizan_core::{Finding, Severity, Spec, Subject, TimeMs};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
@@ -38,10 +39,53 @@ struct Episode {
     /// The phase in which it was written, or opened.
     #[serde(skip)]
     phase: bool,
+    /// Its time in [`Episodes::closing`].
+    #[serde(skip)]
+    listed_ms: i64,
 }
 
-/// What an open alert needs in order to go on. The JSON evidence is kept as text, since the
-/// checkpoint's encoding does not describe itself.
+/// A number or text of the evidence, in a form that the checkpoint's encoding, which does not describe itself, reads back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Plain {
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Text(String),
+    /// Anything else, as JSON.
+    Other(String),
+}
+
+impl From<Value> for Plain {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Bool(value) => Self::Bool(value),
+            Value::String(text) => Self::Text(text),
+            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(number), _, _) => Self::Unsigned(number),
+                (None, Some(number), _) => Self::Signed(number),
+                (None, None, Some(number)) => Self::Float(number),
+                (None, None, None) => Self::Other(number.to_string()),
+            },
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+impl Plain {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Bool(value) => (*value).into(),
+            Self::Unsigned(number) => (*number).into(),
+            Self::Signed(number) => (*number).into(),
+            Self::Float(number) => (*number).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::Other(json) => serde_json::from_str(json).unwrap_or_default(),
+        }
+    }
+}
+
+/// What an open alert needs in order to go on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct AlertState {
     id: String,
@@ -53,7 +97,7 @@ struct AlertState {
     last_ms: i64,
     event_count: u64,
     reason: String,
-    evidence: String,
+    evidence: BTreeMap<String, Plain>,
     #[serde(with = "plain_subjects")]
     subjects: Vec<Subject>,
     attempts: usize,
@@ -68,7 +112,8 @@ struct AlertState {
 #[derive(Debug, Default)]
 pub struct Episodes {
     open: BTreeMap<EpisodeKey, Episode>,
-    /// When each would close, so that looking for the next one costs nothing.
+    /// When each is to be looked at, which is not after it closes: looking for the next one costs nothing, and a
+    /// finding that keeps one open does not move it.
     closing: BTreeSet<(i64, EpisodeKey)>,
     /// Changes with each saving; episodes of the other phase are still to be written.
     phase: bool,
@@ -99,8 +144,8 @@ impl Episodes {
 
     /// Takes a finding that the event arriving at `detected_ms` proved, and appends the versions that
     /// it causes to `out`.
-    pub fn apply(&mut self, spec: &Spec, finding: Finding, detected_ms: i64, out: &mut Vec<Alert>) {
-        let key = (finding.tenant.clone(), spec.id.to_owned(), finding.key.clone());
+    pub fn apply(&mut self, spec: &Spec, mut finding: Finding, detected_ms: i64, out: &mut Vec<Alert>) {
+        let key = (std::mem::take(&mut finding.tenant), spec.id.to_owned(), std::mem::take(&mut finding.key));
         if let Some(episode) = self.open.get(&key)
             && finding.time_ms > episode.closes_at()
         {
@@ -109,28 +154,44 @@ impl Episodes {
         self.write_early(&key);
         match self.open.get_mut(&key) {
             Some(episode) => {
-                let closed_at = episode.closes_at();
                 if episode.update(finding) {
                     out.push(episode.version(&key, true, detected_ms));
-                }
-                let closes_at = episode.closes_at();
-                if closes_at != closed_at {
-                    self.closing.remove(&(closed_at, key.clone()));
-                    self.closing.insert((closes_at, key));
                 }
             }
             None => {
                 let mut episode = Episode { phase: self.phase, ..Episode::open(spec, &key, finding) };
                 out.push(episode.version(&key, true, detected_ms));
-                self.closing.insert((episode.closes_at(), key.clone()));
-                self.open.insert(key, episode);
-                if self.open.len() > EPISODES_MAX
-                    && let Some((_, first)) = self.closing.first().cloned()
-                {
-                    self.close(&first, detected_ms, out);
+                self.insert(key, episode);
+                if self.open.len() > EPISODES_MAX {
+                    self.close_first(None, detected_ms, out);
                 }
             }
         }
+    }
+
+    fn insert(&mut self, key: EpisodeKey, mut episode: Episode) {
+        episode.listed_ms = episode.closes_at();
+        self.closing.insert((episode.listed_ms, key.clone()));
+        self.open.insert(key, episode);
+    }
+
+    /// Closes the episode that closes first, if it does so before `before_ms` where that is given; says whether one did.
+    fn close_first(&mut self, before_ms: Option<i64>, detected_ms: i64, out: &mut Vec<Alert>) -> bool {
+        while let Some((listed_ms, key)) = self.closing.pop_first() {
+            if before_ms.is_some_and(|before_ms| listed_ms >= before_ms) {
+                self.closing.insert((listed_ms, key));
+                return false;
+            }
+            let Some(episode) = self.open.get_mut(&key) else { continue };
+            episode.listed_ms = episode.closes_at();
+            if episode.listed_ms == listed_ms {
+                self.close(&key, detected_ms, out);
+                return true;
+            }
+            // It went on meanwhile.
+            self.closing.insert((episode.listed_ms, key));
+        }
+        false
     }
 
     /// Event time up to which nothing closes.
@@ -141,16 +202,13 @@ impl Episodes {
 
     /// Closes what the watermark has passed; the event arriving at `detected_ms` moved it.
     pub fn advance(&mut self, watermark_ms: i64, detected_ms: i64, out: &mut Vec<Alert>) {
-        while self.next_close_ms() < watermark_ms {
-            let Some((_, key)) = self.closing.first().cloned() else { return };
-            self.close(&key, detected_ms, out);
-        }
+        while self.close_first(Some(watermark_ms), detected_ms, out) {}
     }
 
     fn close(&mut self, key: &EpisodeKey, detected_ms: i64, out: &mut Vec<Alert>) {
         self.write_early(key);
         if let Some(mut episode) = self.open.remove(key) {
-            self.closing.remove(&(episode.closes_at(), key.clone()));
+            self.closing.remove(&(episode.listed_ms, key.clone()));
             out.push(episode.version(key, false, detected_ms));
         }
     }
@@ -215,8 +273,7 @@ impl Episodes {
             let ((key, mut episode), after): ((EpisodeKey, Episode), _) = postcard::take_from_bytes(rest)?;
             rest = after;
             episode.phase = self.phase;
-            self.closing.insert((episode.closes_at(), key.clone()));
-            self.open.insert(key, episode);
+            self.insert(key, episode);
         }
         Ok(())
     }
@@ -239,7 +296,7 @@ impl Episode {
             last_ms: finding.time_ms,
             event_count: 0,
             reason: String::new(),
-            evidence: "{}".to_owned(),
+            evidence: BTreeMap::new(),
             subjects: Vec::new(),
             attempts: 0,
             ids_head: Vec::new(),
@@ -248,7 +305,7 @@ impl Episode {
             actions: Vec::new(),
             attack: spec.attack.iter().map(|(tactic, technique)| ((*tactic).to_owned(), (*technique).to_owned())).collect(),
         };
-        let mut episode = Self { alert, quiet_gap_ms: spec.quiet_gap_ms, next_count: 0, hits: 0, phase: false };
+        let mut episode = Self { alert, quiet_gap_ms: spec.quiet_gap_ms, next_count: 0, hits: 0, phase: false, listed_ms: 0 };
         episode.update(finding);
         episode
     }
@@ -269,7 +326,7 @@ impl Episode {
         if finding.severity >= alert.severity {
             (alert.title, alert.reason, alert.severity) = (finding.title, finding.reason, finding.severity);
         }
-        alert.merge_evidence(finding.evidence);
+        alert.evidence.extend(finding.evidence.into_iter().map(|(name, value)| (name, value.into())));
         for action in finding.actions {
             if !alert.actions.contains(&action) {
                 alert.actions.push(action);
@@ -308,7 +365,7 @@ impl Episode {
             entities: Entities::of(&alert.subjects),
             subjects: alert.subjects.clone(),
             reason: alert.reason.clone(),
-            evidence: serde_json::from_str(&alert.evidence).unwrap_or_default(),
+            evidence: alert.evidence.iter().map(|(name, value)| (name.clone(), value.to_json())).collect(),
             event_ids: alert.event_ids(),
             attack: alert
                 .attack
@@ -322,15 +379,6 @@ impl Episode {
 }
 
 impl AlertState {
-    fn merge_evidence(&mut self, newer: serde_json::Map<String, serde_json::Value>) {
-        if newer.is_empty() {
-            return;
-        }
-        let mut all: serde_json::Map<_, _> = serde_json::from_str(&self.evidence).unwrap_or_default();
-        all.extend(newer);
-        self.evidence = serde_json::Value::Object(all).to_string();
-    }
-
     /// Joins subjects and returns how many were hit that had not been.
     fn merge_subjects(&mut self, newer: Vec<Subject>) -> usize {
         let mut hits = 0;
@@ -411,6 +459,16 @@ fn alert_id((tenant, detector, key): &EpisodeKey, start_ms: i64) -> String {
 mod tests {
     use super::*;
     use bartizan_core::{EntityKind, Role};
+
+    #[test]
+    fn evidence_of_any_shape_survives_a_checkpoint() {
+        let values = serde_json::json!([true, 0, u64::MAX, -5, 0.25, 3.0, "text", null, [1, {"a": 2}]]);
+        for value in values.as_array().unwrap() {
+            let plain = Plain::from(value.clone());
+            let read: Plain = postcard::from_bytes(&postcard::to_allocvec(&plain).unwrap()).unwrap();
+            assert_eq!(read.to_json().to_string(), value.to_string());
+        }
+    }
 
     fn spec() -> &'static Spec {
         bartizan_catalogue::find("credential_stuffing").unwrap()

@@ -4,6 +4,7 @@
 //! logs of several hosts are judged as if they had arrived together. Within one input the order of
 //! lines stays.
 
+use super::ahead::Piece;
 use super::normalise::{Counts, InputArgs, Rejects, too_long};
 use crate::ingest::files::{Limits, LineReader};
 use crate::normalise::{Context, Format, Normaliser};
@@ -97,6 +98,57 @@ impl<'n> Inputs<'n> {
     /// The file of rejects cannot be written.
     pub fn finish(&mut self) -> io::Result<()> {
         self.rejects.finish()
+    }
+}
+
+/// The one input of a command, taken out to be prepared on several threads.
+pub struct Single {
+    /// Its lines.
+    pub reader: LineReader,
+    /// Its number among the inputs.
+    pub number: usize,
+    /// About when it was written.
+    pub reference_ms: i64,
+}
+
+impl<'n> Inputs<'n> {
+    /// Takes the input out if there is only one.
+    pub fn take_single(&mut self) -> Option<Single> {
+        let [only] = self.inputs.as_mut_slice() else { return None };
+        Some(Single { reader: only.reader.take()?, number: only.number, reference_ms: only.reference_ms })
+    }
+
+    /// The format of all inputs.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// What lines are made into events with.
+    #[must_use]
+    pub fn normaliser(&self) -> &'n Normaliser {
+        self.normaliser
+    }
+
+    /// Counts the lines of a piece of the input `name` and writes those that were rejected.
+    ///
+    /// # Errors
+    /// The file of rejects cannot be written.
+    pub fn count(&mut self, name: &str, piece: &Piece) -> io::Result<()> {
+        self.counts.events += piece.events.len() as u64;
+        self.counts.skipped += piece.skipped;
+        let rejected = piece.rejected();
+        self.counts.rejected += rejected.len() as u64;
+        for (line, reject) in rejected {
+            if let Some(line) = line {
+                self.rejects.write(name, &line, reject)?;
+            }
+        }
+        if let Some(error) = &piece.broken {
+            tracing::error!(input = %name, %error, "input breaks off");
+            self.whole = false;
+        }
+        Ok(())
     }
 }
 

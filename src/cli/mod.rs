@@ -1,5 +1,6 @@
 //! The command line. Exit 0 = done, 1 = ran and failed, 2 = wrong use or wrong configuration.
 
+mod ahead;
 mod check;
 mod demo;
 mod detectors;

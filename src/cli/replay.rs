@@ -2,7 +2,8 @@
 //!
 //! No server, no clock, no state from before: the same input and configuration give the same bytes.
 
-use super::input::Inputs;
+use super::ahead::{Ahead, Means};
+use super::input::{Inputs, Single};
 use super::normalise::InputArgs;
 use super::{CommandError, load_values};
 use crate::alert::Alert;
@@ -11,6 +12,7 @@ use crate::app;
 use crate::config::Config;
 use crate::detect::Enabled;
 use crate::detect::engine::Engine;
+use crate::enrich::Enricher;
 use crate::flow::EventFlow;
 use crate::normalise::Normaliser;
 use bartizan_core::{EventBatch, KeyHasher};
@@ -63,6 +65,9 @@ struct Summary {
     repeated: u64,
     opened: BTreeMap<String, u64>,
     disabled: Vec<&'static str>,
+    /// Bytes of state at the end, and keys that were forgotten for want of room, by detector.
+    state_bytes: usize,
+    forgotten: Vec<(&'static str, u64)>,
 }
 
 /// Judges the inputs.
@@ -96,41 +101,104 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out: BufWriter<Box<dyn Write>>) -> io::Result<Summary> {
+fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, out: BufWriter<Box<dyn Write>>) -> io::Result<Summary> {
     let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| io::Error::other(errors.join("\n")))?;
-    let mut engine = Engine::new(&config.detect, &enabled, KeyHasher::new([0; 16]));
     let (enricher, problems) = app::open_enricher(config);
     for problem in problems {
         tracing::warn!(%problem, "place file not usable");
     }
-    let mut cache = enricher.cache();
-    let progress = progress();
-    let mut summary = Summary::default();
-    let mut events = EventBatch::default();
-    loop {
-        inputs.next_batch(&mut events)?;
-        if events.is_empty() {
-            break;
+    let hasher = KeyHasher::new([0; 16]);
+    let engine = Engine::new(&config.detect, &enabled, hasher);
+    let mut judge = Judge { engine, format, out, progress: progress(), summary: Summary::default() };
+    match if config.detect.threads > 1 { inputs.take_single() } else { None } {
+        Some(single) => judge.on_threads(config.detect.threads, single, inputs, &enricher, &hasher)?,
+        None => judge.on_one_thread(inputs, &enricher, &hasher)?,
+    }
+    inputs.finish()?;
+    judge.finish()
+}
+
+/// Judges batches and writes what comes of them.
+struct Judge {
+    engine: Engine,
+    format: AlertsFormat,
+    out: BufWriter<Box<dyn Write>>,
+    progress: ProgressBar,
+    summary: Summary,
+}
+
+impl Judge {
+    fn on_one_thread(&mut self, inputs: &mut Inputs<'_>, enricher: &Enricher, hasher: &KeyHasher) -> io::Result<()> {
+        let (mut cache, mut events) = (enricher.cache(), EventBatch::default());
+        loop {
+            inputs.next_batch(&mut events)?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            enricher.enrich(&mut events, &mut cache);
+            events.hash_keys(hasher);
+            events = self.batch(events)?;
+            self.progress.set_position(inputs.counts.events);
         }
-        let mut flow = EventFlow::replayed(events, engine.next_seq());
-        enricher.enrich(&mut flow.events, &mut cache);
-        let outcome = engine.process(&mut flow);
-        summary.late += outcome.late;
-        summary.repeated += outcome.repeated;
-        summary.disabled.extend(outcome.disabled);
+    }
+
+    /// One thread detects, and prepares when it would have to wait; the others prepare.
+    fn on_threads(
+        &mut self,
+        threads: usize,
+        single: Single,
+        inputs: &mut Inputs<'_>,
+        enricher: &Enricher,
+        hasher: &KeyHasher,
+    ) -> io::Result<()> {
+        let name = single.reader.name().to_owned();
+        let (normaliser, format) = (inputs.normaliser(), inputs.format());
+        let means = Means { normaliser, format, reference_ms: single.reference_ms, input: single.number, enricher, hasher };
+        let ahead = Ahead::new(single.reader, means, threads);
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|| ahead.help());
+            }
+            let mut cache = enricher.cache();
+            let mut detect = || {
+                while let Some(mut piece) = ahead.next(&mut cache) {
+                    inputs.count(&name, &piece)?;
+                    piece.events = self.batch(std::mem::take(&mut piece.events))?;
+                    self.progress.set_position(inputs.counts.events);
+                    ahead.give_back(piece);
+                }
+                Ok(())
+            };
+            let detected = detect();
+            ahead.end();
+            detected
+        })
+    }
+
+    /// Judges a batch and gives its memory back.
+    fn batch(&mut self, events: EventBatch) -> io::Result<EventBatch> {
+        let mut flow = EventFlow::replayed(events, self.engine.next_seq());
+        let outcome = self.engine.process(&mut flow);
+        self.summary.late += outcome.late;
+        self.summary.repeated += outcome.repeated;
+        self.summary.disabled.extend(outcome.disabled);
         for alert in &outcome.alerts {
             if alert.version == 1 {
-                *summary.opened.entry(alert.detector.clone()).or_default() += 1;
+                *self.summary.opened.entry(alert.detector.clone()).or_default() += 1;
             }
-            format.write(alert, &mut out)?;
+            self.format.write(alert, &mut self.out)?;
         }
-        progress.set_position(inputs.counts.events);
-        events = flow.events;
+        Ok(flow.events)
     }
-    progress.finish_and_clear();
-    out.flush()?;
-    inputs.finish()?;
-    Ok(summary)
+
+    fn finish(mut self) -> io::Result<Summary> {
+        self.progress.finish_and_clear();
+        self.out.flush()?;
+        self.summary.state_bytes = self.engine.state_bytes();
+        let keys = self.engine.state_keys().into_iter();
+        self.summary.forgotten = keys.map(|(id, _, evicted)| (id, evicted)).filter(|(_, evicted)| *evicted > 0).collect();
+        Ok(self.summary)
+    }
 }
 
 fn progress() -> ProgressBar {
@@ -151,6 +219,10 @@ impl Summary {
         eprintln!("alerts     {}", self.opened.values().sum::<u64>());
         for (detector, count) in &self.opened {
             eprintln!("           {count} {detector}");
+        }
+        eprintln!("state      {} bytes", self.state_bytes);
+        for (detector, keys) in &self.forgotten {
+            eprintln!("           {keys} keys of {detector} forgotten for want of room");
         }
         eprintln!("seconds    {seconds:.3}");
         eprintln!("events/s   {rate:.0}");

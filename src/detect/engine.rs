@@ -146,7 +146,8 @@ impl Engine {
         let specs: Vec<_> = enabled.detectors.iter().map(|(spec, _)| *spec).collect();
         Self {
             lateness_ms: config.lateness_ms,
-            threads: config.threads.clamp(1, SLICES),
+            // The other half of them prepares what these judge.
+            threads: (config.threads / 2).clamp(1, SLICES),
             hasher,
             enabled: vec![true; enabled.detectors.len()],
             routes: Routes::new(&specs, &slices),

@@ -23,7 +23,7 @@ const STATE_BYTES_MIN: usize = SLICES << 18;
 pub struct DetectConfig {
     /// How far events may come out of order, or be repeated, and still be judged (once).
     pub lateness_ms: i64,
-    /// Threads that detect; each owns a part of the slices.
+    /// Threads that prepare and detect; the latter half of them own the slices.
     pub threads: usize,
     /// Bytes that the state of all detectors may take.
     pub state_bytes_max: usize,

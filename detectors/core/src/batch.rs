@@ -5,6 +5,7 @@
 //! strings once into the arena and allocates nothing else: from a draft ([`EventBatch::push`]), or, on the
 //! hot path, from the line it stands in ([`EventBatch::write`]).
 
+use crate::client::{Software, SoftwareMemo};
 use crate::event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind, names};
 use crate::keys::{Key, KeyHasher, KeyKind, TenantHash};
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,7 @@ pub struct Record {
     pub judged: bool,
     texts: [Text; Field::COUNT],
     keys: [u64; KeyKind::COUNT],
+    pub(crate) software: Software,
     pub(crate) identity: u64,
 }
 
@@ -156,6 +158,7 @@ impl Record {
             texts: [Text::default(); Field::COUNT],
             keys: [0; KeyKind::COUNT],
             identity: 0,
+            software: Software { agent: 0, ja4: 0 },
         }
     }
 
@@ -317,13 +320,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
 pub struct EventBatch {
     arena: String,
     records: Vec<Record>,
+    /// Records, from the first on, whose keys are hashed.
+    hashed: usize,
 }
 
 impl EventBatch {
     /// An empty batch with room for `events` events of ordinary size.
     #[must_use]
     pub fn with_capacity(events: usize) -> Self {
-        Self { arena: String::with_capacity(events * EVENT_TEXT_BYTES), records: Vec::with_capacity(events) }
+        Self { arena: String::with_capacity(events * EVENT_TEXT_BYTES), records: Vec::with_capacity(events), hashed: 0 }
     }
 
     /// Events in the batch.
@@ -342,6 +347,7 @@ impl EventBatch {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.records.clear();
+        self.hashed = 0;
     }
 
     /// Bytes of text held, by which callers bound a batch.
@@ -425,20 +431,25 @@ impl EventBatch {
         &mut self.records
     }
 
-    /// Hashes the keys of all events. Called once, after enrichment and before detection.
+    /// Hashes the keys of the events that were added since the last call. Whoever prepares a batch may do it;
+    /// whoever detects sees to it that it is done.
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
-        let Self { arena, records } = self;
+        let mut memo = SoftwareMemo::default();
+        let Self { arena, records, hashed } = self;
         // Neighbours are often of one tenant.
         let mut last = ("", hasher.tenant(""));
-        for record in records {
+        for record in records.iter_mut().skip(std::mem::take(hashed)) {
             let tenant = record.text(Field::Tenant).of(arena);
             if tenant != last.0 {
                 last = (tenant, hasher.tenant(tenant));
             }
             let event = Event { text: arena, record };
             let identity = hasher.identity(last.1, event.id(), event.time_ms());
-            (record.keys, record.identity) = (keys_of(&event, last.1, hasher), identity);
+            let keys = keys_of(&event, last.1, hasher);
+            let software = memo.get(keys.get(KeyKind::Client as usize).copied().unwrap_or(0), &event);
+            (record.keys, record.identity, record.software) = (keys, identity, software);
         }
+        *hashed = records.len();
     }
 }
 

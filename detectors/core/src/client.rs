@@ -9,7 +9,8 @@
 //!
 //! Prints are 32-bit: they are compared within one user's or session's few clients, never looked up
 //! in a large set, so chance collisions do not matter and a wilful one only hides its maker from one
-//! of several pieces of evidence, which sending the same text would do as well.
+//! of several pieces of evidence, which sending the same text would do as well. Prints of texts are made
+//! once for an event, with its keys ([`SoftwareMemo`]).
 
 use crate::batch::Field;
 use crate::event::{Event, NetworkClass};
@@ -77,8 +78,8 @@ impl ClientPrint {
             device: short(event.key(KeyKind::Device)),
             asn: event.asn(),
             subnet: short(event.key(KeyKind::Subnet)),
-            ja4: event.ja4().map_or(0, |ja4| print(ja4.split('_').nth(1).unwrap_or(ja4).bytes())),
-            agent: event.user_agent().map_or(0, agent_family),
+            ja4: event.software().ja4,
+            agent: event.software().agent,
             region: if is_fixed_line(event.network_class()) { region(event) } else { 0 },
             ipv6: event.ip().is_some_and(|ip| ip.is_ipv6()),
         }
@@ -117,7 +118,7 @@ impl ClientPrint {
         match (self.asn, self.region) {
             (0, _) => self.subnet | ABOVE_NETWORKS,
             (asn, 0) => asn,
-            (asn, region) => print(asn.to_le_bytes().into_iter().chain(region.to_le_bytes())) | ABOVE_NETWORKS,
+            (asn, region) => mix(mix(SEED, u64::from(asn)), u64::from(region)) as u32 | ABOVE_NETWORKS,
         }
     }
 
@@ -144,8 +145,14 @@ fn is_fixed_line(class: NetworkClass) -> bool {
 pub fn region(event: &Event<'_>) -> u32 {
     match (event.place(), event.text(Field::Region)) {
         (None, _) | (_, "") => 0,
-        (Some(place), region) => print(place.country.into_iter().chain(region.bytes())),
+        (Some(place), region) => print(mix(SEED, country(place.country).into()), region.as_bytes()),
     }
+}
+
+/// A country by its letters; 0 if it is not known.
+#[must_use]
+pub fn country(letters: [u8; 2]) -> u32 {
+    u16::from_be_bytes(letters).into()
 }
 
 fn differ(a: u32, b: u32) -> bool {
@@ -161,13 +168,81 @@ pub fn short(key: Option<Key>) -> u32 {
 /// Print of a user agent's family: the text without digits and what stands between them.
 #[must_use]
 pub fn agent_family(agent: &str) -> u32 {
-    print(agent.bytes().filter(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'_')))
+    let (mut hash, mut piece, mut len) = (SEED, [0; 256], 0);
+    for byte in agent.bytes() {
+        if let Some(slot) = piece.get_mut(len) {
+            *slot = byte;
+        }
+        len += usize::from(!matches!(byte, b'0'..=b'9' | b'.' | b'_'));
+        if len == piece.len() {
+            hash = print(hash, &piece).into();
+            len = 0;
+        }
+    }
+    print(hash, piece.get(..len).unwrap_or_default())
 }
 
-/// Stable 32-bit print of bytes (FNV-1a); never 0.
-#[must_use]
-pub fn print(bytes: impl Iterator<Item = u8>) -> u32 {
-    bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)).max(1)
+/// Print of a JA4's cipher part.
+fn ciphers(ja4: &str) -> u32 {
+    print(SEED, ja4.split('_').nth(1).unwrap_or(ja4).as_bytes())
+}
+
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Takes one word into a hash.
+fn mix(hash: u64, word: u64) -> u64 {
+    let mixed = (hash ^ word).wrapping_mul(0x2545_f491_4f6c_dd1d);
+    mixed ^ (mixed >> 29)
+}
+
+/// Stable 32-bit print of bytes; never 0.
+fn print(start: u64, bytes: &[u8]) -> u32 {
+    let mut hash = mix(start, bytes.len() as u64);
+    for piece in bytes.chunks(8) {
+        let mut word = [0; 8];
+        word.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
+        hash = mix(hash, u64::from_le_bytes(word));
+    }
+    ((hash >> 32) as u32).max(1)
+}
+
+/// The client software of an event; 0 stands for what is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Software {
+    /// Family of the user agent.
+    pub agent: u32,
+    /// Cipher part of the JA4.
+    pub ja4: u32,
+}
+
+impl Software {
+    fn of(agent: &str, ja4: &str) -> Self {
+        let print = |text: &str, print: fn(&str) -> u32| if text.is_empty() { 0 } else { print(text) };
+        Self { agent: print(agent, agent_family), ja4: print(ja4, ciphers) }
+    }
+}
+
+/// Prints of the software that the last events had, by client key: most events come from a few programs.
+pub(crate) struct SoftwareMemo([(u64, Software); 256]);
+
+impl Default for SoftwareMemo {
+    fn default() -> Self {
+        Self([(0, Software::default()); 256])
+    }
+}
+
+impl SoftwareMemo {
+    /// The prints of an event with this client key (0: it has none).
+    pub fn get(&mut self, client: u64, event: &Event<'_>) -> Software {
+        match self.0.get_mut(client as usize & 0xff) {
+            Some((known, software)) if *known == client => *software,
+            Some(slot) => {
+                *slot = (client, Software::of(event.text(Field::UserAgent), event.text(Field::Ja4)));
+                slot.1
+            }
+            None => Software::default(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +256,15 @@ mod tests {
     fn an_update_is_the_same_client_and_another_program_is_not() {
         assert_eq!(agent_family(CHROME_140), agent_family(CHROME_141));
         assert_ne!(agent_family(CHROME_140), agent_family("python-requests/2.32.3"));
+    }
+
+    #[test]
+    fn digits_do_not_count_in_agents_of_any_length() {
+        for len in [0, 1, 7, 255, 256, 257, 600] {
+            let (short, long) = (format!("{}/end", "x".repeat(len)), format!("1{}/2.3.{}end", "x".repeat(len), "9".repeat(len)));
+            assert_eq!(agent_family(&short), agent_family(&long), "{len}");
+            assert_ne!(agent_family(&short), agent_family(&format!("{short}x")), "{len}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! empty string and an absent member are the same thing: absent.
 
 use crate::batch::{Field, Record};
+use crate::client::Software;
 use crate::keys::{Key, KeyKind};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -350,6 +351,11 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn network_class(&self) -> NetworkClass {
         self.record.network_class
+    }
+    /// Prints of the client software, set with the keys.
+    #[must_use]
+    pub fn software(&self) -> Software {
+        self.record.software
     }
     /// The hashed key of one kind; `None` if the event has no such member.
     #[must_use]

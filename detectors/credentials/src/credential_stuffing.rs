@@ -15,6 +15,9 @@
 //! proves nothing by failing (a bad release fails for everybody), so there a share of unknown names is
 //! needed too, or that next to nobody tries again, as people do whose sign-in fails. Public rules count 15 to 25 users an address in 15 minutes (Elastic), without the gates.
 //!
+//! Judged are the latest 256 users of the window, or all where there are fewer; of more, an alert says about
+//! how many there were.
+//!
 //! **Attempt and hit.** The attempt is told at the try that passes the limits. A success in the
 //! pattern, by a user not known there and with a client that the failures use, is a hit, told with
 //! the session, also when it came before the limit was passed.
@@ -23,10 +26,14 @@
 //! limit in every window.
 
 mod attempts;
+mod crowd;
+mod multitude;
 mod report;
+mod samples;
 
-use attempts::{Attempt, Attempts, Tally};
+use attempts::{Attempt, Attempts};
 use bartizan_core::{Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Spec, State};
+use crowd::{Crowd, Parts, Tally};
 use std::sync::Arc;
 
 /// What it is and how it is tuned.
@@ -43,7 +50,7 @@ pub static SPEC: Spec = Spec {
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.004")],
     quiet_gap_ms: QUIET_GAP_MS,
-    state_version: 1,
+    state_version: 2,
     build: |parameters, budget| Box::new(CredentialStuffing::new(parameters, budget)),
 };
 
@@ -111,6 +118,8 @@ enum Scope {
 /// An attack that an attempt belongs to.
 struct Attack {
     scope: Scope,
+    /// What it is counted over.
+    parts: Parts,
     tally: Tally,
     /// Failing users that it took.
     limit: u32,
@@ -165,14 +174,13 @@ impl Detector for CredentialStuffing {
             return;
         }
         state.keep_sample(&attempt, event, config);
-        if attempt.success && !state.is_suspect() {
-            state.learn(&attempt);
-            return;
-        }
-        let attack =
-            if key.kind == KeyKind::Client { client_attack(&mut state, config) } else { network_attack(&mut state, &attempt, config) };
+        let attack = match state.suspects() {
+            Some(crowd) if key.kind == KeyKind::Client => client_attack(crowd, state.newest_ms(), config),
+            Some(crowd) => network_attack(crowd, &attempt, config),
+            None => None,
+        };
         match attack {
-            Some(attack) if !attempt.success || (attack.tells_hits() && state.is_hit(&attempt, &attack.tally, config)) => {
+            Some(attack) if !attempt.success || (attack.tells_hits() && state.is_hit(&attempt, &attack.tally, &attack.parts)) => {
                 findings.push(report::finding(event, &attempt, &attack, &mut state, config));
             }
             _ if attempt.success => state.learn(&attempt),
@@ -191,31 +199,37 @@ impl Detector for CredentialStuffing {
 }
 
 /// The attack from the attempt's address, or else from its network.
-fn network_attack(state: &mut Attempts, attempt: &Attempt, config: &Config) -> Option<Attack> {
+fn network_attack(crowd: &Crowd, attempt: &Attempt, config: &Config) -> Option<Attack> {
     if attempt.known {
         return None;
     }
-    let network_open = state.is_open(0, attempt.time_ms);
+    let network_open = crowd.is_open(0, attempt.time_ms);
+    let own = crowd.parts_open(attempt.time_ms);
     if !network_open {
-        let tally = state.tally(config, |part| part == attempt.part);
+        let parts = Parts::One(attempt.part);
+        let tally = crowd.tally(&parts);
         let limit = shared_limit(&tally, config.users_min, config);
         if passes(&tally, limit, config.failed_share_min) {
-            let open = state.is_open(attempt.part, attempt.time_ms);
-            if open || state.open_parts(attempt.time_ms) < OWN_ADDRESSES_MAX {
-                return Some(Attack { scope: Scope::Address, tally, limit, open });
+            let open = own.contains(&attempt.part);
+            if open || own.len() < OWN_ADDRESSES_MAX {
+                return Some(Attack { scope: Scope::Address, parts, tally, limit, open });
             }
-            return Some(Attack { scope: Scope::Network, tally: state.tally(config, |_| true), limit, open: false });
+            let parts = Parts::AllBut(Vec::new());
+            let tally = crowd.tally(&parts);
+            return Some(Attack { scope: Scope::Network, parts, tally, limit, open: false });
         }
     }
-    let own: Vec<u32> = if network_open { Vec::new() } else { state.parts_open(attempt.time_ms) };
+    let own = if network_open { Vec::new() } else { own };
     if own.contains(&attempt.part) {
         return None;
     }
-    let tally = state.tally(config, |part| !own.contains(&part));
+    let parts = Parts::AllBut(own);
+    let tally = crowd.tally(&parts);
     let limit = shared_limit(&tally, config.network_users_min, config);
     let takes_part = network_open || tally.parts >= config.network_addresses_min;
     (takes_part && passes(&tally, limit, config.failed_share_min)).then_some(Attack {
         scope: Scope::Network,
+        parts,
         tally,
         limit,
         open: network_open,
@@ -223,19 +237,20 @@ fn network_attack(state: &mut Attempts, attempt: &Attempt, config: &Config) -> O
 }
 
 /// The attack with one client from many networks, less those networks that are told by themselves.
-fn client_attack(state: &mut Attempts, config: &Config) -> Option<Attack> {
-    let limit = config.client_users_min;
-    let all = state.tally(config, |_| true);
-    if all.failed < limit {
+fn client_attack(crowd: &Crowd, newest_ms: i64, config: &Config) -> Option<Attack> {
+    let (parts, limit) = (Parts::Quiet, config.client_users_min);
+    let tally = crowd.tally(&parts);
+    if tally.parts < config.client_networks_min || !passes(&tally, limit, config.client_failed_share_min) {
         return None;
     }
-    let loud = state.parts_with(config.users_min, config);
-    let tally = if loud.is_empty() { all } else { state.tally(config, |part| !loud.contains(&part)) };
     let names_are_guessed = f64::from(tally.unknown) >= config.client_unknown_share_min * f64::from(tally.failed);
-    let nobody_retries = tally.settled >= limit && f64::from(tally.retried) <= config.client_retry_share_max * f64::from(tally.settled);
-    let spread = tally.parts >= config.client_networks_min && (names_are_guessed || nobody_retries);
-    let open = state.is_open(0, state.newest_ms());
-    (spread && passes(&tally, limit, config.client_failed_share_min)).then_some(Attack { scope: Scope::Client, tally, limit, open })
+    let nobody_retries = || {
+        let (settled, retried) = crowd.retries(&parts, newest_ms);
+        settled >= limit && f64::from(retried) <= config.client_retry_share_max * f64::from(settled)
+    };
+    let is_attack = names_are_guessed || nobody_retries();
+    let open = crowd.is_open(0, newest_ms);
+    is_attack.then_some(Attack { scope: Scope::Client, parts, tally, limit, open })
 }
 
 fn shared_limit(tally: &Tally, limit: u32, config: &Config) -> u32 {

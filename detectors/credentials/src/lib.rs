@@ -1,6 +1,7 @@
 //! Detectors of attacks on credentials.
 
 pub mod credential_stuffing;
+mod recent;
 
 use bartizan_core::Spec;
 

@@ -43,7 +43,7 @@ pub static SPEC: Spec = Spec {
     parameters: PARAMETERS,
     attack: &[("TA0001", "T1078")],
     quiet_gap_ms: 6 * 3_600_000,
-    state_version: 2,
+    state_version: 3,
     build: |parameters, budget| Box::new(ImpossibleTravel::new(parameters, budget)),
 };
 
@@ -95,9 +95,9 @@ impl Detector for ImpossibleTravel {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let Some(sign_in) = SignIn::of(event) else { return };
         let mut traveller = self.travellers.entry(key.hash, event.watermark_ms(), Traveller::default);
-        if let Some(journey) = traveller.observe(sign_in, &self.config) {
-            findings.push(finding(event, &journey, &self.config));
-        }
+        traveller.observe(sign_in, event.watermark_ms(), &self.config, |journey| {
+            findings.push(finding(event, journey, &self.config));
+        });
     }
 
     fn looks_at(&self, _: KeyKind, event: Kind) -> bool {
@@ -109,7 +109,7 @@ impl Detector for ImpossibleTravel {
     }
 }
 
-fn finding(event: &Event<'_>, journey: &Journey, config: &Config) -> Finding {
+fn finding(event: &Event<'_>, journey: &Journey<'_>, config: &Config) -> Finding {
     let severity = if journey.new_client { Severity::High } else { Severity::Medium };
     let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
     "Sign-ins at two places too far apart".clone_into(&mut finding.title);
@@ -130,7 +130,7 @@ fn finding(event: &Event<'_>, journey: &Journey, config: &Config) -> Finding {
     finding.confidence = if journey.new_client { 0.85 } else { 0.6 };
     finding.first_time_ms = first.time_ms;
     finding.event_count = if journey.again { 1 } else { 2 };
-    finding.event_ids = [stranger, other].iter().map(|one| one.event.to_string()).filter(|id| id.as_str() != event.id()).collect();
+    finding.event_ids = [stranger, other].iter().map(|one| one.event).filter(|id| *id != event.id()).map(ToOwned::to_owned).collect();
     finding.event_ids.push(event.id().to_owned());
     finding
         .note("distance_km", journey.distance_km.round())
@@ -148,7 +148,7 @@ fn finding(event: &Event<'_>, journey: &Journey, config: &Config) -> Finding {
     finding
 }
 
-fn subjects(finding: &mut Finding, event: &Event<'_>, journey: &Journey) {
+fn subjects(finding: &mut Finding, event: &Event<'_>, journey: &Journey<'_>) {
     let hit = journey.new_client;
     let victim = |kind, value: &str| {
         let subject = Subject::new(kind, value, Role::Victim);
@@ -156,14 +156,14 @@ fn subjects(finding: &mut Finding, event: &Event<'_>, journey: &Journey) {
     };
     finding.involve(victim(EntityKind::User, event.user().unwrap_or_default()));
     finding.involve(Subject::new(EntityKind::Ip, journey.stranger.ip, Role::Attacker));
-    if let Some(session) = &journey.stranger.session {
+    if let Some(session) = journey.stranger.session() {
         finding.involve(victim(EntityKind::Session, session));
     }
     finding.actions =
-        if hit && journey.stranger.session.is_some() { vec![Action::RevokeSessions, Action::StepUp] } else { vec![Action::StepUp] };
+        if hit && journey.stranger.session().is_some() { vec![Action::RevokeSessions, Action::StepUp] } else { vec![Action::StepUp] };
 }
 
-fn country(sign_in: &SignIn) -> &str {
+fn country<'a>(sign_in: &'a SignIn<'_>) -> &'a str {
     match sign_in.place.country_str() {
         "" => "an unknown country",
         country => country,

@@ -21,7 +21,7 @@
 //! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
 
 use crate::habits::{Feature, Habits, day_of};
-use bartizan_core::client::{print, region};
+use bartizan_core::client::{self, region};
 use bartizan_core::geo::least_distance_km;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{
@@ -44,7 +44,7 @@ pub static SPEC: Spec = Spec {
     parameters: PARAMETERS,
     attack: &[("TA0001", "T1078")],
     quiet_gap_ms: DAY_MS,
-    state_version: 2,
+    state_version: 3,
     build: |parameters, budget| Box::new(UnusualLocation::new(parameters, budget)),
 };
 
@@ -103,12 +103,12 @@ impl Retained for Person {
         self.last_ms.saturating_add(KEPT_MS)
     }
 
-    fn heap_bytes(&self) -> usize {
-        self.habits.heap_bytes()
-    }
-
     fn worth(&self) -> u8 {
         (self.days / 2).min(4) as u8
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.habits.heap_bytes()
     }
 }
 
@@ -126,15 +126,15 @@ struct Traits {
 
 impl Traits {
     fn of(event: &Event<'_>) -> Self {
-        let client = ClientPrint::of(event);
+        let print = ClientPrint::of(event);
         let class = event.network_class();
         let country = event.place().map(|place| place.country).filter(|country| *country != [0; 2] && class != NetworkClass::Vpn);
         Self {
-            country: country.map_or(0, |letters| print(letters.into_iter())),
+            country: country.map_or(0, client::country),
             region: country.map_or(0, |_| region(event)),
-            network: client.line(),
-            device: if client.device == 0 { NO_DEVICE } else { client.device },
-            agent: client.agent,
+            network: print.line(),
+            device: if print.device == 0 { NO_DEVICE } else { print.device },
+            agent: print.agent,
             day: day_of(event.time_ms()),
             class,
             place: event.place(),
@@ -226,11 +226,12 @@ impl Person {
         self.last_ms = self.last_ms.max(time_ms);
     }
 
+    fn is_new_day(&self, event: &Event<'_>) -> bool {
+        day_of(event.time_ms()) > self.last_day
+    }
+
     /// The first use of a known device on a new day counts like a sign-in: sessions live for weeks.
     fn goes_on(&mut self, event: &Event<'_>) {
-        if day_of(event.time_ms()) <= self.last_day {
-            return;
-        }
         let traits = Traits::of(event);
         if traits.device != NO_DEVICE && self.habits.knows(Feature::Device, traits.device, traits.day) {
             self.learn(&traits, 1.0);
@@ -281,7 +282,9 @@ impl Detector for UnusualLocation {
         match event.kind() {
             Kind::Login => {}
             Kind::ApiRequest | Kind::TokenRefresh => {
-                if let Some(mut person) = self.people.get_mut(key.hash, event.watermark_ms()) {
+                // Nearly always the day is known already: then the state is not touched.
+                let is_news = self.people.get(key.hash, event.watermark_ms()).is_some_and(|person| person.is_new_day(event));
+                if is_news && let Some(mut person) = self.people.get_mut(key.hash, event.watermark_ms()) {
                     person.goes_on(event);
                 }
                 return;
@@ -334,7 +337,8 @@ fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Pe
         person.sign_ins,
         person.days
     );
-    finding.confidence = (0.2 + verdict.surprise / 20.0 + f32::from(person.days.min(20)) / 100.0).min(0.9);
+    let confidence = (0.2 + verdict.surprise / 20.0 + f32::from(person.days.min(20)) / 100.0).min(0.9);
+    finding.confidence = (confidence * 1_000.0).round() / 1_000.0;
     finding
         .note("surprise", f64::from((verdict.surprise * 100.0).round()) / 100.0)
         .note("surprise_min", f64::from(limit))

@@ -1,6 +1,7 @@
 //! What a stuffing attack looks like to its reader.
 
-use super::attempts::{Attempt, Attempts, Sample};
+use super::attempts::{Attempt, Attempts};
+use super::samples::Sample;
 use super::{Attack, Config, SHARED_KNOWN_MIN, Scope};
 use bartizan_core::batch::Field;
 use bartizan_core::keys::subnet_cidr;
@@ -15,8 +16,8 @@ const MINUTE_MS: i64 = 60_000;
 pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, state: &mut Attempts, config: &Config) -> Finding {
     let mut finding = Finding::new(event, key(event, attack.scope), Severity::Medium);
     let role = if attack.tally.known >= SHARED_KNOWN_MIN { Role::Shared } else { Role::Attacker };
-    let told = |scope: Scope, part: u32| scope != Scope::Address || part == attempt.part;
-    let samples = state.take_samples(&attack.tally, config, attack.tells_hits(), |part| told(attack.scope, part));
+    let only = (attack.scope == Scope::Address).then_some(attempt.part);
+    let samples = state.take_samples(&attack.tally, &attack.parts, attack.tells_hits(), only, config);
     if !attack.open {
         name_earlier(&mut finding, event, &samples, role);
         finding.event_count = attack.tally.tries.max(1);
@@ -35,7 +36,8 @@ pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, sta
     }
     let part = if attack.scope == Scope::Address { attempt.part } else { 0 };
     let hits = state.opened(part, event.time_ms(), hits);
-    describe(&mut finding, attack, hits, config);
+    let users = state.users(&attack.parts, attack.tally.users());
+    describe(&mut finding, attack, users, hits, config);
     finding
 }
 
@@ -49,14 +51,14 @@ fn key(event: &Event<'_>, scope: Scope) -> String {
 
 fn name_earlier(finding: &mut Finding, event: &Event<'_>, samples: &[Sample], role: Role) {
     let mut ids: Vec<String> = Vec::new();
-    for sample in samples.iter().filter(|sample| *sample.event != *event.id()) {
+    for sample in samples.iter().filter(|sample| sample.event() != event.id()) {
         if let Some(ip) = sample.ip {
             finding.involve(Subject::new(EntityKind::Ip, ip, role));
         }
-        name_victim(finding, &sample.name, sample.session.as_deref(), sample.success);
+        name_victim(finding, sample.name(), sample.session(), sample.success);
         finding.first_time_ms = finding.first_time_ms.min(sample.time_ms);
         if ids.len() < EVENT_IDS_MAX || sample.success {
-            ids.push(sample.event.to_string());
+            ids.push(sample.event().to_owned());
         }
     }
     ids.append(&mut finding.event_ids);
@@ -71,7 +73,7 @@ fn name_victim(finding: &mut Finding, user: &str, session: Option<&str>, hit: bo
     }
 }
 
-fn describe(finding: &mut Finding, attack: &Attack, hits: u32, config: &Config) {
+fn describe(finding: &mut Finding, attack: &Attack, users: u32, hits: u32, config: &Config) {
     let tally = &attack.tally;
     let unknown_share = f64::from(tally.unknown) / f64::from(tally.failed.max(1));
     finding.confidence = (0.65 + 0.2 * unknown_share + if hits > 0 { 0.1 } else { 0.0 }).min(0.99) as f32;
@@ -83,7 +85,7 @@ fn describe(finding: &mut Finding, attack: &Attack, hits: u32, config: &Config) 
     title.clone_into(&mut finding.title);
     let share_min = if attack.scope == Scope::Client { config.client_failed_share_min } else { config.failed_share_min };
     finding.reason = format!(
-        "{} users failed to sign in from {whence} within {} minutes (limit {}), {:.0} % of the users tried (limit {:.0} %), {} of them unknown{}.",
+        "{} users failed to sign in from {whence} within {} minutes (limit {}), {:.0} % of the users tried (limit {:.0} %), {} of them unknown{}{}.",
         tally.failed,
         config.window_ms / MINUTE_MS,
         attack.limit,
@@ -95,9 +97,10 @@ fn describe(finding: &mut Finding, attack: &Attack, hits: u32, config: &Config) 
             1 => "; one user got in".to_owned(),
             many => format!("; {many} users got in"),
         },
+        if users > tally.users() { format!("; about {users} users were tried in all") } else { String::new() },
     );
     finding
-        .note("distinct_users", tally.users())
+        .note("distinct_users", users)
         .note("failed_users", tally.failed)
         .note("failed_users_min", attack.limit)
         .note("failed_share", round(tally.failed_share()))

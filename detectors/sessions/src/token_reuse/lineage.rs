@@ -1,4 +1,7 @@
 //! The refresh tokens of one user: which was exchanged for which, when, and by which client.
+//!
+//! A user's exchanges are kept as one piece of bytes, in which each client stands once, since nearly all of
+//! them are of the same; they are read and written whole, as an exchange comes a few times an hour at most.
 
 use super::Config;
 use bartizan_core::{Changes, ClientPrint, Event, Outcome, Retained, TokenHash, heap_bytes};
@@ -7,27 +10,193 @@ use std::net::IpAddr;
 
 /// Exchanges remembered; beyond them the oldest goes.
 const ROTATIONS_MAX: usize = 12;
+/// What one exchange adds, about.
+const EXCHANGE_BYTES: usize = 256;
 /// Tokens issued to whoever reused one, that are followed.
 const TAINTED_MAX: usize = 4;
 
+/// A client of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Client<'a> {
+    print: ClientPrint,
+    ip: Option<IpAddr>,
+    /// Empty if there is none.
+    session: &'a str,
+}
+
 /// One exchange of a refresh token.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Rotation {
-    presented: u64,
-    issued: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rotation<'a> {
+    presented: u32,
+    issued: u32,
+    time_ms: i64,
+    /// First use of what was issued, if one was seen.
+    used_ms: Option<i64>,
+    client: Client<'a>,
+    event: &'a str,
+}
+
+impl Rotation<'_> {
+    fn used(&mut self, time_ms: i64) {
+        self.used_ms = Some(self.used_ms.map_or(time_ms, |used_ms| used_ms.min(time_ms)));
+    }
+}
+
+/// All exchanges of one user, to be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Past<'a> {
+    rotations: Vec<Rotation<'a>>,
+    /// Tokens descended from a reused one, and when that was reused.
+    tainted: Vec<(u32, i64)>,
+}
+
+/// Reads packed exchanges.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.bytes().map(u8::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.bytes().map(u32::from_le_bytes)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.bytes().map(i64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let len = usize::from(self.bytes().map(u16::from_le_bytes)?);
+        let (text, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn client(&mut self) -> Option<Client<'a>> {
+        let ip = match self.byte()? {
+            4 => Some(IpAddr::from(self.bytes::<4>()?)),
+            16 => Some(IpAddr::from(self.bytes::<16>()?)),
+            _ => None,
+        };
+        let print = ClientPrint {
+            device: self.u32()?,
+            asn: self.u32()?,
+            subnet: self.u32()?,
+            ja4: self.u32()?,
+            agent: self.u32()?,
+            region: self.u32()?,
+            ipv6: self.byte()? != 0,
+        };
+        Some(Client { print, ip, session: self.text()? })
+    }
+
+    fn rotation(&mut self, clients: &[Client<'a>]) -> Option<Rotation<'a>> {
+        let client = *clients.get(usize::from(self.byte()?))?;
+        let (presented, issued, time_ms) = (self.u32()?, self.u32()?, self.i64()?);
+        let used_ms = if self.byte()? == 0 { None } else { Some(self.i64()?) };
+        Some(Rotation { presented, issued, time_ms, used_ms, client, event: self.text()? })
+    }
+
+    fn past(&mut self) -> Option<Past<'a>> {
+        let count = usize::from(self.byte()?);
+        let clients: Vec<_> = (0..count).map_while(|_| self.client()).collect();
+        let count = usize::from(self.byte()?);
+        let mut rotations = Vec::with_capacity(ROTATIONS_MAX + 1);
+        rotations.extend((0..count).map_while(|_| self.rotation(&clients)));
+        let count = usize::from(self.byte()?);
+        let tainted = (0..count).map_while(|_| self.u32().zip(self.i64())).collect();
+        Some(Past { rotations, tainted })
+    }
+}
+
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    // Ids and sessions are far shorter; what is beyond is cut where a letter ends.
+    let text = text.get(..text.floor_char_boundary(u16::MAX.into())).unwrap_or_default();
+    out.extend((text.len() as u16).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+fn put_client(client: &Client<'_>, out: &mut Vec<u8>) {
+    match client.ip {
+        None => out.push(0),
+        Some(IpAddr::V4(ip)) => {
+            out.push(4);
+            out.extend(ip.octets());
+        }
+        Some(IpAddr::V6(ip)) => {
+            out.push(16);
+            out.extend(ip.octets());
+        }
+    }
+    let print = &client.print;
+    for part in [print.device, print.asn, print.subnet, print.ja4, print.agent, print.region] {
+        out.extend(part.to_le_bytes());
+    }
+    out.push(u8::from(print.ipv6));
+    put_text(client.session, out);
+}
+
+fn put_rotation(one: &Rotation<'_>, client: usize, out: &mut Vec<u8>) {
+    out.push(client as u8);
+    out.extend(one.presented.to_le_bytes());
+    out.extend(one.issued.to_le_bytes());
+    out.extend(one.time_ms.to_le_bytes());
+    out.push(u8::from(one.used_ms.is_some()));
+    out.extend(one.used_ms.map(i64::to_le_bytes).into_iter().flatten());
+    put_text(one.event, out);
+}
+
+impl<'a> Past<'a> {
+    fn unpack(bytes: &'a [u8]) -> Self {
+        Reader(bytes).past().unwrap_or_default()
+    }
+
+    /// Clients, exchanges with the numbers of their clients, and what descends from a reuse.
+    fn pack(&self, scratch: usize) -> Box<[u8]> {
+        let mut clients: Vec<Client<'a>> = Vec::new();
+        let numbers: Vec<usize> = self.rotations.iter().map(|one| number_of(one.client, &mut clients)).collect();
+        let mut out = Vec::with_capacity(scratch);
+        out.push(clients.len() as u8);
+        clients.iter().for_each(|client| put_client(client, &mut out));
+        out.push(self.rotations.len() as u8);
+        self.rotations.iter().zip(&numbers).for_each(|(one, client)| put_rotation(one, *client, &mut out));
+        out.push(self.tainted.len() as u8);
+        for (token, since_ms) in &self.tainted {
+            out.extend(token.to_le_bytes());
+            out.extend(since_ms.to_le_bytes());
+        }
+        // A new piece of memory of the right size: cutting the old one short would leave it as large.
+        Box::from(out.as_slice())
+    }
+}
+
+/// The number of a client among those that are listed; it is added if it is new.
+fn number_of<'a>(client: Client<'a>, clients: &mut Vec<Client<'a>>) -> usize {
+    clients.iter().position(|known| *known == client).unwrap_or_else(|| {
+        clients.push(client);
+        clients.len() - 1
+    })
+}
+
+/// An exchange that a reuse goes back to.
+pub(super) struct Before {
     pub time_ms: i64,
-    /// First use of what was issued; `i64::MAX` if none was seen.
-    used_ms: i64,
-    client: ClientPrint,
     pub ip: Option<IpAddr>,
-    pub session: Option<Box<str>>,
-    pub event: Box<str>,
+    pub session: Option<String>,
+    pub event: String,
 }
 
 /// A reuse that no innocent cause explains.
 pub(super) struct Reuse {
     /// The exchange before; `None` for a token that a reuse had given to the attacker.
-    pub before: Option<Rotation>,
+    pub before: Option<Before>,
     pub changes: Changes,
     pub gap_ms: i64,
     pub successor_used: bool,
@@ -43,14 +212,14 @@ pub(super) struct Reuse {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Lineage {
     expires_ms: i64,
-    rotations: Vec<Rotation>,
-    /// Tokens descended from a reused one, and when that was reused.
-    tainted: Vec<(u64, i64)>,
+    rotations: u8,
+    is_tainted: bool,
+    packed: Box<[u8]>,
 }
 
 impl Default for Lineage {
     fn default() -> Self {
-        Self { expires_ms: i64::MIN, rotations: Vec::new(), tainted: Vec::new() }
+        Self { expires_ms: i64::MIN, rotations: 0, is_tainted: false, packed: Box::default() }
     }
 }
 
@@ -59,41 +228,61 @@ impl Retained for Lineage {
         self.expires_ms
     }
 
-    fn heap_bytes(&self) -> usize {
-        let texts = |one: &Rotation| heap_bytes(one.event.len()) + one.session.as_ref().map_or(0, |session| heap_bytes(session.len()));
-        let lists = heap_bytes(size_of_val(self.rotations.as_slice())) + heap_bytes(size_of_val(self.tainted.as_slice()));
-        lists + self.rotations.iter().map(texts).sum::<usize>()
+    fn worth(&self) -> u8 {
+        match (self.is_tainted, self.rotations) {
+            (true, _) => 4,
+            (false, 0..=1) => 0,
+            (false, 2..=5) => 1,
+            (false, _) => 2,
+        }
     }
 
-    fn worth(&self) -> u8 {
-        if self.tainted.is_empty() { u8::from(self.rotations.len() > 1) } else { 3 }
+    fn heap_bytes(&self) -> usize {
+        heap_bytes(self.packed.len())
     }
 }
 
 impl Lineage {
     /// Looks at a refresh token that was presented.
     pub fn observe(&mut self, event: &Event<'_>, token: TokenHash, exchanged: bool, config: &Config) -> Option<Reuse> {
-        let (presented, time_ms, client) = (short(token), event.time_ms(), ClientPrint::of(event));
-        let issued = event.token_issued().filter(|_| exchanged).map_or(0, short);
+        let (presented, time_ms, print) = (short(token), event.time_ms(), ClientPrint::of(event));
+        let issued = event.token_issued().filter(|_| exchanged).map(short);
+        let mut past = Past::unpack(&self.packed);
+        let mut changed = false;
         if event.outcome() == Outcome::Success {
-            self.rotations.iter_mut().filter(|one| one.issued == presented).for_each(|one| one.used_ms = one.used_ms.min(time_ms));
-        }
-        let reuse = self.judge(presented, time_ms, &client, issued != 0, config);
-        if issued != 0 {
-            self.remember(event, presented, issued, client, config);
-        }
-        if reuse.as_ref().is_some_and(|reuse| reuse.presenter_is_thief) && issued != 0 {
-            if self.tainted.len() >= TAINTED_MAX {
-                self.tainted.remove(0);
+            for one in past.rotations.iter_mut().filter(|one| one.issued == presented) {
+                one.used(time_ms);
+                changed = true;
             }
-            let since_ms =
-                reuse.as_ref().map_or(time_ms, |reuse| if reuse.before.is_none() { time_ms.saturating_sub(reuse.gap_ms) } else { time_ms });
-            self.tainted.push((issued, since_ms));
+        }
+        let reuse = past.judge(presented, time_ms, &print, issued.is_some(), config);
+        if let Some(issued) = issued {
+            let client = Client { print, ip: event.ip(), session: event.session().unwrap_or_default() };
+            past.remember(Rotation { presented, issued, time_ms, used_ms: None, client, event: event.id() });
+            let last_ms = past.rotations.iter().map(|one| one.time_ms).fold(time_ms, i64::max);
+            self.expires_ms = last_ms.saturating_add(config.lineage_kept_ms);
+            changed = true;
+        }
+        if let (Some(reuse), Some(issued)) = (&reuse, issued)
+            && reuse.presenter_is_thief
+        {
+            if past.tainted.len() >= TAINTED_MAX {
+                past.tainted.remove(0);
+            }
+            let since_ms = if reuse.before.is_none() { time_ms.saturating_sub(reuse.gap_ms) } else { time_ms };
+            past.tainted.push((issued, since_ms));
+        }
+        if changed {
+            self.rotations = past.rotations.len() as u8;
+            self.is_tainted = !past.tainted.is_empty();
+            self.packed = past.pack(self.packed.len() + EXCHANGE_BYTES);
         }
         reuse
     }
+}
 
-    fn judge(&self, presented: u64, time_ms: i64, client: &ClientPrint, gained: bool, config: &Config) -> Option<Reuse> {
+impl<'a> Past<'a> {
+    fn judge(&self, presented: u32, time_ms: i64, client: &ClientPrint, gained: bool, config: &Config) -> Option<Reuse> {
         if let Some((_, since_ms)) = self.tainted.iter().find(|(token, _)| *token == presented) {
             let (changes, gap_ms) = (Changes::default(), time_ms.saturating_sub(*since_ms).max(0));
             return Some(Reuse {
@@ -109,45 +298,86 @@ impl Lineage {
         let before = self.rotations.iter().find(|one| one.presented == presented)?;
         // The two may arrive in either order; what counts is who came first in event time.
         let gap_ms = time_ms.saturating_sub(before.time_ms).saturating_abs();
-        let successor_used = before.used_ms <= time_ms.max(before.time_ms);
-        let changes = before.client.changes(client);
+        let successor_used = before.used_ms.is_some_and(|used_ms| used_ms <= time_ms.max(before.time_ms));
+        let changes = before.client.print.changes(client);
         let stolen = changes.count() >= 2 || (successor_used && changes.of_client());
         if !stolen || (gap_ms <= config.grace_ms && !successor_used) {
             return None;
         }
         let looks_like_owner = |who: &ClientPrint| {
             let others = self.rotations.iter().filter(|one| one.presented != presented && one.time_ms < before.time_ms.min(time_ms));
-            others.filter(|one| !one.client.changes(who).of_client()).count()
+            others.filter(|one| !one.client.print.changes(who).of_client()).count()
         };
-        let (now, then) = (looks_like_owner(client), looks_like_owner(&before.client));
+        let (now, then) = (looks_like_owner(client), looks_like_owner(&before.client.print));
         let thief_came_first = if time_ms >= before.time_ms { now > then } else { now >= then };
         let presenter_is_thief = then > now;
         let token_gained = gained || thief_came_first;
-        Some(Reuse { before: Some(before.clone()), changes, gap_ms, successor_used, thief_came_first, presenter_is_thief, token_gained })
+        let session = Some(before.client.session).filter(|session| !session.is_empty());
+        let before = Before {
+            time_ms: before.time_ms,
+            ip: before.client.ip,
+            session: session.map(ToOwned::to_owned),
+            event: before.event.to_owned(),
+        };
+        Some(Reuse { before: Some(before), changes, gap_ms, successor_used, thief_came_first, presenter_is_thief, token_gained })
     }
 
-    fn remember(&mut self, event: &Event<'_>, presented: u64, issued: u64, client: ClientPrint, config: &Config) {
+    fn remember(&mut self, mut rotation: Rotation<'a>) {
         if self.rotations.len() >= ROTATIONS_MAX
             && let Some((oldest, _)) = self.rotations.iter().enumerate().min_by_key(|(_, one)| one.time_ms)
         {
             self.rotations.remove(oldest);
         }
-        let last_ms = self.rotations.iter().map(|one| one.time_ms).fold(event.time_ms(), i64::max);
-        self.expires_ms = last_ms.saturating_add(config.lineage_kept_ms);
-        self.rotations.push(Rotation {
-            presented,
-            issued,
-            time_ms: event.time_ms(),
-            used_ms: self.rotations.iter().filter(|one| one.presented == issued).map(|one| one.time_ms).min().unwrap_or(i64::MAX),
-            client,
-            ip: event.ip(),
-            session: event.session().map(Into::into),
-            event: event.id().into(),
-        });
+        rotation.used_ms = self.rotations.iter().filter(|one| one.presented == rotation.issued).map(|one| one.time_ms).min();
+        self.rotations.push(rotation);
     }
 }
 
-/// Half of the keyed hash: enough among the few tokens of one user.
-fn short(token: TokenHash) -> u64 {
-    token.0.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+/// The keyed hash in 32 bits: enough among the few tokens of one user.
+fn short(token: TokenHash) -> u32 {
+    let bits = u128::from_be_bytes(token.0);
+    (((bits ^ (bits >> 64)) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn past(sessions: &[&'static str]) -> Past<'static> {
+        let rotations = sessions.iter().enumerate().map(|(number, session)| Rotation {
+            presented: u32::MAX - number as u32,
+            issued: number as u32,
+            time_ms: if number == 1 { i64::MIN } else { i64::MAX - number as i64 },
+            used_ms: (number % 2 == 0).then_some(i64::MIN),
+            client: Client {
+                print: ClientPrint { asn: number as u32 % 3, region: 9, ipv6: number > 2, ..ClientPrint::default() },
+                ip: [None, Some([1, 2, 3, 4].into()), Some([7; 16].into())].into_iter().nth(number % 3).flatten(),
+                session,
+            },
+            event: "e",
+        });
+        Past { rotations: rotations.collect(), tainted: vec![(7, i64::MIN), (u32::MAX, i64::MAX)] }
+    }
+
+    #[test]
+    fn what_is_packed_comes_out_again() {
+        for sessions in [&[][..], &["a"], &["a", "", "a", "b", "a"]] {
+            assert_eq!(Past::unpack(&past(sessions).pack(0)), past(sessions));
+        }
+        assert_eq!(Past::unpack(&[]), Past::default());
+        let packed = past(&["a", "b"]).pack(0);
+        (0..packed.len()).for_each(|len| assert!(Past::unpack(packed.get(..len).unwrap_or_default()).rotations.len() <= 2));
+    }
+
+    #[test]
+    fn a_client_that_goes_on_stands_once() {
+        let mut many = past(&["a"; 12]);
+        many.rotations.iter_mut().for_each(|one| one.client = Client { ip: None, session: "session", ..one.client });
+        let few = Past {
+            rotations: many.rotations.iter().map(|one| Rotation { client: many.rotations[0].client, ..*one }).collect(),
+            ..past(&[])
+        };
+        assert!(few.pack(0).len() + 2 * 30 < many.pack(0).len());
+    }
 }

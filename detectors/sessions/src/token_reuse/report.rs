@@ -26,7 +26,7 @@ pub(super) fn lineage(event: &Event<'_>, reuse: &Reuse, config: &Config) -> Find
             }
             finding.first_time_ms = before.time_ms.min(event.time_ms());
             finding.event_count = 2;
-            finding.event_ids.insert(0, before.event.to_string());
+            finding.event_ids.insert(0, before.event.clone());
             if let Some(session) = &before.session {
                 finding.involve(Subject::new(EntityKind::Session, session, Role::Victim).hit());
             }
@@ -94,8 +94,9 @@ pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses
         if let Some(ip) = seen.ip {
             finding.involve(Subject::new(EntityKind::Ip, ip, Role::Attacker));
         }
-        if !theft.again && *seen.event != *event.id() {
-            finding.event_ids.insert(0, seen.event.to_string());
+        let earlier = uses.event_of(theft.intruder).filter(|earlier| !theft.again && *earlier != event.id());
+        if let Some(earlier) = earlier {
+            finding.event_ids.insert(0, earlier.to_owned());
             finding.event_count = 2;
         }
     }

@@ -1,8 +1,11 @@
 //! The uses of one session or token: which clients, in which turns, and when it ended.
+//!
+//! Most sessions have one client to the end, which is all that is kept of them, without any further memory.
+//! What else there is (further clients, turns, an end) lies apart.
 
 use super::{Config, Step};
 use bartizan_core::client::short;
-use bartizan_core::time::DAY_MS;
+use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{Changes, ClientPrint, Event, KeyKind, Retained, TokenHash, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -17,12 +20,11 @@ const KEPT_MS: i64 = DAY_MS;
 /// A client of the session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Seen {
+    first_ms: i64,
     print: ClientPrint,
     /// User agent and JA4 to the letter: equal ones need no closer look.
     exact: u32,
-    first_ms: i64,
     pub ip: Option<IpAddr>,
-    pub event: Box<str>,
     /// Did it change something or get a token?
     pub changed: bool,
 }
@@ -62,164 +64,71 @@ pub(super) struct Theft {
 pub(super) struct Uses {
     start_ms: i64,
     last_ms: i64,
+    user: u32,
+    /// The client that was seen first. While it is the only one, its uses are one turn.
+    first: Option<Seen>,
+    more: Option<Box<More>>,
+}
+
+/// What most sessions do not have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct More {
     ended_ms: i64,
     /// The latest revoked token of a session, and when.
     revoked: Option<(TokenHash, i64)>,
-    user: u32,
     /// Several users under one id: whatever it is, it is no session.
     is_shared: bool,
-    clients: Vec<Seen>,
+    /// Further clients, each with the event it was first seen at.
+    others: Vec<(Seen, Box<str>)>,
+    /// The same of the first client: an event after others were known to be before it.
+    first_event: Option<Box<str>>,
     turns: Vec<Turn>,
     /// The stranger, and what proved it.
     intruder: Option<(u8, Proof)>,
 }
 
-impl Retained for Uses {
-    fn expires_ms(&self) -> i64 {
-        self.last_ms.saturating_add(KEPT_MS)
-    }
-
-    fn heap_bytes(&self) -> usize {
-        let lists = heap_bytes(size_of_val(self.clients.as_slice())) + heap_bytes(size_of_val(self.turns.as_slice()));
-        lists + self.clients.iter().map(|seen| heap_bytes(seen.event.len())).sum::<usize>()
-    }
-
-    fn worth(&self) -> u8 {
-        if self.intruder.is_some() {
-            3
-        } else {
-            u8::from(self.clients.len() > 1) + u8::from(self.ended_ms < i64::MAX || self.revoked.is_some())
-        }
-    }
-}
-
-impl Uses {
-    /// A session first seen at `time_ms`.
-    pub fn new(time_ms: i64) -> Self {
+impl Default for More {
+    fn default() -> Self {
         Self {
-            start_ms: time_ms,
-            last_ms: time_ms,
             ended_ms: i64::MAX,
             revoked: None,
-            user: 0,
             is_shared: false,
-            clients: Vec::new(),
+            others: Vec::new(),
+            first_event: None,
             turns: Vec::new(),
             intruder: None,
         }
     }
+}
 
-    /// A client by its number.
-    pub fn client(&self, number: usize) -> Option<&Seen> {
-        self.clients.get(number)
+impl More {
+    fn has_ended(&self) -> bool {
+        self.ended_ms < i64::MAX || self.revoked.is_some()
     }
 
-    /// Takes an event in.
-    pub fn observe(&mut self, event: &Event<'_>, step: Step, config: &Config) -> Option<Theft> {
-        let time_ms = event.time_ms();
-        if step == Step::Start && time_ms > self.ended_ms {
-            *self = Self::new(time_ms);
-        }
-        self.start_ms = self.start_ms.min(time_ms);
-        self.last_ms = self.last_ms.max(time_ms);
-        if self.is_anybodys(short(event.key(KeyKind::User))) {
-            return None;
-        }
-        if step == Step::Revoke {
-            // Who revokes may be an administrator, so the event tells nothing of the session's clients.
-            return self.revoke(event, config);
-        }
-        let client = self.client_of(event)?;
-        if step == Step::Change
-            && let Some(seen) = self.clients.get_mut(client)
-        {
-            seen.changed = true;
-        }
-        self.take_turn(client as u8, time_ms);
-        if step == Step::SignOut {
-            self.ended_ms = self.ended_ms.min(time_ms);
-        }
-        if let Some((intruder, proof)) = &self.intruder {
-            let (intruder, proof) = (usize::from(*intruder), proof.clone());
-            let changes = self.change_from_owner(client);
-            return (intruder == client).then_some(Theft { proof, changes, intruder, again: true, refused: false, first_ms: time_ms });
-        }
-        let theft = self.used_after(self.end_for(event), config).or_else(|| self.in_turns(config));
-        self.told(theft)
+    /// Turns that memory is asked for: two more than are kept come about for a moment.
+    fn turns_room(turns: usize) -> usize {
+        if turns == 0 { 0 } else { turns.max(4).next_power_of_two() }
     }
 
-    /// When the session, or the token that this event presents, ended.
-    fn end_for(&self, event: &Event<'_>) -> i64 {
-        match self.revoked {
-            Some((token, revoked_ms)) if event.token() == Some(token) => self.ended_ms.min(revoked_ms),
-            _ => self.ended_ms,
+    fn insert_turn(&mut self, index: usize, turn: Turn) {
+        if self.turns.len() == self.turns.capacity() {
+            self.turns.reserve_exact(Self::turns_room(self.turns.len() + 1) - self.turns.len());
         }
+        self.turns.insert(index.min(self.turns.len()), turn);
     }
 
-    /// A refused use: an attempt, if it comes after the end and from a stranger beyond doubt.
-    pub fn refused(&mut self, event: &Event<'_>, config: &Config) -> Option<Theft> {
-        let (time_ms, ended_ms) = (event.time_ms(), self.end_for(event));
-        if self.is_shared || time_ms <= ended_ms.saturating_add(config.end_grace_ms) {
-            return None;
-        }
-        let print = ClientPrint::of(event);
-        // Whoever stole it before is none of its clients.
-        let thief = self.intruder.as_ref().map(|(number, _)| usize::from(*number));
-        let mut before = self.clients.iter().enumerate().filter(|(number, seen)| seen.first_ms <= ended_ms && Some(*number) != thief);
-        if self.clients.is_empty() || !before.all(|(_, seen)| seen.print.changes(&print).count() >= 2) {
-            return None;
-        }
-        let changes = self.clients.get(self.owner())?.print.changes(&print);
-        let proof = Proof::AfterEnd { after_ms: time_ms.saturating_sub(ended_ms) };
-        Some(Theft { proof, changes, intruder: usize::MAX, again: false, refused: true, first_ms: time_ms })
+    fn add_client(&mut self, seen: Seen, event: &str) {
+        self.others.reserve_exact(1);
+        self.others.push((seen, event.into()));
     }
 
-    fn is_anybodys(&mut self, user: u32) -> bool {
-        if self.user == 0 {
-            self.user = user;
-        }
-        self.is_shared |= user != 0 && self.user != user;
-        self.is_shared
-    }
-
-    /// The revocation of one token of a session leaves the session's other tokens alone.
-    fn revoke(&mut self, event: &Event<'_>, config: &Config) -> Option<Theft> {
-        if let (Some(token), Some(_)) = (event.token(), event.session()) {
-            self.revoked = Some((token, event.time_ms()));
-            return None;
-        }
-        self.ended_ms = self.ended_ms.min(event.time_ms());
-        let theft = if self.intruder.is_none() { self.used_after(self.ended_ms, config) } else { None };
-        self.told(theft)
-    }
-
-    fn told(&mut self, theft: Option<Theft>) -> Option<Theft> {
-        if let Some(theft) = &theft {
-            self.intruder = Some((theft.intruder as u8, theft.proof.clone()));
-        }
-        theft
-    }
-
-    /// The number of the event's client; `None` when it says nothing or there are too many.
-    fn client_of(&mut self, event: &Event<'_>) -> Option<usize> {
-        let exact = short(event.key(KeyKind::Client));
-        let (subnet, device) = (short(event.key(KeyKind::Subnet)), short(event.key(KeyKind::Device)));
-        let time_ms = event.time_ms();
-        let alike = |seen: &Seen| seen.exact == exact && seen.print.subnet == subnet && seen.print.device == device;
-        let known = self.clients.iter().position(alike).or_else(|| {
-            let print = ClientPrint::of(event);
-            self.clients.iter().position(|seen| seen.print.changes(&print) == Changes::default())
-        });
-        if let Some(seen) = known.and_then(|number| self.clients.get_mut(number)) {
-            seen.first_ms = seen.first_ms.min(time_ms);
-            return known;
-        }
-        let print = ClientPrint::of(event);
-        if print.is_blank() || self.clients.len() >= CLIENTS_MAX {
-            return None;
-        }
-        self.clients.push(Seen { print, exact, first_ms: time_ms, ip: event.ip(), event: event.id().into(), changed: false });
-        Some(self.clients.len() - 1)
+    fn heap_bytes(&self) -> usize {
+        let events = self.others.iter().map(|(_, event)| event).chain(&self.first_event);
+        heap_bytes(size_of::<Self>())
+            + heap_bytes(self.others.len() * size_of::<(Seen, Box<str>)>())
+            + heap_bytes(Self::turns_room(self.turns.len()) * size_of::<Turn>())
+            + events.map(|event| heap_bytes(event.len())).sum::<usize>()
     }
 
     /// Puts a use where its time says.
@@ -238,26 +147,239 @@ impl Uses {
                 if let Some(turn) = self.turns.get_mut(next - 1) {
                     turn.last_ms = turn.first_ms;
                 }
-                self.turns.insert(next, Turn { first_ms: before.last_ms, ..before });
+                self.insert_turn(next, Turn { first_ms: before.last_ms, ..before });
             }
             _ => {}
         }
         match self.turns.get_mut(next) {
             Some(turn) if turn.client == client => turn.first_ms = time_ms,
-            _ => self.turns.insert(next, Turn { client, first_ms: time_ms, last_ms: time_ms }),
+            _ => self.insert_turn(next, Turn { client, first_ms: time_ms, last_ms: time_ms }),
         }
         while self.turns.len() > TURNS_MAX {
             self.turns.remove(0);
         }
     }
+}
+
+impl Retained for Uses {
+    fn expires_ms(&self) -> i64 {
+        self.last_ms.saturating_add(KEPT_MS)
+    }
+
+    fn worth(&self) -> u8 {
+        let lasts = u8::from(self.last_ms.saturating_sub(self.start_ms) >= HOUR_MS);
+        match self.more.as_deref() {
+            Some(more) if more.intruder.is_some() => 4,
+            Some(more) => lasts + u8::from(!more.others.is_empty()) + u8::from(more.has_ended()),
+            None => lasts,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.more.as_deref().map_or(0, More::heap_bytes)
+    }
+}
+
+impl Uses {
+    /// A session first seen at `time_ms`.
+    pub fn new(time_ms: i64) -> Self {
+        Self { start_ms: time_ms, last_ms: time_ms, user: 0, first: None, more: None }
+    }
+
+    fn clients(&self) -> impl Iterator<Item = &Seen> {
+        self.first.iter().chain(self.more.iter().flat_map(|more| more.others.iter().map(|(seen, _)| seen)))
+    }
+
+    /// A client by its number.
+    pub fn client(&self, number: usize) -> Option<&Seen> {
+        match number.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(index) => self.more.as_ref()?.others.get(index).map(|(seen, _)| seen),
+        }
+    }
+
+    fn client_mut(&mut self, number: usize) -> Option<&mut Seen> {
+        match number.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(index) => self.more.as_mut()?.others.get_mut(index).map(|(seen, _)| seen),
+        }
+    }
+
+    /// An early event of a client.
+    pub fn event_of(&self, number: usize) -> Option<&str> {
+        let more = self.more.as_ref()?;
+        match number.checked_sub(1) {
+            None => more.first_event.as_deref(),
+            Some(index) => more.others.get(index).map(|(_, event)| &**event),
+        }
+    }
+
+    fn more(&mut self) -> &mut More {
+        let (first, last_ms) = (&self.first, self.last_ms);
+        self.more.get_or_insert_with(|| {
+            let mut more = More::default();
+            if let Some(first) = first {
+                more.insert_turn(0, Turn { client: 0, first_ms: first.first_ms, last_ms });
+            }
+            Box::new(more)
+        })
+    }
+
+    fn ended_ms(&self) -> i64 {
+        self.more.as_ref().map_or(i64::MAX, |more| more.ended_ms)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.is_shared)
+    }
+
+    fn intruder(&self) -> Option<&(u8, Proof)> {
+        self.more.as_ref()?.intruder.as_ref()
+    }
+
+    /// Takes an event in.
+    pub fn observe(&mut self, event: &Event<'_>, step: Step, config: &Config) -> Option<Theft> {
+        let time_ms = event.time_ms();
+        if step == Step::Start && time_ms > self.ended_ms() {
+            *self = Self::new(time_ms);
+        }
+        self.start_ms = self.start_ms.min(time_ms);
+        let before_ms = self.last_ms;
+        self.last_ms = before_ms.max(time_ms);
+        if self.is_anybodys(short(event.key(KeyKind::User))) {
+            return None;
+        }
+        if step == Step::Revoke {
+            // Who revokes may be an administrator, so the event tells nothing of the session's clients.
+            return self.revoke(event, before_ms, config);
+        }
+        let client = self.client_of(event, before_ms)?;
+        if step == Step::Change
+            && let Some(seen) = self.client_mut(client)
+        {
+            seen.changed = true;
+        }
+        if step != Step::SignOut && self.more.is_none() {
+            return None;
+        }
+        self.more().take_turn(client as u8, time_ms);
+        if step == Step::SignOut {
+            let more = self.more();
+            more.ended_ms = more.ended_ms.min(time_ms);
+        }
+        if client == 0 && self.owner() != 0 {
+            self.more().first_event.get_or_insert_with(|| event.id().into());
+        }
+        if let Some((intruder, proof)) = self.intruder() {
+            let (intruder, proof) = (usize::from(*intruder), proof.clone());
+            let changes = self.change_from_owner(client);
+            return (intruder == client).then_some(Theft { proof, changes, intruder, again: true, refused: false, first_ms: time_ms });
+        }
+        let theft = self.used_after(self.end_for(event), config).or_else(|| self.in_turns(config));
+        self.told(theft)
+    }
+
+    /// When the session, or the token that this event presents, ended.
+    fn end_for(&self, event: &Event<'_>) -> i64 {
+        match self.more.as_ref().and_then(|more| more.revoked) {
+            Some((token, revoked_ms)) if event.token() == Some(token) => self.ended_ms().min(revoked_ms),
+            _ => self.ended_ms(),
+        }
+    }
+
+    /// A refused use: an attempt, if it comes after the end and from a stranger beyond doubt.
+    pub fn refused(&mut self, event: &Event<'_>, config: &Config) -> Option<Theft> {
+        let (time_ms, ended_ms) = (event.time_ms(), self.end_for(event));
+        if self.is_shared() || time_ms <= ended_ms.saturating_add(config.end_grace_ms) {
+            return None;
+        }
+        let print = ClientPrint::of(event);
+        // Whoever stole it before is none of its clients.
+        let thief = self.intruder().map(|(number, _)| usize::from(*number));
+        let mut before = self.clients().enumerate().filter(|(number, seen)| seen.first_ms <= ended_ms && Some(*number) != thief);
+        if self.first.is_none() || !before.all(|(_, seen)| seen.print.changes(&print).count() >= 2) {
+            return None;
+        }
+        let changes = self.client(self.owner())?.print.changes(&print);
+        let proof = Proof::AfterEnd { after_ms: time_ms.saturating_sub(ended_ms) };
+        Some(Theft { proof, changes, intruder: usize::MAX, again: false, refused: true, first_ms: time_ms })
+    }
+
+    fn is_anybodys(&mut self, user: u32) -> bool {
+        if self.user == 0 {
+            self.user = user;
+        }
+        if user != 0 && self.user != user {
+            self.more().is_shared = true;
+        }
+        self.is_shared()
+    }
+
+    /// The revocation of one token of a session leaves the session's other tokens alone. `before_ms`: the last event before it.
+    fn revoke(&mut self, event: &Event<'_>, before_ms: i64, config: &Config) -> Option<Theft> {
+        self.part_from(before_ms);
+        if let (Some(token), Some(_)) = (event.token(), event.session()) {
+            self.more().revoked = Some((token, event.time_ms()));
+            return None;
+        }
+        let more = self.more();
+        more.ended_ms = more.ended_ms.min(event.time_ms());
+        let ended_ms = more.ended_ms;
+        let theft = if self.intruder().is_none() { self.used_after(ended_ms, config) } else { None };
+        self.told(theft)
+    }
+
+    /// The first client's turn, which so far was the whole session, lasted to `last_ms`; from now on turns are kept.
+    fn part_from(&mut self, last_ms: i64) {
+        let last_ms = std::mem::replace(&mut self.last_ms, last_ms);
+        self.more();
+        self.last_ms = last_ms;
+    }
+
+    fn told(&mut self, theft: Option<Theft>) -> Option<Theft> {
+        if let Some(theft) = &theft {
+            self.more().intruder = Some((theft.intruder as u8, theft.proof.clone()));
+        }
+        theft
+    }
+
+    /// The number of the event's client; `None` when it says nothing or there are too many. `before_ms`: the last event
+    /// before this one.
+    fn client_of(&mut self, event: &Event<'_>, before_ms: i64) -> Option<usize> {
+        let exact = short(event.key(KeyKind::Client));
+        let (subnet, device) = (short(event.key(KeyKind::Subnet)), short(event.key(KeyKind::Device)));
+        let time_ms = event.time_ms();
+        let alike = |seen: &Seen| seen.exact == exact && seen.print.subnet == subnet && seen.print.device == device;
+        let known = self.clients().position(alike).or_else(|| {
+            let print = ClientPrint::of(event);
+            self.clients().position(|seen| seen.print.changes(&print) == Changes::default())
+        });
+        if let Some(seen) = known.and_then(|number| self.client_mut(number)) {
+            seen.first_ms = seen.first_ms.min(time_ms);
+            return known;
+        }
+        let print = ClientPrint::of(event);
+        let seen = Seen { first_ms: time_ms, print, exact, ip: event.ip(), changed: false };
+        let clients = self.clients().count();
+        if print.is_blank() || clients >= CLIENTS_MAX {
+            return None;
+        }
+        if clients == 0 {
+            self.first = Some(seen);
+        } else {
+            self.part_from(before_ms);
+            self.more().add_client(seen, event.id());
+        }
+        Some(clients)
+    }
 
     /// The owner, as far as one can tell: who was there first.
     fn owner(&self) -> usize {
-        self.clients.iter().enumerate().min_by_key(|(_, seen)| seen.first_ms).map_or(0, |(number, _)| number)
+        self.clients().enumerate().min_by_key(|(_, seen)| seen.first_ms).map_or(0, |(number, _)| number)
     }
 
     fn changes(&self, a: usize, b: usize) -> Changes {
-        match (self.clients.get(a), self.clients.get(b)) {
+        match (self.client(a), self.client(b)) {
             (Some(a), Some(b)) => a.print.changes(&b.print),
             _ => Changes::default(),
         }
@@ -271,14 +393,15 @@ impl Uses {
     fn are_strangers(&self, a: usize, b: usize, config: &Config) -> bool {
         let changes = self.changes(a, b);
         let settled_ms = self.start_ms.saturating_add(config.settle_ms);
-        let from_start = |number: usize| self.clients.get(number).is_some_and(|seen| seen.first_ms <= settled_ms);
+        let from_start = |number: usize| self.client(number).is_some_and(|seen| seen.first_ms <= settled_ms);
         let differ = (changes.network && changes.of_client()) || changes.count() >= 3;
         differ && !(from_start(a) && from_start(b))
     }
 
     fn in_turns(&self, config: &Config) -> Option<Theft> {
-        for (index, middle) in self.turns.iter().enumerate().skip(1) {
-            let (earlier, later) = (self.turns.get(..index)?, self.turns.get(index + 1..)?);
+        let turns = &self.more.as_ref()?.turns;
+        for (index, middle) in turns.iter().enumerate().skip(1) {
+            let (earlier, later) = (turns.get(..index)?, turns.get(index + 1..)?);
             for first in earlier.iter().rev() {
                 let Some(last) = later.iter().find(|turn| turn.client == first.client) else { continue };
                 let span_ms = last.first_ms.saturating_sub(first.last_ms);
@@ -298,15 +421,15 @@ impl Uses {
     fn used_after(&self, ended_ms: i64, config: &Config) -> Option<Theft> {
         let allowed_ms = ended_ms.saturating_add(config.end_grace_ms);
         let before = |seen: &&Seen| seen.first_ms <= allowed_ms;
-        if ended_ms == i64::MAX || !self.clients.iter().any(|seen| before(&seen)) {
+        if ended_ms == i64::MAX || !self.clients().any(|seen| before(&seen)) {
             return None;
         }
         let stranger = |seen: &Seen| {
-            let mut owners = self.clients.iter().filter(before);
+            let mut owners = self.clients().filter(before);
             seen.first_ms > allowed_ms && owners.all(|owner| owner.print.changes(&seen.print).count() > 0)
         };
-        let intruder = self.clients.iter().position(stranger)?;
-        let first_ms = self.clients.get(intruder)?.first_ms;
+        let intruder = self.clients().position(stranger)?;
+        let first_ms = self.client(intruder)?.first_ms;
         let proof = Proof::AfterEnd { after_ms: first_ms.saturating_sub(ended_ms) };
         Some(Theft { proof, changes: self.change_from_owner(intruder), intruder, again: false, refused: false, first_ms })
     }
