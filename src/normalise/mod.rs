@@ -2,7 +2,8 @@
 //!
 //! Two steps. A format's parser reads the bytes into a raw draft (`formats/`, one file each, one line in
 //! the registry). The shared validation then bounds and cleans it into an
-//! [`EventDraft`](bartizan_core::EventDraft). Nothing else ever sees a raw draft.
+//! [`EventDraft`](bartizan_core::EventDraft). Nothing else ever sees a raw draft. Ordinary native records,
+//! which are nearly all, need no draft and go `straight` into a batch, to the same effect.
 //!
 //! Each record ends in one of three ways: an event; *skipped*, when it is a sound record of its format
 //! that says nothing of sign-ins, tokens, accounts or API calls (a cron line in `auth.log`, a blank
