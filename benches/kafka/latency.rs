@@ -9,7 +9,7 @@ use crate::support::kafka::{Broker, Cluster, written};
 use crate::support::scenario::kafka_section;
 use crate::support::traffic::{Traffic, send_at};
 use crate::support::{PATIENCE, folder, setting};
-use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::BaseRecord;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -23,6 +23,8 @@ const PARTITIONS: i32 = 4;
 const BROKER_TIME: [(&str, &str); 1] = [("message.timestamp.type", "LogAppendTime")];
 /// One record in this many is echoed.
 const ECHOED: i64 = 1_000;
+/// Left out at the beginning of the load: clients connect, memory is taken.
+const WARM_UP_MS: i64 = 5_000;
 /// What a batch that is not full waits for (`LINGER` of the read stage).
 const LINGER_MS: f64 = 20.0;
 const FSYNCS: usize = 500;
@@ -86,14 +88,24 @@ fn echoes(cluster: &Cluster, traffic: &Traffic, rate: f64, seconds: u64) -> Vec<
             sent.insert((message.partition(), message.offset()), message.timestamp().to_millis());
         }
     });
-    let mut millis = Vec::new();
+    let mut spans = Vec::new();
     cluster.scan("echo-out", |message| {
         let position = String::from_utf8_lossy(message.payload().expect("a position")).into_owned();
         let (partition, offset) = position.split_once(' ').expect("a position");
         let from = sent[&(partition.parse().expect("a partition"), offset.parse().expect("an offset"))];
-        millis.push((message.timestamp().to_millis().expect("a time") - from.expect("a time")) as f64);
+        spans.push((from.expect("a time"), appended_ms(message)));
     });
-    millis
+    millis(&spans)
+}
+
+fn appended_ms(message: &BorrowedMessage<'_>) -> i64 {
+    message.timestamp().to_millis().expect("a time")
+}
+
+/// How long each took, once warm.
+fn millis(spans: &[(i64, i64)]) -> Vec<f64> {
+    let first = spans.iter().map(|(from, _)| *from).min().expect("some");
+    spans.iter().filter(|(from, _)| *from >= first + WARM_UP_MS).map(|(from, to)| (to - from) as f64).collect()
 }
 
 /// Reads the load, and writes where some of its records stand.
@@ -125,13 +137,14 @@ fn alerts(cluster: &Cluster, traffic: &Traffic, rate: f64, seconds: u64) -> Vec<
         let told = status["channels"].as_array()?.iter().all(|channel| channel["pending"] == 0);
         (status["events"]["in"].as_i64()? >= total && told).then_some(())
     });
+    show_stages(&daemon.get("/api/v1/status", &token).json());
     let mut told: Vec<(i64, Vec<String>)> = Vec::new();
     cluster.scan("bartizan.alerts", |message| {
         let alert: Value = serde_json::from_slice(message.payload().expect("an alert")).expect("an alert");
         // Closing is proven by no record, but by the time that passes.
         if alert["ongoing"] == true {
             let ids = alert["event_ids"].as_array().expect("event ids").iter().map(|id| id.as_str().expect("an id").to_owned());
-            told.push((message.timestamp().to_millis().expect("a time"), ids.collect()));
+            told.push((appended_ms(message), ids.collect()));
         }
     });
     let wanted: HashSet<&str> = told.iter().flat_map(|(_, ids)| ids.iter().map(String::as_str)).collect();
@@ -139,12 +152,23 @@ fn alerts(cluster: &Cluster, traffic: &Traffic, rate: f64, seconds: u64) -> Vec<
     cluster.scan("auth", |message| {
         let id = id_of(message.payload().expect("an event"));
         if wanted.contains(id) && !appended.contains_key(id) {
-            appended.insert(id.to_owned(), message.timestamp().to_millis().expect("a time"));
+            appended.insert(id.to_owned(), appended_ms(message));
         }
     });
     // The newest record that the version names is the one that proves it.
     let proven = |ids: &[String]| ids.iter().filter_map(|id| appended.get(id)).max().copied();
-    told.iter().map(|(at, ids)| (at - proven(ids).expect("its records")) as f64).collect()
+    let spans: Vec<_> = told.iter().map(|(at, ids)| (proven(ids).expect("its records"), *at)).collect();
+    millis(&spans)
+}
+
+/// What the daemon says of its stages.
+fn show_stages(status: &Value) {
+    for stage in status["latency"].as_array().expect("stages").iter().filter(|stage| stage["count"] != 0) {
+        let millis = |name: &str| stage[name].as_f64().expect("microseconds") / 1e3;
+        let name = format!("  stage {}", stage["stage"].as_str().expect("a name"));
+        let (p50, p99, p999, max) = (millis("p50_us"), millis("p99_us"), millis("p999_us"), millis("max_us"));
+        println!("{name:<46} {:>9} {p50:>9.1} {p99:>9.1} {p999:>9.1} {max:>9.1}", stage["count"]);
+    }
 }
 
 /// The id of a simulated event: its first member.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! `read`, `prepare` and `detect` are threads, one batch at a time, with small bounded channels
-//! between them ([`STAGE_BATCHES_MAX`]): when one is slow, the ones before it wait, and in the end the
+//! between them ([`STAGE_BATCHES_MAX`], [`STORE_EVENTS_MAX`]): when one is slow, the ones before it wait, and in the end the
 //! source holds its partitions. A checkpoint becomes durable only when the store and the database have
 //! acknowledged everything before it, and only then are offsets committed.
 
@@ -17,6 +17,7 @@ pub mod checkpoint;
 pub mod commit;
 pub mod detect;
 pub mod prepare;
+pub mod queue;
 pub mod read;
 pub mod skew;
 pub mod store;
@@ -26,6 +27,8 @@ use tokio::sync::watch;
 
 /// Batches waiting between two stages.
 pub const STAGE_BATCHES_MAX: usize = 4;
+/// Events waiting for the store: four full batches.
+pub const STORE_EVENTS_MAX: usize = 4 * crate::log::sequencer::BATCH_RECORDS_MAX;
 /// First and longest wait between two tries of something that may pass.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);

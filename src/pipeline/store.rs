@@ -4,6 +4,7 @@
 //! succeeds; the same rows twice count once, so a repetition is safe.
 
 use super::detect::Detected;
+use super::queue::Receiver;
 use super::{Acknowledge, Backoff};
 use crate::flow::{EventFlow, Rejected};
 use crate::log::{Appender, DEAD_LETTER_TOPIC, LogError, Outgoing};
@@ -14,7 +15,6 @@ use crate::telemetry::latency::Stage;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -43,7 +43,7 @@ impl StoreStage {
             let mut rows = first.flow.events.len();
             let mut group = vec![first];
             while rows < INSERT_ROWS_MAX
-                && let Ok(next) = batches.try_recv()
+                && let Some(next) = batches.try_recv()
             {
                 rows += next.flow.events.len();
                 group.push(next);
