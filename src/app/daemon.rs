@@ -21,6 +21,7 @@ use crate::notify::deliverer::system_clock;
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
+use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::respond::ActiveSessions;
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::time::DAY_MS;
@@ -287,8 +288,12 @@ fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, St
         }
         None => {
             // A fresh start is no loss; one with a past is.
-            if !damaged.is_empty() {
-                telemetry.report(HealthId::PositionsLost, "checkpoint", Some("no checkpoint can be read: state starts afresh"));
+            if !damaged.is_empty() || db.has_fact(CHECKPOINTED)? {
+                telemetry.report(
+                    HealthId::PositionsLost,
+                    "checkpoint",
+                    Some("there is no checkpoint that can be read: state starts afresh"),
+                );
             }
             tracing::info!("no checkpoint, starting afresh");
             Engine::new(&config.detect, &enabled, hasher)

@@ -10,8 +10,9 @@ use crate::flow::{EventFlow, Order, PartitionId, Positions};
 use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
-use crate::pipeline::checkpoint::{CheckpointWriter, Durable};
+use crate::pipeline::checkpoint::{CheckpointWriter, Durable, Finished, PIECES_MAX};
 use crate::pipeline::commit::{AlertChanges, CommitStage};
+use crate::pipeline::cut::Cutter;
 use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;
 use crate::pipeline::queue::{Receiver, queue};
@@ -125,7 +126,8 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
     let (prepared_sender, prepared) = mpsc::channel(STAGE_BATCHES_MAX);
     let (store_sender, to_store) = queue(STORE_EVENTS_MAX);
     let (commit_sender, to_commit) = mpsc::channel(STAGE_BATCHES_MAX);
-    let (checkpoint_sender, to_checkpoint) = mpsc::channel(1);
+    let (checkpoint_sender, to_checkpoint) = mpsc::channel(PIECES_MAX);
+    let (finish, finished) = watch::channel(Finished::default());
     let queues = vec![
         Queue::before("prepare", &raw_sender),
         Queue::before("detect", &prepared_sender),
@@ -156,6 +158,7 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
         acknowledged: acknowledged.clone(),
         durable: Arc::clone(&durable),
         previous: (parts.start.1, parts.start.0.clone()),
+        finished: finish,
         abandon: abandon.clone(),
     };
     let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), abandon.clone(), to_store);
@@ -164,8 +167,9 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
     let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone()).until(stop.clone());
     let reading = reader.reading();
     let preparer = Preparer::new(parts.normaliser, parts.enricher, parts.log.formats, parts.retention_ms);
-    let outputs = Outputs { store: store_sender, commit: commit_sender, checkpoint: checkpoint_sender };
-    let stage = DetectStage::new(parts.engine, outputs, parts.telemetry.clone(), parts.checkpoint_interval);
+    let outputs = Outputs { store: store_sender, commit: commit_sender };
+    let cutter = Cutter::new(parts.engine.next_seq(), checkpoint_sender, finished, parts.telemetry.clone(), parts.checkpoint_interval);
+    let stage = DetectStage::new(parts.engine, outputs, cutter, parts.telemetry.clone());
     let seen = Arc::new(Mutex::new(Seen::default()));
     let (preparing, detecting) = (parts.telemetry.clone(), parts.telemetry);
     let theirs = Arc::clone(&seen);
@@ -232,10 +236,10 @@ fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: &mpsc::
 }
 
 fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: &Mutex<Seen>, telemetry: &Telemetry) {
-    while let Some(piece) = prepared.blocking_recv() {
+    while let Some(piece) = next(&mut stage, &mut prepared) {
         let (flow, read_at) = match piece {
             Prepared::Checkpoint => {
-                stage.checkpoint(true);
+                stage.checkpoint();
                 continue;
             }
             Prepared::Flow(flow, read_at) => (*flow, read_at),
@@ -260,7 +264,19 @@ fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: 
         seen.state_keys = stage.engine().state_keys();
     }
     // The channel closed: everything that was read is through, and the last checkpoint covers it.
-    stage.checkpoint(true);
+    stage.checkpoint();
+}
+
+/// The next batch; while none is there, a checkpoint goes on.
+fn next(stage: &mut DetectStage, prepared: &mut mpsc::Receiver<Prepared>) -> Option<Prepared> {
+    loop {
+        match prepared.try_recv() {
+            Ok(piece) => return Some(piece),
+            Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            Err(mpsc::error::TryRecvError::Empty) if stage.use_pause() => {}
+            Err(mpsc::error::TryRecvError::Empty) => return prepared.blocking_recv(),
+        }
+    }
 }
 
 fn count(outcome: &Outcome, telemetry: &Telemetry) {

@@ -1,8 +1,8 @@
-//! The detect stage: shows batches to the engine, cuts checkpoints.
+//! The detect stage: shows batches to the engine, and lets checkpoints be cut between them.
 
+use super::cut::Cutter;
 use super::queue;
 use crate::alert::Alert;
-use crate::detect::checkpoint::Snapshot;
 use crate::detect::engine::{Engine, Outcome};
 use crate::flow::EventFlow;
 use crate::telemetry::Telemetry;
@@ -11,6 +11,9 @@ use futures::executor::block_on;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+
+/// How long the writer of checkpoints is left alone when its queue is full.
+const WRITER_WAIT: Duration = Duration::from_millis(1);
 
 /// A batch after detection, on its way to the store and to the database.
 #[derive(Debug)]
@@ -37,31 +40,26 @@ pub struct Outputs {
     pub store: queue::Sender<Arc<Detected>>,
     /// To the commit stage.
     pub commit: mpsc::Sender<Arc<Detected>>,
-    /// To the checkpoint writer; full while it writes one.
-    pub checkpoint: mpsc::Sender<Snapshot>,
 }
 
 /// The detect stage.
 pub struct DetectStage {
     engine: Engine,
     outputs: Outputs,
+    cutter: Cutter,
     telemetry: Telemetry,
-    interval: Duration,
-    last: (Instant, u64),
 }
 
 impl DetectStage {
     /// A stage around an engine that has its state.
     #[must_use]
-    pub fn new(engine: Engine, outputs: Outputs, telemetry: Telemetry, interval: Duration) -> Self {
-        let last = (Instant::now(), engine.next_seq());
-        Self { engine, outputs, telemetry, interval, last }
+    pub fn new(engine: Engine, outputs: Outputs, cutter: Cutter, telemetry: Telemetry) -> Self {
+        Self { engine, outputs, cutter, telemetry }
     }
 
     /// The engine, for what others may see of it.
-    #[must_use]
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
     }
 
     /// Takes one batch; `None` when a later stage is gone.
@@ -79,32 +77,23 @@ impl DetectStage {
         self.outputs.commit.blocking_send(Arc::clone(&detected)).ok()?;
         let events = detected.flow.events.len();
         block_on(self.outputs.store.send(detected, events))?;
-        if self.last.0.elapsed() >= self.interval {
-            self.checkpoint(false);
-        }
+        self.cutter.turn(&mut self.engine);
         Some(outcome)
     }
 
-    /// Cuts a checkpoint if anything came since the last one. Unless it `must`, it is put off while
-    /// the writer is still busy with the one before.
-    pub fn checkpoint(&mut self, must: bool) {
-        if self.engine.next_seq() == self.last.1 {
-            return;
+    /// Uses the time until the next batch for a checkpoint that has begun; false if there is none.
+    pub fn use_pause(&mut self) -> bool {
+        if self.cutter.is_stuck() {
+            std::thread::sleep(WRITER_WAIT);
         }
-        let permit = match self.outputs.checkpoint.clone().try_reserve_owned() {
-            Ok(permit) => Some(permit),
-            Err(mpsc::error::TrySendError::Full(_)) if !must => return,
-            Err(_) => None,
-        };
-        match self.engine.snapshot() {
-            Ok(snapshot) => {
-                self.last = (Instant::now(), snapshot.next_seq);
-                match permit {
-                    Some(permit) => drop(permit.send(snapshot)),
-                    None => self.outputs.checkpoint.blocking_send(snapshot).unwrap_or_else(|_| tracing::warn!("checkpoint writer is gone")),
-                }
-            }
-            Err(error) => self.telemetry.report(HealthId::CheckpointFailed, "", Some(&error.to_string())),
+        if self.cutter.is_busy() {
+            self.cutter.turn(&mut self.engine);
         }
+        self.cutter.is_busy()
+    }
+
+    /// Takes a whole checkpoint now, if anything came since the last one.
+    pub fn checkpoint(&mut self) {
+        self.cutter.take(&mut self.engine);
     }
 }
