@@ -1,6 +1,6 @@
 //! From Kafka to ClickHouse, everything on, the topic filled beforehand, beside the sum of its parts.
 
-use crate::cpu;
+use crate::support::cpu;
 use crate::support::daemon::Daemon;
 use crate::support::http::send;
 use crate::support::kafka::{Broker, Cluster, written};

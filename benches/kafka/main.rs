@@ -18,7 +18,6 @@
 )]
 
 mod cost;
-mod cpu;
 mod latency;
 mod sql;
 #[path = "../../tests/support/mod.rs"]
@@ -26,6 +25,7 @@ mod support;
 
 use std::path::PathBuf;
 use std::process::Command;
+use support::cpu;
 use support::traffic::Traffic;
 
 fn main() {

@@ -4,12 +4,13 @@
 //! session from many addresses, each within an hour, sliding. A database answers when it is asked; the
 //! daemon while events come.
 
+use crate::support::cpu;
 use crate::support::daemon::Daemon;
 use crate::support::http::send;
 use crate::support::scenario::{BASE, Store};
 use crate::support::setting;
 use crate::support::traffic::Traffic;
-use crate::{Replayed, cpu, median};
+use crate::{Replayed, median};
 use std::time::Instant;
 
 const LOAD_BYTES: usize = 32 << 20;

@@ -12,6 +12,7 @@
 #![allow(dead_code, reason = "a kit, of which not every test run uses every part")]
 
 pub mod browser;
+pub mod cpu;
 pub mod daemon;
 pub mod disk;
 pub mod http;

@@ -29,7 +29,7 @@ while read -r what name; do
     folder) folder=$name ;;
     esac
 done
-for group in $groups; do kill -KILL -- "-$group"; done
+for group in $groups; do kill -KILL "-$group"; done
 for mount in $mounts; do umount --lazy "$mount"; done
 if [ -n "$folder" ]; then rm -rf -- "$folder"; fi
 "#;

@@ -1,4 +1,4 @@
-//! Processor time of whole processes, all threads, user and system; resolution 10 ms.
+//! Processor time of whole processes, all their threads, user and system; resolution 10 ms.
 
 use std::process::{Command, Stdio};
 
@@ -11,12 +11,17 @@ pub fn of(process: &str) -> f64 {
     ticks(process, OWN)
 }
 
+/// Seconds that all children of this process have used that have ended.
+pub fn of_children() -> f64 {
+    ticks("self", OF_CHILDREN)
+}
+
 /// Seconds that a command takes.
 pub fn of_command(command: &mut Command) -> f64 {
-    let before = ticks("self", OF_CHILDREN);
+    let before = of_children();
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().expect("a child");
     assert!(status.success(), "{command:?}: {status}");
-    ticks("self", OF_CHILDREN) - before
+    of_children() - before
 }
 
 fn ticks(process: &str, first: usize) -> f64 {
