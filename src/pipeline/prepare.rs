@@ -66,11 +66,9 @@ impl Preparer {
         let (partition, offset, payload) = at;
         let default_id = format_args!("{partition}-{offset}");
         let context = Context { default_id: &default_id, tenant: None, window: Some(window), reference_ms: window.newest_ms - AHEAD_MS };
-        match self.normaliser.normalise(format, payload, &context) {
-            Ok(Some(draft)) => {
-                flow.events.push(&draft);
-            }
-            Ok(None) => flow.ignored += 1,
+        match self.normaliser.normalise_into(format, payload, &context, &mut flow.events) {
+            Ok(true) => {}
+            Ok(false) => flow.ignored += 1,
             Err(reject) => flow.rejected.push(Rejected {
                 partition: partition.clone(),
                 offset,
