@@ -87,6 +87,8 @@ fn found(judged: &Judged) -> String {
         users.filter_map(|user| user.as_str()?.strip_prefix("user-")?.parse().ok()).collect()
     };
     let places = of(&["unusual_location", "impossible_travel"]);
+    // Who was hit in the attack did sign in from elsewhere.
+    let places: BTreeSet<u64> = places.into_iter().filter(|user| *user >= TRIED).collect();
     let odd = (0..USERS).filter(|user| is_odd(*user)).count();
     let odd_found = places.iter().filter(|user| is_odd(**user)).count();
     let key = Value::from(format!("ip:{ATTACKER}"));
