@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Broker, written};
-use crate::support::outcome::{Versions, assert_same_findings, assert_stored_once, replayed_file, told_whole, wait_until_done};
+use crate::support::outcome::{Versions, assert_same_findings, assert_stored_once, replayed_file, stop_whole, told_whole, wait_until_done};
 use crate::support::scenario::{
     BASE, Kills, SECRET, Script, Store, assert_repeated_only_over, by_id, kafka_section, kill, revocation_section, revocations,
     webhook_section,
@@ -38,7 +38,7 @@ fn kills_at_random_moments_change_nothing_of_what_comes_out() {
     let mut broker = Broker::start();
     broker.cluster.create_topic("auth", PARTITIONS);
     let thefts = (0..THEFTS).fold(Script::new("robbed"), Script::theft).lines();
-    let traffic = Traffic::simulate(seed, setting("SOAK_EVENTS", 60_000), &thefts);
+    let traffic = Traffic::simulate(seed, setting("SOAK_EVENTS", 40_000), &thefts);
     println!("SOAK_SEED={seed}: {rounds} kills, {} events over {PARTITIONS} partitions", traffic.len());
 
     let (told, asked) = (Webhook::start(), Webhook::start());
@@ -52,12 +52,13 @@ fn kills_at_random_moments_change_nothing_of_what_comes_out() {
     let kills = live_and_die(&mut daemon, &broker, &traffic, rounds, seed);
     let killed = started.elapsed();
     daemon.wait_until_ready(SETTLED);
-    wait_until_done(&mut daemon, &broker.cluster, ("bartizan", "auth"), traffic.len(), SETTLED);
+    wait_until_done(&mut daemon, "auth", traffic.len(), SETTLED);
     println!("{killed:.0?} of kills, {:.0?} to the end", started.elapsed());
     assert_stored_once(&Store::of(&daemon).expect("the store"), "bartizan", traffic.distinct());
     let alerts = told_whole(&broker.cluster);
     assert_same_findings(&alerts, &wanted);
     assert_effects_once(&daemon, &kills, &alerts, (&told, &asked));
+    stop_whole(&mut daemon, &broker.cluster, ("bartizan", "auth"), traffic.len());
     broker.stop();
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::support::daemon::Daemon;
 use crate::support::disk::Disk;
 use crate::support::kafka::{Broker, Producing, written};
-use crate::support::outcome::{assert_same_findings, assert_stored_once, replayed_file, told_whole, wait_until_done};
+use crate::support::outcome::{assert_same_findings, assert_stored_once, replayed_file, stop_whole, told_whole, wait_until_done};
 use crate::support::proxy::Proxy;
 use crate::support::scenario::{BASE, Store, by_id, kafka_section, webhook_section};
 use crate::support::smtp::Smtp;
@@ -165,7 +165,7 @@ fn outages_one_after_another_and_together_cost_nothing() {
     scene.daemon.launch();
     scene.daemon.wait_until_ready(PATIENCE);
     let started = Instant::now();
-    wait_until_done(&mut scene.daemon, &scene.broker.cluster, ("bartizan", "auth"), WARM_EVENTS, SETTLED);
+    wait_until_done(&mut scene.daemon, "auth", WARM_EVENTS, SETTLED);
     let capacity = WARM_EVENTS as f64 / started.elapsed().as_secs_f64();
     let (half, id) = (capacity / 2.0, scene.daemon.id());
     println!("capacity {capacity:.0} events/s from Kafka to ClickHouse; load {half:.0} events/s; outages of {outage:?}");
@@ -183,12 +183,14 @@ fn outages_one_after_another_and_together_cost_nothing() {
     let sent = all_sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) + WARM_EVENTS;
     assert!(sent < traffic.len(), "the traffic ended before the outages: SOAK_OUTAGE_EVENTS must be larger");
 
-    wait_until_done(&mut scene.daemon, &scene.broker.cluster, ("bartizan", "auth"), sent, SETTLED);
+    wait_until_done(&mut scene.daemon, "auth", sent, SETTLED);
+    let all = sent;
     let sent = traffic.first(sent);
     assert_stored_once(&scene.store(), DATABASE, sent.distinct());
     let alerts = told_whole(&scene.broker.cluster);
     assert_same_findings(&alerts, &replayed_file(&scene.daemon, &sent.write(&scene.daemon.folder)));
     assert_channels_told(&scene);
+    stop_whole(&mut scene.daemon, &scene.broker.cluster, ("bartizan", "auth"), all);
 }
 
 /// Takes parts away and gives them back, in turns and together, and waits each time until all is caught up with.

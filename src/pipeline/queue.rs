@@ -3,7 +3,7 @@
 //! While the daemon keeps up with the log, batches are small and come every few milliseconds; while it
 //! catches up, they are as large as they may be. A queue of a few batches would be long enough for the
 //! large ones and, for the small ones, fill within one insert: detection, and with it every alert, would
-//! wait for the store. Counted in events, the same memory holds a second of small batches.
+//! wait for the store. Counted in events, the same memory holds seconds of small batches.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -59,11 +59,6 @@ impl<T> Receiver<T> {
     pub async fn recv(&mut self) -> Option<T> {
         self.entries.recv().await.map(|(batch, _)| batch)
     }
-
-    /// The next batch, if one waits.
-    pub fn try_recv(&mut self) -> Option<T> {
-        self.entries.try_recv().ok().map(|(batch, _)| batch)
-    }
 }
 
 impl<T> Drop for Receiver<T> {
@@ -88,7 +83,7 @@ mod tests {
         assert!(sender.send('c', 100).now_or_never().is_none(), "there are 36 left");
         assert_eq!(receiver.recv().await, Some('a'));
         sender.send('c', 100).await.unwrap();
-        assert_eq!((receiver.try_recv(), receiver.try_recv(), receiver.try_recv()), (Some('b'), Some('c'), None));
+        assert_eq!((receiver.recv().await, receiver.recv().await), (Some('b'), Some('c')));
         assert_eq!(sender.depth()(), 0);
     }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::daemon::Daemon;
 use super::kafka::Cluster;
 use super::scenario::{Store, told_in, versions};
+use super::{PATIENCE, wait_for};
 
 /// Alert versions by id and version.
 pub type Versions = BTreeMap<(String, u64), Value>;
@@ -21,18 +22,23 @@ pub fn replayed_file(daemon: &Daemon, file: &Path) -> Versions {
     versions(text.lines().map(|line| serde_json::from_str(line).expect("an alert")))
 }
 
-/// Waits until `records` records are read from a topic by a group, acknowledged and committed, and nothing is left to
-/// be delivered.
-pub fn wait_until_done(daemon: &mut Daemon, cluster: &Cluster, (group, topic): (&str, &str), records: usize, deadline: Duration) {
-    daemon.wait_for("all offsets committed", deadline, |_| {
-        let committed: i64 = cluster.committed(group, topic).into_iter().flatten().sum();
-        (usize::try_from(committed) == Ok(records)).then_some(())
-    });
+/// Waits until `records` records are read from a topic and acknowledged, and nothing is left to be delivered.
+pub fn wait_until_done(daemon: &mut Daemon, topic: &str, records: usize, deadline: Duration) {
     let token = daemon.token("viewer", None);
-    daemon.wait_for("an empty outbox", deadline, |daemon| {
+    daemon.wait_for("all records done, and an empty outbox", deadline, |daemon| {
         let status = daemon.get("/api/v1/status", &token).json();
-        status["channels"].as_array()?.iter().all(|channel| channel["pending"] == 0).then_some(())
+        let partitions = status["partitions"].as_array()?.iter().filter(|partition| partition["topic"] == topic);
+        let read: i64 = partitions.filter_map(|partition| partition["position"].as_i64()).sum();
+        let told = status["channels"].as_array()?.iter().all(|channel| channel["pending"] == 0);
+        (usize::try_from(read) == Ok(records) && status["store"]["rows_pending"] == 0 && told).then_some(())
     });
+}
+
+/// Stops the daemon in an orderly way, and asserts that it leaves all offsets of a topic committed.
+pub fn stop_whole(daemon: &mut Daemon, cluster: &Cluster, (group, topic): (&str, &str), records: usize) {
+    assert!(daemon.terminate(Duration::from_secs(15)).success(), "{}", daemon.log());
+    let committed = || cluster.committed(group, topic).into_iter().flatten().sum::<i64>();
+    wait_for("all offsets committed", PATIENCE, || (usize::try_from(committed()) == Ok(records)).then_some(()));
 }
 
 /// Asserts that a database holds `different` events, each once.
