@@ -12,16 +12,15 @@ use rand::{RngExt, SeedableRng};
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Broker, written};
-use crate::support::outcome::{Versions, assert_same_findings, assert_stored_once, replayed_file, stop_whole, told_whole, wait_until_done};
+use crate::support::outcome::{Versions, assert_same_alerts, assert_stored_once, replayed_file, stop_whole, told_whole, wait_until_done};
 use crate::support::scenario::{
     BASE, Kills, SECRET, Script, Store, assert_repeated_only_over, by_id, kafka_section, kill, revocation_section, revocations,
     webhook_section,
 };
 use crate::support::setting;
-use crate::support::traffic::{Event, Traffic, send};
+use crate::support::traffic::{Event, PARTITIONS, Traffic, send};
 use crate::support::webhook::{Received, Webhook};
 
-const PARTITIONS: i32 = 4;
 /// Stolen sessions in the last hour of the traffic: each must be ended once.
 const THEFTS: usize = 40;
 /// Longest life between two kills: a start takes about a second, so about half of the lives end before
@@ -56,7 +55,7 @@ fn kills_at_random_moments_change_nothing_of_what_comes_out() {
     println!("{killed:.0?} of kills, {:.0?} to the end", started.elapsed());
     assert_stored_once(&Store::of(&daemon).expect("the store"), "bartizan", traffic.distinct());
     let alerts = told_whole(&broker.cluster);
-    assert_same_findings(&alerts, &wanted);
+    assert_same_alerts(&alerts, &wanted);
     assert_effects_once(&daemon, &kills, &alerts, (&told, &asked));
     stop_whole(&mut daemon, &broker.cluster, ("bartizan", "auth"), traffic.len());
     broker.stop();

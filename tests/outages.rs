@@ -11,15 +11,14 @@ use std::time::{Duration, Instant};
 use crate::support::daemon::Daemon;
 use crate::support::disk::Disk;
 use crate::support::kafka::{Broker, Producing, written};
-use crate::support::outcome::{assert_same_findings, assert_stored_once, replayed_file, stop_whole, told_whole, wait_until_done};
+use crate::support::outcome::{assert_same_alerts, assert_stored_once, replayed_file, stop_whole, told_whole, wait_until_done};
 use crate::support::proxy::Proxy;
 use crate::support::scenario::{BASE, Store, by_id, kafka_section, webhook_section};
 use crate::support::smtp::Smtp;
-use crate::support::traffic::{Traffic, send, send_at};
+use crate::support::traffic::{PARTITIONS, Traffic, send, send_at};
 use crate::support::webhook::Webhook;
 use crate::support::{PATIENCE, setting};
 
-const PARTITIONS: i32 = 4;
 /// The database in the server.
 const DATABASE: &str = "elsewhere";
 const SETTLED: Duration = Duration::from_secs(600);
@@ -188,7 +187,7 @@ fn outages_one_after_another_and_together_cost_nothing() {
     let sent = traffic.first(sent);
     assert_stored_once(&scene.store(), DATABASE, sent.distinct());
     let alerts = told_whole(&scene.broker.cluster);
-    assert_same_findings(&alerts, &replayed_file(&scene.daemon, &sent.write(&scene.daemon.folder)));
+    assert_same_alerts(&alerts, &replayed_file(&scene.daemon, &sent.write(&scene.daemon.folder)));
     assert_channels_told(&scene);
     stop_whole(&mut scene.daemon, &scene.broker.cluster, ("bartizan", "auth"), all);
 }

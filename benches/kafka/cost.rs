@@ -5,12 +5,11 @@ use crate::support::daemon::Daemon;
 use crate::support::http::send;
 use crate::support::kafka::{Broker, Cluster, written};
 use crate::support::scenario::{Store, kafka_section};
-use crate::support::traffic::{Traffic, send as produce};
+use crate::support::traffic::{PARTITIONS, Traffic, send as produce};
 use crate::support::{PATIENCE, setting, wait_for};
 use crate::{Replayed, median};
 use std::time::{Duration, Instant};
 
-const PARTITIONS: i32 = 4;
 /// Rows of one insert, as the daemon's largest.
 const INSERT_ROWS: usize = 50_000;
 const LONGEST: Duration = Duration::from_secs(300);

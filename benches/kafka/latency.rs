@@ -7,7 +7,7 @@
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Broker, Cluster, written};
 use crate::support::scenario::kafka_section;
-use crate::support::traffic::{Traffic, send_at};
+use crate::support::traffic::{PARTITIONS, Traffic, send_at};
 use crate::support::{PATIENCE, folder, setting};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::BaseRecord;
@@ -18,7 +18,6 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const PARTITIONS: i32 = 4;
 /// The times of both ends are the broker's.
 const BROKER_TIME: [(&str, &str); 1] = [("message.timestamp.type", "LogAppendTime")];
 /// One record in this many is echoed.

@@ -22,6 +22,8 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Event<'a> {
     /// Its time in milliseconds since 1970.
     pub time_ms: i64,
+    /// Its tenant, which decides its partition.
+    pub tenant: &'a str,
     /// Its user, the key of its record.
     pub user: &'a str,
     /// All of it, without its line end.
@@ -99,7 +101,7 @@ impl Traffic {
     pub fn events(&self) -> impl Iterator<Item = Event<'_>> {
         self.text.lines().map(|line| {
             let head = Head::of(line);
-            Event { time_ms: head.time_ms(), user: head.user, line }
+            Event { time_ms: head.time_ms(), tenant: head.tenant, user: head.user, line }
         })
     }
 
@@ -147,10 +149,20 @@ fn merged(simulated: &str, also: &[Line]) -> String {
     text
 }
 
-/// Queues events for a topic, each in the partition of its user, with its time as the record's.
+/// How many partitions a topic for [`send`] has; the simulated tenants lie in all of them.
+pub const PARTITIONS: i32 = 4;
+
+/// The partition of a tenant: its events keep their order, and so give the same alerts however the partitions are
+/// merged.
+fn partition(tenant: &str) -> i32 {
+    let sum = tenant.bytes().take(2).fold(0, |sum, byte| sum * 31 + i32::from(byte));
+    sum % PARTITIONS
+}
+
+/// Queues events for a topic, each in the partition of its tenant, with its time as the record's.
 pub fn send<'a>(producer: &Producing, topic: &str, events: impl Iterator<Item = Event<'a>>) {
     for event in events {
-        let record = BaseRecord::to(topic).key(event.user).payload(event.line).timestamp(event.time_ms);
+        let record = BaseRecord::to(topic).key(event.user).partition(partition(event.tenant)).payload(event.line).timestamp(event.time_ms);
         producer.send(record).map_err(|(error, _)| error).expect("a queued record");
         producer.poll(Duration::ZERO);
     }
