@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 SETUP := deploy/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench bench-peers clean
+.PHONY: help build demo test soak check bench bench-peers bench-kafka bench-bounds clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -25,6 +25,14 @@ test: ## all tests, on real parts: Kafka, ClickHouse, SMTP, a browser
 	@$(SETUP)/test-parts.sh
 	cargo test --workspace --locked
 
+soak: export SOAK_ROUNDS ?= 200
+soak: export SOAK_EVENTS ?= 2000000
+soak: ## SOAK_ROUNDS (200) kills over SOAK_EVENTS (2,000,000), then outages of SOAK_OUTAGE_S (20) seconds
+	@$(SETUP)/system.sh test
+	@$(SETUP)/runtime.sh
+	@$(SETUP)/test-parts.sh
+	cargo test --release --locked --test integration -- --include-ignored --nocapture --test-threads 1 kills:: outages::
+
 check: ## formatting, lints, licences and advisories of dependencies
 	@$(SETUP)/system.sh build
 	cargo fmt --all --check
@@ -38,6 +46,17 @@ bench: ## what each stage of the hot path costs, beside a hand-written loop (BEN
 
 bench-peers: build ## replay against RSigma over the same events
 	@benches/peers/run.sh
+
+bench-kafka: ## latency and cost between real Kafka and ClickHouse, and rules in SQL (BENCH_PARTS, BENCH_RATE ...)
+	@$(SETUP)/system.sh test
+	@$(SETUP)/runtime.sh
+	@$(SETUP)/test-parts.sh
+	cargo bench --locked --bench kafka
+
+bench-bounds: ## a flood of random keys, and growth of the number of users (BENCH_PARTS, BENCH_FLOOD ...)
+	@$(SETUP)/system.sh build
+	@$(SETUP)/runtime.sh
+	cargo bench --locked --bench bounds
 
 clean: ## removes what was built; the cache folder stays
 	cargo clean

@@ -11,6 +11,8 @@ mod crash;
 mod deploy;
 mod http_end_to_end;
 mod kafka_end_to_end;
+mod kills;
+mod outages;
 mod parts;
 mod poison;
 mod rebalance;

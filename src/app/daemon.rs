@@ -336,7 +336,7 @@ fn deliver(
     })?;
     let (mut routing, mut channels) = (built.routing, built.channels);
     routing.channels.push(Route::every_version(HISTORY_CHANNEL));
-    channels.push(Arc::new(history::History { store: store.clone() }));
+    channels.push(Arc::new(history::History::new(store.clone())));
     let (routing, wake) = (Arc::new(routing), Wake::default());
     let deliveries = Deliveries {
         db: db.clone(),

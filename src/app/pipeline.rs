@@ -15,10 +15,11 @@ use crate::pipeline::commit::{AlertChanges, CommitStage};
 use crate::pipeline::cut::Cutter;
 use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;
+use crate::pipeline::queue::{Receiver, queue};
 use crate::pipeline::read::{Piece, Reader, Reading};
 use crate::pipeline::skew::Skew;
 use crate::pipeline::store::StoreStage;
-use crate::pipeline::{Acknowledged, STAGE_BATCHES_MAX};
+use crate::pipeline::{Acknowledged, STAGE_BATCHES_MAX, STORE_EVENTS_MAX};
 use crate::respond::ActiveSessions;
 use crate::store::Store;
 use crate::telemetry::{HealthId, Stage, Telemetry};
@@ -123,14 +124,14 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
     let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
     let (raw_sender, raw) = mpsc::channel(STAGE_BATCHES_MAX);
     let (prepared_sender, prepared) = mpsc::channel(STAGE_BATCHES_MAX);
-    let (store_sender, to_store) = mpsc::channel(STAGE_BATCHES_MAX);
+    let (store_sender, to_store) = queue(STORE_EVENTS_MAX);
     let (commit_sender, to_commit) = mpsc::channel(STAGE_BATCHES_MAX);
     let (checkpoint_sender, to_checkpoint) = mpsc::channel(PIECES_MAX);
     let (finish, finished) = watch::channel(Finished::default());
     let queues = vec![
         Queue::before("prepare", &raw_sender),
         Queue::before("detect", &prepared_sender),
-        Queue::before("store", &store_sender),
+        Queue { name: "store", capacity: store_sender.events_max(), depth: Box::new(store_sender.depth()) },
         Queue::before("commit", &commit_sender),
         Queue::before("checkpoint", &checkpoint_sender),
     ];
@@ -191,7 +192,7 @@ async fn store_stage(
     acknowledge: watch::Sender<Acknowledged>,
     telemetry: Telemetry,
     abandon: CancellationToken,
-    batches: mpsc::Receiver<Arc<crate::pipeline::detect::Detected>>,
+    batches: Receiver<Arc<crate::pipeline::detect::Detected>>,
 ) {
     let ready = tokio::select! {
         ready = store.wait_for(Option::is_some) => ready.ok().and_then(|store| store.clone()),

@@ -449,7 +449,7 @@ impl KafkaAppender {
     pub fn new(config: &KafkaConfig) -> Result<Self, LogError> {
         let mut client = config.client()?;
         client.set("acks", "all").set("enable.idempotence", "true").set("message.timeout.ms", MESSAGE_TIMEOUT_MS);
-        client.set("compression.type", "lz4").set("linger.ms", "5").set("message.max.bytes", "8388608");
+        client.set("compression.type", "lz4").set("linger.ms", "1").set("message.max.bytes", "8388608");
         Ok(Self { producer: client.create().map_err(fatal)? })
     }
 

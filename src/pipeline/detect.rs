@@ -1,11 +1,13 @@
 //! The detect stage: shows batches to the engine, and lets checkpoints be cut between them.
 
 use super::cut::Cutter;
+use super::queue;
 use crate::alert::Alert;
 use crate::detect::engine::{Engine, Outcome};
 use crate::flow::EventFlow;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
+use futures::executor::block_on;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -35,7 +37,7 @@ impl Detected {
 /// Where the detect stage sends.
 pub struct Outputs {
     /// To the store stage.
-    pub store: mpsc::Sender<Arc<Detected>>,
+    pub store: queue::Sender<Arc<Detected>>,
     /// To the commit stage.
     pub commit: mpsc::Sender<Arc<Detected>>,
 }
@@ -73,7 +75,8 @@ impl DetectStage {
         let alerts = std::mem::take(&mut outcome.alerts);
         let detected = Arc::new(Detected { flow, alerts, read_at });
         self.outputs.commit.blocking_send(Arc::clone(&detected)).ok()?;
-        self.outputs.store.blocking_send(detected).ok()?;
+        let events = detected.flow.events.len();
+        block_on(self.outputs.store.send(detected, events))?;
         self.cutter.turn(&mut self.engine);
         Some(outcome)
     }

@@ -1,9 +1,11 @@
 //! The store stage: events to ClickHouse, rejects to the dead-letter topic.
 //!
-//! What waits is joined into one insert. A failed insert is repeated with the same rows until it
+//! What comes within half a second is joined into one insert, up to its largest: a store wants few and
+//! large ones, each costs it a part to write and to merge. A failed insert is repeated with the same rows until it
 //! succeeds; the same rows twice count once, so a repetition is safe.
 
 use super::detect::Detected;
+use super::queue::Receiver;
 use super::{Acknowledge, Backoff};
 use crate::flow::{EventFlow, Rejected};
 use crate::log::{Appender, DEAD_LETTER_TOPIC, LogError, Outgoing};
@@ -13,11 +15,12 @@ use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
 use futures::future::BoxFuture;
 use std::sync::Arc;
-use std::time::Instant;
-use tokio::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+/// How long an insert that is not full waits for more.
+const LINGER: Duration = Duration::from_millis(500);
 /// Bytes that are kept of a dead letter that the topic does not take whole: well below the limit that
 /// brokers have by default.
 const CUT_BYTES_MAX: usize = 256 << 10;
@@ -42,8 +45,9 @@ impl StoreStage {
         while let Some(first) = batches.recv().await {
             let mut rows = first.flow.events.len();
             let mut group = vec![first];
+            let until = tokio::time::Instant::now() + LINGER;
             while rows < INSERT_ROWS_MAX
-                && let Ok(next) = batches.try_recv()
+                && let Ok(Some(next)) = tokio::time::timeout_at(until, batches.recv()).await
             {
                 rows += next.flow.events.len();
                 group.push(next);

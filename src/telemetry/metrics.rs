@@ -178,8 +178,8 @@ metrics! {
     duplicate: Counter = "events_duplicate", "Events seen before; judged once";
     stored: Counter = "events_stored", "Events that the store acknowledged";
     batches: Counter = "batches", "Batches that went through the pipeline";
-    queue_depth: Gauge["queue"] = "queue_depth", "Batches that wait between two stages";
-    queue_capacity: Gauge["queue"] = "queue_capacity", "Batches that may wait between two stages";
+    queue_depth: Gauge["queue"] = "queue_depth", "What waits before a stage: events before the store, batches before the others";
+    queue_capacity: Gauge["queue"] = "queue_capacity", "What may wait before a stage, in the same units";
     partition_lag: Gauge["topic", "partition"] = "partition_lag_records", "Records in the log that were not read yet";
     partition_position: Gauge["topic", "partition"] = "partition_position", "Offset up to which everything is done";
     watermark: Float = "complete_up_to_timestamp_seconds", "Event time up to which everything was judged, in seconds since 1970";

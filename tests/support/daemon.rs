@@ -115,8 +115,13 @@ impl Daemon {
 
     /// Kills the daemon's process alone (SIGKILL), and waits until what it had
     /// started is gone as well, by itself.
+    ///
+    /// # Panics
+    /// With the log, when it has ended before.
     pub fn kill(&mut self) {
         let mut process = self.process.take().expect("the daemon runs");
+        let ended = process.ended();
+        assert!(ended.is_none(), "the daemon ended by itself: {ended:?}; log:\n{}", self.log());
         process.kill();
         super::wait_for("the daemon's children to end", PATIENCE, || (!process.group_lives()).then_some(()));
     }

@@ -8,15 +8,16 @@ use std::fs::File;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::parts::part;
@@ -29,6 +30,37 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Cluster {
     /// Its address, as in `kafka.brokers`.
     pub brokers: String,
+}
+
+/// Remembers what the broker did not take.
+#[derive(Debug, Default)]
+pub struct Written {
+    refused: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Written {}
+
+impl ProducerContext for Written {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        }
+    }
+}
+
+/// A producer that knows whether all was written.
+pub type Producing = BaseProducer<Written>;
+
+/// Waits until all that was queued is written.
+///
+/// # Panics
+/// When the broker refused any of it, or the deadline passes.
+pub fn written(producer: &Producing, deadline: Duration) {
+    producer.flush(deadline).expect("all records written");
+    let refused = producer.context().refused.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(refused.is_none(), "a record was refused: {refused:?}");
 }
 
 /// A record as read back.
@@ -82,8 +114,14 @@ impl Cluster {
 
     /// Creates a topic and waits until all its partitions can be written to.
     pub fn create_topic(&self, topic: &str, partitions: i32) {
+        self.create_topic_with(topic, partitions, &[]);
+    }
+
+    /// As [`Self::create_topic`], with settings of the topic's own.
+    pub fn create_topic_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         let results = block_on(admin.create_topics([&new], &AdminOptions::new())).expect("an answer to create_topics");
         for result in results {
             result.expect("a new topic");
@@ -91,10 +129,17 @@ impl Cluster {
         wait_for("the leaders of a new topic", PATIENCE, || (self.partitions(topic) == partitions.unsigned_abs() as usize).then_some(()));
     }
 
-    fn producer(&self) -> BaseProducer {
+    /// A producer that keeps what it is given, in its order, while no broker answers.
+    pub fn producer(&self) -> Producing {
         let mut config = self.config();
-        config.set("acks", "all").set("queue.buffering.max.messages", "0").set("message.max.bytes", "100000000");
-        config.create().expect("a producer")
+        config.set("acks", "all").set("enable.idempotence", "true").set("message.timeout.ms", "600000");
+        config.set("queue.buffering.max.messages", "0").set("queue.buffering.max.kbytes", "2097151").set("message.max.bytes", "100000000");
+        config.create_with_context(Written::default()).expect("a producer")
+    }
+
+    /// A producer that waits for nothing before it sends.
+    pub fn prompt_producer(&self) -> Producing {
+        self.config().set("acks", "all").set("linger.ms", "0").create_with_context(Written::default()).expect("a producer")
     }
 
     /// Writes records (topic, key, time in milliseconds, value) in their order, each in the topic's
@@ -105,14 +150,14 @@ impl Cluster {
             let record = BaseRecord::to(topic).key(key).payload(value).timestamp(time_ms);
             producer.send(record).map_err(|(error, _)| error).expect("a queued record");
         }
-        producer.flush(PATIENCE).expect("all records written");
+        written(&producer, PATIENCE);
     }
 
     /// Writes records without a value: tombstones.
     pub fn produce_tombstone(&self, topic: &str, key: &str) {
         let producer = self.producer();
         producer.send(BaseRecord::<str, [u8]>::to(topic).key(key)).map_err(|(error, _)| error).expect("a queued record");
-        producer.flush(PATIENCE).expect("the record written");
+        written(&producer, PATIENCE);
     }
 
     /// Lets a topic take records of up to `bytes` bytes.
@@ -136,16 +181,16 @@ impl Cluster {
             }
             producer.send(record).map_err(|(error, _)| error).expect("a queued record");
         }
-        producer.flush(PATIENCE).expect("all records written");
+        written(&producer, PATIENCE);
     }
 
     /// Writes one record with headers.
     pub fn produce_with_headers(&self, topic: &str, value: &[u8], headers: &[(&str, &[u8])]) {
-        let producer: BaseProducer = self.config().create().expect("a producer");
+        let producer: Producing = self.config().create_with_context(Written::default()).expect("a producer");
         let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
         let record = BaseRecord::<str, [u8]>::to(topic).payload(value).headers(headers);
         producer.send(record).map_err(|(error, _)| error).expect("a queued record");
-        producer.flush(PATIENCE).expect("the record written");
+        written(&producer, PATIENCE);
     }
 
     /// Writes each line of a file as a record, with Kafka's own console producer.
@@ -189,8 +234,8 @@ impl Cluster {
         list.elements().iter().map(|e| offset(e.offset())).collect()
     }
 
-    /// Everything that stands in a topic now, partition by partition.
-    pub fn records(&self, topic: &str) -> Vec<Record> {
+    /// A consumer of all of a topic from its beginning, and how many records it has now.
+    pub fn consumer(&self, topic: &str) -> (BaseConsumer, usize) {
         let ends = self.end_offsets(topic);
         let reader = self.reader("bartizan-test");
         let mut list = TopicPartitionList::new();
@@ -199,15 +244,29 @@ impl Cluster {
             list.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition to read");
         }
         reader.assign(&list).expect("an assignment");
-        let total = usize::try_from(ends.iter().sum::<i64>()).expect("a count");
-        let mut records = Vec::with_capacity(total);
-        let start = Instant::now();
-        while records.len() < total {
-            assert!(start.elapsed() < PATIENCE, "reading {topic}");
-            if let Some(message) = reader.poll(CALL_TIMEOUT) {
-                records.push(record(&message.expect("a record")));
-            }
+        (reader, usize::try_from(ends.iter().sum::<i64>()).expect("a count"))
+    }
+
+    /// Shows `each` what stands in a topic now, in the order of each partition.
+    pub fn scan(&self, topic: &str, mut each: impl FnMut(&BorrowedMessage<'_>)) {
+        let (reader, total) = self.consumer(topic);
+        let mut last = Instant::now();
+        for _ in 0..total {
+            let message = loop {
+                assert!(last.elapsed() < PATIENCE, "reading {topic}");
+                if let Some(message) = reader.poll(CALL_TIMEOUT) {
+                    break message.expect("a record");
+                }
+            };
+            last = Instant::now();
+            each(&message);
         }
+    }
+
+    /// Everything that stands in a topic now, partition by partition.
+    pub fn records(&self, topic: &str) -> Vec<Record> {
+        let mut records = Vec::new();
+        self.scan(topic, |message| records.push(record(message)));
         records.sort_by_key(|record| (record.partition, record.offset));
         records
     }

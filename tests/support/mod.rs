@@ -12,15 +12,19 @@
 #![allow(dead_code, reason = "a kit, of which not every test run uses every part")]
 
 pub mod browser;
+pub mod cpu;
 pub mod daemon;
+pub mod disk;
 pub mod http;
 pub mod kafka;
+pub mod outcome;
 pub mod parts;
 pub mod process;
 pub mod proxy;
 pub mod scenario;
 pub mod smtp;
 pub mod tls;
+pub mod traffic;
 pub mod webhook;
 
 use std::net::TcpListener;
@@ -84,6 +88,14 @@ pub fn free_port() -> u16 {
         .filter_map(|port| u16::try_from(port).ok())
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .expect("a free port")
+}
+
+/// A number from the environment, for what a soak may set larger than a test.
+///
+/// # Panics
+/// When it is set and no number.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
 }
 
 /// A file beside this one.

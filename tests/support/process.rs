@@ -17,18 +17,20 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::wait_for;
 
-/// Lines in: `group ID` and `ended ID` (of process groups), `folder PATH`. At the
-/// end of the input it kills the groups that did not end and removes the folders.
+/// Lines in: `group ID` and `ended ID` (of process groups), `mount PATH`, `folder PATH`. At the
+/// end of the input it kills the groups that did not end, unmounts and removes the folders.
 const SWEEPER: &str = r#"
 groups=' '
 while read -r what name; do
     case $what in
     group) groups="$groups$name " ;;
     ended) groups="${groups%% $name *} ${groups#* $name }" ;;
+    mount) mounts="$mounts $name" ;;
     folder) folder=$name ;;
     esac
 done
-for group in $groups; do kill -KILL -- "-$group"; done
+for group in $groups; do kill -KILL "-$group"; done
+for mount in $mounts; do umount --lazy "$mount"; done
 if [ -n "$folder" ]; then rm -rf -- "$folder"; fi
 "#;
 
@@ -53,6 +55,11 @@ fn tell_sweeper(line: &str) {
 /// Removes a folder once the test binary has ended; there is one for all.
 pub fn sweep_folder(folder: &Path) {
     tell_sweeper(&format!("folder {}", folder.display()));
+}
+
+/// Unmounts a file system once the test binary has ended, if that did not.
+pub fn sweep_mount(path: &Path) {
+    tell_sweeper(&format!("mount {}", path.display()));
 }
 
 /// A running child with its output in a file.

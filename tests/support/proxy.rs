@@ -1,7 +1,7 @@
 //! A TCP forwarder on a port of its own: a server that is away, there, or hanging, as the test likes.
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::free_port;
 use super::http::{RUNTIME, block_on};
@@ -25,9 +25,12 @@ impl Proxy {
         let listener = block_on(TcpListener::bind(("127.0.0.1", self.port))).expect("its port");
         let target = target.to_owned();
         self.server = Some(RUNTIME.spawn(async move {
+            // Whoever ends the server ends its connections, too.
+            let mut connections = JoinSet::new();
             while let Ok((mut from, _)) = listener.accept().await {
                 let target = target.clone();
-                tokio::spawn(async move {
+                while connections.try_join_next().is_some() {}
+                connections.spawn(async move {
                     if let Ok(mut to) = TcpStream::connect(target).await {
                         // Whichever side ends it, it is over.
                         tokio::io::copy_bidirectional(&mut from, &mut to).await.ok();
@@ -35,6 +38,14 @@ impl Proxy {
                 });
             }
         }));
+    }
+
+    /// Cuts all connections and refuses new ones, until it is opened again.
+    pub fn close(&mut self) {
+        let server = self.server.take().expect("the proxy is closed");
+        server.abort();
+        // The result says that the task was aborted.
+        drop(block_on(server));
     }
 }
 

@@ -30,6 +30,9 @@ checkpoint_interval_ms = 500
 token_key = "a key of thirty-two characters..."
 "#;
 
+/// Longest question to a store.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// Milliseconds since 1970.
 pub fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
@@ -232,13 +235,17 @@ impl Store {
 
     /// The rows of a question, tab-separated; `None` when the store does not answer.
     pub fn query(&self, sql: &str) -> Option<Vec<String>> {
-        let request = client()
-            .post(format!("{}/?database=bartizan&default_format=TabSeparated", self.url))
-            .header("X-ClickHouse-User", &self.user)
-            .header("X-ClickHouse-Key", &self.password)
-            .body(sql.to_owned());
-        let answer = send(request).ok()?;
+        let answer = send(self.request(&[]).body(sql.to_owned())).ok()?;
         (answer.status == 200).then(|| answer.body.lines().map(str::to_owned).collect())
+    }
+
+    /// A request to it with these members in its address: `query`, or settings.
+    pub fn request(&self, members: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let address = format!("{}/?database=bartizan&default_format=TabSeparated", self.url);
+        let url = members.iter().fold(address, |url, (name, value)| {
+            url + "&" + &form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
+        });
+        client().post(url).header("X-ClickHouse-User", &self.user).header("X-ClickHouse-Key", &self.password).timeout(LONGEST)
     }
 
     /// A single number.
@@ -289,10 +296,18 @@ pub fn versions(alerts: impl Iterator<Item = Value>) -> BTreeMap<(String, u64), 
     all
 }
 
+fn alerts_of(records: &[Record]) -> impl Iterator<Item = Value> {
+    records.iter().map(|record| serde_json::from_slice(&record.value).expect("an alert"))
+}
+
+/// The versions of all alerts in a topic.
+pub fn told_in(records: &[Record]) -> BTreeMap<(String, u64), Value> {
+    versions(alerts_of(records))
+}
+
 /// The versions of one tenant's alerts in a topic.
 pub fn told_versions(records: &[Record], tenant: &str) -> BTreeMap<(String, u64), Value> {
-    let alerts = records.iter().map(|record| serde_json::from_slice::<Value>(&record.value).expect("an alert"));
-    versions(alerts.filter(|alert| alert["tenant"] == tenant))
+    versions(alerts_of(records).filter(|alert| alert["tenant"] == tenant))
 }
 
 /// Waits until the alerts topic holds exactly the wanted versions of a tenant.

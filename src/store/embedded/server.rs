@@ -37,6 +37,10 @@ const STATEMENT_SECONDS_MAX: u32 = 300;
 /// Bytes of an answer, which is held in memory, unless the statement says otherwise.
 const ANSWER_BYTES_MAX: u32 = 256 << 20;
 
+/// How far the engine stands back where there are too few cores: an alert is worth more at once than a
+/// merge, and on a machine with time to spare it makes no difference.
+const NICENESS: i32 = 10;
+
 /// What the parent tells the child.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Boot {
@@ -79,6 +83,10 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`]; the parent has been told the same as a line on standard output.
 pub fn serve() -> Result<(), ServeError> {
+    // Threads that are started from here on inherit it.
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "the store keeps its priority");
+    }
     let outcome = boot().and_then(|boot| serve_boot(&boot));
     if let Err(error) = &outcome {
         report(&match error {
