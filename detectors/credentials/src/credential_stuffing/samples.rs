@@ -23,7 +23,6 @@ pub(super) struct Sample {
     pub ip: Option<IpAddr>,
     pub time_ms: i64,
     pub user: u32,
-    pub part: u32,
     pub client: u32,
     pub success: bool,
 }
@@ -190,7 +189,6 @@ impl Samples {
                 ip: kept.ip,
                 time_ms: kept.time_ms,
                 user: kept.user,
-                part: kept.part,
                 client: kept.client,
                 success: kept.success,
             });
