@@ -6,7 +6,7 @@ use super::status::{Kinds, Status};
 use super::{history, log, open_database, open_enricher, pipeline, secrets, sessions, store};
 use crate::api::server::ServeError;
 use crate::api::{self, ApiParts, ApiState, Server};
-use crate::clock::now_ms;
+use crate::clock::{Clock, now_ms};
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::detect::Enabled;
@@ -17,7 +17,6 @@ use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
 use crate::normalise::Normaliser;
-use crate::notify::deliverer::system_clock;
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
@@ -144,6 +143,7 @@ impl Daemon {
         let mut running = pipeline::start(Parts {
             db: db.clone(),
             log,
+            clock: Clock::system(),
             engine: resumed.engine,
             checkpoints: resumed.checkpoints,
             checkpoint_interval: Duration::from_millis(config.detect.checkpoint_interval_ms),
@@ -337,7 +337,7 @@ fn deliver(
         db: db.clone(),
         routing: Arc::clone(&routing),
         schedule: Schedule::default(),
-        clock: system_clock(),
+        clock: Clock::system(),
         telemetry: telemetry.clone(),
         wake: wake.clone(),
         shutdown: stop.clone(),

@@ -1,7 +1,11 @@
-//! Starts the stages of the pipeline and stops them again.
+//! Wires the stages of the pipeline up, starts them and stops them again.
+//!
+//! [`wire`] joins the stages by their channels and leaves open who drives them: the daemon gives
+//! `read`, `prepare` and `detect` a thread each ([`start`]), the simulation (`simulation`) drives all of
+//! them on one.
 
 use super::log::OpenLog;
-use crate::clock::now_ms;
+use crate::clock::{Clock, now_ms};
 use crate::db::Db;
 use crate::detect::checkpoint::Checkpoints;
 use crate::detect::engine::{Engine, Outcome};
@@ -16,11 +20,12 @@ use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;
 use crate::pipeline::read::{Piece, Reader, Reading};
 use crate::pipeline::skew::Skew;
-use crate::pipeline::store::StoreStage;
+use crate::pipeline::store::{EventStore, StoreStage};
 use crate::pipeline::{Acknowledged, STAGE_BATCHES_MAX};
 use crate::respond::ActiveSessions;
-use crate::store::Store;
 use crate::telemetry::{HealthId, Stage, Telemetry};
+use futures::executor::block_on;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
@@ -28,18 +33,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// What the pipeline is made of.
-pub(super) struct Parts {
+pub(super) struct Parts<S> {
     pub db: Db,
     pub log: OpenLog,
+    pub clock: Clock,
     pub engine: Engine,
     pub checkpoints: Checkpoints,
     pub checkpoint_interval: Duration,
     pub normaliser: Arc<Normaliser>,
     pub enricher: Arc<Enricher>,
     pub retention_ms: i64,
-    pub store: watch::Receiver<Option<Store>>,
+    pub store: watch::Receiver<Option<S>>,
     pub routing: Arc<Routing>,
     pub wake: Wake,
     pub changes: AlertChanges,
@@ -117,10 +124,31 @@ enum Prepared {
     Checkpoint,
 }
 
-/// Starts all stages.
-pub(super) fn start(parts: Parts) -> io::Result<Running> {
+/// The stages, joined by their channels and at rest.
+pub(super) struct Stages {
+    pub reader: Reader,
+    /// From here on futures, to be driven to their end.
+    pub prepare: BoxFuture<'static, ()>,
+    pub detect: BoxFuture<'static, ()>,
+    /// `store`, `commit` and `checkpoint`, which need a runtime.
+    pub behind: Vec<BoxFuture<'static, ()>>,
+    pub seen: Arc<Mutex<Seen>>,
+    pub durable: Arc<Mutex<Durable>>,
+    pub acknowledged: watch::Receiver<Acknowledged>,
+    pub queues: Vec<Queue>,
+    /// Ends reading; the rest drains.
+    pub stop: CancellationToken,
+    /// Ends what waits for a store or a database that is away.
+    pub abandon: CancellationToken,
+}
+
+/// Joins the stages. Both ends of the channel from `read` to `prepare` come from the caller, who may
+/// look at what goes through.
+pub(super) fn wire<S: EventStore + Clone + 'static>(
+    parts: Parts<S>,
+    (raw_sender, raw): (mpsc::Sender<Piece>, mpsc::Receiver<Piece>),
+) -> Stages {
     let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-    let (raw_sender, raw) = mpsc::channel(STAGE_BATCHES_MAX);
     let (prepared_sender, prepared) = mpsc::channel(STAGE_BATCHES_MAX);
     let (store_sender, to_store) = mpsc::channel(STAGE_BATCHES_MAX);
     let (commit_sender, to_commit) = mpsc::channel(STAGE_BATCHES_MAX);
@@ -144,6 +172,7 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
         active_sessions: parts.active_sessions,
         telemetry: parts.telemetry.clone(),
         acknowledge: acknowledge.clone(),
+        clock: parts.clock.clone(),
         keeps_order: parts.log.source.keeps_order(),
         abandon: abandon.clone(),
     };
@@ -158,20 +187,36 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
         abandon: abandon.clone(),
     };
     let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), abandon.clone(), to_store);
-    let tasks = vec![tokio::spawn(commit.run(to_commit)), tokio::spawn(checkpoint.run(to_checkpoint)), tokio::spawn(storing)];
 
-    let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone()).until(stop.clone());
-    let reading = reader.reading();
+    let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone()).until(stop.clone()).by(parts.clock);
     let preparer = Preparer::new(parts.normaliser, parts.enricher, parts.log.formats, parts.retention_ms);
     let outputs = Outputs { store: store_sender, commit: commit_sender, checkpoint: checkpoint_sender };
     let stage = DetectStage::new(parts.engine, outputs, parts.telemetry.clone(), parts.checkpoint_interval);
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let (preparing, detecting) = (parts.telemetry.clone(), parts.telemetry);
-    let theirs = Arc::clone(&seen);
+    Stages {
+        reader,
+        prepare: Box::pin(prepare(preparer, raw, prepared_sender, parts.telemetry.clone())),
+        detect: Box::pin(detect(stage, prepared, Arc::clone(&seen), parts.telemetry)),
+        behind: vec![Box::pin(commit.run(to_commit)), Box::pin(checkpoint.run(to_checkpoint)), Box::pin(storing)],
+        seen,
+        durable,
+        acknowledged,
+        queues,
+        stop,
+        abandon,
+    }
+}
+
+/// Starts all stages.
+pub(super) fn start<S: EventStore + Clone + 'static>(parts: Parts<S>) -> io::Result<Running> {
+    let Stages { reader, prepare, detect, behind, seen, durable, acknowledged, queues, stop, abandon } =
+        wire(parts, mpsc::channel(STAGE_BATCHES_MAX));
+    let tasks = behind.into_iter().map(tokio::spawn).collect();
+    let reading = reader.reading();
     let threads = vec![
         thread("read", move || reader.run())?,
-        thread("prepare", move || prepare(preparer, raw, &prepared_sender, &preparing))?,
-        thread("detect", move || detect(stage, prepared, &theirs, &detecting))?,
+        thread("prepare", move || block_on(prepare))?,
+        thread("detect", move || block_on(detect))?,
     ];
     Ok(Running { reading, seen, durable, acknowledged, queues, stop, abandon, threads, tasks })
 }
@@ -181,26 +226,24 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<std::t
 }
 
 /// Waits for the store to be there, then stores.
-async fn store_stage(
-    mut store: watch::Receiver<Option<Store>>,
+async fn store_stage<S: EventStore + Clone>(
+    mut store: watch::Receiver<Option<S>>,
     appender: Arc<dyn Appender>,
     acknowledge: watch::Sender<Acknowledged>,
     telemetry: Telemetry,
     abandon: CancellationToken,
     batches: mpsc::Receiver<Arc<crate::pipeline::detect::Detected>>,
 ) {
-    let ready = tokio::select! {
-        ready = store.wait_for(Option::is_some) => ready.ok().and_then(|store| store.clone()),
-        () = abandon.cancelled() => None,
-    };
+    let ready = abandon.run_until_cancelled(store.wait_for(Option::is_some)).await;
+    let ready = ready.and_then(Result::ok).and_then(|store| store.clone());
     if let Some(store) = ready {
         StoreStage { store, appender, telemetry, acknowledge, abandon }.run(batches).await;
     }
 }
 
-fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: &mpsc::Sender<Prepared>, telemetry: &Telemetry) {
+async fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: mpsc::Sender<Prepared>, telemetry: Telemetry) {
     let mut skew = Skew::default();
-    while let Some(piece) = raw.blocking_recv() {
+    while let Some(piece) = raw.recv().await {
         let read_at = Instant::now();
         let prepared = match piece {
             Piece::Checkpoint => Prepared::Checkpoint,
@@ -224,17 +267,17 @@ fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: &mpsc::
                 Prepared::Flow(Box::new(flow), read_at)
             }
         };
-        if next.blocking_send(prepared).is_err() {
+        if next.send(prepared).await.is_err() {
             return;
         }
     }
 }
 
-fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: &Mutex<Seen>, telemetry: &Telemetry) {
-    while let Some(piece) = prepared.blocking_recv() {
+async fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: Arc<Mutex<Seen>>, telemetry: Telemetry) {
+    while let Some(piece) = prepared.recv().await {
         let (flow, read_at) = match piece {
             Prepared::Checkpoint => {
-                stage.checkpoint(true);
+                stage.checkpoint(true).await;
                 continue;
             }
             Prepared::Flow(flow, read_at) => (*flow, read_at),
@@ -242,9 +285,9 @@ fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: 
         let (records, rejected) = (flow.order.records(), flow.rejected.len() as u64);
         let started = Instant::now();
         let span = tracing::debug_span!("detect", first_seq = flow.order.first_seq, records);
-        let Some(outcome) = span.in_scope(|| stage.take(flow, read_at)) else { return };
+        let Some(outcome) = stage.take(flow, read_at).instrument(span).await else { return };
         telemetry.latencies.record(Stage::Detect, started.elapsed());
-        count(&outcome, telemetry);
+        count(&outcome, &telemetry);
         let mut seen = seen.lock();
         seen.records += records;
         seen.rejected += rejected;
@@ -259,7 +302,7 @@ fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: 
         seen.state_keys = stage.engine().state_keys();
     }
     // The channel closed: everything that was read is through, and the last checkpoint covers it.
-    stage.checkpoint(true);
+    stage.checkpoint(true).await;
 }
 
 fn count(outcome: &Outcome, telemetry: &Telemetry) {

@@ -10,7 +10,7 @@
 //! does not shrink below its high-water mark.
 
 use super::{Appender, Appending, Committer, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
-use crate::clock::now_ms;
+use crate::clock::Clock;
 use crate::flow::{PartitionId, Positions};
 use crate::log::Fetched;
 use parking_lot::{Condvar, Mutex};
@@ -93,6 +93,19 @@ impl Journal {
     /// # Errors
     /// The file cannot be opened or is no journal.
     pub fn open(path: &Path, bytes_max: u64) -> Result<Self, LogError> {
+        let (journal, writer) = Self::at_rest(path, bytes_max, Clock::system())?;
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| LogError::Fatal(error.to_string()))?;
+        Ok(journal)
+    }
+
+    /// The same with its writer, which writes nothing until it is driven.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn at_rest(path: &Path, bytes_max: u64, clock: Clock) -> Result<(Self, Writer), LogError> {
         let connection = connect(path)?;
         connection.execute_batch(SCHEMA).map_err(fatal)?;
         let shared = Arc::new(Shared::default());
@@ -103,13 +116,8 @@ impl Journal {
             .map_err(fatal)?;
         shared.ingest_bytes.store(held.max(0) as u64, std::sync::atomic::Ordering::Relaxed);
         let (writer, waiting) = sync_channel(WAITING_MAX);
-        let mut own = connect(path)?;
-        let theirs = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || write_groups(&mut own, &waiting, &theirs))
-            .map_err(|error| LogError::Fatal(error.to_string()))?;
-        Ok(Self { writer, shared, connection: Arc::new(Mutex::new(connection)), bytes_max })
+        let own = Writer { connection: connect(path)?, waiting, shared: Arc::clone(&shared), clock };
+        Ok((Self { writer, shared, connection: Arc::new(Mutex::new(connection)), bytes_max }, own))
     }
 
     /// A reader of the ingest topic from `position` on.
@@ -274,18 +282,42 @@ fn next_offset(connection: &Connection, topic: &str) -> rusqlite::Result<i64> {
     connection.query_row(sql, [topic], |row| row.get(0))
 }
 
-fn write_groups(connection: &mut Connection, waiting: &Receiver<Waiting>, shared: &Shared) {
-    while let Ok(first) = waiting.recv() {
+/// Gathers what waits and makes it durable.
+pub(crate) struct Writer {
+    connection: Connection,
+    waiting: Receiver<Waiting>,
+    shared: Arc<Shared>,
+    clock: Clock,
+}
+
+impl Writer {
+    /// Writes until all handles of the journal are gone.
+    fn run(mut self) {
+        while let Ok(first) = self.waiting.recv() {
+            self.write_group(first);
+        }
+    }
+
+    /// Writes one group, if anything waits.
+    #[cfg(test)]
+    pub(crate) fn turn(&mut self) {
+        if let Ok(first) = self.waiting.try_recv() {
+            self.write_group(first);
+        }
+    }
+
+    /// Writes `first` and what waits behind it, as far as it fits into a group.
+    fn write_group(&mut self, first: Waiting) {
         let mut group = vec![first];
         let size = |waiting: &Waiting| waiting.records.iter().map(|record| record.payload.len()).sum::<usize>();
         let (mut records, mut bytes) = group.iter().fold((0, 0), |(n, b), one| (n + one.records.len(), b + size(one)));
         while records < GROUP_RECORDS_MAX && bytes < GROUP_BYTES_MAX {
-            let Ok(next) = waiting.try_recv() else { break };
+            let Ok(next) = self.waiting.try_recv() else { break };
             (records, bytes) = (records + next.records.len(), bytes + size(&next));
             group.push(next);
         }
         let (pieces, done): (Vec<_>, Vec<_>) = group.into_iter().map(|one| ((one.topic, one.records), one.done)).unzip();
-        let result = write(connection, pieces, shared);
+        let result = self.write(pieces);
         for done in done {
             let copy = match &result {
                 Ok(()) => Ok(()),
@@ -295,40 +327,40 @@ fn write_groups(connection: &mut Connection, waiting: &Receiver<Waiting>, shared
             done.send(copy).ok();
         }
     }
-}
 
-/// Writes what waited, one row for each topic, in one transaction.
-fn write(connection: &mut Connection, pieces: Vec<(String, Vec<Outgoing>)>, shared: &Shared) -> Result<(), Box<dyn std::error::Error>> {
-    let mut topics = std::collections::BTreeMap::<String, Vec<Kept>>::new();
-    for (topic, records) in pieces {
-        let keep = |record: Outgoing| Kept {
-            key: record.key,
-            headers: record.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            payload: record.payload,
-        };
-        topics.entry(topic).or_default().extend(records.into_iter().map(keep));
-    }
-    let arrival_ms = now_ms();
-    let tx = connection.transaction()?;
-    let mut grown = None;
-    for (topic, kept) in topics.iter().filter(|(_, kept)| !kept.is_empty()) {
-        let first = next_offset(&tx, topic)?;
-        let payload = zstd::bulk::compress(&postcard::to_allocvec(kept)?, ZSTD_LEVEL)?;
-        let sql = "INSERT INTO groups (topic, first, records, arrival_ms, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
-        tx.execute(sql, params![topic, first, kept.len() as i64, arrival_ms, payload])?;
-        if topic == INGEST_TOPIC {
-            grown = Some((first + kept.len() as i64, payload.len() as u64));
-        } else {
-            trim(&tx, topic)?;
+    /// Writes what waited, one row for each topic, in one transaction.
+    fn write(&mut self, pieces: Vec<(String, Vec<Outgoing>)>) -> Result<(), Box<dyn std::error::Error>> {
+        let mut topics = std::collections::BTreeMap::<String, Vec<Kept>>::new();
+        for (topic, records) in pieces {
+            let keep = |record: Outgoing| Kept {
+                key: record.key,
+                headers: record.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+                payload: record.payload,
+            };
+            topics.entry(topic).or_default().extend(records.into_iter().map(keep));
         }
+        let arrival_ms = self.clock.now_ms();
+        let tx = self.connection.transaction()?;
+        let mut grown = None;
+        for (topic, kept) in topics.iter().filter(|(_, kept)| !kept.is_empty()) {
+            let first = next_offset(&tx, topic)?;
+            let payload = zstd::bulk::compress(&postcard::to_allocvec(kept)?, ZSTD_LEVEL)?;
+            let sql = "INSERT INTO groups (topic, first, records, arrival_ms, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+            tx.execute(sql, params![topic, first, kept.len() as i64, arrival_ms, payload])?;
+            if topic == INGEST_TOPIC {
+                grown = Some((first + kept.len() as i64, payload.len() as u64));
+            } else {
+                trim(&tx, topic)?;
+            }
+        }
+        tx.commit()?;
+        if let Some((end, bytes)) = grown {
+            self.shared.ingest_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+            *self.shared.ingest_end.lock() = end;
+            self.shared.grown.notify_all();
+        }
+        Ok(())
     }
-    tx.commit()?;
-    if let Some((end, bytes)) = grown {
-        shared.ingest_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-        *shared.ingest_end.lock() = end;
-        shared.grown.notify_all();
-    }
-    Ok(())
 }
 
 /// Drops the oldest groups of a topic that nobody reads.

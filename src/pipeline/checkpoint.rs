@@ -2,6 +2,7 @@
 //! commits the log's offsets.
 
 use super::Acknowledged;
+use crate::blocking::blocking;
 use crate::clock::now_ms;
 use crate::db::Db;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Snapshot};
@@ -47,6 +48,7 @@ impl CheckpointWriter {
         while let Some(snapshot) = snapshots.recv().await {
             let next_seq = snapshot.next_seq;
             let acknowledged = tokio::select! {
+                biased;
                 done = self.acknowledged.wait_for(|acknowledged| acknowledged.both() >= next_seq) => done.is_ok(),
                 () = self.abandon.cancelled() => false,
             };
@@ -88,7 +90,7 @@ impl CheckpointWriter {
             }
             Ok(bytes)
         };
-        let bytes = tokio::task::spawn_blocking(write).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let bytes = blocking(write).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         // Only one that is on the disk is a generation to fall back to: what lies behind it must stay until then.
         self.previous = written;
         Ok(bytes)

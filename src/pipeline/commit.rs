@@ -7,7 +7,8 @@
 use super::detect::Detected;
 use super::{Acknowledge, Acknowledged, Backoff};
 use crate::alert::Alert;
-use crate::clock::now_ms;
+use crate::blocking::blocking;
+use crate::clock::Clock;
 use crate::db::{Db, DbError, orders};
 use crate::flow::Order;
 use crate::notify::tell::Way;
@@ -57,6 +58,8 @@ pub struct CommitStage {
     pub active_sessions: ActiveSessions,
     /// Told when a batch is committed.
     pub acknowledge: Acknowledge,
+    /// The time at which alerts are told.
+    pub clock: Clock,
     /// Does the log keep the order itself?
     pub keeps_order: bool,
     /// Gives up; what is not committed comes again after the next start.
@@ -87,7 +90,7 @@ impl CommitStage {
         let orders = Arc::new(orders);
         loop {
             let started = Instant::now();
-            let written = tokio::task::spawn_blocking(self.write(detected, &orders)).await;
+            let written = blocking(self.write(detected, &orders)).await;
             match written {
                 Ok(Ok(changes)) => {
                     self.telemetry.report(HealthId::DiskFull, "database", None);
@@ -109,7 +112,7 @@ impl CommitStage {
 
     fn tell(&self, all: Vec<Effects>) {
         self.wake.wake();
-        let (metrics, now_ms) = (&self.telemetry.metrics, now_ms());
+        let (metrics, now_ms) = (&self.telemetry.metrics, self.clock.now_ms());
         for Effects { alert, told, response } in all {
             let opened = alert.version == 1;
             metrics.alert_versions.with([&alert.detector]).inc();
@@ -135,7 +138,7 @@ impl CommitStage {
     /// Writes a batch and tells what its versions led to.
     fn write(&self, detected: &Arc<Detected>, orders: &Arc<Vec<Order>>) -> impl FnOnce() -> Result<Vec<Effects>, DbError> + use<> {
         let (db, routing, active_sessions) = (self.db.clone(), Arc::clone(&self.routing), self.active_sessions.clone());
-        let (detected, orders) = (Arc::clone(detected), Arc::clone(orders));
+        let (detected, orders, clock) = (Arc::clone(detected), Arc::clone(orders), self.clock.clone());
         move || {
             db.write(|tx| {
                 orders::append(tx, &orders)?;
@@ -145,7 +148,7 @@ impl CommitStage {
                     let acts = !alert.actions.is_empty();
                     let active_sessions = acts.then(|| active_sessions.of(&alert.tenant)).flatten();
                     let version = notify::Detected { alert, facts: &facts, active_sessions };
-                    all.extend(notify::commit_alert(tx, &version, &routing, now_ms())?);
+                    all.extend(notify::commit_alert(tx, &version, &routing, clock.now_ms())?);
                 }
                 Ok(all)
             })

@@ -9,6 +9,7 @@ use crate::telemetry::health::HealthId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::time::Instant as Moment;
 
 /// A batch after detection, on its way to the store and to the database.
 #[derive(Debug)]
@@ -45,14 +46,14 @@ pub struct DetectStage {
     outputs: Outputs,
     telemetry: Telemetry,
     interval: Duration,
-    last: (Instant, u64),
+    last: (Moment, u64),
 }
 
 impl DetectStage {
     /// A stage around an engine that has its state.
     #[must_use]
     pub fn new(engine: Engine, outputs: Outputs, telemetry: Telemetry, interval: Duration) -> Self {
-        let last = (Instant::now(), engine.next_seq());
+        let last = (Moment::now(), engine.next_seq());
         Self { engine, outputs, telemetry, interval, last }
     }
 
@@ -63,7 +64,7 @@ impl DetectStage {
     }
 
     /// Takes one batch; `None` when a later stage is gone.
-    pub fn take(&mut self, mut flow: EventFlow, read_at: Instant) -> Option<Outcome> {
+    pub async fn take(&mut self, mut flow: EventFlow, read_at: Instant) -> Option<Outcome> {
         let mut outcome = self.engine.process(&mut flow);
         for id in &outcome.disabled {
             self.telemetry.report(
@@ -74,17 +75,17 @@ impl DetectStage {
         }
         let alerts = std::mem::take(&mut outcome.alerts);
         let detected = Arc::new(Detected { flow, alerts, read_at });
-        self.outputs.commit.blocking_send(Arc::clone(&detected)).ok()?;
-        self.outputs.store.blocking_send(detected).ok()?;
+        self.outputs.commit.send(Arc::clone(&detected)).await.ok()?;
+        self.outputs.store.send(detected).await.ok()?;
         if self.last.0.elapsed() >= self.interval {
-            self.checkpoint(false);
+            self.checkpoint(false).await;
         }
         Some(outcome)
     }
 
     /// Cuts a checkpoint if anything came since the last one. Unless it `must`, it is put off while
     /// the writer is still busy with the one before.
-    pub fn checkpoint(&mut self, must: bool) {
+    pub async fn checkpoint(&mut self, must: bool) {
         if self.engine.next_seq() == self.last.1 {
             return;
         }
@@ -95,10 +96,10 @@ impl DetectStage {
         };
         match self.engine.snapshot() {
             Ok(snapshot) => {
-                self.last = (Instant::now(), snapshot.next_seq);
+                self.last = (Moment::now(), snapshot.next_seq);
                 match permit {
                     Some(permit) => drop(permit.send(snapshot)),
-                    None => self.outputs.checkpoint.blocking_send(snapshot).unwrap_or_else(|_| tracing::warn!("checkpoint writer is gone")),
+                    None => self.outputs.checkpoint.send(snapshot).await.unwrap_or_else(|_| tracing::warn!("checkpoint writer is gone")),
                 }
             }
             Err(error) => self.telemetry.report(HealthId::CheckpointFailed, "", Some(&error.to_string())),

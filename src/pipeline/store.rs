@@ -7,7 +7,7 @@ use super::detect::Detected;
 use super::{Acknowledge, Backoff};
 use crate::flow::{EventFlow, Rejected};
 use crate::log::{Appender, DEAD_LETTER_TOPIC, LogError, Outgoing};
-use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store};
+use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
@@ -22,10 +22,23 @@ use tracing::Instrument as _;
 /// brokers have by default.
 const CUT_BYTES_MAX: usize = 256 << 10;
 
+/// What the stage asks of a store.
+pub trait EventStore: Send + Sync {
+    /// Stores events; done once all of them are durable. On an error any part of them may be stored:
+    /// the same ones are given again, and count once.
+    fn insert<'a>(&'a self, rows: Rows<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+impl EventStore for Store {
+    fn insert<'a>(&'a self, rows: Rows<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.insert_events(rows))
+    }
+}
+
 /// The store stage.
-pub struct StoreStage {
+pub struct StoreStage<S> {
     /// The store.
-    pub store: Store,
+    pub store: S,
     /// Where dead letters go.
     pub appender: Arc<dyn Appender>,
     /// What is told of the stage.
@@ -36,7 +49,7 @@ pub struct StoreStage {
     pub abandon: CancellationToken,
 }
 
-impl StoreStage {
+impl<S: EventStore> StoreStage<S> {
     /// Stores batches until the channel closes.
     pub async fn run(self, mut batches: Receiver<Arc<Detected>>) {
         while let Some(first) = batches.recv().await {
@@ -65,7 +78,7 @@ impl StoreStage {
         let mut backoff = Backoff::new();
         loop {
             let started = Instant::now();
-            let inserting: BoxFuture<'_, _> = Box::pin(self.store.insert_events(Rows::new(group)));
+            let inserting = self.store.insert(Rows::new(group));
             // A store that hangs must not hold up a stop; the same rows again count once.
             let Some(inserted) = self.abandon.run_until_cancelled(inserting).await else { return false };
             self.telemetry.metrics.insert_seconds.with(["events"]).observe(started.elapsed().as_secs_f64());
@@ -117,7 +130,7 @@ impl StoreStage {
 /// The rows of a group, encoded straight from its batches. A type of its own, since closures over
 /// borrowed batches do not pass through the client's generic futures.
 #[derive(Clone)]
-struct Rows<'a> {
+pub struct Rows<'a> {
     group: std::slice::Iter<'a, Arc<Detected>>,
     flow: Option<&'a EventFlow>,
     event: usize,
