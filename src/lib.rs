@@ -1,5 +1,8 @@
 //! The Bartizan daemon: everything around the detectors.
 
+#[macro_use]
+mod sabotage;
+
 pub mod alert;
 pub mod api;
 pub mod app;

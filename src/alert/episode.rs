@@ -103,6 +103,9 @@ impl Episodes {
             }
             None => {
                 let mut episode = Episode::open(spec, &key, finding);
+                if sabotaged!(AlertIdOfTheArrival) {
+                    episode.alert.id = alert_id(&key, detected_ms);
+                }
                 out.push(episode.version(&key, true, detected_ms));
                 self.closing.insert((episode.closes_at(), key.clone()));
                 self.open.insert(key, episode);
@@ -216,7 +219,7 @@ impl Episode {
 
     fn version(&mut self, key: &EpisodeKey, ongoing: bool, detected_ms: i64) -> Alert {
         let alert = &mut self.alert;
-        alert.version += 1;
+        alert.version += u32::from(!sabotaged!(VersionNotCounted) || alert.version == 0);
         Alert {
             id: alert.id.clone(),
             version: alert.version,

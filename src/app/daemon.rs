@@ -94,12 +94,12 @@ pub struct Daemon {
 }
 
 /// What detection goes on from.
-struct Resumed {
-    engine: Engine,
+pub(super) struct Resumed {
+    pub engine: Engine,
     /// Ids and titles of the detectors that are switched on.
-    detectors: Vec<(&'static str, &'static str)>,
-    checkpoints: Checkpoints,
-    start: (Positions, u64, Vec<Order>),
+    pub detectors: Vec<(&'static str, &'static str)>,
+    pub checkpoints: Checkpoints,
+    pub start: (Positions, u64, Vec<Order>),
 }
 
 impl Daemon {
@@ -257,7 +257,7 @@ fn normaliser(config: &Config, db: &Db) -> Result<Normaliser, StartError> {
 }
 
 /// Loads the newest checkpoint that reads, and the recorded order since.
-fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, StartError> {
+pub(super) fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, StartError> {
     let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| StartError::Config(errors.join("\n")))?;
     let hasher = secrets::key_hasher(db)?;
     let checkpoints = Checkpoints::open(&config.data_dir.join(CHECKPOINTS))?;

@@ -110,6 +110,15 @@ impl Db {
         work(&self.connection.lock())
     }
 
+    /// Has `refuse` asked before each commit; where it says true, the transaction fails.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    #[cfg(test)]
+    pub(crate) fn before_commit(&self, refuse: impl FnMut() -> bool + Send + 'static) -> rusqlite::Result<()> {
+        self.connection.lock().commit_hook(Some(refuse))
+    }
+
     /// A small fact of this installation; made by `make` when it is asked for the first time.
     ///
     /// # Errors

@@ -158,7 +158,7 @@ impl Appender for Journal {
     fn append<'a>(&'a self, topic: &'a str, records: Vec<Outgoing>) -> Appending<'a> {
         Box::pin(async move {
             let bytes = self.ingest_bytes();
-            if topic == INGEST_TOPIC && bytes >= self.bytes_max {
+            if topic == INGEST_TOPIC && bytes >= self.bytes_max && !sabotaged!(JournalLimitIgnored) {
                 return Err(LogError::Full { bytes, bytes_max: self.bytes_max });
             }
             let (done, wait) = oneshot::channel();
@@ -166,6 +166,9 @@ impl Appender for Journal {
                 TrySendError::Full(_) => LogError::Full { bytes, bytes_max: self.bytes_max },
                 TrySendError::Disconnected(_) => LogError::Fatal("the journal's writer has stopped".to_owned()),
             })?;
+            if sabotaged!(AnsweredBeforeDurable) {
+                return Ok(());
+            }
             wait.await.unwrap_or_else(|_| Err(LogError::Fatal("the journal's writer has stopped".to_owned())))
         })
     }
@@ -176,6 +179,7 @@ impl Committer for Journal {
         let Some(position) = oldest.get(&PartitionId::new(INGEST_TOPIC, 0)) else { return Ok(()) };
         let connection = self.connection.lock();
         // The newest group always stays: the next offset derives from it.
+        let position = position + i64::from(sabotaged!(JournalCutOneGroupTooFar)) * 20;
         let sql = "DELETE FROM groups WHERE topic = ?1 AND first + records <= ?2
                    AND first < (SELECT max(first) FROM groups WHERE topic = ?1) RETURNING length(payload)";
         let mut statement = connection.prepare_cached(sql).map_err(retry)?;
@@ -282,6 +286,23 @@ fn next_offset(connection: &Connection, topic: &str) -> rusqlite::Result<i64> {
     connection.query_row(sql, [topic], |row| row.get(0))
 }
 
+/// Headers and payload of a record that nobody but people reads.
+#[cfg(test)]
+pub(crate) type Unread = (Vec<(String, Vec<u8>)>, Vec<u8>);
+
+/// All records of a topic that the journal at `path` holds.
+#[cfg(test)]
+pub(crate) fn read_topic(path: &Path, topic: &str) -> Result<Vec<Unread>, LogError> {
+    let connection = connect(path)?;
+    let mut statement = connection.prepare("SELECT payload FROM groups WHERE topic = ?1 ORDER BY first").map_err(fatal)?;
+    let payloads = statement.query_map([topic], |row| row.get::<_, Vec<u8>>(0)).map_err(fatal)?;
+    let mut records = Vec::new();
+    for payload in payloads {
+        records.extend(decode(&payload.map_err(fatal)?)?.into_iter().map(|kept| (kept.headers, kept.payload)));
+    }
+    Ok(records)
+}
+
 /// Gathers what waits and makes it durable.
 pub(crate) struct Writer {
     connection: Connection,
@@ -298,10 +319,12 @@ impl Writer {
         }
     }
 
-    /// Writes one group, if anything waits.
+    /// Writes one group if anything waits, unless `may` says no: then what waits is lost.
     #[cfg(test)]
-    pub(crate) fn turn(&mut self) {
-        if let Ok(first) = self.waiting.try_recv() {
+    pub(crate) fn turn(&mut self, may: impl FnOnce() -> bool) {
+        if let Ok(first) = self.waiting.try_recv()
+            && may()
+        {
             self.write_group(first);
         }
     }

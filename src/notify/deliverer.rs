@@ -186,6 +186,8 @@ impl Deliverer {
 
     fn start(&mut self, message: Message, now_ms: i64) {
         self.in_flight.insert(message.id);
+        let of_try = || Message { message_id: format!("{}-{}", message.message_id, message.attempts), ..message.clone() };
+        let message = if sabotaged!(DeliveryIdOfTheTry) { of_try() } else { message };
         let channel = Arc::clone(&self.channel);
         self.tries.spawn(async move {
             let started = Instant::now();
@@ -256,6 +258,9 @@ fn claim_due(db: &Db, routing: &Routing, name: &str, in_flight: &BTreeSet<i64>, 
                 expired += 1;
             } else {
                 outbox::claim(tx, message.id)?;
+                if sabotaged!(DeliveredWhenClaimed) {
+                    outbox::finish(tx, message.id, State::Delivered, None, now_ms)?;
+                }
                 messages.push(Message { attempts: message.attempts.saturating_add(1), ..message });
             }
         }
@@ -339,6 +344,7 @@ impl Step {
     fn write(&self, tx: &Connection, channel: &str) -> Result<(), DbError> {
         match &self.outcome {
             Outcome::Delivered(remark) => self.delivered(tx, channel, remark.as_deref()),
+            Outcome::Retry { .. } if sabotaged!(FailureTakenForDelivery) => self.delivered(tx, channel, None),
             Outcome::Retry { error, after } => self.retry(tx, channel, error, *after),
             Outcome::Ended(reason) => self.ended(tx, channel, reason),
         }

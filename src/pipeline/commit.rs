@@ -11,7 +11,7 @@ use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::db::{Db, DbError, orders};
 use crate::flow::Order;
-use crate::notify::tell::Way;
+use crate::notify::tell::{Teller, Way};
 use crate::notify::{self, Effects, Routing, Wake};
 use crate::respond::{ActiveSessions, SessionFacts};
 use crate::telemetry::Telemetry;
@@ -71,12 +71,16 @@ impl CommitStage {
     pub async fn run(self, mut batches: Receiver<Arc<Detected>>) {
         let mut waiting: Vec<Order> = Vec::new();
         while let Some(detected) = batches.recv().await {
-            if !self.keeps_order {
+            if !self.keeps_order && !sabotaged!(OrderNotRecorded) {
                 waiting.push(detected.flow.order.clone());
+            }
+            if sabotaged!(AcknowledgedBeforeCommitted) {
+                self.acknowledge.send_modify(|acknowledged| acknowledged.committed = detected.next_seq());
             }
             if !detected.alerts.is_empty() || waiting.len() >= ORDERS_WAITING_MAX {
                 let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());
-                if !self.commit(&detected, std::mem::take(&mut waiting)).instrument(span).await {
+                let due = waiting.len().saturating_sub(usize::from(sabotaged!(OrderRecordedLate)));
+                if !self.commit(&detected, waiting.drain(..due).collect()).instrument(span).await {
                     return;
                 }
             }
@@ -98,6 +102,7 @@ impl CommitStage {
                     self.tell(changes);
                     return true;
                 }
+                Ok(Err(_)) if sabotaged!(FailedCommitIgnored) => return true,
                 Ok(Err(error)) => {
                     tracing::error!(%error, "alerts cannot be committed");
                     self.telemetry.report(HealthId::DiskFull, "database", Some(&error.to_string()));
@@ -140,7 +145,8 @@ impl CommitStage {
         let (db, routing, active_sessions) = (self.db.clone(), Arc::clone(&self.routing), self.active_sessions.clone());
         let (detected, orders, clock) = (Arc::clone(detected), Arc::clone(orders), self.clock.clone());
         move || {
-            db.write(|tx| {
+            let within = if sabotaged!(OutboxAfterTransaction) { Arc::default() } else { Arc::clone(&routing) };
+            let all = db.write(|tx| {
                 orders::append(tx, &orders)?;
                 let mut all = Vec::new();
                 for alert in &detected.alerts {
@@ -148,10 +154,14 @@ impl CommitStage {
                     let acts = !alert.actions.is_empty();
                     let active_sessions = acts.then(|| active_sessions.of(&alert.tenant)).flatten();
                     let version = notify::Detected { alert, facts: &facts, active_sessions };
-                    all.extend(notify::commit_alert(tx, &version, &routing, clock.now_ms())?);
+                    all.extend(notify::commit_alert(tx, &version, &within, clock.now_ms())?);
                 }
-                Ok(all)
-            })
+                Ok::<_, DbError>(all)
+            })?;
+            if sabotaged!(OutboxAfterTransaction) {
+                db.write(|tx| all.iter().try_for_each(|told| Teller::new(tx, &routing, clock.now_ms())?.triage(&told.alert, None)))?;
+            }
+            Ok(all)
         }
     }
 }

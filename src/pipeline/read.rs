@@ -6,11 +6,12 @@
 
 use crate::clock::Clock;
 use crate::flow::{Order, Positions, RawBatch};
-use crate::log::sequencer::{Event, Sequencer};
+use crate::log::sequencer::{Event, Limits, Sequencer};
 use crate::log::{LogError, Notice, Source};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -105,6 +106,12 @@ impl Reader {
         Self { clock, ..self }
     }
 
+    /// Holds no more than `limits`.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { sequencer: self.sequencer.within(limits), ..self }
+    }
+
     /// What others see.
     #[must_use]
     pub fn reading(&self) -> Arc<Reading> {
@@ -141,7 +148,9 @@ impl Reader {
 
     /// Takes what the source tells.
     fn look(&mut self) -> Turn {
-        let full = if self.in_hand.is_some() { self.sequencer.partitions() } else { self.sequencer.full() };
+        let full = if sabotaged!(HoldIgnored) {
+            BTreeSet::new()
+        } else if self.in_hand.is_some() { self.sequencer.partitions() } else { self.sequencer.full() };
         if let Err(error) = self.source.hold(&full) {
             tracing::warn!(%error, "partitions cannot be held");
         }
@@ -182,7 +191,9 @@ impl Reader {
             Some(Event::Lost(partitions)) => {
                 self.lost = true;
                 self.reading.assigned.store(false, Ordering::Release);
-                self.source.resume_at(&self.sequencer.start());
+                if !sabotaged!(ResumedAtTheStart) {
+                    self.source.resume_at(&self.sequencer.start());
+                }
                 let names: Vec<_> = partitions.iter().take(10).map(ToString::to_string).collect();
                 self.telemetry.report(HealthId::PartitionsLost, "", Some(&format!("{} not held: {}", partitions.len(), names.join(", "))));
             }

@@ -62,6 +62,9 @@ impl<S: EventStore> StoreStage<S> {
                 group.push(next);
             }
             let first_seq = group.first().map(|first| first.flow.order.first_seq);
+            if sabotaged!(AcknowledgedBeforeStored) {
+                self.acknowledge.send_modify(|acknowledged| acknowledged.stored = group.last().map_or(0, |last| last.next_seq()));
+            }
             let span = tracing::debug_span!("store", first_seq, rows);
             if !async { self.insert(&group).await && self.bury(&group).await }.instrument(span).await {
                 return;
@@ -90,6 +93,7 @@ impl<S: EventStore> StoreStage<S> {
                     self.telemetry.report(HealthId::StoreDown, "", None);
                     return true;
                 }
+                Err(_) if sabotaged!(FailedInsertIgnored) => return true,
                 Err(error) => {
                     self.telemetry.metrics.insert_errors.with(["events"]).inc();
                     self.telemetry.report(HealthId::StoreDown, "", Some(&error.to_string()));
@@ -109,7 +113,7 @@ impl<S: EventStore> StoreStage<S> {
         loop {
             let rejected = group.iter().flat_map(|detected| &detected.flow.rejected);
             let records: Vec<_> = rejected.map(|rejected| dead_letter(rejected, payload_bytes_max)).collect();
-            if records.is_empty() {
+            if records.is_empty() || sabotaged!(DeadLettersForgotten) {
                 return true;
             }
             match self.appender.append(DEAD_LETTER_TOPIC, records).await {
@@ -152,7 +156,8 @@ impl<'a> Rows<'a> {
             self.run += 1;
         }
         self.left_in_run -= 1;
-        let partition = &flow.order.runs.get(self.run - 1)?.partition;
+        let run = (self.run - 1).saturating_sub(usize::from(sabotaged!(RowsOfTheWrongPartition)));
+        let partition = &flow.order.runs.get(run)?.partition;
         let offset = *flow.offsets.get(self.event)?;
         self.event += 1;
         Some(EventRow::new(&event, Position { topic: &partition.topic, partition: partition.partition, offset }))
