@@ -92,8 +92,8 @@ mod switches {
         // Detection.
         /// An event as old as the watermark counts as late.
         LatenessOffByOne,
-        /// Repetitions are forgotten a minute early.
-        DedupOneMinuteShort,
+        /// Repetitions are forgotten a bucket early.
+        DedupOneBucketShort,
         /// Repetitions are not recognised.
         DedupForgotten,
         /// A restart does not load what was seen.
@@ -123,8 +123,6 @@ mod switches {
         CheckpointNameNotSynced,
         /// Only the newest checkpoint is kept.
         OneGeneration,
-        /// A damaged checkpoint is not recognised.
-        DamageNotRecognised,
         // The journal.
         /// An append is answered before it is durable.
         AnsweredBeforeDurable,

@@ -4,10 +4,12 @@
 //! something on any machine and on a busy one. The roofline is a hand-written loop over the same file
 //! (see `reference`). Whole `replay` is the built binary, less its start-up (an empty file).
 //!
-//! Environment: `BENCH_EVENTS` (default 400,000), `BENCH_ROUNDS` (5), `BENCH_SEED` (1).
+//! Environment: `BENCH_EVENTS` (default 400,000), `BENCH_ROUNDS` (5), `BENCH_SEED` (1), `BENCH_USERS` (1,000,000: of the
+//! checkpoint).
 
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a benchmark ends with a message at what cannot be")]
 
+mod checkpoint;
 mod clock;
 mod encode;
 mod reference;
@@ -23,6 +25,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 use traffic::Traffic;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
 
 /// Rows of the table: a name and one value for each round.
 #[derive(Default)]
@@ -61,7 +67,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let folder = tempfile::tempdir()?;
     let traffic = Traffic::simulate(number("BENCH_SEED", 1), number("BENCH_EVENTS", 400_000), folder.path())?;
     println!("{} events of {} bytes; processor time of one core\n", traffic.events, traffic.text.len() as u64 / traffic.events.max(1));
@@ -136,10 +141,18 @@ fn print_state(folder: &Path) -> Result<(), Box<dyn Error>> {
         println!("{count:<46} {:>9.0}", median(values));
     }
     println!("{:<46} {:>9.2}", "throughput of 7,200 : 100", median(&counts[0].1) / median(&counts[1].1));
-    let checkpoint = state::checkpoint(100_000, &folder.join("checkpoints"))?;
-    println!("\ncheckpoint of {} users (wall clock)", checkpoint.users);
-    println!("{:<46} {:>6.0} ms", "snapshot: the flow stands still", checkpoint.snapshot_ms);
-    println!("{:<46} {:>6.0} ms", "compress and write, beside it", checkpoint.write_ms);
-    println!("{:<46} {:>6.1} MB, {} bytes a user", "file", checkpoint.bytes as f64 / 1e6, checkpoint.bytes / u64::from(checkpoint.users));
+    let checkpoint = checkpoint::checkpoint(number("BENCH_USERS", 1_000_000) as u32, &folder.join("checkpoints"))?;
+    let pause = |share: f64| checkpoint.pauses_ms[((checkpoint.pauses_ms.len() - 1) as f64 * share) as usize];
+    let users = u64::from(checkpoint.users);
+    println!(
+        "\ncheckpoint of {users} users with live sessions, {} bytes of state each, in {} pauses",
+        checkpoint.state_bytes as u64 / users,
+        checkpoint.pauses_ms.len()
+    );
+    println!("{:<46} {:>6.2} / {:.2} / {:.2} ms", "the flow stands still: p50 / p99 / longest", pause(0.5), pause(0.99), pause(1.0));
+    println!("{:<46} {:>6.2} s", "handing it out, processor time", checkpoint.hand_out);
+    println!("{:<46} {:>6.2} s", "compressing and writing, processor time", checkpoint.write);
+    println!("{:<46} {:>6.2} s", "loading it", checkpoint.load);
+    println!("{:<46} {:>6.1} MB, {} bytes a user", "file", checkpoint.bytes as f64 / 1e6, checkpoint.bytes / users);
     Ok(())
 }

@@ -6,14 +6,16 @@
 //! by what happens (opening, a higher severity, something more hit, each doubling of the count,
 //! closing), never by batch, and closing follows the watermark of events, never a clock.
 //!
-//! Open episodes are part of the checkpoint. Lists are bounded: what was hit is kept, attempts are
+//! Open episodes are part of the checkpoint, and saved piece by piece while they go on changing: one that is
+//! about to change before it was written is written first. Lists are bounded: what was hit is kept, attempts are
 //! cut at [`ATTEMPTS_MAX`], and the detector's evidence says how many there really were.
 
 use super::model::{Alert, Attack, Entities, Status};
 use bartizan_core::{Finding, Severity, Spec, Subject, TimeMs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Bound;
 
 /// Subjects of one alert that were attacked without being hit.
 pub const ATTEMPTS_MAX: usize = 200;
@@ -33,6 +35,9 @@ struct Episode {
     quiet_gap_ms: i64,
     next_count: u64,
     hits: usize,
+    /// The phase in which it was written, or opened.
+    #[serde(skip)]
+    phase: bool,
 }
 
 /// What an open alert needs in order to go on. The JSON evidence is kept as text, since the
@@ -62,9 +67,21 @@ struct AlertState {
 /// All open episodes.
 #[derive(Debug, Default)]
 pub struct Episodes {
-    open: HashMap<EpisodeKey, Episode>,
+    open: BTreeMap<EpisodeKey, Episode>,
     /// When each would close, so that looking for the next one costs nothing.
     closing: BTreeSet<(i64, EpisodeKey)>,
+    /// Changes with each saving; episodes of the other phase are still to be written.
+    phase: bool,
+    saving: Option<Saving>,
+}
+
+/// Episodes that are being saved.
+#[derive(Debug, Default)]
+struct Saving {
+    /// Those up to this one are written.
+    after: Option<EpisodeKey>,
+    /// Episodes written before their turn, and not taken yet.
+    early: Vec<u8>,
 }
 
 impl Episodes {
@@ -89,6 +106,7 @@ impl Episodes {
         {
             self.close(&key, detected_ms, out);
         }
+        self.write_early(&key);
         match self.open.get_mut(&key) {
             Some(episode) => {
                 let closed_at = episode.closes_at();
@@ -102,7 +120,7 @@ impl Episodes {
                 }
             }
             None => {
-                let mut episode = Episode::open(spec, &key, finding);
+                let mut episode = Episode { phase: self.phase, ..Episode::open(spec, &key, finding) };
                 if sabotaged!(AlertIdOfTheArrival) {
                     episode.alert.id = alert_id(&key, detected_ms);
                 }
@@ -133,30 +151,83 @@ impl Episodes {
     }
 
     fn close(&mut self, key: &EpisodeKey, detected_ms: i64, out: &mut Vec<Alert>) {
+        self.write_early(key);
         if let Some(mut episode) = self.open.remove(key) {
             self.closing.remove(&(episode.closes_at(), key.clone()));
             out.push(episode.version(key, false, detected_ms));
         }
     }
 
-    /// The open episodes in a stable order, for the checkpoint.
+    /// Begins to save the episodes that are open now; they follow by [`Self::save_some`].
+    pub fn begin_save(&mut self) -> usize {
+        if self.saving.is_some() {
+            // It is given up; the rest counts as written.
+            self.open.values_mut().for_each(|episode| episode.phase = self.phase);
+        }
+        self.phase = !self.phase;
+        self.saving = Some(Saving::default());
+        self.open.len()
+    }
+
+    /// Appends what changed since the last call, as it was at the beginning, and then up to
+    /// `episodes_max` further episodes. True when that was all, and when nothing is being saved.
     ///
     /// # Errors
     /// The encoder says no.
-    pub fn save(&self) -> Result<Vec<u8>, postcard::Error> {
-        let sorted: BTreeMap<_, _> = self.open.iter().collect();
-        postcard::to_allocvec(&sorted)
+    pub fn save_some(&mut self, episodes_max: usize, out: &mut Vec<u8>) -> Result<bool, postcard::Error> {
+        let Some(saving) = &mut self.saving else { return Ok(true) };
+        out.append(&mut saving.early);
+        let from = saving.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self.open.range_mut((from, Bound::Unbounded));
+        let mut last = None;
+        for (key, episode) in rest.by_ref().take(episodes_max) {
+            if episode.phase != self.phase {
+                write(key, episode, out)?;
+                episode.phase = self.phase;
+            }
+            last = Some(key);
+        }
+        let done = rest.next().is_none();
+        if done {
+            self.saving = None;
+        } else if let Some(last) = last {
+            saving.after = Some(last.clone());
+        }
+        Ok(done)
     }
 
-    /// Reads what [`Self::save`] wrote.
+    /// Writes an episode that is about to change, if its turn has not come.
+    fn write_early(&mut self, key: &EpisodeKey) {
+        if let (Some(saving), Some(episode)) = (&mut self.saving, self.open.get_mut(key))
+            && episode.phase != self.phase
+        {
+            if let Err(error) = write(key, episode, &mut saving.early) {
+                debug_assert!(false, "an episode does not serialise: {error}");
+            }
+            episode.phase = self.phase;
+        }
+    }
+
+    /// Takes saved episodes, in any order.
     ///
     /// # Errors
     /// The bytes are something else.
-    pub fn load(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        let open: HashMap<EpisodeKey, Episode> = postcard::from_bytes(bytes)?;
-        let closing = open.iter().map(|(key, episode)| (episode.closes_at(), key.clone())).collect();
-        Ok(Self { open, closing })
+    pub fn load_some(&mut self, bytes: &[u8]) -> Result<(), postcard::Error> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let ((key, mut episode), after): ((EpisodeKey, Episode), _) = postcard::take_from_bytes(rest)?;
+            rest = after;
+            episode.phase = self.phase;
+            self.closing.insert((episode.closes_at(), key.clone()));
+            self.open.insert(key, episode);
+        }
+        Ok(())
     }
+}
+
+fn write(key: &EpisodeKey, episode: &Episode, out: &mut Vec<u8>) -> Result<(), postcard::Error> {
+    *out = postcard::to_extend(&(key, episode), std::mem::take(out))?;
+    Ok(())
 }
 
 impl Episode {
@@ -180,7 +251,7 @@ impl Episode {
             actions: Vec::new(),
             attack: spec.attack.iter().map(|(tactic, technique)| ((*tactic).to_owned(), (*technique).to_owned())).collect(),
         };
-        let mut episode = Self { alert, quiet_gap_ms: spec.quiet_gap_ms, next_count: 0, hits: 0 };
+        let mut episode = Self { alert, quiet_gap_ms: spec.quiet_gap_ms, next_count: 0, hits: 0, phase: false };
         episode.update(finding);
         episode
     }
@@ -397,16 +468,45 @@ mod tests {
         assert!(!out[2].ongoing && out[3].version == 1 && out[3].id != out[0].id);
     }
 
+    /// Saves with changes after each piece, and loads what came out.
+    fn saved(episodes: &mut Episodes, mut change: impl FnMut(&mut Episodes)) -> Episodes {
+        let count = episodes.begin_save();
+        let mut bytes = Vec::new();
+        loop {
+            change(episodes);
+            if episodes.save_some(3, &mut bytes).unwrap() {
+                break;
+            }
+        }
+        let mut loaded = Episodes::default();
+        loaded.load_some(&bytes).unwrap();
+        assert_eq!(loaded.len(), count);
+        loaded
+    }
+
     #[test]
     fn a_loaded_copy_goes_on_like_the_original() {
         let (mut one, mut out) = (Episodes::default(), Vec::new());
         for time_ms in 1..=50 {
-            one.apply(spec(), finding(time_ms, Severity::Medium, &format!("u{time_ms}"), time_ms % 3 == 0), time_ms, &mut out);
+            let finding = finding(time_ms, Severity::Medium, &format!("u{time_ms}"), time_ms % 3 == 0);
+            one.apply(spec(), Finding { key: format!("ip:{}", time_ms % 20), ..finding }, time_ms, &mut out);
         }
-        let mut two = Episodes::load(&one.save().unwrap()).unwrap();
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        one.apply(spec(), finding(60, Severity::Critical, "u1", true), 60, &mut first);
-        two.apply(spec(), finding(60, Severity::Critical, "u1", true), 60, &mut second);
+        // What happens while it is saved happens to the copy afterwards.
+        let later = |n: i64| {
+            let finding = finding(60 + n, if n % 2 == 0 { Severity::Critical } else { Severity::Low }, "u1", true);
+            Finding { key: format!("ip:{}", n * 7 % 25), ..finding }
+        };
+        let (mut first, mut second, mut n) = (Vec::new(), Vec::new(), 0);
+        let mut two = saved(&mut one, |episodes| {
+            n += 1;
+            episodes.apply(spec(), later(n), 60, &mut first);
+            episodes.advance(n + spec().quiet_gap_ms, 60, &mut first);
+        });
+        for n in 1..=n {
+            two.apply(spec(), later(n), 60, &mut second);
+            two.advance(n + spec().quiet_gap_ms, 60, &mut second);
+        }
+        assert!(n > 5 && !first.is_empty());
         one.advance(i64::MAX, 61, &mut first);
         two.advance(i64::MAX, 61, &mut second);
         assert_eq!(first, second);

@@ -16,10 +16,12 @@ use crate::flow::{Order, Positions};
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
+use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::normalise::Normaliser;
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
+use crate::pipeline::cut::Pace;
 use crate::respond::ActiveSessions;
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::time::DAY_MS;
@@ -146,7 +148,7 @@ impl Daemon {
             clock: Clock::system(),
             engine: resumed.engine,
             checkpoints: resumed.checkpoints,
-            checkpoint_interval: Duration::from_millis(config.detect.checkpoint_interval_ms),
+            pace: Pace::every(Duration::from_millis(config.detect.checkpoint_interval_ms)),
             normaliser: Arc::clone(&normaliser),
             enricher: Arc::clone(&enricher),
             retention_ms: i64::from(config.store.retention_days) * DAY_MS,
@@ -287,8 +289,8 @@ pub(super) fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<
         }
         None => {
             // A fresh start is no loss; one with a past is.
-            if !damaged.is_empty() {
-                telemetry.report(HealthId::PositionsLost, "checkpoint", Some("no checkpoint can be read: state starts afresh"));
+            if !damaged.is_empty() || db.has_fact(CHECKPOINTED)? {
+                telemetry.report(HealthId::PositionsLost, "checkpoint", Some("there is no checkpoint that can be read: state starts afresh"));
             }
             tracing::info!("no checkpoint, starting afresh");
             Engine::new(&config.detect, &enabled, hasher)

@@ -14,8 +14,9 @@ use crate::flow::{EventFlow, Order, PartitionId, Positions};
 use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
-use crate::pipeline::checkpoint::{CheckpointWriter, Durable};
+use crate::pipeline::checkpoint::{CheckpointWriter, Durable, Finished, PIECES_MAX};
 use crate::pipeline::commit::{AlertChanges, CommitStage};
+use crate::pipeline::cut::{Cutter, Pace};
 use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;
 use crate::pipeline::read::{Piece, Reader, Reading};
@@ -42,7 +43,7 @@ pub(super) struct Parts<S> {
     pub clock: Clock,
     pub engine: Engine,
     pub checkpoints: Checkpoints,
-    pub checkpoint_interval: Duration,
+    pub pace: Pace,
     pub normaliser: Arc<Normaliser>,
     pub enricher: Arc<Enricher>,
     pub retention_ms: i64,
@@ -152,7 +153,8 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
     let (prepared_sender, prepared) = mpsc::channel(STAGE_BATCHES_MAX);
     let (store_sender, to_store) = mpsc::channel(STAGE_BATCHES_MAX);
     let (commit_sender, to_commit) = mpsc::channel(STAGE_BATCHES_MAX);
-    let (checkpoint_sender, to_checkpoint) = mpsc::channel(1);
+    let (checkpoint_sender, to_checkpoint) = mpsc::channel(PIECES_MAX);
+    let (finish, finished) = watch::channel(Finished::default());
     let queues = vec![
         Queue::before("prepare", &raw_sender),
         Queue::before("detect", &prepared_sender),
@@ -184,14 +186,17 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
         acknowledged: acknowledged.clone(),
         durable: Arc::clone(&durable),
         previous: (parts.start.1, parts.start.0.clone()),
+        finished: finish,
+        effort: parts.pace.effort,
         abandon: abandon.clone(),
     };
     let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), abandon.clone(), to_store);
 
     let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone()).until(stop.clone()).by(parts.clock);
     let preparer = Preparer::new(parts.normaliser, parts.enricher, parts.log.formats, parts.retention_ms);
-    let outputs = Outputs { store: store_sender, commit: commit_sender, checkpoint: checkpoint_sender };
-    let stage = DetectStage::new(parts.engine, outputs, parts.telemetry.clone(), parts.checkpoint_interval);
+    let outputs = Outputs { store: store_sender, commit: commit_sender };
+    let cutter = Cutter::new(parts.engine.next_seq(), checkpoint_sender, finished, parts.telemetry.clone(), parts.pace);
+    let stage = DetectStage::new(parts.engine, outputs, cutter, parts.telemetry.clone());
     let seen = Arc::new(Mutex::new(Seen::default()));
     Stages {
         reader,
@@ -274,10 +279,10 @@ async fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: m
 }
 
 async fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: Arc<Mutex<Seen>>, telemetry: Telemetry) {
-    while let Some(piece) = prepared.recv().await {
+    while let Some(piece) = next(&mut stage, &mut prepared).await {
         let (flow, read_at) = match piece {
             Prepared::Checkpoint => {
-                stage.checkpoint(true).await;
+                stage.checkpoint().await;
                 continue;
             }
             Prepared::Flow(flow, read_at) => (*flow, read_at),
@@ -302,7 +307,19 @@ async fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, 
         seen.state_keys = stage.engine().state_keys();
     }
     // The channel closed: everything that was read is through, and the last checkpoint covers it.
-    stage.checkpoint(true).await;
+    stage.checkpoint().await;
+}
+
+/// The next batch; while none is there, a checkpoint goes on.
+async fn next(stage: &mut DetectStage, prepared: &mut mpsc::Receiver<Prepared>) -> Option<Prepared> {
+    while stage.is_cutting() {
+        tokio::select! {
+            biased;
+            piece = prepared.recv() => return piece,
+            () = stage.use_pause() => {}
+        }
+    }
+    prepared.recv().await
 }
 
 fn count(outcome: &Outcome, telemetry: &Telemetry) {

@@ -110,6 +110,14 @@ impl Db {
         work(&self.connection.lock())
     }
 
+    /// Is this fact known?
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub fn has_fact(&self, name: &str) -> Result<bool, DbError> {
+        self.read(|connection| Ok(connection.query_row("SELECT 1 FROM facts WHERE name = ?1", [name], |_| Ok(())).optional()?.is_some()))
+    }
+
     /// Has `refuse` asked before each commit; where it says true, the transaction fails.
     ///
     /// # Errors

@@ -1,40 +1,86 @@
 //! The same tenant, id and time again is the same event, within the lateness.
 //!
 //! Later repetitions are older than the watermark and so late anyway. What was seen is kept in
-//! buckets of one minute of event time, dropped as the watermark passes them; so adding and expiring
-//! are O(1) for each event.
+//! buckets of event time, dropped as the watermark passes them; so adding and expiring are O(1) for
+//! each event. A bucket is a list with an index beside it: since the list only grows at its end, it can be
+//! saved piece by piece while events go on coming.
 
-use bartizan_core::time::MINUTE_MS;
-use foldhash::fast::FixedState;
-use hashbrown::HashSet;
+use bartizan_core::time::SECOND_MS;
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Event time in one bucket: short, so that a bucket's index is made larger in little time.
+const BUCKET_MS: i64 = 15 * SECOND_MS;
+
+/// The events of one bucket, as keyed hashes.
+#[derive(Debug, Default)]
+struct Bucket {
+    hashes: Vec<u64>,
+    /// Positions in `hashes`. The hashes are used as they are.
+    index: HashTable<u32>,
+}
+
+impl Bucket {
+    /// Adds a hash; false if it is there.
+    fn insert(&mut self, hash: u64) -> bool {
+        let hashes = &self.hashes;
+        let at = |position: &u32| hashes.get(*position as usize).copied().unwrap_or_default();
+        let entry = self.index.entry(hash, |position| at(position) == hash, at);
+        let hashbrown::hash_table::Entry::Vacant(vacant) = entry else { return false };
+        vacant.insert(hashes.len() as u32);
+        self.hashes.push(hash);
+        true
+    }
+}
 
 /// Events seen within the lateness.
 #[derive(Debug)]
 pub struct Dedup {
-    buckets: BTreeMap<i64, HashSet<u64, FixedState>>,
+    buckets: BTreeMap<i64, Bucket>,
     events: usize,
     events_max: usize,
     forgotten: u64,
+    saving: Option<Saving>,
+}
+
+/// What is still to be saved: of each bucket the events that it held at the beginning.
+#[derive(Debug)]
+struct Saving {
+    /// Bucket, events written, events to write.
+    todo: BTreeMap<i64, (usize, usize)>,
+    /// Buckets that were dropped meanwhile.
+    dropped: BTreeMap<i64, Vec<u64>>,
+}
+
+/// What is saved beside the events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DedupHeader {
+    events: usize,
+    forgotten: u64,
+}
+
+/// A saved piece of a bucket.
+#[derive(Debug, Serialize, Deserialize)]
+struct Piece {
+    bucket: i64,
+    hashes: Vec<u64>,
 }
 
 impl Dedup {
-    /// Remembers up to `events_max` events; beyond it the oldest minute is forgotten early.
+    /// Remembers up to `events_max` events; beyond it the oldest bucket is forgotten early.
     #[must_use]
     pub fn new(events_max: usize) -> Self {
-        Self { buckets: BTreeMap::new(), events: 0, events_max, forgotten: 0 }
+        Self { buckets: BTreeMap::new(), events: 0, events_max, forgotten: 0, saving: None }
     }
 
     /// Is this the first time? `hash` stands for tenant, id and time.
     pub fn first(&mut self, hash: u64, time_ms: i64) -> bool {
-        let first = self.buckets.entry(time_ms.div_euclid(MINUTE_MS)).or_default().insert(hash);
+        let first = self.buckets.entry(time_ms.div_euclid(BUCKET_MS)).or_default().insert(hash);
         if first {
             self.events += 1;
-            if self.events > self.events_max
-                && let Some((_, oldest)) = self.buckets.pop_first()
-            {
-                self.events -= oldest.len();
-                self.forgotten += oldest.len() as u64;
+            if self.events > self.events_max {
+                self.forgotten += self.drop_oldest() as u64;
             }
         }
         first
@@ -42,12 +88,37 @@ impl Dedup {
 
     /// Forgets what can only come late from now on.
     pub fn advance(&mut self, watermark_ms: i64) {
-        while let Some(bucket) = self.buckets.first_entry() {
-            if bucket.key().saturating_add(1).saturating_mul(MINUTE_MS) > watermark_ms {
+        while let Some((bucket, _)) = self.buckets.first_key_value() {
+            let buckets = if sabotaged!(DedupOneBucketShort) { 0 } else { 1 };
+            if bucket.saturating_add(buckets).saturating_mul(BUCKET_MS) > watermark_ms {
                 return;
             }
-            self.events -= bucket.remove().len();
+            self.drop_oldest();
         }
+    }
+
+    /// Drops the oldest bucket and says how many events it held.
+    fn drop_oldest(&mut self) -> usize {
+        let Some((number, bucket)) = self.buckets.pop_first() else { return 0 };
+        let events = bucket.hashes.len();
+        self.events -= events;
+        if let Some(saving) = self.saving.as_mut().filter(|saving| saving.todo.contains_key(&number)) {
+            // A bucket of the same number that came after it has nothing to be saved.
+            saving.dropped.entry(number).or_insert(bucket.hashes);
+        }
+        events
+    }
+
+    /// Events remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events
+    }
+
+    /// None remembered?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events == 0
     }
 
     /// Events forgotten early for want of room.
@@ -56,56 +127,118 @@ impl Dedup {
         self.forgotten
     }
 
-    /// What is remembered, in a stable order.
+    /// Begins to save what is remembered now; the events follow by [`Self::save_some`].
+    pub fn begin_save(&mut self) -> DedupHeader {
+        let todo = self.buckets.iter().map(|(number, bucket)| (*number, (0, bucket.hashes.len())));
+        self.saving = Some(Saving { todo: todo.collect(), dropped: BTreeMap::new() });
+        DedupHeader { events: self.events, forgotten: self.forgotten }
+    }
+
+    /// Appends up to `events_max` further events to `out`; true when that was all.
     ///
     /// # Errors
     /// The encoder says no.
-    pub fn save(&self) -> Result<Vec<u8>, postcard::Error> {
-        let sorted: Vec<(i64, Vec<u64>)> = self
-            .buckets
-            .iter()
-            .map(|(minute, seen)| {
-                let mut seen: Vec<_> = seen.iter().copied().collect();
-                seen.sort_unstable();
-                (*minute, seen)
-            })
-            .collect();
-        postcard::to_allocvec(&sorted)
+    pub fn save_some(&mut self, events_max: usize, out: &mut Vec<u8>) -> Result<bool, postcard::Error> {
+        let Some(saving) = &mut self.saving else { return Ok(true) };
+        if let Some(mut next) = saving.todo.first_entry() {
+            let number = *next.key();
+            let (written, all) = next.get_mut();
+            let hashes = saving.dropped.get(&number).or_else(|| self.buckets.get(&number).map(|bucket| &bucket.hashes));
+            let end = written.saturating_add(events_max).min(*all);
+            let hashes = hashes.and_then(|hashes| hashes.get(*written..end)).unwrap_or_default().to_vec();
+            *out = postcard::to_extend(&Piece { bucket: number, hashes }, std::mem::take(out))?;
+            *written = end;
+            if *written == *all {
+                next.remove();
+                saving.dropped.remove(&number);
+            }
+        }
+        let done = saving.todo.is_empty();
+        if done {
+            self.saving = None;
+        }
+        Ok(done)
     }
 
-    /// Replaces what is remembered.
+    /// Begins to load: forgets everything.
+    pub fn begin_load(&mut self, header: DedupHeader) {
+        *self = Self { forgotten: header.forgotten, ..Self::new(self.events_max) };
+    }
+
+    /// Takes saved pieces.
     ///
     /// # Errors
-    /// The bytes are no saved state.
-    pub fn load(&mut self, bytes: &[u8]) -> Result<(), postcard::Error> {
-        let sorted: Vec<(i64, Vec<u64>)> = postcard::from_bytes(bytes)?;
-        self.events = sorted.iter().map(|(_, seen)| seen.len()).sum();
-        self.buckets = sorted.into_iter().map(|(minute, seen)| (minute, seen.into_iter().collect())).collect();
+    /// The bytes are none.
+    pub fn load_some(&mut self, bytes: &[u8]) -> Result<(), postcard::Error> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, after): (Piece, _) = postcard::take_from_bytes(rest)?;
+            rest = after;
+            let bucket = self.buckets.entry(piece.bucket).or_default();
+            bucket.index.reserve(piece.hashes.len(), |position| bucket.hashes.get(*position as usize).copied().unwrap_or_default());
+            for hash in piece.hashes {
+                self.events += usize::from(bucket.insert(hash));
+            }
+        }
         Ok(())
+    }
+
+    /// All pieces were given.
+    ///
+    /// # Errors
+    /// Some were not.
+    pub fn end_load(&self, header: DedupHeader) -> Result<(), postcard::Error> {
+        if self.events == header.events { Ok(()) } else { Err(postcard::Error::DeserializeUnexpectedEnd) }
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
     #[test]
     fn an_event_counts_once_until_it_could_only_come_late() {
         let mut dedup = Dedup::new(10);
-        assert!(dedup.first(1, 30_000));
-        assert!(!dedup.first(1, 30_000));
-        dedup.advance(59_999);
-        assert!(!dedup.first(1, 30_000));
-        dedup.advance(60_000);
-        assert!(dedup.first(1, 30_000));
+        assert!(dedup.first(1, BUCKET_MS / 2));
+        assert!(!dedup.first(1, BUCKET_MS / 2));
+        dedup.advance(BUCKET_MS - 1);
+        assert!(!dedup.first(1, BUCKET_MS / 2));
+        dedup.advance(BUCKET_MS);
+        assert!(dedup.first(1, BUCKET_MS / 2));
     }
 
     #[test]
     fn room_is_bounded() {
         let mut dedup = Dedup::new(10);
         for n in 0..100 {
-            dedup.first(n, n as i64 * MINUTE_MS);
+            dedup.first(n, n as i64 * BUCKET_MS);
         }
-        assert_eq!(dedup.forgotten(), 90);
+        assert_eq!((dedup.forgotten(), dedup.len()), (90, 10));
+    }
+
+    #[test]
+    fn what_is_saved_is_what_was_there_whatever_comes_meanwhile() {
+        let mut dedup = Dedup::new(1_000);
+        for n in 0..300 {
+            dedup.first(n, n as i64 * BUCKET_MS / 50);
+        }
+        let (header, mut saved) = (dedup.begin_save(), Vec::new());
+        for n in 300_u64.. {
+            dedup.first(n, (n % 600) as i64 * BUCKET_MS / 50);
+            dedup.advance((n as i64 - 300) * BUCKET_MS / 7);
+            if dedup.save_some(13, &mut saved).unwrap() {
+                break;
+            }
+        }
+        let mut loaded = Dedup::new(1_000);
+        loaded.begin_load(header);
+        loaded.load_some(&saved).unwrap();
+        loaded.end_load(header).unwrap();
+        assert_eq!(loaded.len(), 300);
+        assert!((0..300).all(|n| !loaded.first(n, n as i64 * BUCKET_MS / 50)));
+        assert!(loaded.first(300, 300 * BUCKET_MS / 50));
+        loaded.begin_load(header);
+        assert!(loaded.end_load(header).is_err(), "pieces are missing");
     }
 }

@@ -6,17 +6,26 @@
 //! findings in order of sequence, detector and key kind.
 //!
 //! A detector that panics is caught, switched off and reported; the others go on.
+//!
+//! A checkpoint is the engine's state between two batches. [`Engine::begin_checkpoint`] marks it, and
+//! [`Engine::save_some`] hands it out in parts while batches go on being processed: whatever is about to
+//! change is handed out first, so that the flow never stands still for the whole of it.
 
-use super::checkpoint::{CheckpointError, Snapshot, SnapshotOf};
-use super::dedup::Dedup;
+use super::checkpoint::{CheckpointError, Header, Of, Parts, Saved, StateId};
+use super::dedup::{Dedup, DedupHeader};
 use super::watermark::Watermarks;
 use super::{DetectConfig, Enabled, SLICES};
 use crate::alert::Alert;
 use crate::alert::episode::Episodes;
 use crate::flow::{EventFlow, PartitionId, Positions};
-use bartizan_core::{Detector, Event, EventBatch, Finding, Findings, KeyHasher, KeyKind, Kind, Limits, Spec};
+use bartizan_core::{Budget, Detector, Event, EventBatch, Finding, Findings, KeyHasher, KeyKind, Kind, Spec, State, state};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Slots, events or episodes that are handed out at once, in steps of which the bytes are looked at.
+const SAVED_AT_ONCE: usize = 64;
+const EVENTS_SAVED_AT_ONCE: usize = 8_192;
 
 /// What became of one batch.
 #[derive(Debug, Default)]
@@ -37,6 +46,34 @@ pub struct Outcome {
 
 struct Slice {
     detectors: Vec<Box<dyn Detector>>,
+    budget: Arc<Budget>,
+}
+
+impl Slice {
+    fn new(enabled: &Enabled, bytes_max: usize) -> Self {
+        let budget = Arc::new(Budget::new(bytes_max));
+        let detectors = enabled.detectors.iter().map(|(spec, parameters)| (spec.build)(parameters, &budget)).collect();
+        Self { detectors, budget }
+    }
+
+    /// Makes room when the last event took the slice beyond its share.
+    fn keep_within_budget(&mut self, watermark_ms: i64) {
+        if self.budget.excess() > 0 {
+            let detectors = &mut self.detectors;
+            state::give_way(&self.budget, watermark_ms, &mut |visit| detectors.iter_mut().for_each(|detector| detector.each_state(visit)));
+        }
+    }
+
+    /// Shows each state with the number of its detector and its own within that, until `visit` has enough.
+    fn each_state(&mut self, mut visit: impl FnMut(usize, usize, &mut dyn State)) {
+        for (number, detector) in self.detectors.iter_mut().enumerate() {
+            let mut states = 0;
+            detector.each_state(&mut |state| {
+                visit(number, states, state);
+                states += 1;
+            });
+        }
+    }
 }
 
 /// One key kind of one detector.
@@ -90,15 +127,22 @@ pub struct Engine {
     episodes: Episodes,
     next_seq: u64,
     positions: Positions,
+    saving: Option<Step>,
+}
+
+/// What comes next of a checkpoint that is being handed out.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Dedup,
+    Episodes,
+    Slice(usize),
 }
 
 impl Engine {
     /// An engine without state.
     #[must_use]
     pub fn new(config: &DetectConfig, enabled: &Enabled, hasher: KeyHasher) -> Self {
-        let limits = Limits { keys_max: (config.keys_max / SLICES).max(1) };
-        let build = |(spec, parameters): &(&'static Spec, _)| (spec.build)(parameters, limits);
-        let slices: Vec<_> = (0..SLICES).map(|_| Slice { detectors: enabled.detectors.iter().map(build).collect() }).collect();
+        let slices: Vec<_> = (0..SLICES).map(|_| Slice::new(enabled, config.state_bytes_max / SLICES)).collect();
         let specs: Vec<_> = enabled.detectors.iter().map(|(spec, _)| *spec).collect();
         Self {
             lateness_ms: config.lateness_ms,
@@ -113,6 +157,7 @@ impl Engine {
             episodes: Episodes::default(),
             next_seq: 0,
             positions: Positions::new(),
+            saving: None,
         }
     }
 
@@ -147,13 +192,23 @@ impl Engine {
     }
 
     /// Keys held and keys pushed out, by detector.
+    pub fn state_keys(&mut self) -> Vec<(&'static str, usize, u64)> {
+        let mut held: Vec<_> = self.specs.iter().map(|spec| (spec.id, 0, 0)).collect();
+        for slice in &mut self.slices {
+            slice.each_state(|detector, _, state| {
+                if let Some((_, keys, evicted)) = held.get_mut(detector) {
+                    *keys += state.len();
+                    *evicted += state.evicted();
+                }
+            });
+        }
+        held
+    }
+
+    /// Bytes that the states of all detectors hold.
     #[must_use]
-    pub fn state_keys(&self) -> Vec<(&'static str, usize, u64)> {
-        let held = |index: usize| {
-            let instances = self.slices.iter().filter_map(move |slice| slice.detectors.get(index));
-            instances.fold((0, 0), |(keys, evicted), detector| (keys + detector.keys(), evicted + detector.evicted()))
-        };
-        self.specs.iter().enumerate().map(|(index, spec)| (spec.id, held(index).0, held(index).1)).collect()
+    pub fn state_bytes(&self) -> usize {
+        self.slices.iter().map(|slice| slice.budget.held()).sum()
     }
 
     /// Takes the next piece of the recorded order.
@@ -186,8 +241,8 @@ impl Engine {
             for _ in 0..*events {
                 let Some(event) = flow.events.get(index) else { return };
                 let (time_ms, hash) = (event.time_ms(), identity(&self.hasher, &event));
-                let late = time_ms < self.watermarks.current_ms();
-                let first = !late && self.dedup.first(hash, time_ms);
+                let late = time_ms < self.watermarks.current_ms().saturating_add(i64::from(sabotaged!(LatenessOffByOne)));
+                let first = !late && (self.dedup.first(hash, time_ms) || sabotaged!(DedupForgotten));
                 let newest_ms = time_ms.min(event.arrival_ms());
                 // Only what is newer than all before it in its run can move anything.
                 if run_newest_ms.is_none_or(|run_newest_ms| newest_ms > run_newest_ms) {
@@ -249,61 +304,208 @@ impl Engine {
         }
     }
 
-    /// The whole state, to be written by the caller.
+    /// Begins a checkpoint of the state as it is now, and hands out its first parts. One that was not
+    /// handed out to its end is given up.
     ///
     /// # Errors
     /// The encoder says no.
-    pub fn snapshot(&self) -> Result<Snapshot, CheckpointError> {
-        let save = |index: usize| -> Vec<Vec<u8>> {
-            let instances = self.slices.iter().filter_map(|slice| slice.detectors.get(index));
-            let save = instances.map(|detector| {
-                let mut bytes = Vec::new();
-                detector.save(&mut bytes);
-                bytes
-            });
-            save.collect()
-        };
-        let detectors = self.specs.iter().enumerate().map(|(index, spec)| SnapshotOf {
-            id: spec.id.to_owned(),
-            state_version: spec.state_version,
-            slices: save(index),
-        });
-        Ok(Snapshot {
+    pub fn begin_checkpoint(&mut self, parts: &mut Parts) -> Result<(), CheckpointError> {
+        let header = Header {
             next_seq: self.next_seq,
             positions: self.positions.clone(),
             watermarks: self.watermarks.clone(),
-            dedup: self.dedup.save()?,
-            episodes: self.episodes.save()?,
-            detectors: detectors.collect(),
-        })
+            dedup: self.dedup.begin_save(),
+            episodes: self.episodes.begin_save(),
+            slices: SLICES,
+            detectors: self
+                .specs
+                .iter()
+                .map(|spec| {
+                    let forgotten = sabotaged!(DetectorNotSaved) && spec.id == "credential_stuffing";
+                    (spec.id.to_owned(), spec.state_version + u32::from(forgotten))
+                })
+                .collect(),
+        };
+        parts.add(Of::Header, |out| {
+            *out = postcard::to_extend(&header, std::mem::take(out))?;
+            Ok::<_, CheckpointError>(())
+        })?;
+        let mut result = Ok(());
+        for (number, slice) in self.slices.iter_mut().enumerate() {
+            slice.each_state(|detector, state_number, state| {
+                let add = |out: &mut Vec<u8>| {
+                    state.begin_save(out);
+                    Ok::<_, CheckpointError>(())
+                };
+                if result.is_ok() {
+                    result = parts.add(Of::State(state_id(number, detector, state_number)), add);
+                }
+            });
+        }
+        self.saving = Some(Step::Dedup);
+        result
     }
 
-    /// Replaces the state. Detectors that the snapshot does not hold in this version start afresh and
-    /// are returned, to be told.
+    /// Is a checkpoint being handed out?
+    #[must_use]
+    pub fn is_saving(&self) -> bool {
+        self.saving.is_some()
+    }
+
+    /// Hands out what has changed since the last call, as it was at the beginning, and about `bytes` more.
+    /// True when that was all.
     ///
     /// # Errors
-    /// The snapshot does not read.
-    pub fn restore(&mut self, snapshot: Snapshot) -> Result<Vec<&'static str>, CheckpointError> {
-        self.dedup.load(&snapshot.dedup)?;
-        self.episodes = Episodes::load(&snapshot.episodes)?;
-        let mut afresh = Vec::new();
-        for (index, spec) in self.specs.iter().enumerate() {
-            let saved = snapshot.detectors.iter().find(|saved| saved.id == spec.id && saved.state_version == spec.state_version);
-            let Some(saved) = saved.filter(|saved| saved.slices.len() == SLICES) else {
-                afresh.push(spec.id);
-                continue;
-            };
-            for (slice, bytes) in self.slices.iter_mut().zip(&saved.slices) {
-                if let Some(detector) = slice.detectors.get_mut(index) {
-                    detector.load(bytes)?;
+    /// The encoder says no.
+    pub fn save_some(&mut self, bytes: usize, parts: &mut Parts) -> Result<bool, CheckpointError> {
+        self.save_changed(parts)?;
+        let enough = parts.len() + bytes;
+        while let Some(step) = self.saving {
+            if parts.len() >= enough {
+                return Ok(false);
+            }
+            self.saving = match step {
+                Step::Dedup => {
+                    let done = parts.add(Of::Dedup, |out| self.dedup.save_some(EVENTS_SAVED_AT_ONCE, out))?;
+                    Some(if done { Step::Episodes } else { step })
                 }
+                Step::Episodes => {
+                    let done = parts.add(Of::Episodes, |out| self.episodes.save_some(SAVED_AT_ONCE, out))?;
+                    Some(if done { Step::Slice(0) } else { step })
+                }
+                Step::Slice(number) => match self.slices.get_mut(number) {
+                    Some(slice) => Some(if save_slice(number, slice, enough, parts)? { Step::Slice(number + 1) } else { step }),
+                    None => None,
+                },
+            };
+        }
+        parts.add(Of::End, |_| Ok::<_, CheckpointError>(()))?;
+        Ok(true)
+    }
+
+    /// Hands out what was written before its turn, so that it does not pile up.
+    fn save_changed(&mut self, parts: &mut Parts) -> Result<(), CheckpointError> {
+        let first = match self.saving {
+            None => return Ok(()),
+            Some(Step::Slice(number)) => number,
+            Some(_) => 0,
+        };
+        parts.add(Of::Episodes, |out| self.episodes.save_some(0, out))?;
+        for (number, slice) in self.slices.iter_mut().enumerate().skip(first) {
+            save_slice_by(number, slice, 0, parts)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the state. Detectors that the checkpoint does not hold in this version start afresh and
+    /// are returned, to be told. After an error the engine is of no use.
+    ///
+    /// # Errors
+    /// The checkpoint cannot be read.
+    pub fn restore(&mut self, mut saved: Saved) -> Result<Vec<&'static str>, CheckpointError> {
+        let header: Header = match saved.next_part()? {
+            Some((Of::Header, bytes)) => postcard::from_bytes(bytes)?,
+            _ => return Err(saved.damaged(&"no header")),
+        };
+        let position = |spec: &Spec| header.detectors.iter().position(|(id, version)| id == spec.id && *version == spec.state_version);
+        // For each detector of the checkpoint, which of ours it is.
+        let mut ours = vec![None; header.detectors.len()];
+        let mut afresh = Vec::new();
+        for (number, spec) in self.specs.iter().enumerate() {
+            match position(spec).filter(|_| header.slices == SLICES).and_then(|position| ours.get_mut(position)) {
+                Some(own) => *own = Some(number),
+                None => afresh.push(spec.id),
             }
         }
-        self.watermarks = snapshot.watermarks;
-        self.next_seq = snapshot.next_seq;
-        self.positions = snapshot.positions;
+        self.dedup.begin_load(header.dedup);
+        self.episodes = Episodes::default();
+        while let Some((of, bytes)) = saved.next_part()? {
+            match of {
+                Of::Header | Of::End => return Err(saved.damaged(&"a second header")),
+                Of::Dedup => self.dedup.load_some(bytes)?,
+                Of::Episodes => self.episodes.load_some(bytes)?,
+                Of::State(id) => self.load_state(id, &ours, |state| state.begin_load(bytes))?,
+                Of::Slots(id) => self.load_state(id, &ours, |state| state.load_some(bytes))?,
+            }
+        }
+        self.dedup.end_load(header.dedup)?;
+        if self.episodes.len() != header.episodes {
+            return Err(saved.damaged(&"episodes are missing"));
+        }
+        for slice in &mut self.slices {
+            let mut result = Ok(());
+            slice.each_state(|detector, _, state| {
+                if result.is_ok() && ours.contains(&Some(detector)) {
+                    result = state.end_load();
+                }
+            });
+            result?;
+        }
+        if sabotaged!(DedupNotRestored) {
+            self.dedup.begin_load(DedupHeader::default());
+        }
+        if sabotaged!(EpisodesNotRestored) {
+            self.episodes = Episodes::default();
+        }
+        if !sabotaged!(WatermarksNotRestored) {
+            self.watermarks = header.watermarks;
+        }
+        self.next_seq = header.next_seq;
+        self.positions = header.positions;
         Ok(afresh)
     }
+
+    /// Lets `load` have the state that a part belongs to, if it is one of ours.
+    fn load_state(
+        &mut self,
+        id: StateId,
+        ours: &[Option<usize>],
+        load: impl FnOnce(&mut dyn State) -> Result<(), postcard::Error>,
+    ) -> Result<(), CheckpointError> {
+        let Some(Some(own)) = ours.get(usize::from(id.detector)) else { return Ok(()) };
+        let detector = self.slices.get_mut(usize::from(id.slice)).and_then(|slice| slice.detectors.get_mut(*own));
+        let (mut load, mut number, mut result) = (Some(load), 0, Err(postcard::Error::DeserializeBadEncoding));
+        if let Some(detector) = detector {
+            detector.each_state(&mut |state| {
+                if number == id.state
+                    && let Some(load) = load.take()
+                {
+                    result = load(state);
+                }
+                number += 1;
+            });
+        }
+        Ok(result?)
+    }
+}
+
+fn state_id(slice: usize, detector: usize, state: usize) -> StateId {
+    StateId { slice: slice as u16, detector: detector as u16, state: state as u16 }
+}
+
+/// Hands out slots of a slice until `parts` holds `enough` bytes; true when that were all.
+fn save_slice(number: usize, slice: &mut Slice, enough: usize, parts: &mut Parts) -> Result<bool, CheckpointError> {
+    while parts.len() < enough {
+        if save_slice_by(number, slice, SAVED_AT_ONCE, parts)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Hands out up to `slots` slots of each state of a slice; true when that were all.
+fn save_slice_by(number: usize, slice: &mut Slice, slots: usize, parts: &mut Parts) -> Result<bool, CheckpointError> {
+    let mut result = Ok(true);
+    slice.each_state(|detector, state_number, state| {
+        let id = Of::Slots(state_id(number, detector, state_number));
+        if let Ok(done) = &mut result {
+            match parts.add(id, |out| Ok::<_, CheckpointError>(state.save_some(slots, out))) {
+                Ok(all) => *done &= all,
+                Err(error) => result = Err(error),
+            }
+        }
+    });
+    result
 }
 
 /// Tenant, id and time as one hash; 64 bits, keyed, within one lateness: collisions are negligible.
@@ -328,14 +530,15 @@ fn observe_all(
             let Some(key) = event.key(*key) else { continue };
             // The top bits choose the slice; the maps within use the lower ones.
             let slice = (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize;
-            let instance = slice.checked_sub(first_slice).and_then(|slice| slices.get_mut(slice));
-            let Some(instance) = instance.and_then(|slice| slice.detectors.get_mut(detector)) else { continue };
+            let Some(slice) = slice.checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
+            let Some(instance) = slice.detectors.get_mut(detector) else { continue };
             let Some(on) = enabled.get_mut(detector).filter(|on| **on) else { continue };
             if catch_unwind(AssertUnwindSafe(|| instance.observe(key, &event, &mut findings))).is_err() {
                 *on = false;
                 findings.drain();
                 continue;
             }
+            slice.keep_within_budget(event.watermark_ms());
             all.extend(findings.drain().map(|finding| Found { index, detector, kind, finding }));
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod dedup;
+pub(crate) mod disk;
 pub mod engine;
 pub mod watermark;
 
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// Slices that state is cut into by key hash. Fixed, so that a checkpoint does not depend on threads.
 pub const SLICES: usize = 64;
+/// The least that state may be given: a quarter of a megabyte for each slice.
+const STATE_BYTES_MIN: usize = SLICES << 18;
 
 /// `[detect]`: limits of detection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +26,8 @@ pub struct DetectConfig {
     pub lateness_ms: i64,
     /// Threads that detect; each owns a part of the slices.
     pub threads: usize,
-    /// Keys of each kind that a detector holds, over all slices.
-    pub keys_max: usize,
+    /// Bytes that the state of all detectors may take.
+    pub state_bytes_max: usize,
     /// Events remembered to recognise repetitions.
     pub dedup_events_max: usize,
     /// Time between two checkpoints.
@@ -33,7 +36,7 @@ pub struct DetectConfig {
 
 impl Default for DetectConfig {
     fn default() -> Self {
-        Self { lateness_ms: 600_000, threads: 1, keys_max: 1_000_000, dedup_events_max: 20_000_000, checkpoint_interval_ms: 10_000 }
+        Self { lateness_ms: 600_000, threads: 1, state_bytes_max: 1 << 30, dedup_events_max: 20_000_000, checkpoint_interval_ms: 10_000 }
     }
 }
 
@@ -48,8 +51,8 @@ impl DetectConfig {
         if !(1..=SLICES).contains(&self.threads) {
             errors.push(("threads", format!("must be from 1 to {SLICES}")));
         }
-        if self.keys_max < SLICES {
-            errors.push(("keys_max", format!("must be at least {SLICES}")));
+        if self.state_bytes_max < STATE_BYTES_MIN {
+            errors.push(("state_bytes_max", format!("must be at least {STATE_BYTES_MIN}")));
         }
         if self.dedup_events_max == 0 {
             errors.push(("dedup_events_max", "must be above 0".to_owned()));

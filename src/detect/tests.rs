@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+use super::checkpoint::{Checkpoints, Parts};
 use super::engine::Engine;
-use super::{DetectConfig, Enabled, checkpoint::Checkpoints};
+use super::{DetectConfig, Enabled};
 use crate::alert::Alert;
 use crate::flow::EventFlow;
 use crate::normalise::{Context, Format, NormaliseConfig, Normaliser, TokenKey};
 use crate::simulate::{Attack, Simulation, SimulationConfig};
-use bartizan_core::{Detector, Event, EventBatch, EventDraft, Findings, Key, KeyHasher, Kind, Limits, LoadError, Parameters, Spec};
+use bartizan_core::{Budget, Detector, Event, EventBatch, EventDraft, Findings, Key, KeyHasher, Kind, Parameters, Spec, State};
+use std::sync::Arc;
 use std::sync::OnceLock;
 
 const EVENTS: u64 = 20_000;
@@ -74,37 +76,73 @@ fn threads_and_batch_sizes_do_not_change_a_byte() {
     }
 }
 
-#[test]
-fn a_checkpoint_midway_does_not_change_a_byte() {
+/// Writes a checkpoint of `engine` in small parts, with `between` after each, and loads it.
+fn through_checkpoint(engine: &mut Engine, threads: usize, mut between: impl FnMut(&mut Engine)) -> Engine {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path()).unwrap();
+    let mut writing = checkpoints.begin(engine.next_seq()).unwrap();
+    let mut parts = Parts::default();
+    engine.begin_checkpoint(&mut parts).unwrap();
+    loop {
+        between(engine);
+        let done = engine.save_some(5_000, &mut parts).unwrap();
+        writing.write(&parts).unwrap();
+        parts = Parts::default();
+        if done {
+            break;
+        }
+    }
+    writing.finish().unwrap();
+    let mut loaded = super::tests::engine(threads);
+    let saved = checkpoints.newest_first().unwrap().next().unwrap().unwrap();
+    assert!(loaded.restore(saved).unwrap().is_empty());
+    loaded
+}
+
+#[test]
+fn a_checkpoint_midway_does_not_change_a_byte() {
     for middle in [1, traffic().len() / 3, traffic().len() - 1] {
         let mut alerts = Vec::new();
         let mut first = engine(1);
         feed(&mut first, 0..middle, 1_000, &mut alerts);
-        checkpoints.write(&first.snapshot().unwrap()).unwrap();
-        let snapshot = checkpoints.newest_first().unwrap().next().unwrap().unwrap();
-        let mut second = engine(2);
-        assert!(second.restore(snapshot).unwrap().is_empty());
+        let mut second = through_checkpoint(&mut first, 2, |_| {});
         feed(&mut second, middle..traffic().len(), 1_000, &mut alerts);
         assert!(bytes(&alerts) == *reference(), "cut at {middle}");
-        std::fs::remove_dir_all(folder.path()).unwrap();
-        std::fs::create_dir(folder.path()).unwrap();
     }
 }
 
 #[test]
-fn an_order_that_comes_again_after_a_restart_says_the_same_again() {
+fn a_checkpoint_is_of_its_moment_though_events_go_on_while_it_is_taken() {
     let middle = traffic().len() / 2;
     let mut first = engine(1);
-    let mut before = Vec::new();
+    let (mut before, mut said, mut again) = (Vec::new(), Vec::new(), Vec::new());
     feed(&mut first, 0..middle, 1_000, &mut before);
-    let snapshot = first.snapshot().unwrap();
-    let (mut said, mut again) = (Vec::new(), Vec::new());
-    feed(&mut first, middle..traffic().len(), 1_000, &mut said);
-    let mut second = engine(1);
-    second.restore(snapshot).unwrap();
+    let mut at = middle;
+    let mut second = through_checkpoint(&mut first, 1, |engine| {
+        let next = traffic().len().min(at + 40);
+        feed(engine, at..next, 17, &mut said);
+        at = next;
+    });
+    assert!(at > middle + 1_000, "it took a while");
+    assert_eq!(second.next_seq(), middle as u64);
+    feed(&mut first, at..traffic().len(), 1_000, &mut said);
     feed(&mut second, middle..traffic().len(), 313, &mut again);
+    assert_eq!(said, again);
+}
+
+#[test]
+fn a_checkpoint_that_is_given_up_does_not_spoil_the_next() {
+    let middle = traffic().len() / 2;
+    let mut first = engine(1);
+    let (mut before, mut said, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    feed(&mut first, 0..middle, 1_000, &mut before);
+    let mut parts = Parts::default();
+    first.begin_checkpoint(&mut parts).unwrap();
+    assert!(!first.save_some(100_000, &mut parts).unwrap());
+    feed(&mut first, middle..middle + 100, 100, &mut before);
+    let mut second = through_checkpoint(&mut first, 1, |_| {});
+    feed(&mut first, middle + 100..traffic().len(), 1_000, &mut said);
+    feed(&mut second, middle + 100..traffic().len(), 313, &mut again);
     assert_eq!(said, again);
 }
 
@@ -117,16 +155,7 @@ impl Detector for Brittle {
         assert!(self.0 < 3, "broken invariant");
         findings.push(bartizan_core::Finding::new(event, "user:ann".into(), bartizan_core::Severity::Low));
     }
-    fn keys(&self) -> usize {
-        0
-    }
-    fn evicted(&self) -> u64 {
-        0
-    }
-    fn save(&self, _out: &mut Vec<u8>) {}
-    fn load(&mut self, _bytes: &[u8]) -> Result<(), LoadError> {
-        Ok(())
-    }
+    fn each_state(&mut self, _visit: &mut dyn FnMut(&mut dyn State)) {}
 }
 
 static BRITTLE: Spec = Spec {
@@ -140,7 +169,7 @@ static BRITTLE: Spec = Spec {
     attack: &[],
     quiet_gap_ms: 1,
     state_version: 1,
-    build: |_: &Parameters, _: Limits| Box::new(Brittle(0)),
+    build: |_: &Parameters, _: &Arc<Budget>| Box::new(Brittle(0)),
 };
 
 #[test]

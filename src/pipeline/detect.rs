@@ -1,15 +1,14 @@
-//! The detect stage: shows batches to the engine, cuts checkpoints.
+//! The detect stage: shows batches to the engine, and lets checkpoints be cut between them.
 
+use super::cut::Cutter;
 use crate::alert::Alert;
-use crate::detect::checkpoint::Snapshot;
 use crate::detect::engine::{Engine, Outcome};
 use crate::flow::EventFlow;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc;
-use tokio::time::Instant as Moment;
 
 /// A batch after detection, on its way to the store and to the database.
 #[derive(Debug)]
@@ -36,31 +35,26 @@ pub struct Outputs {
     pub store: mpsc::Sender<Arc<Detected>>,
     /// To the commit stage.
     pub commit: mpsc::Sender<Arc<Detected>>,
-    /// To the checkpoint writer; full while it writes one.
-    pub checkpoint: mpsc::Sender<Snapshot>,
 }
 
 /// The detect stage.
 pub struct DetectStage {
     engine: Engine,
     outputs: Outputs,
+    cutter: Cutter,
     telemetry: Telemetry,
-    interval: Duration,
-    last: (Moment, u64),
 }
 
 impl DetectStage {
     /// A stage around an engine that has its state.
     #[must_use]
-    pub fn new(engine: Engine, outputs: Outputs, telemetry: Telemetry, interval: Duration) -> Self {
-        let last = (Moment::now(), engine.next_seq());
-        Self { engine, outputs, telemetry, interval, last }
+    pub fn new(engine: Engine, outputs: Outputs, cutter: Cutter, telemetry: Telemetry) -> Self {
+        Self { engine, outputs, cutter, telemetry }
     }
 
     /// The engine, for what others may see of it.
-    #[must_use]
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
     }
 
     /// Takes one batch; `None` when a later stage is gone.
@@ -77,32 +71,26 @@ impl DetectStage {
         let detected = Arc::new(Detected { flow, alerts, read_at });
         self.outputs.commit.send(Arc::clone(&detected)).await.ok()?;
         self.outputs.store.send(detected).await.ok()?;
-        if self.last.0.elapsed() >= self.interval {
-            self.checkpoint(false).await;
-        }
+        self.cutter.turn(&mut self.engine);
         Some(outcome)
     }
 
-    /// Cuts a checkpoint if anything came since the last one. Unless it `must`, it is put off while
-    /// the writer is still busy with the one before.
-    pub async fn checkpoint(&mut self, must: bool) {
-        if self.engine.next_seq() == self.last.1 {
-            return;
-        }
-        let permit = match self.outputs.checkpoint.clone().try_reserve_owned() {
-            Ok(permit) => Some(permit),
-            Err(mpsc::error::TrySendError::Full(_)) if !must => return,
-            Err(_) => None,
-        };
-        match self.engine.snapshot() {
-            Ok(snapshot) => {
-                self.last = (Moment::now(), snapshot.next_seq);
-                match permit {
-                    Some(permit) => drop(permit.send(snapshot)),
-                    None => self.outputs.checkpoint.send(snapshot).await.unwrap_or_else(|_| tracing::warn!("checkpoint writer is gone")),
-                }
-            }
-            Err(error) => self.telemetry.report(HealthId::CheckpointFailed, "", Some(&error.to_string())),
-        }
+    /// Has a checkpoint begun, so that time without a batch is of use?
+    #[must_use]
+    pub fn is_cutting(&self) -> bool {
+        self.cutter.is_busy()
+    }
+
+    /// Uses the time until the next batch for the checkpoint that has begun.
+    pub async fn use_pause(&mut self) {
+        self.cutter.has_room().await;
+        self.cutter.turn(&mut self.engine);
+        // Where one thread drives all stages, the others may go on.
+        tokio::task::yield_now().await;
+    }
+
+    /// Takes a whole checkpoint now, if anything came since the last one.
+    pub async fn checkpoint(&mut self) {
+        self.cutter.take(&mut self.engine).await;
     }
 }

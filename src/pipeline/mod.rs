@@ -10,11 +10,12 @@
 //!
 //! `read`, `prepare` and `detect` are threads, one batch at a time, with small bounded channels
 //! between them ([`STAGE_BATCHES_MAX`]): when one is slow, the ones before it wait, and in the end the
-//! source holds its partitions. A checkpoint becomes durable only when the store and the database have
+//! source holds its partitions. A checkpoint is cut between batches, a little at a time, and becomes durable only when the store and the database have
 //! acknowledged everything before it, and only then are offsets committed.
 
 pub mod checkpoint;
 pub mod commit;
+pub mod cut;
 pub mod detect;
 pub mod prepare;
 pub mod read;

@@ -54,6 +54,8 @@ stages! {
     Store = "store",
     /// State and positions to disk.
     Checkpoint = "checkpoint",
+    /// How long the flow stands still for a checkpoint at a time.
+    CheckpointPause = "checkpoint_pause",
     /// One attempt to tell a channel.
     Deliver = "deliver",
     /// From the deciding event's arrival until its alert is durable.

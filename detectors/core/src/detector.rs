@@ -10,13 +10,8 @@ use crate::event::{Event, Kind};
 use crate::finding::Findings;
 use crate::keys::{Key, KeyKind};
 use crate::params::{Parameter, Parameters};
-
-/// How much one instance (one slice) of a detector may hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Keys of each kind.
-    pub keys_max: usize,
-}
+use crate::state::{Budget, State};
+use std::sync::Arc;
 
 /// Everything static about a detector: help, API, configuration, docs and tests derive from it.
 #[derive(Debug)]
@@ -41,14 +36,9 @@ pub struct Spec {
     pub quiet_gap_ms: i64,
     /// Version of the saved state; a checkpoint with another one is migrated or dropped.
     pub state_version: u32,
-    /// Makes one instance, for one slice.
-    pub build: fn(&Parameters, Limits) -> Box<dyn Detector>,
+    /// Makes one instance, for one slice; its states take their memory from the slice's budget.
+    pub build: fn(&Parameters, &Arc<Budget>) -> Box<dyn Detector>,
 }
-
-/// Saved state that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("saved state cannot be read: {0}")]
-pub struct LoadError(#[from] pub postcard::Error);
 
 /// One instance of a detector, for one slice of the keys.
 pub trait Detector: Send {
@@ -64,18 +54,7 @@ pub trait Detector: Send {
         true
     }
 
-    /// Keys held now, over all kinds.
-    fn keys(&self) -> usize;
-
-    /// Keys pushed out because of the limit, since the start.
-    fn evicted(&self) -> u64;
-
-    /// Writes the state.
-    fn save(&self, out: &mut Vec<u8>);
-
-    /// Replaces the state by a saved one of the same version.
-    ///
-    /// # Errors
-    /// The bytes are not a saved state.
-    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError>;
+    /// Shows its states, always in the same order. Everything that it remembers is in them: they are
+    /// counted, bounded, saved and loaded by whoever runs it.
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State));
 }

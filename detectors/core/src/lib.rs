@@ -17,10 +17,10 @@ pub mod time;
 
 pub use batch::{EventBatch, EventDraft};
 pub use client::{Changes, ClientPrint};
-pub use detector::{Detector, Limits, LoadError, Spec};
+pub use detector::{Detector, Spec};
 pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind};
 pub use finding::{Action, EntityKind, Finding, Findings, Role, Severity, Subject};
 pub use keys::{Key, KeyHasher, KeyKind};
 pub use params::{Parameter, ParameterError, Parameters, Value};
-pub use state::{KeyedState, Retained};
+pub use state::{Budget, KeyedState, Retained, State, heap_bytes};
 pub use time::TimeMs;

@@ -26,7 +26,8 @@ mod attempts;
 mod report;
 
 use attempts::{Attempt, Attempts, Tally};
-use bartizan_core::{Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, Parameter, Parameters, Spec};
+use bartizan_core::{Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Spec, State};
+use std::sync::Arc;
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
@@ -43,7 +44,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0006", "T1110.004")],
     quiet_gap_ms: QUIET_GAP_MS,
     state_version: 1,
-    build: |parameters, limits| Box::new(CredentialStuffing::new(parameters, limits)),
+    build: |parameters, budget| Box::new(CredentialStuffing::new(parameters, budget)),
 };
 
 /// Quiet for so long, an attack is over.
@@ -132,7 +133,7 @@ struct CredentialStuffing {
 }
 
 impl CredentialStuffing {
-    fn new(parameters: &Parameters, limits: Limits) -> Self {
+    fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
         let count = |name| u32::try_from(parameters.int(name)).unwrap_or(u32::MAX);
         let config = Config {
             window_ms: parameters.int("window_ms"),
@@ -148,7 +149,7 @@ impl CredentialStuffing {
             client_unknown_share_min: parameters.float("client_unknown_share_min"),
             client_retry_share_max: parameters.float("client_retry_share_max"),
         };
-        Self { config, networks: KeyedState::new(limits.keys_max), clients: KeyedState::new(limits.keys_max) }
+        Self { config, networks: KeyedState::new(budget), clients: KeyedState::new(budget) }
     }
 }
 
@@ -159,7 +160,7 @@ impl Detector for CredentialStuffing {
             KeyKind::Client => (&self.config, &mut self.clients),
             _ => (&self.config, &mut self.networks),
         };
-        let state = states.entry(key.hash, event.watermark_ms(), Attempts::default);
+        let mut state = states.entry(key.hash, event.watermark_ms(), Attempts::default);
         if !state.record(&mut attempt, config) {
             return;
         }
@@ -168,10 +169,11 @@ impl Detector for CredentialStuffing {
             state.learn(&attempt);
             return;
         }
-        let attack = if key.kind == KeyKind::Client { client_attack(state, config) } else { network_attack(state, &attempt, config) };
+        let attack =
+            if key.kind == KeyKind::Client { client_attack(&mut state, config) } else { network_attack(&mut state, &attempt, config) };
         match attack {
             Some(attack) if !attempt.success || (attack.tells_hits() && state.is_hit(&attempt, &attack.tally, config)) => {
-                findings.push(report::finding(event, &attempt, &attack, state, config));
+                findings.push(report::finding(event, &attempt, &attack, &mut state, config));
             }
             _ if attempt.success => state.learn(&attempt),
             _ => {}
@@ -182,23 +184,9 @@ impl Detector for CredentialStuffing {
         matches!(event, Kind::Login | Kind::TokenIssue)
     }
 
-    fn keys(&self) -> usize {
-        self.networks.len() + self.clients.len()
-    }
-
-    fn evicted(&self) -> u64 {
-        self.networks.evicted() + self.clients.evicted()
-    }
-
-    fn save(&self, out: &mut Vec<u8>) {
-        self.networks.save(out);
-        self.clients.save(out);
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
-        let rest = self.networks.load(bytes)?;
-        self.clients.load(rest)?;
-        Ok(())
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        visit(&mut self.networks);
+        visit(&mut self.clients);
     }
 }
 

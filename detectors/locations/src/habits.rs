@@ -119,6 +119,10 @@ impl Habits {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+
+    pub fn heap_bytes(&self) -> usize {
+        bartizan_core::heap_bytes(size_of_val(self.0.as_slice()))
+    }
 }
 
 #[cfg(test)]

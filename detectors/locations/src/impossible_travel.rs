@@ -23,10 +23,11 @@
 mod journey;
 
 use bartizan_core::{
-    Action, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, Parameter, Parameters, Role,
-    Severity, Spec, Subject,
+    Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Role, Severity,
+    Spec, State, Subject,
 };
 use journey::{Journey, SignIn, Traveller};
+use std::sync::Arc;
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
@@ -43,7 +44,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0001", "T1078")],
     quiet_gap_ms: 6 * 3_600_000,
     state_version: 2,
-    build: |parameters, limits| Box::new(ImpossibleTravel::new(parameters, limits)),
+    build: |parameters, budget| Box::new(ImpossibleTravel::new(parameters, budget)),
 };
 
 static PARAMETERS: &[Parameter] = &[
@@ -77,7 +78,7 @@ struct ImpossibleTravel {
 }
 
 impl ImpossibleTravel {
-    fn new(parameters: &Parameters, limits: Limits) -> Self {
+    fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
         let config = Config {
             speed_max_km_h: parameters.float("speed_max_km_h"),
             distance_min_km: parameters.float("distance_min_km"),
@@ -86,14 +87,14 @@ impl ImpossibleTravel {
             window_ms: parameters.int("window_ms"),
             network_days_min: u16::try_from(parameters.int("network_days_min")).unwrap_or(u16::MAX),
         };
-        Self { config, travellers: KeyedState::new(limits.keys_max) }
+        Self { config, travellers: KeyedState::new(budget) }
     }
 }
 
 impl Detector for ImpossibleTravel {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let Some(sign_in) = SignIn::of(event) else { return };
-        let traveller = self.travellers.entry(key.hash, event.watermark_ms(), Traveller::default);
+        let mut traveller = self.travellers.entry(key.hash, event.watermark_ms(), Traveller::default);
         if let Some(journey) = traveller.observe(sign_in, &self.config) {
             findings.push(finding(event, &journey, &self.config));
         }
@@ -103,21 +104,8 @@ impl Detector for ImpossibleTravel {
         matches!(event, Kind::Login | Kind::MfaResult)
     }
 
-    fn keys(&self) -> usize {
-        self.travellers.len()
-    }
-
-    fn evicted(&self) -> u64 {
-        self.travellers.evicted()
-    }
-
-    fn save(&self, out: &mut Vec<u8>) {
-        self.travellers.save(out);
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
-        self.travellers.load(bytes)?;
-        Ok(())
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        visit(&mut self.travellers);
     }
 }
 

@@ -25,10 +25,11 @@ use bartizan_core::client::{print, region};
 use bartizan_core::geo::least_distance_km;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{
-    Action, ClientPrint, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, NetworkClass,
-    Outcome, Parameter, Parameters, Place, Retained, Role, Severity, Spec, Subject, UserKind,
+    Action, Budget, ClientPrint, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, NetworkClass, Outcome,
+    Parameter, Parameters, Place, Retained, Role, Severity, Spec, State, Subject, UserKind,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
@@ -44,7 +45,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0001", "T1078")],
     quiet_gap_ms: DAY_MS,
     state_version: 2,
-    build: |parameters, limits| Box::new(UnusualLocation::new(parameters, limits)),
+    build: |parameters, budget| Box::new(UnusualLocation::new(parameters, budget)),
 };
 
 static PARAMETERS: &[Parameter] = &[
@@ -100,6 +101,10 @@ impl Default for Person {
 impl Retained for Person {
     fn expires_ms(&self) -> i64 {
         self.last_ms.saturating_add(KEPT_MS)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.habits.heap_bytes()
     }
 
     fn worth(&self) -> u8 {
@@ -256,14 +261,14 @@ struct UnusualLocation {
 }
 
 impl UnusualLocation {
-    fn new(parameters: &Parameters, limits: Limits) -> Self {
+    fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
         let config = Config {
             surprise_min: parameters.float("surprise_min") as f32,
             surprise_medium_min: parameters.float("surprise_medium_min") as f32,
             sign_ins_min: u32::try_from(parameters.int("sign_ins_min")).unwrap_or(u32::MAX),
             days_min: u16::try_from(parameters.int("days_min")).unwrap_or(u16::MAX),
         };
-        Self { config, people: KeyedState::new(limits.keys_max) }
+        Self { config, people: KeyedState::new(budget) }
     }
 }
 
@@ -276,7 +281,7 @@ impl Detector for UnusualLocation {
         match event.kind() {
             Kind::Login => {}
             Kind::ApiRequest | Kind::TokenRefresh => {
-                if let Some(person) = self.people.get_mut(key.hash, event.watermark_ms()) {
+                if let Some(mut person) = self.people.get_mut(key.hash, event.watermark_ms()) {
                     person.goes_on(event);
                 }
                 return;
@@ -284,7 +289,7 @@ impl Detector for UnusualLocation {
             _ => return,
         }
         let traits = Traits::of(event);
-        let person = self.people.entry(key.hash, event.watermark_ms(), Person::default);
+        let mut person = self.people.entry(key.hash, event.watermark_ms(), Person::default);
         let established = person.sign_ins >= self.config.sign_ins_min && person.days >= self.config.days_min;
         let told = if established {
             let verdict = person.judge(&traits);
@@ -293,7 +298,7 @@ impl Detector for UnusualLocation {
             None
         };
         if let Some((verdict, severity)) = &told {
-            findings.push(finding(event, verdict, *severity, person, &self.config));
+            findings.push(finding(event, verdict, *severity, &person, &self.config));
         }
         person.learn(&traits, if told.is_some_and(|(verdict, _)| verdict.new_device) { DOUBTFUL } else { 1.0 });
         person.count(&traits, event.time_ms());
@@ -303,21 +308,8 @@ impl Detector for UnusualLocation {
         matches!(event, Kind::Login | Kind::ApiRequest | Kind::TokenRefresh)
     }
 
-    fn keys(&self) -> usize {
-        self.people.len()
-    }
-
-    fn evicted(&self) -> u64 {
-        self.people.evicted()
-    }
-
-    fn save(&self, out: &mut Vec<u8>) {
-        self.people.save(out);
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
-        self.people.load(bytes)?;
-        Ok(())
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        visit(&mut self.people);
     }
 }
 

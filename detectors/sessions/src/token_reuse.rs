@@ -30,9 +30,10 @@ mod uses;
 
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{
-    Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Limits, LoadError, Outcome, Parameter, Parameters, Spec, UserKind,
+    Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Spec, State, UserKind,
 };
 use lineage::Lineage;
+use std::sync::Arc;
 use uses::Uses;
 
 /// What it is and how it is tuned.
@@ -51,7 +52,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004")],
     quiet_gap_ms: 3_600_000,
     state_version: 2,
-    build: |parameters, limits| Box::new(TokenReuse::new(parameters, limits)),
+    build: |parameters, budget| Box::new(TokenReuse::new(parameters, budget)),
 };
 
 static PARAMETERS: &[Parameter] = &[
@@ -79,7 +80,7 @@ struct TokenReuse {
 }
 
 impl TokenReuse {
-    fn new(parameters: &Parameters, limits: Limits) -> Self {
+    fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
         let config = Config {
             grace_ms: parameters.int("grace_ms"),
             turns_window_ms: parameters.int("turns_window_ms"),
@@ -87,19 +88,14 @@ impl TokenReuse {
             end_grace_ms: parameters.int("end_grace_ms"),
             lineage_kept_ms: parameters.int("lineage_kept_ms"),
         };
-        Self {
-            config,
-            lineages: KeyedState::new(limits.keys_max),
-            sessions: KeyedState::new(limits.keys_max),
-            tokens: KeyedState::new(limits.keys_max),
-        }
+        Self { config, lineages: KeyedState::new(budget), sessions: KeyedState::new(budget), tokens: KeyedState::new(budget) }
     }
 
     fn observe_refresh(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let Some(token) = event.token().filter(|_| event.kind() == Kind::TokenRefresh) else { return };
         let exchanged = event.token_issued().is_some_and(|issued| issued != token) && event.outcome() == Outcome::Success;
         // Only an exchange starts a lineage; a refused token concerns us if its exchange was seen.
-        let lineage = if exchanged {
+        let mut lineage = if exchanged {
             self.lineages.entry(key.hash, event.watermark_ms(), Lineage::default)
         } else if let Some(lineage) = self.lineages.get_mut(key.hash, event.watermark_ms()) {
             lineage
@@ -121,16 +117,16 @@ impl TokenReuse {
         let Some(step) = Step::of(event) else { return };
         if step == Step::Refused {
             // Refused requests begin nothing; they matter where something ended.
-            if let Some(uses) = states.get_mut(key.hash, event.watermark_ms())
+            if let Some(mut uses) = states.get_mut(key.hash, event.watermark_ms())
                 && let Some(theft) = uses.refused(event, &self.config)
             {
-                findings.push(report::theft(event, key.kind, &theft, uses, &self.config));
+                findings.push(report::theft(event, key.kind, &theft, &uses, &self.config));
             }
             return;
         }
-        let uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(event.time_ms()));
+        let mut uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(event.time_ms()));
         if let Some(theft) = uses.observe(event, step, &self.config) {
-            findings.push(report::theft(event, key.kind, &theft, uses, &self.config));
+            findings.push(report::theft(event, key.kind, &theft, &uses, &self.config));
         }
     }
 }
@@ -188,24 +184,9 @@ impl Detector for TokenReuse {
         }
     }
 
-    fn keys(&self) -> usize {
-        self.lineages.len() + self.sessions.len() + self.tokens.len()
-    }
-
-    fn evicted(&self) -> u64 {
-        self.lineages.evicted() + self.sessions.evicted() + self.tokens.evicted()
-    }
-
-    fn save(&self, out: &mut Vec<u8>) {
-        self.lineages.save(out);
-        self.sessions.save(out);
-        self.tokens.save(out);
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
-        let rest = self.lineages.load(bytes)?;
-        let rest = self.sessions.load(rest)?;
-        self.tokens.load(rest)?;
-        Ok(())
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        visit(&mut self.lineages);
+        visit(&mut self.sessions);
+        visit(&mut self.tokens);
     }
 }

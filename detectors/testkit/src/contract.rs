@@ -4,7 +4,7 @@
 
 use crate::event::TestEvent;
 use crate::runner::Runner;
-use bartizan_core::{Finding, Limits, Parameters, Spec};
+use bartizan_core::{Finding, Parameters, Spec};
 use std::collections::BTreeSet;
 
 /// Findings as the bytes that leave the process.
@@ -70,20 +70,19 @@ pub fn looks_at_all_that_matters(spec: &'static Spec, events: &[TestEvent]) -> R
     if sparing.save() == showing.save() { Ok(()) } else { Err("all events shown: other state".to_owned()) }
 }
 
-/// Any number of keys stays within the limits.
+/// Any number of keys stays within the budget, but for what one event may add.
 ///
 /// # Errors
 /// It does not.
 pub fn stays_bounded(spec: &'static Spec, events: impl Iterator<Item = TestEvent>) -> Result<(), String> {
-    let limits = Limits { keys_max: 500 };
-    let mut runner = Runner::with(spec, &Parameters::defaults(spec.parameters), limits, 2);
-    let most = limits.keys_max * spec.keys.len() * 2;
+    let bytes_max = 200_000;
+    let mut runner = Runner::with(spec, &Parameters::defaults(spec.parameters), bytes_max, 2);
     let mut events = events.peekable();
     while events.peek().is_some() {
         let chunk: Vec<TestEvent> = events.by_ref().take(4_096).collect();
         runner.feed(&chunk);
-        if runner.keys() > most {
-            return Err(format!("{} keys, {most} allowed", runner.keys()));
+        if runner.bytes() > 2 * bytes_max {
+            return Err(format!("{} bytes, {} allowed", runner.bytes(), 2 * bytes_max));
         }
     }
     Ok(())

@@ -1,18 +1,21 @@
 //! Feeds events to a detector as the daemon does.
 
 use crate::event::TestEvent;
-use bartizan_core::{Detector, EventBatch, Finding, Findings, KeyHasher, Limits, LoadError, Parameters, Spec};
+use bartizan_core::{Budget, Detector, EventBatch, Finding, Findings, KeyHasher, Parameters, Spec, State};
+use std::sync::Arc;
 
 /// How far events may come out of order.
 pub const LATENESS_MS: i64 = 600_000;
 
-/// Keys of each kind in one slice, unless a scenario says otherwise.
-const KEYS_MAX: usize = 100_000;
+/// Bytes of one slice, unless a scenario says otherwise.
+const BYTES_MAX: usize = 64 << 20;
+/// Slots saved at a time.
+const SAVED_AT_ONCE: usize = 7;
 
 /// One detector over a number of slices.
 pub struct Runner {
     spec: &'static Spec,
-    slices: Vec<Box<dyn Detector>>,
+    slices: Vec<Slice>,
     seq: u64,
     watermark_ms: i64,
     spares: bool,
@@ -28,13 +31,13 @@ impl Runner {
     /// A detector with its defaults.
     #[must_use]
     pub fn new(spec: &'static Spec, slices: usize) -> Self {
-        Self::with(spec, &Parameters::defaults(spec.parameters), Limits { keys_max: KEYS_MAX }, slices)
+        Self::with(spec, &Parameters::defaults(spec.parameters), BYTES_MAX, slices)
     }
 
-    /// A detector with these values.
+    /// A detector with these values, and so many bytes for each slice.
     #[must_use]
-    pub fn with(spec: &'static Spec, parameters: &Parameters, limits: Limits, slices: usize) -> Self {
-        let slices = (0..slices.max(1)).map(|_| (spec.build)(parameters, limits)).collect();
+    pub fn with(spec: &'static Spec, parameters: &Parameters, bytes_max: usize, slices: usize) -> Self {
+        let slices = (0..slices.max(1)).map(|_| Slice::new(spec, parameters, bytes_max)).collect();
         Self { spec, slices, seq: 0, watermark_ms: i64::MIN, spares: true }
     }
 
@@ -68,10 +71,11 @@ impl Runner {
             for event in batch.iter() {
                 for (order, kind) in self.spec.keys.iter().enumerate() {
                     let Some(key) = event.key(*kind).filter(|key| key.hash % count == index as u64) else { continue };
-                    if self.spares && !slice.looks_at(*kind, event.kind()) {
+                    if self.spares && !slice.detector.looks_at(*kind, event.kind()) {
                         continue;
                     }
-                    slice.observe(key, &event, &mut findings);
+                    slice.detector.observe(key, &event, &mut findings);
+                    slice.keep_within_budget(event.watermark_ms());
                     found.extend(findings.drain().map(|finding| (event.seq(), order, finding)));
                 }
             }
@@ -80,33 +84,75 @@ impl Runner {
         found.into_iter().map(|(_, _, finding)| finding).collect()
     }
 
-    /// Keys held over all slices.
+    /// Bytes held over all slices.
     #[must_use]
-    pub fn keys(&self) -> usize {
-        self.slices.iter().map(|slice| slice.keys()).sum()
+    pub fn bytes(&self) -> usize {
+        self.slices.iter().map(|slice| slice.budget.held()).sum()
     }
 
     /// The saved state of each slice.
-    #[must_use]
-    pub fn save(&self) -> Vec<Vec<u8>> {
-        let mut all = Vec::new();
-        for slice in &self.slices {
-            let mut bytes = Vec::new();
-            slice.save(&mut bytes);
-            all.push(bytes);
-        }
-        all
+    pub fn save(&mut self) -> Vec<SavedSlice> {
+        self.slices.iter_mut().map(Slice::save).collect()
     }
 
     /// A fresh runner that goes on from where this one is, through saved state.
     ///
     /// # Errors
     /// The state cannot be read back.
-    pub fn reloaded(&self) -> Result<Self, LoadError> {
+    pub fn reloaded(&mut self) -> Result<Self, postcard::Error> {
+        let saved = self.save();
         let mut new = Self { seq: self.seq, watermark_ms: self.watermark_ms, ..Self::new(self.spec, self.slices.len()) };
-        for (slice, bytes) in new.slices.iter_mut().zip(self.save()) {
-            slice.load(&bytes)?;
+        for (slice, saved) in new.slices.iter_mut().zip(&saved) {
+            slice.load(saved)?;
         }
         Ok(new)
+    }
+}
+
+/// One slice, saved: for each state its header and its slots.
+pub type SavedSlice = Vec<(Vec<u8>, Vec<u8>)>;
+
+struct Slice {
+    detector: Box<dyn Detector>,
+    budget: Arc<Budget>,
+}
+
+impl Slice {
+    fn new(spec: &'static Spec, parameters: &Parameters, bytes_max: usize) -> Self {
+        let budget = Arc::new(Budget::new(bytes_max));
+        Self { detector: (spec.build)(parameters, &budget), budget }
+    }
+
+    fn keep_within_budget(&mut self, watermark_ms: i64) {
+        if self.budget.excess() > 0 {
+            bartizan_core::state::give_way(&self.budget, watermark_ms, &mut |visit| self.detector.each_state(visit));
+        }
+    }
+
+    fn save(&mut self) -> SavedSlice {
+        let mut saved = SavedSlice::new();
+        self.detector.each_state(&mut |state| {
+            let (mut header, mut slots) = (Vec::new(), Vec::new());
+            state.begin_save(&mut header);
+            while !state.save_some(SAVED_AT_ONCE, &mut slots) {}
+            saved.push((header, slots));
+        });
+        saved
+    }
+
+    fn load(&mut self, saved: &SavedSlice) -> Result<(), postcard::Error> {
+        let (mut saved, mut result) = (saved.iter(), Ok(()));
+        let mut load = |state: &mut dyn State| {
+            let (header, slots) = saved.next().ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
+            state.begin_load(header)?;
+            state.load_some(slots)?;
+            state.end_load()
+        };
+        self.detector.each_state(&mut |state| {
+            if result.is_ok() {
+                result = load(state);
+            }
+        });
+        result
     }
 }

@@ -7,6 +7,7 @@ use super::world::{Step, World};
 use crate::app::daemon::{Resumed, resume};
 use crate::app::log::OpenLog;
 use crate::app::pipeline::{Parts, Stages, wire};
+use crate::clock::Effort;
 use crate::config::Config;
 use crate::db::outbox::{self, State};
 use crate::db::{Db, DbError};
@@ -23,6 +24,7 @@ use crate::notify::schedule::Schedule;
 use crate::notify::testing::{people, target};
 use crate::notify::{Channel, Deliveries, Route, Routing, Wake};
 use crate::pipeline::STAGE_BATCHES_MAX;
+use crate::pipeline::cut::Pace;
 use crate::pipeline::read::{Piece, Reader, Turn};
 use crate::respond::ActiveSessions;
 use crate::telemetry::{HealthId, Telemetry};
@@ -172,7 +174,7 @@ impl House {
             clock: world.clock(),
             engine,
             checkpoints,
-            checkpoint_interval: Duration::from_millis(self.config.detect.checkpoint_interval_ms),
+            pace: self.pace(),
             normaliser,
             enricher,
             retention_ms: RETENTION_MS,
@@ -194,6 +196,12 @@ impl House {
             pipeline.spawn(stage);
         }
         Ok(Daemon { stages: stop, abandon, shutdown, pipeline, deliveries, others, telemetry, committer, seen, acknowledged })
+    }
+
+    /// Little at a time, so that much happens between the first part of a checkpoint and its last.
+    fn pace(&self) -> Pace {
+        let interval = Duration::from_millis(self.config.detect.checkpoint_interval_ms);
+        Pace { interval, pause: Duration::ZERO, step_bytes: 4 << 10, piece_bytes: 16 << 10, effort: Effort::NONE }
     }
 
     fn open_log(&self, from: &Positions, others: &mut JoinSet<()>) -> Result<OpenLog, crate::log::LogError> {
@@ -344,7 +352,7 @@ async fn send(lines: Vec<Line>, journal: Journal, world: Arc<World>) {
 
 /// Positions of the newest checkpoint that reads.
 fn durable(folder: &Path) -> Positions {
-    let checkpoints = Checkpoints::open(folder).ok();
-    let newest = checkpoints.and_then(|checkpoints| checkpoints.newest_first().ok()?.find_map(Result::ok));
-    newest.map(|snapshot| snapshot.positions).unwrap_or_default()
+    let checkpoints = Checkpoints::at(folder);
+    let Ok(newest) = checkpoints.newest_first() else { return Positions::new() };
+    newest.flatten().find_map(|saved| saved.positions().ok()).unwrap_or_default()
 }

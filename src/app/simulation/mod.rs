@@ -31,6 +31,7 @@ mod world;
 
 use crate::config::Config;
 use crate::db::Db;
+use crate::detect::disk;
 use crate::flow::PartitionId;
 use crate::sabotage::{Fault, SwitchedOn};
 use life::{House, TOPIC};
@@ -70,7 +71,6 @@ fn run(seed: u64, fault: Option<Fault>, told: bool) -> Report {
     let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
     config.detect.lateness_ms = traffic::LATENESS_MS;
     config.detect.checkpoint_interval_ms = plan.checkpoint_interval_ms;
-    config.detect.keys_max = 64 * 64;
     config.journal.bytes_max = plan.journal_bytes_max;
     let journal = (plan.partitions == 0).then(journal_in_memory);
     // Keeps the journal while no daemon lives.
@@ -83,6 +83,14 @@ fn run(seed: u64, fault: Option<Fault>, told: bool) -> Report {
         step == Step::Dead || (step == Step::Done && state.dice.chance(trouble))
     })
     .unwrap();
+    let asked = std::sync::Arc::clone(&world);
+    disk::watch(move |call, path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let step = asked.step(|| format!("{call} {name}"));
+        let mut state = asked.lock();
+        let trouble = state.trouble() / 4.0;
+        step != Step::Dead && !(step == Step::Done && state.dice.chance(trouble))
+    });
     let house = House { world, config, db, lines, journal };
     let mut report = {
         let _on = SwitchedOn::new(fault);
@@ -122,6 +130,20 @@ fn live_through(house: &House, plan: &Plan) -> Report {
 
 /// What a death does to the disk.
 fn damage(house: &House, plan: &Plan) {
+    let at_risk = disk::at_risk();
+    if plan.power_cuts {
+        for (path, durable) in at_risk {
+            let mut state = house.world.lock();
+            if !durable.name && state.dice.chance(0.7) {
+                // It may be gone already.
+                std::fs::remove_file(&path).ok();
+            } else if !durable.bytes && let Ok(file) = std::fs::File::options().write(true).open(&path) {
+                let kept = state.dice.index(file.metadata().unwrap().len() as usize + 1);
+                file.set_len(kept as u64).unwrap();
+            }
+            state.note(|| format!("power cut: {durable:?}"));
+        }
+    }
     let mut newest: Vec<_> = std::fs::read_dir(house.checkpoints()).unwrap().map(|entry| entry.unwrap().path()).collect();
     newest.retain(|path| path.extension().is_some_and(|extension| extension == "checkpoint"));
     newest.sort();

@@ -3,7 +3,7 @@
 use super::{Config, QUIET_GAP_MS};
 use bartizan_core::client::short;
 use bartizan_core::time::DAY_MS;
-use bartizan_core::{Event, KeyKind, Kind, Outcome, Retained};
+use bartizan_core::{Event, KeyKind, Kind, Outcome, Retained, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -21,6 +21,10 @@ const KNOWN_KEPT_MS: i64 = 30 * DAY_MS;
 const RETRY_MS: i64 = 120_000;
 /// Failing users by which a place is worth a closer look at its successes.
 const SUSPECT_FAILED_MIN: u32 = 3;
+
+fn vec_bytes<T>(list: &[T]) -> usize {
+    heap_bytes(size_of_val(list))
+}
 
 /// One attempt to sign in, as the state sees it.
 #[derive(Clone, Copy, Debug)]
@@ -170,6 +174,18 @@ impl Default for Attempts {
 impl Retained for Attempts {
     fn expires_ms(&self) -> i64 {
         self.expires_ms
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let texts = |sample: &Sample| {
+            [Some(&sample.name), Some(&sample.event), sample.session.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|text| heap_bytes(text.len()))
+                .sum::<usize>()
+        };
+        let lists = vec_bytes(&self.tries) + vec_bytes(&self.known) + vec_bytes(&self.samples) + vec_bytes(&self.open);
+        lists + self.samples.iter().map(texts).sum::<usize>()
     }
 
     fn worth(&self) -> u8 {

@@ -5,7 +5,7 @@ use crate::habits::{Feature, Habits, day_of};
 use bartizan_core::client::{print, short};
 use bartizan_core::geo::distance_km;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
-use bartizan_core::{ClientPrint, Event, KeyKind, Kind, NetworkClass, Outcome, Place, Retained, UserKind};
+use bartizan_core::{ClientPrint, Event, KeyKind, Kind, NetworkClass, Outcome, Place, Retained, UserKind, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -111,6 +111,11 @@ impl Default for Traveller {
 impl Retained for Traveller {
     fn expires_ms(&self) -> i64 {
         self.last_ms.saturating_add(KEPT_MS)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let texts = |one: &SignIn| heap_bytes(one.event.len()) + one.session.as_ref().map_or(0, |session| heap_bytes(session.len()));
+        heap_bytes(size_of_val(self.sign_ins.as_slice())) + self.sign_ins.iter().map(texts).sum::<usize>() + self.habits.heap_bytes()
     }
 
     fn worth(&self) -> u8 {

@@ -1,7 +1,7 @@
 //! The refresh tokens of one user: which was exchanged for which, when, and by which client.
 
 use super::Config;
-use bartizan_core::{Changes, ClientPrint, Event, Outcome, Retained, TokenHash};
+use bartizan_core::{Changes, ClientPrint, Event, Outcome, Retained, TokenHash, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -57,6 +57,12 @@ impl Default for Lineage {
 impl Retained for Lineage {
     fn expires_ms(&self) -> i64 {
         self.expires_ms
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let texts = |one: &Rotation| heap_bytes(one.event.len()) + one.session.as_ref().map_or(0, |session| heap_bytes(session.len()));
+        let lists = heap_bytes(size_of_val(self.rotations.as_slice())) + heap_bytes(size_of_val(self.tainted.as_slice()));
+        lists + self.rotations.iter().map(texts).sum::<usize>()
     }
 
     fn worth(&self) -> u8 {

@@ -3,7 +3,7 @@
 use super::{Config, Step};
 use bartizan_core::client::short;
 use bartizan_core::time::DAY_MS;
-use bartizan_core::{Changes, ClientPrint, Event, KeyKind, Retained, TokenHash};
+use bartizan_core::{Changes, ClientPrint, Event, KeyKind, Retained, TokenHash, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -77,6 +77,11 @@ pub(super) struct Uses {
 impl Retained for Uses {
     fn expires_ms(&self) -> i64 {
         self.last_ms.saturating_add(KEPT_MS)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let lists = heap_bytes(size_of_val(self.clients.as_slice())) + heap_bytes(size_of_val(self.turns.as_slice()));
+        lists + self.clients.iter().map(|seen| heap_bytes(seen.event.len())).sum::<usize>()
     }
 
     fn worth(&self) -> u8 {
