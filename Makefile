@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 SETUP := deploy/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench bench-peers clean
+.PHONY: help build demo test soak check bench bench-peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -24,6 +24,10 @@ test: ## all tests, on real parts: Kafka, ClickHouse, SMTP, a browser
 	@$(SETUP)/runtime.sh
 	@$(SETUP)/test-parts.sh
 	cargo test --workspace --locked
+
+soak: ## the simulation of the whole daemon over SOAK_SEEDS seeds
+	@$(SETUP)/system.sh build
+	SOAK_SEEDS=$(or $(SOAK_SEEDS),2000) cargo test --lib --locked simulation::soak -- --ignored --nocapture
 
 check: ## formatting, lints, licences and advisories of dependencies
 	@$(SETUP)/system.sh build

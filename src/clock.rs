@@ -44,7 +44,8 @@ pub struct Effort {
 
 impl Effort {
     /// What the machine counts.
-    pub const MACHINE: Self = Self { of_process: || processor_time(ClockId::ProcessCPUTime), of_thread: || processor_time(ClockId::ThreadCPUTime) };
+    pub const MACHINE: Self =
+        Self { of_process: || processor_time(ClockId::ProcessCPUTime), of_thread: || processor_time(ClockId::ThreadCPUTime) };
     /// Nothing costs anything.
     #[cfg(test)]
     pub(crate) const NONE: Self = Self { of_process: || Duration::ZERO, of_thread: || Duration::ZERO };

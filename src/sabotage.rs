@@ -29,14 +29,14 @@ mod switches {
     use std::cell::Cell;
 
     macro_rules! faults {
-        ($($(#[$doc:meta])* $name:ident,)+) => {
+        ($($(#[$doc:meta])* $name:ident = $seed:literal,)+) => {
             /// What can be broken on purpose.
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
             pub(crate) enum Fault { $($(#[$doc])* $name,)+ }
 
             impl Fault {
-                /// All of them.
-                pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
+                /// All of them, each with a seed of the simulation that notices it.
+                pub(crate) const ALL: &'static [(Self, u64)] = &[$((Self::$name, $seed),)+];
             }
         };
     }
@@ -44,92 +44,98 @@ mod switches {
     faults! {
         // The order.
         /// A partition counts as read to its end although records of it wait.
-        IdleWithRecords,
+        IdleWithRecords = 0,
         /// A restart merges anew what was recorded.
-        RecordedOrderIgnored,
+        RecordedOrderIgnored = 0,
         /// A repeated batch gets the time of its repetition.
-        ArrivalOfTheRepetition,
+        ArrivalOfTheRepetition = 0,
         /// A recorded batch is repeated before all its records are there.
-        RepeatedTooEarly,
+        RepeatedTooEarly = 0,
         /// The order of a batch is not recorded.
-        OrderNotRecorded,
+        OrderNotRecorded = 0,
         /// The order of a batch is recorded with the next batch that alerts.
-        OrderRecordedLate,
+        OrderRecordedLate = 0,
         /// The record of a batch does not say which partitions were found idle.
-        IdleNotRecorded,
+        IdleNotRecorded = 0,
         /// The next offset is one too far.
-        PositionsOffByOne,
+        PositionsOffByOne = 0,
         /// After a loss of partitions, reading begins where it began at the start.
-        ResumedAtTheStart,
+        ResumedAtTheStart = 0,
         /// A full pipeline does not hold the source.
-        HoldIgnored,
+        HoldIgnored = 0,
         // Store and database.
         /// A group counts as stored before it is.
-        AcknowledgedBeforeStored,
+        AcknowledgedBeforeStored = 0,
         /// A failed insert counts as done.
-        FailedInsertIgnored,
+        FailedInsertIgnored = 0,
         /// Rejected records are not buried.
-        DeadLettersForgotten,
+        DeadLettersForgotten = 0,
         /// Rows name the partition of the run before.
-        RowsOfTheWrongPartition,
+        RowsOfTheWrongPartition = 0,
         /// The id of a record without one depends on its batch.
-        IdOfTheBatch,
+        IdOfTheBatch = 0,
         /// A batch counts as committed before it is.
-        AcknowledgedBeforeCommitted,
+        AcknowledgedBeforeCommitted = 0,
         /// A transaction that failed counts as done.
-        FailedCommitIgnored,
+        FailedCommitIgnored = 0,
         /// What is to be told of alerts is written after their transaction.
-        OutboxAfterTransaction,
+        OutboxAfterTransaction = 0,
         // Deliveries.
         /// Each try of a delivery has an id of its own.
-        DeliveryIdOfTheTry,
+        DeliveryIdOfTheTry = 0,
         /// A try that failed counts as delivered.
-        FailureTakenForDelivery,
+        FailureTakenForDelivery = 0,
         /// A message counts as delivered when its try begins.
-        DeliveredWhenClaimed,
+        DeliveredWhenClaimed = 0,
         /// Versions of one alert overtake each other.
-        VersionsOvertake,
+        VersionsOvertake = 0,
         // Detection.
         /// An event as old as the watermark counts as late.
-        LatenessOffByOne,
+        LatenessOffByOne = 0,
         /// Repetitions are forgotten a bucket early.
-        DedupOneBucketShort,
+        DedupOneBucketShort = 0,
         /// Repetitions are not recognised.
-        DedupForgotten,
+        DedupForgotten = 0,
         /// A restart does not load what was seen.
-        DedupNotRestored,
+        DedupNotRestored = 0,
         /// A restart does not load the open episodes.
-        EpisodesNotRestored,
+        EpisodesNotRestored = 0,
         /// A restart does not load the watermarks.
-        WatermarksNotRestored,
+        WatermarksNotRestored = 0,
         /// An alert's id depends on the arrival of its batch.
-        AlertIdOfTheArrival,
+        AlertIdOfTheArrival = 0,
         /// An alert is told again under the version before.
-        VersionNotCounted,
+        VersionNotCounted = 0,
         // Checkpoints.
         /// A checkpoint lacks a detector.
-        DetectorNotSaved,
+        DetectorNotSaved = 0,
         /// Offsets are committed before the checkpoint is written.
-        CommittedTooEarly,
+        CommittedTooEarly = 0,
         /// A checkpoint does not wait for store and database.
-        CheckpointUnacknowledged,
+        CheckpointUnacknowledged = 0,
         /// The recorded order is cut behind the newest checkpoint.
-        OrderCutTooFar,
+        OrderCutTooFar = 0,
         /// The log is cut behind the newest checkpoint.
-        LogCutTooFar,
+        LogCutTooFar = 0,
         /// A checkpoint's bytes are not synced.
-        CheckpointNotSynced,
+        CheckpointNotSynced = 0,
         /// A checkpoint's name is not synced.
-        CheckpointNameNotSynced,
+        CheckpointNameNotSynced = 0,
         /// Only the newest checkpoint is kept.
-        OneGeneration,
+        OneGeneration = 0,
+        /// A damaged checkpoint counts as a generation.
+        DamagedCounts = 0,
+        /// A checkpoint does not have the order before it recorded.
+        OrderNotRecordedAtCheckpoint = 0,
         // The journal.
         /// An append is answered before it is durable.
-        AnsweredBeforeDurable,
+        AnsweredBeforeDurable = 0,
         /// The journal takes more than its limit.
-        JournalLimitIgnored,
+        JournalLimitIgnored = 0,
+        /// A full journal waits for a batch before its next checkpoint.
+        FullJournalWaits = 0,
         /// The journal drops the group that holds the oldest position.
-        JournalCutOneGroupTooFar,
+        JournalCutOneGroupTooFar = 0,
     }
 
     thread_local! {

@@ -16,11 +16,11 @@ use crate::flow::{Order, Positions};
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
-use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::normalise::Normaliser;
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
+use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::pipeline::cut::Pace;
 use crate::respond::ActiveSessions;
 use crate::telemetry::{HealthId, Telemetry};
@@ -278,6 +278,9 @@ pub(super) fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<
     }
     if !damaged.is_empty() {
         telemetry.report(HealthId::CheckpointFailed, "start", Some(&damaged.join("; ")));
+        if !sabotaged!(DamagedCounts) {
+            checkpoints.remove_newer(loaded.as_ref().map_or(0, |(engine, _)| engine.next_seq()))?;
+        }
     }
     let engine = match loaded {
         Some((engine, afresh)) => {
@@ -290,13 +293,18 @@ pub(super) fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<
         None => {
             // A fresh start is no loss; one with a past is.
             if !damaged.is_empty() || db.has_fact(CHECKPOINTED)? {
-                telemetry.report(HealthId::PositionsLost, "checkpoint", Some("there is no checkpoint that can be read: state starts afresh"));
+                telemetry.report(
+                    HealthId::PositionsLost,
+                    "checkpoint",
+                    Some("there is no checkpoint that can be read: state starts afresh"),
+                );
             }
             tracing::info!("no checkpoint, starting afresh");
             Engine::new(&config.detect, &enabled, hasher)
         }
     };
     let orders = db.orders_from(engine.next_seq())?;
+    db.forget_orders_from(orders.last().map_or(engine.next_seq(), Order::next_seq))?;
     let start = (engine.positions().clone(), engine.next_seq(), orders);
     let detectors = enabled.detectors.iter().map(|(spec, _)| (spec.id, spec.title)).collect();
     Ok(Resumed { engine, detectors, checkpoints, start })

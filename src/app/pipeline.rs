@@ -15,7 +15,7 @@ use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
 use crate::pipeline::checkpoint::{CheckpointWriter, Durable, Finished, PIECES_MAX};
-use crate::pipeline::commit::{AlertChanges, CommitStage};
+use crate::pipeline::commit::{AlertChanges, CommitStage, Unrecorded};
 use crate::pipeline::cut::{Cutter, Pace};
 use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;
@@ -123,6 +123,7 @@ impl Queue {
 enum Prepared {
     Flow(Box<EventFlow>, Instant),
     Checkpoint,
+    Quiet,
 }
 
 /// The stages, joined by their channels and at rest.
@@ -166,6 +167,7 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
     let (acknowledge, acknowledged) = watch::channel(first);
 
     let durable = Arc::new(Mutex::new(Durable { positions: parts.start.0.clone() }));
+    let unrecorded = Unrecorded::default();
     let commit = CommitStage {
         db: parts.db.clone(),
         routing: parts.routing,
@@ -175,12 +177,14 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
         telemetry: parts.telemetry.clone(),
         acknowledge: acknowledge.clone(),
         clock: parts.clock.clone(),
+        unrecorded: unrecorded.clone(),
         keeps_order: parts.log.source.keeps_order(),
         abandon: abandon.clone(),
     };
     let checkpoint = CheckpointWriter {
         checkpoints: parts.checkpoints,
         db: parts.db,
+        unrecorded,
         committer: parts.log.committer,
         telemetry: parts.telemetry.clone(),
         acknowledged: acknowledged.clone(),
@@ -252,6 +256,7 @@ async fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: m
         let read_at = Instant::now();
         let prepared = match piece {
             Piece::Checkpoint => Prepared::Checkpoint,
+            Piece::Quiet => Prepared::Quiet,
             Piece::Batch(batch) => {
                 for run in &batch.order.runs {
                     telemetry.metrics.received.with([&run.partition.topic]).inc_by(u64::from(run.records));
@@ -283,6 +288,10 @@ async fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, 
         let (flow, read_at) = match piece {
             Prepared::Checkpoint => {
                 stage.checkpoint().await;
+                continue;
+            }
+            Prepared::Quiet => {
+                stage.quiet();
                 continue;
             }
             Prepared::Flow(flow, read_at) => (*flow, read_at),

@@ -45,6 +45,9 @@ pub enum CheckpointError {
     /// It was given up.
     #[error("checkpoint: given up, as the state changes faster than the disk takes it")]
     TooSlow,
+    /// The order before it cannot be recorded.
+    #[error("checkpoint: {0}")]
+    Order(#[from] crate::db::DbError),
     /// The content does not read.
     #[error("checkpoint does not read: {0}")]
     Content(#[from] postcard::Error),
@@ -165,7 +168,7 @@ impl Checkpoints {
     /// # Errors
     /// The disk says no.
     pub fn begin(&self, next_seq: u64) -> Result<Writing, CheckpointError> {
-        let path = self.folder.join(format!("{next_seq:020}.{EXTENSION}"));
+        let path = self.path(next_seq);
         let beside = path.with_extension(UNFINISHED);
         let mut file = BufWriter::with_capacity(BUFFER_BYTES, disk::create(&beside)?);
         file.write_all(MAGIC)?;
@@ -179,6 +182,23 @@ impl Checkpoints {
     /// The folder cannot be listed.
     pub fn newest_first(&self) -> Result<impl Iterator<Item = Result<Saved, CheckpointError>>, CheckpointError> {
         Ok(self.list(EXTENSION)?.into_iter().rev().map(|path| Saved::open(&path)))
+    }
+
+    /// Removes what is newer than the checkpoint before `next_seq`: it did not read, and must not count as a
+    /// generation any longer.
+    ///
+    /// # Errors
+    /// The disk says no.
+    pub fn remove_newer(&self, next_seq: u64) -> Result<(), CheckpointError> {
+        let loaded = self.path(next_seq);
+        for newer in self.list(EXTENSION)?.into_iter().filter(|path| *path > loaded) {
+            disk::remove(&newer)?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, next_seq: u64) -> PathBuf {
+        self.folder.join(format!("{next_seq:020}.{EXTENSION}"))
     }
 
     fn list(&self, extension: &str) -> Result<Vec<PathBuf>, CheckpointError> {
@@ -353,6 +373,17 @@ mod tests {
         [10, 20, 30].into_iter().for_each(|seq| write(&checkpoints, seq));
         assert_eq!(checkpoints.list(EXTENSION).unwrap().len(), GENERATIONS);
         assert_eq!(read(checkpoints.newest_first().unwrap().next().unwrap()).unwrap(), ["one", "two"]);
+    }
+
+    #[test]
+    fn what_did_not_read_is_no_generation() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(folder.path()).unwrap();
+        [10, 20].into_iter().for_each(|seq| write(&checkpoints, seq));
+        checkpoints.remove_newer(10).unwrap();
+        write(&checkpoints, 15);
+        let found: Vec<_> = checkpoints.newest_first().unwrap().map(|saved| saved.unwrap().path).collect();
+        assert_eq!(found, [checkpoints.path(15), checkpoints.path(10)]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 const SCHEMA: &str = include_str!("../../deploy/sqlite/journal.sql");
 /// Appends that wait for the writer; more are refused with [`LogError::Full`].
@@ -32,6 +33,8 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 /// Bytes that a topic without a reader may hold.
 const UNREAD_TOPIC_BYTES_MAX: u64 = 64 << 20;
 const ZSTD_LEVEL: i32 = 1;
+/// How often a full journal says that all of it was read.
+const TOLD_FULL: Duration = Duration::from_secs(1);
 
 /// `[journal]`: the local journal, used where no Kafka is configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,6 +141,8 @@ impl Journal {
             gone: gone.map(|first| (position, first)),
             told: false,
             paused: false,
+            bytes_max: self.bytes_max,
+            told_full: None,
         })
     }
 
@@ -206,6 +211,8 @@ pub struct JournalSource {
     gone: Option<(i64, i64)>,
     told: bool,
     paused: bool,
+    bytes_max: u64,
+    told_full: Option<Instant>,
 }
 
 impl Source for JournalSource {
@@ -227,6 +234,10 @@ impl Source for JournalSource {
                 self.shared.grown.wait_for(&mut end, timeout);
             }
             if *end <= self.position {
+                drop(end);
+                if self.waits_for_room() {
+                    notices.push(Notice::End(partition));
+                }
                 return Ok(());
             }
         }
@@ -259,6 +270,19 @@ impl Source for JournalSource {
 }
 
 impl JournalSource {
+    /// Is everything read and the journal full all the same, so that nothing can come before a checkpoint
+    /// gives room? The end of the partition is told again and again then: it takes a number in the order,
+    /// and so lets a checkpoint follow.
+    fn waits_for_room(&mut self) -> bool {
+        let full = self.shared.ingest_bytes.load(std::sync::atomic::Ordering::Relaxed) >= self.bytes_max;
+        let told = full && self.told_full.is_none_or(|told| told.elapsed() >= TOLD_FULL);
+        if told && !sabotaged!(FullJournalWaits) {
+            self.told_full = Some(Instant::now());
+            return true;
+        }
+        false
+    }
+
     /// The group that holds the position.
     fn next_group(&self) -> Result<Option<(i64, i64, Vec<u8>)>, LogError> {
         let sql = "SELECT first, arrival_ms, payload FROM groups WHERE topic = ?1 AND first + records > ?2 ORDER BY first LIMIT 1";

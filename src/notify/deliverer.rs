@@ -319,7 +319,9 @@ impl Step {
         let age_ms = self.now_ms.saturating_sub(self.message.created_ms);
         let (outcome, of_revocation) = match &self.outcome {
             Outcome::Delivered(_) => ("delivered", "done"),
-            Outcome::Retry { .. } if self.schedule.jittered_ms(&self.message.message_id, self.message.attempts, age_ms).is_some() => ("retried", "retried"),
+            Outcome::Retry { .. } if self.schedule.jittered_ms(&self.message.message_id, self.message.attempts, age_ms).is_some() => {
+                ("retried", "retried")
+            }
             Outcome::Retry { .. } | Outcome::Ended(_) => ("failed", "refused"),
         };
         telemetry.metrics.deliveries.with([channel, outcome]).inc();

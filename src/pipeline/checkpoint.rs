@@ -2,6 +2,7 @@
 //! everything before it is acknowledged, then commits the log's offsets.
 
 use super::Acknowledged;
+use super::commit::Unrecorded;
 use crate::blocking::blocking;
 use crate::clock::{Effort, now_ms};
 use crate::db::Db;
@@ -58,6 +59,8 @@ pub struct CheckpointWriter {
     pub checkpoints: Checkpoints,
     /// The database, whose recorded order is cut behind the oldest checkpoint.
     pub db: Db,
+    /// The order that is not in it yet.
+    pub unrecorded: Unrecorded,
     /// The log.
     pub committer: Arc<dyn Committer>,
     /// What is told of the stage.
@@ -138,7 +141,7 @@ impl CheckpointWriter {
 
     async fn finish(&mut self, begun: Begun) -> Result<(), String> {
         let Begun { writing, next_seq, positions, started, cost } = begun;
-        let (db, committer) = (self.db.clone(), Arc::clone(&self.committer));
+        let (db, unrecorded, committer) = (self.db.clone(), self.unrecorded.clone(), Arc::clone(&self.committer));
         let (oldest_seq, oldest) = self.previous.clone();
         let newest = positions.clone();
         let oldest_seq = if sabotaged!(OrderCutTooFar) { next_seq } else { oldest_seq };
@@ -147,6 +150,7 @@ impl CheckpointWriter {
             if sabotaged!(CommittedTooEarly) {
                 committer.commit(&newest, &oldest).ok();
             }
+            unrecorded.record(&db, next_seq)?;
             let bytes = writing.finish()?;
             if let Err(error) = db.fact(CHECKPOINTED, Vec::new) {
                 tracing::warn!(%error, "it cannot be noted that there is a checkpoint");
@@ -226,6 +230,7 @@ mod tests {
         let mut writer = CheckpointWriter {
             checkpoints: Checkpoints::open(&path).unwrap(),
             db: Db::in_memory().unwrap(),
+            unrecorded: Unrecorded::default(),
             committer: cuts.clone(),
             telemetry: Telemetry::default(),
             acknowledged: watch::channel(Acknowledged::default()).1,

@@ -2,7 +2,7 @@
 //! transaction.
 //!
 //! An order is durable before or with the first alert that depends on it. A batch without alerts costs
-//! no transaction: its order waits for the next one, or for a checkpoint that makes it needless.
+//! no transaction: its order waits for the next one, or for a checkpoint.
 
 use super::detect::Detected;
 use super::{Acknowledge, Acknowledged, Backoff};
@@ -17,6 +17,7 @@ use crate::respond::{ActiveSessions, SessionFacts};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +30,40 @@ use tracing::Instrument as _;
 const ORDERS_WAITING_MAX: usize = 256;
 /// Sessions of one version whose facts are looked up.
 const FACTS_MAX: usize = 1_000;
+
+/// Orders that are not recorded yet, since no alert depends on them. A checkpoint has them recorded before
+/// it becomes durable: the one before it, if ever it must do, needs them.
+#[derive(Clone, Debug, Default)]
+pub struct Unrecorded(Arc<Mutex<Vec<Order>>>);
+
+impl Unrecorded {
+    /// Adds one; returns how many there are.
+    fn add(&self, order: Order) -> usize {
+        let mut waiting = self.0.lock();
+        waiting.push(order);
+        waiting.len()
+    }
+
+    /// Takes all out, to be recorded with an alert.
+    fn take(&self) -> Vec<Order> {
+        let mut waiting = self.0.lock();
+        let due = waiting.len().saturating_sub(usize::from(sabotaged!(OrderRecordedLate)));
+        waiting.drain(..due).collect()
+    }
+
+    /// Records what lies before `next_seq`.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub fn record(&self, db: &Db, next_seq: u64) -> Result<(), DbError> {
+        let due: Vec<_> = self.0.lock().iter().filter(|order| order.first_seq < next_seq).cloned().collect();
+        if !due.is_empty() && !sabotaged!(OrderNotRecordedAtCheckpoint) {
+            db.write(|tx| orders::append(tx, &due))?;
+            self.0.lock().retain(|order| order.first_seq >= next_seq);
+        }
+        Ok(())
+    }
+}
 
 /// An alert as it is shown, whenever it changes.
 pub type AlertChanges = broadcast::Sender<Arc<AlertChange>>;
@@ -60,6 +95,8 @@ pub struct CommitStage {
     pub acknowledge: Acknowledge,
     /// The time at which alerts are told.
     pub clock: Clock,
+    /// Orders that wait for an alert or a checkpoint.
+    pub unrecorded: Unrecorded,
     /// Does the log keep the order itself?
     pub keeps_order: bool,
     /// Gives up; what is not committed comes again after the next start.
@@ -69,18 +106,15 @@ pub struct CommitStage {
 impl CommitStage {
     /// Commits batches until the channel closes.
     pub async fn run(self, mut batches: Receiver<Arc<Detected>>) {
-        let mut waiting: Vec<Order> = Vec::new();
         while let Some(detected) = batches.recv().await {
-            if !self.keeps_order && !sabotaged!(OrderNotRecorded) {
-                waiting.push(detected.flow.order.clone());
-            }
+            let recorded = self.keeps_order || sabotaged!(OrderNotRecorded);
+            let waiting = if recorded { 0 } else { self.unrecorded.add(detected.flow.order.clone()) };
             if sabotaged!(AcknowledgedBeforeCommitted) {
                 self.acknowledge.send_modify(|acknowledged| acknowledged.committed = detected.next_seq());
             }
-            if !detected.alerts.is_empty() || waiting.len() >= ORDERS_WAITING_MAX {
+            if !detected.alerts.is_empty() || waiting >= ORDERS_WAITING_MAX {
                 let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());
-                let due = waiting.len().saturating_sub(usize::from(sabotaged!(OrderRecordedLate)));
-                if !self.commit(&detected, waiting.drain(..due).collect()).instrument(span).await {
+                if !self.commit(&detected, self.unrecorded.take()).instrument(span).await {
                     return;
                 }
             }

@@ -8,10 +8,10 @@
 //! slow is not waited for; if too much piles up before it, the checkpoint is given up.
 
 use super::checkpoint::{Finished, Piece};
+use crate::clock::Effort;
 use crate::detect::checkpoint::{CheckpointError, Parts};
 use crate::detect::engine::Engine;
 use crate::telemetry::{HealthId, Stage, Telemetry};
-use crate::clock::Effort;
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -73,13 +73,7 @@ struct Cutting {
 impl Cutter {
     /// A cutter for an engine that stands before `next_seq`. `finished` tells what the writer is done with.
     #[must_use]
-    pub fn new(
-        next_seq: u64,
-        pieces: mpsc::Sender<Piece>,
-        finished: watch::Receiver<Finished>,
-        telemetry: Telemetry,
-        pace: Pace,
-    ) -> Self {
+    pub fn new(next_seq: u64, pieces: mpsc::Sender<Piece>, finished: watch::Receiver<Finished>, telemetry: Telemetry, pace: Pace) -> Self {
         let last = (Instant::now(), next_seq, (pace.effort.of_process)());
         Self { pieces, finished, telemetry, pace, last, cutting: None, awaited: None, cost: Duration::ZERO }
     }

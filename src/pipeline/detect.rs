@@ -75,6 +75,11 @@ impl DetectStage {
         Some(outcome)
     }
 
+    /// Nothing comes: a checkpoint that is due may begin.
+    pub fn quiet(&mut self) {
+        self.cutter.turn(&mut self.engine);
+    }
+
     /// Has a checkpoint begun, so that time without a batch is of use?
     #[must_use]
     pub fn is_cutting(&self) -> bool {

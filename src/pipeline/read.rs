@@ -26,6 +26,8 @@ const FETCH_WAIT: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_millis(20);
 /// Wait between two looks at a full pipeline.
 const FULL_WAIT: Duration = Duration::from_millis(5);
+/// Nothing for so long is quiet.
+const QUIET: Duration = Duration::from_secs(10);
 /// How long the source may be held before it is a condition that people are told of.
 const HELD_TOLD: Duration = Duration::from_secs(30);
 
@@ -35,6 +37,8 @@ pub enum Piece {
     Batch(RawBatch),
     /// Make a checkpoint now: partitions were lost.
     Checkpoint,
+    /// Nothing came for a while: time for a checkpoint, if one is due.
+    Quiet,
 }
 
 /// What others see of the read stage.
@@ -69,6 +73,8 @@ pub struct Reader {
     /// Partitions were lost: after the piece in hand comes a checkpoint.
     lost: bool,
     partial_since: Option<Instant>,
+    /// When something was handed on last.
+    handed_on: Instant,
     /// When the first records came that were not handed on yet.
     fetched_at: Option<Instant>,
 }
@@ -90,6 +96,7 @@ impl Reader {
             in_hand: None,
             lost: false,
             partial_since: None,
+            handed_on: Instant::now(),
             fetched_at: None,
         }
     }
@@ -150,7 +157,11 @@ impl Reader {
     fn look(&mut self) -> Turn {
         let full = if sabotaged!(HoldIgnored) {
             BTreeSet::new()
-        } else if self.in_hand.is_some() { self.sequencer.partitions() } else { self.sequencer.full() };
+        } else if self.in_hand.is_some() {
+            self.sequencer.partitions()
+        } else {
+            self.sequencer.full()
+        };
         if let Err(error) = self.source.hold(&full) {
             tracing::warn!(%error, "partitions cannot be held");
         }
@@ -220,7 +231,9 @@ impl Reader {
             return None;
         }
         self.partial_since = None;
-        let batch = self.sequencer.next(self.clock.now_ms())?;
+        let Some(batch) = self.sequencer.next(self.clock.now_ms()) else {
+            return (self.handed_on.elapsed() >= QUIET).then_some((Piece::Quiet, None));
+        };
         if let Some(fetched_at) = self.fetched_at.take() {
             self.telemetry.latencies.record(Stage::Fetch, fetched_at.elapsed());
         }
@@ -235,6 +248,7 @@ impl Reader {
         let sent = if disk_full { Err(TrySendError::Full(piece)) } else { self.next.try_send(piece) };
         match sent {
             Ok(()) => {
+                self.handed_on = Instant::now();
                 if since.is_some() {
                     self.telemetry.report(HealthId::SourcePaused, "", None);
                 }

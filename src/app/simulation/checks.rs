@@ -127,7 +127,10 @@ fn topic(house: &House, topic: &str) -> Vec<TopicRecord> {
     match &house.journal {
         Some(path) => {
             let records = read_topic(path, topic).unwrap_or_default();
-            records.into_iter().map(|(headers, payload)| (headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(), payload)).collect()
+            records
+                .into_iter()
+                .map(|(headers, payload)| (headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(), payload))
+                .collect()
         }
         None => {
             let state = house.world.lock();
@@ -186,7 +189,12 @@ fn told(house: &House, reference: &[Alert]) -> Vec<String> {
     let from_topic: Vec<_> = topic(house, ALERTS_TOPIC).into_iter().map(|(_, payload)| payload).collect();
     let history: Vec<_> = {
         let state = house.world.lock();
-        state.receipts.iter().filter(|receipt| receipt.channel == HISTORY_CHANNEL).map(|receipt| receipt.body.clone().into_bytes()).collect()
+        state
+            .receipts
+            .iter()
+            .filter(|receipt| receipt.channel == HISTORY_CHANNEL)
+            .map(|receipt| receipt.body.clone().into_bytes())
+            .collect()
     };
     for (name, payloads) in [(ALERTS_TOPIC, from_topic), (HISTORY_CHANNEL, history)] {
         let mut found = Versions::new();

@@ -18,9 +18,9 @@ use std::time::Duration;
 /// Bytes of a record that a topic takes.
 const TOPIC_RECORD_BYTES_MAX: usize = 280 << 10;
 /// What a simulated daemon may hold.
-pub(super) const LIMITS: Limits = Limits { batch_records_max: 64, batch_bytes_max: 4_000, buffer_bytes_max: 10_000 };
+pub(super) const LIMITS: Limits = Limits { batch_records_max: 64, batch_bytes_max: 1_200, buffer_bytes_max: 2_000 };
 /// A record counts for no more than this where waiting bytes are counted.
-pub(super) const COUNTED_BYTES_MAX: usize = 2_000;
+pub(super) const COUNTED_BYTES_MAX: usize = 500;
 /// Waiting bytes of a partition at which nothing more may be asked for: a buffer, and the batches on
 /// their way to the order.
 const WAITING_BYTES_MAX: usize = LIMITS.buffer_bytes_max + 3 * (LIMITS.batch_bytes_max + COUNTED_BYTES_MAX);
@@ -174,6 +174,8 @@ impl Committer for Offsets {
 /// The journal's source, which waits in virtual time.
 pub(super) struct Stepped {
     pub world: Arc<World>,
+    /// Offset after the last record that it gave.
+    pub next: i64,
     pub inner: JournalSource,
 }
 
@@ -186,7 +188,16 @@ impl Source for Stepped {
                 return Err(LogError::Retry("the disk does not answer".to_owned()));
             }
         }
-        self.inner.fetch(Duration::ZERO, notices)
+        let fetched = self.inner.fetch(Duration::ZERO, notices);
+        for notice in notices {
+            match notice {
+                Notice::Assigned(positions) => self.next = positions.values().next().copied().unwrap_or(0),
+                Notice::Records(_, records) => self.next = records.last().map_or(self.next, |last| last.offset + 1),
+                Notice::End(id) => self.world.lock().ends.entry(id.clone()).or_default().extend([self.next]),
+                _ => {}
+            }
+        }
+        fetched
     }
 
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>) -> Result<(), LogError> {

@@ -45,7 +45,7 @@ pub(super) const PEOPLE: (&str, Severity) = ("oncall", Severity::Medium);
 /// Virtual time after which what has not drained in peace never will.
 const DRAIN_MS_MAX: i64 = 4 * HOUR_MS;
 /// Compressed bytes of one append: so far the journal may pass its limit.
-const APPEND_BYTES_MAX: u64 = 8_000;
+const APPEND_BYTES_MAX: u64 = 4_000;
 const RETENTION_MS: i64 = 90 * DAY_MS;
 
 /// What stays the same over all lives of a seed.
@@ -110,7 +110,12 @@ impl House {
         let steps = if let Ending::Dies(steps) = ending { Some(steps) } else { None };
         self.world.lock().calm = matches!(ending, Ending::Drains);
         self.world.begin(steps);
-        let mut daemon = self.start()?;
+        let mut daemon = match self.start() {
+            Ok(daemon) => daemon,
+            // A daemon whose database refuses does not start, and is started again.
+            Err(_) if !matches!(ending, Ending::Drains) => return Ok(self.world.kill()),
+            Err(error) => return Err(error),
+        };
         let began_ms = self.world.lock().now_ms();
         loop {
             tokio::select! {
@@ -160,11 +165,7 @@ impl House {
         let receiver = |name: &str| -> Arc<dyn Channel> { Arc::new(Receiver { name: name.to_owned(), world: Arc::clone(world) }) };
         let topic = Arc::new(TopicChannel::new(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC, appender));
         let channels = vec![topic, receiver(HISTORY_CHANNEL), receiver(PEOPLE.0), receiver("revoke:identity")];
-        let Ok(deliveries) = deliveries.spawn(channels) else {
-            // The database refused: a daemon does not start then, and is started again.
-            world.kill();
-            return Err(String::new());
-        };
+        let deliveries = deliveries.spawn(channels).map_err(|error| error.to_string())?;
 
         let (changes, _) = broadcast::channel(16);
         let (normaliser, enricher) = normalising();
@@ -210,7 +211,12 @@ impl House {
             let folder = self.checkpoints();
             let committer = Offsets { world: Arc::clone(world), durable: Box::new(move || durable(&folder)) };
             let source: Box<dyn Source> = Box::new(Partitions::new(world));
-            return Ok(OpenLog { appender: Arc::new(Topics(Arc::clone(world))), source, committer: Arc::new(committer), formats: Self::formats() });
+            return Ok(OpenLog {
+                appender: Arc::new(Topics(Arc::clone(world))),
+                source,
+                committer: Arc::new(committer),
+                formats: Self::formats(),
+            });
         };
         let (journal, writer) = Journal::at_rest(path, self.config.journal.bytes_max, world.clock())?;
         let inner = journal.source(path, from.values().next().copied().unwrap_or(0))?;
@@ -218,7 +224,7 @@ impl House {
         others.spawn(send(self.lines.clone(), journal.clone(), Arc::clone(world)));
         Ok(OpenLog {
             appender: Arc::new(journal.clone()),
-            source: Box::new(Stepped { world: Arc::clone(world), inner }),
+            source: Box::new(Stepped { world: Arc::clone(world), next: 0, inner }),
             committer: Arc::new(Cuts { world: Arc::clone(world), inner: Arc::new(journal) }),
             formats: Self::formats(),
         })
@@ -240,7 +246,8 @@ impl House {
                 return Ok(false);
             }
         }
-        let waiting = |tx: &rusqlite::Connection| Ok::<_, DbError>(outbox::counts(tx)?.iter().any(|(_, state, _)| state == State::Pending.as_str()));
+        let waiting =
+            |tx: &rusqlite::Connection| Ok::<_, DbError>(outbox::counts(tx)?.iter().any(|(_, state, _)| state == State::Pending.as_str()));
         self.db.read(waiting).map(|waiting| !waiting).map_err(|error| error.to_string())
     }
 }

@@ -27,6 +27,7 @@ pub(super) enum Edge {
     Store,
     Topics,
     Channels,
+    Database,
 }
 
 /// Everything that is fixed beforehand.
@@ -63,12 +64,12 @@ impl Plan {
         let mut endings: Vec<_> = (0..lives).map(|_| ending(&mut dice)).collect();
         endings.push(Ending::Drains);
         let calm = dice.chance(0.2);
-        let edge = |dice: &mut Dice| dice.of(&[Edge::Log, Edge::Store, Edge::Topics, Edge::Channels]);
+        let edge = |dice: &mut Dice| dice.of(&[Edge::Log, Edge::Store, Edge::Topics, Edge::Channels, Edge::Database]);
         let outage = |dice: &mut Dice| {
             let from = dice.between(0, 60_000);
             (edge(dice), from, from + dice.between(1_000, 25_000))
         };
-        let outages = if calm { 0 } else { dice.between(0, 3) };
+        let outages = if calm { 0 } else { dice.between(0, 4) };
         let jumps = if dice.chance(0.3) { dice.between(1, 3) } else { 0 };
         Self {
             seed,
@@ -79,11 +80,11 @@ impl Plan {
             power_cuts: dice.chance(0.5),
             trouble: if calm { 0.0 } else { dice.between(0, 100) as f64 / 1_000.0 },
             rebalances: if calm || dice.chance(0.5) { 0.0 } else { 0.01 },
-            damage: dice.of(&[0.0, 0.0, 0.3]),
+            damage: dice.of(&[0.0, 0.5]),
             outages: (0..outages).map(|_| outage(&mut dice)).collect(),
             jumps: (0..jumps).map(|_| (dice.between(0, 60_000), dice.between(-1_800_000, 1_800_000))).collect(),
             chunk_max: dice.of(&[3, 20, 200]),
-            journal_bytes_max: dice.of(&[6_000, 50_000, 1 << 20]),
+            journal_bytes_max: dice.of(&[2_000, 6_000, 50_000]),
         }
     }
 }

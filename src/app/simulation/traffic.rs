@@ -32,7 +32,8 @@ pub(super) struct Line {
 pub(super) fn lines(plan: &Plan) -> Vec<Line> {
     let mut script = Script { dice: Dice::new(plan.seed ^ 0x5eed), journal: plan.partitions == 0, number: 0, lines: Vec::new() };
     for story in 0..plan.stories {
-        let begin = if script.dice.chance(0.6) { script.dice.between(-BACKLOG_MS, -MINUTE_MS) } else { script.dice.between(0, LIVE_MS / 2) };
+        let begin =
+            if script.dice.chance(0.6) { script.dice.between(-BACKLOG_MS, -MINUTE_MS) } else { script.dice.between(0, LIVE_MS / 2) };
         script.tell(story, begin);
     }
     let partitions = i64::from(plan.partitions.max(1));
@@ -80,13 +81,13 @@ impl Script {
                 "user": format!("s{story}u{user}"), "ip": format!("203.0.113.{}", story + 1), "user_agent": "python-requests/2.32",
                 "session": if hit { format!("s{story}h{user}").into() } else { Value::Null },
             });
-            self.event(story, time, event);
+            let (time, delay) = self.event(story, time, event);
             if edge {
                 let event = json!({
                     "kind": "login", "outcome": "failure", "reason": "unknown_user", "user": format!("s{story}e{user}"),
                     "ip": format!("203.0.113.{}", story + 1), "user_agent": "python-requests/2.32",
                 });
-                self.send(story, time - LATENESS_MS, 1 + LATENESS_MS, &event);
+                self.send(story, time - LATENESS_MS, LATENESS_MS + delay + 1, &event);
             }
         }
         // Long after it the episode is over, which the next event shows.
@@ -146,8 +147,8 @@ impl Script {
         }
     }
 
-    /// An event, sooner or later, once or twice.
-    fn event(&mut self, story: u32, time: i64, mut event: Value) {
+    /// An event, sooner or later, once or twice; returns its time and its delay.
+    fn event(&mut self, story: u32, time: i64, mut event: Value) -> (i64, i64) {
         let time = if self.dice.chance(0.5) { time.div_euclid(SECOND_MS) * SECOND_MS } else { time };
         self.number += 1;
         if (self.journal || !self.dice.chance(0.15))
@@ -156,18 +157,20 @@ impl Script {
             members.insert("id".to_owned(), format!("e{}", self.number).into());
         }
         let delay = match self.dice.index(20) {
-            0 => self.dice.between(0, 5 * MINUTE_MS),
-            1..4 => self.dice.between(0, LATENESS_MS),
+            0 | 1 => self.dice.between(0, 5 * MINUTE_MS),
+            2..4 => self.dice.between(0, LATENESS_MS),
             _ => self.dice.between(0, 300),
         };
         self.send(story, time, delay, &event);
         if self.dice.chance(0.1) && event.get("id").is_some() {
-            let delay = delay + self.dice.between(0, LATENESS_MS * 3 / 2);
-            self.send(story, time, delay, &event);
+            // Often when it is nearly too late.
+            let later = if self.dice.chance(0.5) { self.dice.between(LATENESS_MS * 3 / 4, LATENESS_MS) } else { self.dice.between(0, LATENESS_MS * 3 / 2) };
+            self.send(story, time, delay + later, &event);
         }
         if self.dice.chance(0.02) {
             self.broken(time);
         }
+        (time, delay)
     }
 
     fn send(&mut self, story: u32, time: i64, delay: i64, event: &Value) {

@@ -82,12 +82,17 @@ pub(super) struct State {
     pub ends: BTreeMap<PartitionId, BTreeSet<i64>>,
     /// The order that stands: by sequence number.
     pub order: BTreeMap<u64, RawBatch>,
-    /// What stood beyond the beginning of this life.
+    /// What stood once, by sequence number: a later life may repeat it.
     pub former: BTreeMap<u64, Order>,
     /// The next offsets after it; unknown until the first batch of a life.
     pub reached: Option<Positions>,
     /// Lines that the journal has taken.
     pub accepted: BTreeSet<usize>,
+
+    /// The checkpoint that was given its name last.
+    pub named: String,
+    /// The two newest checkpoints that are durable and sound.
+    pub generations: Vec<String>,
 
     pub rows: BTreeMap<Key, BTreeSet<At>>,
     pub topics: BTreeMap<String, Vec<Outgoing>>,
@@ -122,6 +127,8 @@ impl World {
             former: BTreeMap::new(),
             reached: None,
             accepted: BTreeSet::new(),
+            named: String::new(),
+            generations: Vec::new(),
             rows: BTreeMap::new(),
             topics: BTreeMap::new(),
             receipts: Vec::new(),
@@ -140,7 +147,6 @@ impl World {
         (state.alive, state.steps_left, state.began, state.reached) = (true, steps, Some(Instant::now()), None);
         state.buffered.clear();
         state.ends.clear();
-        state.former.clear();
         state.note(|| "a daemon begins".to_owned());
     }
 
@@ -193,7 +199,12 @@ impl World {
 
     /// A request to something outside: takes its time, and fails before, half-way or after, when only the
     /// answer is lost.
-    pub(super) async fn request(&self, edge: Edge, what: impl FnOnce() -> String, effect: impl FnOnce(&mut State, Share)) -> Result<(), String> {
+    pub(super) async fn request(
+        &self,
+        edge: Edge,
+        what: impl FnOnce() -> String,
+        effect: impl FnOnce(&mut State, Share),
+    ) -> Result<(), String> {
         let (delay_ms, fate) = {
             let mut state = self.lock();
             let trouble = state.trouble();
@@ -248,6 +259,15 @@ impl State {
     pub(super) fn is_out(&self, edge: Edge) -> bool {
         let now_ms = self.now_ms();
         !self.calm && self.plan.outages.iter().any(|(out, from_ms, to_ms)| *out == edge && (*from_ms..*to_ms).contains(&now_ms))
+    }
+
+    pub(super) fn generation_is_durable(&mut self) {
+        let name = std::mem::take(&mut self.named);
+        self.generations.retain(|known| *known != name);
+        self.generations.push(name);
+        if self.generations.len() > 2 {
+            self.generations.remove(0);
+        }
     }
 
     /// Notes what happens in the trace.
@@ -305,8 +325,17 @@ impl State {
             }
         }
         self.former.extend(gone.into_iter().map(|(seq, batch)| (seq, batch.order)));
-        let known = self.former.get(&order.first_seq).map(|former| former.idle.clone()).unwrap_or_default();
-        for partition in order.idle.iter().filter(|partition| !known.contains(partition)) {
+        let former = self.former.get(&order.first_seq);
+        let repeated = former == Some(&order);
+        // A batch that is merged anew arrives anew.
+        let alike = |former: &&Order| (former.arrival_ms, &former.runs) == (order.arrival_ms, &order.runs) && !order.runs.is_empty();
+        if let Some(former) = former.filter(alike)
+            && !repeated
+            && self.log.contains_key(&order.runs[0].partition)
+        {
+            self.violations.push(format!("{former:?} was repeated as {order:?}"));
+        }
+        for partition in order.idle.iter().filter(|_| !repeated) {
             let at = reached.get(partition).copied().unwrap_or(0);
             if !self.ends.get(partition).is_some_and(|ends| ends.contains(&at)) {
                 self.violations.push(format!("{partition} was called idle at {at}, ends were {:?}", self.ends.get(partition)));
