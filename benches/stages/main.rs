@@ -60,7 +60,6 @@ const LINES: &str = "roofline: split into lines";
 const SONIC: &str = "roofline: split, decode (sonic-rs)";
 const LOOP: &str = "roofline: split, decode, look up, touch state";
 const REPLAY: &str = "replay, all detectors, less start-up";
-const OWN_DECODE: &str = "decode, nothing kept";
 
 fn main() -> Result<(), Box<dyn Error>> {
     // `cargo test --benches` starts it too, without this argument, to see that it runs.
@@ -77,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.print();
     let ratio = |of: &str, to: &str| println!("{:<46} {:>9.2}", format!("{of} : {to}"), table.median(to) / table.median(of));
     println!("\nspeed, as a multiple of the roofline's");
-    ratio(OWN_DECODE, SONIC);
+    ratio(stages::DECODE, SONIC);
     ratio(REPLAY, LOOP);
     print_state(folder.path())
 }
@@ -116,7 +115,6 @@ fn round(traffic: &Traffic, folder: &Path, table: &mut Table) -> Result<(), Box<
     table.add(REPLAY, (replay(&traffic.path)? - start_up(folder)?) * per_event);
     table.add("split into lines", stages::lines(&traffic.path)? * per_event);
     let (normaliser, format) = (stages::normaliser()?, "bartizan".parse::<Format>()?);
-    table.add(OWN_DECODE, stages::decode(&normaliser, format, &traffic.text) * per_event);
     for (name, taken) in stages::pass(&normaliser, format, &traffic.text)? {
         table.add(&name, taken * per_event);
     }

@@ -17,9 +17,9 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use bartizan_core::EventDraft;
 use bartizan_core::batch::Field;
 use bartizan_core::time::DAY_MS;
+use bartizan_core::{EventBatch, EventDraft};
 use serde::Serialize;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -155,6 +155,15 @@ async fn append(state: &ApiState, records: Vec<Outgoing>) -> Result<(), Problem>
     })
 }
 
+/// What one request's records have become so far.
+#[derive(Default)]
+struct Prepared {
+    answer: IngestAnswer,
+    records: Vec<Outgoing>,
+    /// The event of one record, between its two forms.
+    event: EventBatch,
+}
+
 /// One request's records on their way to the log.
 struct Work {
     state: ApiState,
@@ -169,23 +178,23 @@ impl Work {
         let bytes = body::unpack(packed, self.encoding, self.state.config.body_unpacked_bytes_max)?;
         let now_ms = now_ms();
         let window = TimeWindow { oldest_ms: now_ms.saturating_sub(self.state.retention_ms), newest_ms: now_ms.saturating_add(AHEAD_MS) };
-        let mut out = (IngestAnswer::default(), Vec::new());
+        let mut out = Prepared::default();
         if is_array(&bytes, self.format) {
             for (index, element) in elements(&bytes)?.into_iter().enumerate() {
                 self.record(index + 1, element.get().as_bytes(), window, &mut out)?;
             }
-            return Ok(out);
+            return Ok((out.answer, out.records));
         }
         for (index, line) in lines(&bytes).enumerate() {
             if !line.trim_ascii().is_empty() {
                 self.record(index + 1, line, window, &mut out)?;
             }
         }
-        Ok(out)
+        Ok((out.answer, out.records))
     }
 
-    fn record(&self, line: usize, raw: &[u8], window: TimeWindow, out: &mut (IngestAnswer, Vec<Outgoing>)) -> Result<(), Problem> {
-        let (answer, records) = out;
+    fn record(&self, line: usize, raw: &[u8], window: TimeWindow, out: &mut Prepared) -> Result<(), Problem> {
+        let Prepared { answer, records, event } = out;
         if answer.accepted + answer.rejected_total + answer.ignored >= RECORDS_MAX {
             return Err(Problem::too_large(format!("more than {RECORDS_MAX} records")));
         }
@@ -193,12 +202,15 @@ impl Work {
         let default_id = self.key.as_ref().map_or_else(String::new, |key| stable_id(self.tenant.as_deref(), key, line));
         let reference_ms = window.newest_ms - AHEAD_MS;
         let context = Context { default_id: &default_id, tenant: self.tenant.as_deref(), window: Some(window), reference_ms };
-        match self.state.normaliser.normalise(self.format, raw, &context) {
-            Ok(Some(draft)) => {
-                records.push(outgoing(&draft)?);
+        event.clear();
+        match self.state.normaliser.normalise_into(self.format, raw, &context, event) {
+            Ok(true) => {
                 answer.accepted += 1;
+                if let Some(event) = event.get(0) {
+                    records.push(outgoing(&EventDraft::of(&event))?);
+                }
             }
-            Ok(None) => answer.ignored += 1,
+            Ok(false) => answer.ignored += 1,
             Err(Reject { code, reason }) => {
                 answer.rejected_total += 1;
                 if answer.rejected.len() < REJECTED_MAX {

@@ -12,8 +12,8 @@ use std::io;
 
 /// Events of one input that are read ahead.
 const PIECE_EVENTS: usize = 4_096;
-/// Events of one batch.
-/// Small enough to stay in a core's cache from decoding to detection; the same alerts come out of any size.
+/// Events of one batch. Small enough to stay in a core's cache from decoding to detection; the same alerts
+/// come out of any size.
 const BATCH_EVENTS: usize = 1_024;
 
 struct Input {
@@ -148,14 +148,11 @@ impl Sink<'_> {
             let context = Context { default_id: &default_id, tenant: None, window: None, reference_ms: input.reference_ms };
             let result = match line.skipped_bytes {
                 Some(_) => Err(too_long(self.normaliser.record_bytes_max())),
-                None => self.normaliser.normalise(self.format, line.bytes, &context),
+                None => self.normaliser.normalise_into(self.format, line.bytes, &context, batch),
             };
             match result {
-                Ok(Some(draft)) => {
-                    self.counts.events += 1;
-                    batch.push(&draft);
-                }
-                Ok(None) => self.counts.skipped += 1,
+                Ok(true) => self.counts.events += 1,
+                Ok(false) => self.counts.skipped += 1,
                 Err(reject) => {
                     self.counts.rejected += 1;
                     self.rejects.write(&name, &line, &reject)?;

@@ -6,6 +6,7 @@
 
 use crate::ingest::files::{Limits, Line, LineReader};
 use crate::normalise::{Context, Format, NormaliseConfig, Normaliser, Reject, RejectCode, to_native_json};
+use bartizan_core::{EventBatch, EventDraft};
 use base64::Engine as _;
 use serde::Serialize;
 use std::fs::File;
@@ -190,8 +191,9 @@ impl Run<'_> {
     fn input(&mut self, index: usize, reader: &mut LineReader, out: &mut impl Write) -> io::Result<bool> {
         let name = reader.name().to_owned();
         let reference_ms = reader.modified_ms().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
-        let mut json = Vec::new();
+        let (mut json, mut event) = (Vec::new(), EventBatch::default());
         loop {
+            event.clear();
             let line = match reader.next_line() {
                 Ok(Some(line)) => line,
                 Ok(None) => return Ok(true),
@@ -203,21 +205,21 @@ impl Run<'_> {
             let context = Context { default_id: &format_args!("{index}:{}", line.number), tenant: None, window: None, reference_ms };
             let result = match line.skipped_bytes {
                 Some(_) => Err(too_long(self.normaliser.record_bytes_max())),
-                None => self.normaliser.normalise(self.format, line.bytes, &context),
+                None => self.normaliser.normalise_into(self.format, line.bytes, &context, &mut event),
             };
             match result {
-                Ok(Some(draft)) => {
-                    self.counts.events += 1;
-                    json.clear();
-                    to_native_json(&draft, Some(line.number), &mut json);
-                    json.push(b'\n');
-                    out.write_all(&json)?;
-                }
-                Ok(None) => self.counts.skipped += 1,
+                Ok(true) => self.counts.events += 1,
+                Ok(false) => self.counts.skipped += 1,
                 Err(reject) => {
                     self.counts.rejected += 1;
                     self.rejects.write(&name, &line, &reject)?;
                 }
+            }
+            if let Some(event) = event.get(0) {
+                json.clear();
+                to_native_json(&EventDraft::of(&event), Some(line.number), &mut json);
+                json.push(b'\n');
+                out.write_all(&json)?;
             }
         }
     }

@@ -63,6 +63,9 @@ struct Summary {
     repeated: u64,
     opened: BTreeMap<String, u64>,
     disabled: Vec<&'static str>,
+    /// Bytes of state at the end, and keys that were forgotten for want of room, by detector.
+    state_bytes: usize,
+    forgotten: Vec<(&'static str, u64)>,
 }
 
 /// Judges the inputs.
@@ -128,6 +131,8 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, mut out
         events = flow.events;
     }
     progress.finish_and_clear();
+    summary.state_bytes = engine.state_bytes();
+    summary.forgotten = engine.state_keys().into_iter().map(|(id, _, evicted)| (id, evicted)).filter(|(_, evicted)| *evicted > 0).collect();
     out.flush()?;
     inputs.finish()?;
     Ok(summary)
@@ -151,6 +156,10 @@ impl Summary {
         eprintln!("alerts     {}", self.opened.values().sum::<u64>());
         for (detector, count) in &self.opened {
             eprintln!("           {count} {detector}");
+        }
+        eprintln!("state      {} bytes", self.state_bytes);
+        for (detector, keys) in &self.forgotten {
+            eprintln!("           {keys} keys of {detector} forgotten for want of room");
         }
         eprintln!("seconds    {seconds:.3}");
         eprintln!("events/s   {rate:.0}");

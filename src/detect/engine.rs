@@ -240,7 +240,7 @@ impl Engine {
             let mut run_newest_ms = None;
             for _ in 0..*events {
                 let Some(event) = flow.events.get(index) else { return };
-                let (time_ms, hash) = (event.time_ms(), identity(&self.hasher, &event));
+                let (time_ms, hash) = (event.time_ms(), event.identity());
                 let late = time_ms < self.watermarks.current_ms().saturating_add(i64::from(sabotaged!(LatenessOffByOne)));
                 let first = !late && (self.dedup.first(hash, time_ms) || sabotaged!(DedupForgotten));
                 let newest_ms = time_ms.min(event.arrival_ms());
@@ -506,12 +506,6 @@ fn save_slice_by(number: usize, slice: &mut Slice, slots: usize, parts: &mut Par
         }
     });
     result
-}
-
-/// Tenant, id and time as one hash; 64 bits, keyed, within one lateness: collisions are negligible.
-fn identity(hasher: &KeyHasher, event: &Event<'_>) -> u64 {
-    let time = event.time_ms().to_be_bytes();
-    hasher.hash(bartizan_core::KeyKind::Principal, event.tenant(), &[b"event", event.id().as_bytes(), &time])
 }
 
 /// Shows all judged events to the detectors of these slices.

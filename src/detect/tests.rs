@@ -6,7 +6,7 @@ use super::checkpoint::{Checkpoints, Parts};
 use super::engine::Engine;
 use super::{DetectConfig, Enabled};
 use crate::alert::Alert;
-use crate::flow::EventFlow;
+use crate::flow::{EventFlow, PartitionId};
 use crate::normalise::{Context, Format, NormaliseConfig, Normaliser, TokenKey};
 use crate::simulate::{Attack, Simulation, SimulationConfig};
 use bartizan_core::{Budget, Detector, Event, EventBatch, EventDraft, Findings, Key, KeyHasher, Kind, Parameters, Spec, State};
@@ -192,4 +192,86 @@ fn a_detector_that_fails_is_switched_off_and_the_others_go_on() {
     let closed = |alert: &Alert| alert.detector == "brittle" && !alert.ongoing;
     assert!(rest.iter().all(|alert| alert.detector != "brittle" || closed(alert)), "its open episode closes, no more");
     assert!(rest.iter().any(|alert| alert.detector != "brittle"));
+}
+
+/// The traffic as it comes from `PARTITIONS` partitions, each in its own order, that run up to `SKEW_MS` of
+/// event time apart; another interleaving for each seed. Users stay in their partition.
+fn interleaved(seed: u64) -> Vec<(usize, usize)> {
+    const PARTITIONS: usize = 4;
+    const SKEW_MS: i64 = 240_000;
+    let partition_of = |index: usize| {
+        let user = traffic().get(index).unwrap().user().unwrap_or_default().to_owned();
+        user.bytes().fold(7_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte))) % PARTITIONS
+    };
+    let mut queues = vec![std::collections::VecDeque::new(); PARTITIONS];
+    (0..traffic().len()).for_each(|index| queues[partition_of(index)].push_back(index));
+    let mut dice = <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(seed);
+    let mut order = Vec::new();
+    loop {
+        let head_ms = |queue: &std::collections::VecDeque<usize>| queue.front().map(|index| traffic().get(*index).unwrap().time_ms());
+        let Some(oldest_ms) = queues.iter().filter_map(head_ms).min() else { return order };
+        let ready: Vec<usize> = (0..PARTITIONS).filter(|p| head_ms(&queues[*p]).is_some_and(|ms| ms <= oldest_ms + SKEW_MS)).collect();
+        let partition = ready[rand::RngExt::random_range(&mut dice, 0..ready.len())];
+        for _ in 0..rand::RngExt::random_range(&mut dice, 1..60) {
+            match head_ms(&queues[partition]).filter(|ms| *ms <= oldest_ms + SKEW_MS).and_then(|_| queues[partition].pop_front()) {
+                Some(index) => order.push((partition, index)),
+                None => break,
+            }
+        }
+    }
+}
+
+/// What was found, by tenant, detector and key: the episodes, and the highest severity of any.
+type Verdicts = std::collections::BTreeMap<(String, String, String), (Vec<(i64, i64)>, bartizan_core::Severity)>;
+
+fn verdicts(order: &[(usize, usize)]) -> Verdicts {
+    let mut engine = engine(1);
+    let mut alerts = Vec::new();
+    let partitions: Vec<_> = (0..4).map(|number| PartitionId::new("auth-logs", number)).collect();
+    for (number, chunk) in order.chunks(500).enumerate() {
+        let mut batch = crate::flow::RawBatch::default();
+        let mut events = EventBatch::default();
+        batch.order.first_seq = engine.next_seq();
+        if number == 0 {
+            batch.order.assigned.clone_from(&partitions);
+        }
+        for (partition, index) in chunk {
+            let event = traffic().get(*index).unwrap();
+            batch.push_run(&partitions[*partition], *index as i64, b"");
+            let seq = engine.next_seq() + events.len() as u64;
+            let record = events.copy(&event);
+            (record.seq, record.arrival_ms) = (seq, event.time_ms());
+        }
+        let events_by_run = batch.order.runs.iter().map(|run| run.records).collect();
+        let offsets = chunk.iter().map(|(_, index)| *index as i64).collect();
+        let mut flow = EventFlow { order: batch.order, events, events_by_run, offsets, ..EventFlow::default() };
+        let outcome = engine.process(&mut flow);
+        assert_eq!(outcome.late, 0, "the partitions are within the lateness of each other");
+        alerts.extend(outcome.alerts);
+    }
+    let mut verdicts = Verdicts::new();
+    let newest: std::collections::BTreeMap<_, _> = alerts.iter().map(|alert| (alert.id.clone(), alert)).collect();
+    for alert in newest.into_values() {
+        let found = verdicts.entry((alert.tenant.clone(), alert.detector.clone(), alert.key.clone()));
+        let (episodes, severity) = found.or_insert_with(|| (Vec::new(), alert.severity));
+        episodes.push((alert.first_event_time.0, alert.last_event_time.0));
+        *severity = alert.severity.max(*severity);
+    }
+    verdicts
+}
+
+#[test]
+fn another_interleaving_of_the_partitions_comes_to_the_same_verdicts() {
+    let in_time: Vec<_> = interleaved(0);
+    let expected = verdicts(&in_time);
+    assert!(expected.len() > 10);
+    for seed in 1..=100 {
+        let found = verdicts(&interleaved(seed));
+        let keys = |verdicts: &Verdicts| verdicts.iter().map(|(key, (_, severity))| (key.clone(), *severity)).collect::<Vec<_>>();
+        assert_eq!(keys(&found), keys(&expected), "interleaving {seed}");
+        for (key, (episodes, _)) in &found {
+            let overlaps = |(first, last): &(i64, i64)| expected[key].0.iter().any(|(from, to)| first <= to && last >= from);
+            assert!(episodes.iter().all(overlaps), "interleaving {seed}, {key:?}: {episodes:?} against {:?}", expected[key].0);
+        }
+    }
 }

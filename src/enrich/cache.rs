@@ -62,7 +62,8 @@ impl Known {
     }
 }
 
-type Map = HashMap<IpAddr, Known, foldhash::fast::RandomState>;
+/// By address as one number, IPv4 as mapped into IPv6: that is hashed in one step.
+type Map = HashMap<u128, Known, foldhash::fast::RandomState>;
 
 /// One worker's memory of addresses.
 pub struct AddressCache {
@@ -110,6 +111,10 @@ impl AddressCache {
             self.young.clear();
         }
         let old = &mut self.old;
-        self.young.entry(ip).or_insert_with(|| old.remove(&ip).unwrap_or_else(|| places.look_up(ip)))
+        let key = match ip {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        self.young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_else(|| places.look_up(ip)))
     }
 }

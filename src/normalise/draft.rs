@@ -9,7 +9,7 @@ use bartizan_core::batch::{DraftTexts, Field};
 use bartizan_core::{Attestation, Kind, Outcome, TokenHash, UserKind};
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A parsed record on its way to `validate`.
 #[derive(Debug, Default)]
@@ -40,8 +40,6 @@ pub struct RawDraft<'a> {
     pub texts: DraftTexts<'a>,
     /// Everything else.
     pub attrs: Attrs<'a>,
-    /// No text member holds a control character: the parser has seen to it.
-    pub plain: bool,
 }
 
 impl<'a> RawDraft<'a> {
@@ -69,12 +67,34 @@ impl<'a> RawDraft<'a> {
 /// address is the IPv4 address that it stands for (RFC 4291 §2.5.5.2).
 #[must_use]
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
+    if let Some(ip) = parse_ipv4(text.as_bytes()) {
+        return Some(IpAddr::V4(ip));
+    }
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(ip.to_canonical());
     }
     let text = text.trim();
     let bare = text.split_once('%').map_or(text, |(address, _)| address);
     bare.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+}
+
+/// A dotted quad without leading zeros, as the standard library reads it, several times faster.
+fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut address, mut octet, mut digits, mut dots) = (0_u32, 0_u32, 0, 0);
+    for byte in text {
+        match byte {
+            b'0'..=b'9' if digits < 3 && !(digits > 0 && octet == 0) => {
+                octet = octet * 10 + u32::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if digits > 0 && octet <= 255 && dots < 3 => {
+                address = address << 8 | octet;
+                (octet, digits, dots) = (0, 0, dots + 1);
+            }
+            _ => return None,
+        }
+    }
+    (digits > 0 && octet <= 255 && dots == 3).then(|| Ipv4Addr::from_bits(address << 8 | octet))
 }
 
 /// A token: in clear only between parser and validation, which are one call, or already hashed.
@@ -113,5 +133,18 @@ impl<'a> Attrs<'a> {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(other, _)| other == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn quads_are_read_as_the_standard_library_reads_them(text in r"[0-9]{0,4}(\.[0-9]{0,4}){0,4}[.x]?|((0|1?[0-9]{1,2}|2[0-9]{2})\.){3}[0-9]{1,3}") {
+            prop_assert_eq!(parse_ipv4(text.as_bytes()), text.parse::<Ipv4Addr>().ok());
+        }
     }
 }

@@ -19,6 +19,7 @@ mod output;
 pub mod proxies;
 pub mod reject;
 mod secrets;
+mod straight;
 pub mod time;
 pub mod validate;
 
@@ -30,12 +31,13 @@ pub use output::to_native_json;
 pub use reject::{Reject, RejectCode};
 pub use secrets::TokenKey;
 
-use bartizan_core::EventDraft;
 use bartizan_core::batch::Field;
+use bartizan_core::{EventBatch, EventDraft};
 use formats::{Env, Record};
 use proxies::Proxies;
 use secrets::TokenHasher;
 use serde::{Deserialize, Serialize};
+use straight::Strangers;
 use time::Assumed;
 
 /// The section `[normalise]` of the configuration.
@@ -133,20 +135,44 @@ impl Normaliser {
         self.record_bytes_max
     }
 
-    /// Makes an event of one record. `Ok(None)`: nothing to see in it (see the module's header).
+    /// Adds the event of one record to the batch. `Ok(false)`: nothing to see in it (see the module's header).
+    ///
+    /// # Errors
+    /// Which rule the record breaks.
+    pub fn normalise_into(&self, format: Format, raw: &[u8], context: &Context<'_>, batch: &mut EventBatch) -> Result<bool, Reject> {
+        let Some(text) = self.text_of(raw)? else { return Ok(false) };
+        let strangers = match format {
+            // No other format takes an object that has the members of an event and no others.
+            Format::Auto => Some(Strangers::Unwanted),
+            format if format == Format::BARTIZAN => Some(Strangers::Kept),
+            _ => None,
+        };
+        if strangers.and_then(|strangers| straight::read(text, strangers, &self.hasher, context, batch)).is_some() {
+            return Ok(true);
+        }
+        Ok(self.draft_of(format, text, context)?.map(|draft| _ = batch.push(&draft)).is_some())
+    }
+
+    /// Makes a draft of one record. `Ok(None)`: nothing to see in it. The long way, for whoever wants a draft.
     ///
     /// # Errors
     /// Which rule the record breaks.
     pub fn normalise<'a>(&self, format: Format, raw: &'a [u8], context: &Context<'_>) -> Result<Option<EventDraft<'a>>, Reject> {
+        self.text_of(raw)?.map_or(Ok(None), |text| self.draft_of(format, text, context))
+    }
+
+    /// The record as text without blanks around it; `None` if nothing is left.
+    fn text_of<'a>(&self, raw: &'a [u8]) -> Result<Option<&'a str>, Reject> {
         if raw.len() > self.record_bytes_max {
             return Err(Reject::new(RejectCode::TooLarge, format!("the record is longer than {} bytes", self.record_bytes_max)));
         }
-        let text = std::str::from_utf8(raw)
+        let text = simdutf8::basic::from_utf8(raw)
+            .or_else(|_| std::str::from_utf8(raw))
             .map_err(|error| Reject::new(RejectCode::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to())))?;
-        let text = text.trim_ascii();
-        if text.is_empty() {
-            return Ok(None);
-        }
+        Ok(Some(text.trim_ascii()).filter(|text| !text.is_empty()))
+    }
+
+    fn draft_of<'a>(&self, format: Format, text: &'a str, context: &Context<'_>) -> Result<Option<EventDraft<'a>>, Reject> {
         let record = Record::new(text);
         let spec = match format {
             Format::Canonical => return canonical(text, context).map(Some),

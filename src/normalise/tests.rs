@@ -4,7 +4,9 @@
 
 use super::*;
 use bartizan_core::TimeMs;
+use bartizan_core::batch::DraftTexts;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use std::path::{Path, PathBuf};
 
 const REFERENCE: &str = "2026-11-22T12:00:00Z";
@@ -18,10 +20,12 @@ fn context() -> Context<'static> {
     Context { default_id: &"1:1", tenant: None, window: None, reference_ms: TimeMs::parse(REFERENCE).unwrap().0 }
 }
 
-/// What a record becomes, as one line.
+/// What a record becomes, as one line; on both ways the same.
 fn shown(normaliser: &Normaliser, format: Format, raw: &[u8], line: u64) -> String {
     let id = format!("1:{line}");
-    match normaliser.normalise(format, raw, &Context { default_id: &id, ..context() }) {
+    let context = Context { default_id: &id, ..context() };
+    straight_is_long(normaliser, format, raw, &context).unwrap();
+    match normaliser.normalise(format, raw, &context) {
         Ok(Some(draft)) => {
             let mut out = Vec::new();
             to_native_json(&draft, Some(line), &mut out);
@@ -30,6 +34,36 @@ fn shown(normaliser: &Normaliser, format: Format, raw: &[u8], line: u64) -> Stri
         Ok(None) => format!(r#"{{"line":{line},"skipped":true}}"#),
         Err(reject) => serde_json::json!({"line": line, "reject": reject.code.as_str(), "reason": reject.reason}).to_string(),
     }
+}
+
+/// Holds what comes straight into a batch against the draft of the long way.
+fn straight_is_long(normaliser: &Normaliser, format: Format, raw: &[u8], context: &Context<'_>) -> Result<(), TestCaseError> {
+    let mut batch = EventBatch::default();
+    // Neighbours in the arena must not be touched, whatever becomes of the record.
+    batch.push(&EventDraft { texts: neighbour(), ..EventDraft::default() });
+    let before = batch.text_bytes();
+    let taken = normaliser.normalise_into(format, raw, context, &mut batch);
+    let expected = normaliser.normalise(format, raw, context);
+    prop_assert_eq!(taken, expected.as_ref().map(Option::is_some).map_err(Clone::clone));
+    prop_assert_eq!(batch.get(0).unwrap().user(), Some("neighbour"));
+    let event = batch.get(1);
+    prop_assert_eq!(event.is_some(), matches!(expected, Ok(Some(_))));
+    if event.is_none() {
+        prop_assert_eq!(batch.text_bytes(), before);
+    }
+    if let (Some(event), Ok(Some(draft))) = (event, expected) {
+        let shown = |draft: &EventDraft<'_>| serde_json::to_string(draft).unwrap();
+        prop_assert_eq!(shown(&EventDraft::of(&event)), shown(&draft));
+        prop_assert_eq!((event.arrival_ms(), event.watermark_ms(), event.is_judged()), (draft.time_ms, i64::MIN, true));
+        prop_assert_eq!((event.place(), event.asn(), event.network_class()), (None, 0, bartizan_core::NetworkClass::Unknown));
+    }
+    Ok(())
+}
+
+fn neighbour() -> DraftTexts<'static> {
+    let mut texts = DraftTexts::default();
+    texts.set(Field::User, "neighbour");
+    texts
 }
 
 fn reject(format: Format, raw: &[u8]) -> Reject {
@@ -146,6 +180,17 @@ fn a_token_leaves_no_trace() {
     let secret = "hunter2-hunter2";
     let good = format!(r#"{{"time":1,"kind":"login","token":"{secret}","password":"{secret}","x":{{"refresh_token":"{secret}"}}}}"#);
     assert!(!shown(&normaliser(), Format::BARTIZAN, good.as_bytes(), 1).contains(secret));
+    // The batch holds pieces of the record, and none of them may be a credential.
+    let mut batch = EventBatch::default();
+    for record in [
+        &good,
+        &format!(r#"{{"id":"1","token":"{secret}","time":1,"token_issued":"{secret}","kind":"login","user":"ann"}}"#),
+        &format!(r#"{{"id":"1","x":"{secret}","time":1,"kind":"login","user":"ann"}}"#),
+        &format!(r#"{{"id":"1","attrs":{{"password":"{secret}"}},"time":1,"kind":"login","user":"ann"}}"#),
+    ] {
+        assert_eq!(normaliser().normalise_into(Format::BARTIZAN, record.as_bytes(), &context(), &mut batch), Ok(true));
+    }
+    assert_eq!(format!("{batch:?}").matches(secret).count(), 1, "a credential under a harmless name stays, as an attribute");
     let raw_draft = format!("{:?}", draft::Secret::Clear(secret.into()));
     assert!(!raw_draft.contains(secret));
     for bad in [
@@ -209,6 +254,144 @@ fn lines() -> Vec<String> {
     formats::SPECS.iter().flat_map(|spec| fixtures(spec.name)).flat_map(|path| read(&path)).collect()
 }
 
+/// Names of members: the event's own, such as resemble them, strangers, and credentials.
+const NAMES: &[&str] = &[
+    "time",
+    "kind",
+    "outcome",
+    "user_kind",
+    "attestation",
+    "ip",
+    "token",
+    "token_issued",
+    "token_hash",
+    "token_issued_hash",
+    "status",
+    "bytes",
+    "duration_ms",
+    "attrs",
+    "id",
+    "tenant",
+    "reason",
+    "source",
+    "user",
+    "user_agent",
+    "device",
+    "ja4",
+    "app",
+    "grant",
+    "scope",
+    "factor",
+    "session",
+    "token_id",
+    "method",
+    "path",
+    "region",
+    "",
+    "tim",
+    "times",
+    "Time",
+    "user_agent_of_longer_name",
+    "a",
+    "é",
+    "password",
+    "token\\u0020",
+    "class_uid",
+    "metadata",
+];
+
+/// Their values: ordinary ones, those at each limit, and those that only the long way can judge.
+fn value() -> impl Strategy<Value = String> {
+    let text = |text: String| format!("\"{text}\"");
+    let odd = [
+        "null",
+        "true",
+        "false",
+        "0",
+        "200",
+        "99",
+        "1000",
+        "007",
+        "-1",
+        "1.5",
+        "1e3",
+        "123456789012345678",
+        "18446744073709551615",
+        "{}",
+        "[]",
+        "{\"a\":1}",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\":{\"b\":[1]}}",
+        "{\"password\":\"x\",\"é\":null}",
+        "tru",
+        "\"\"",
+        "\"\\u0041\"",
+        "\"a\\n\"",
+        "\"a\u{0}\"",
+        "\"a\tb\"",
+        "\"\u{7f}é…\"",
+        "\"a",
+        "",
+    ];
+    let words = [
+        "login",
+        "api_request",
+        "success",
+        "denied",
+        "human",
+        "service",
+        "passed",
+        "203.0.113.7",
+        "::ffff:203.0.113.7",
+        "2001:db8::1%eth0",
+        " 203.0.113.7 ",
+        "203.0.113.07",
+        "2026-11-22T12:00:00Z",
+        "2026-11-22T12:00:00.5+01:00",
+        "9999-12-31T23:59:59Z",
+        "acme",
+        "beta",
+        "/a?token=x&b=1",
+        "/a?b=1",
+        "/a?",
+        "0123456789abcdef0123456789abcdef",
+    ];
+    let long = prop::sample::select(vec![64, 128, 256, 1024, 2048, 4096, 16 * 1024, 32 * 1024]);
+    prop_oneof![
+        3 => prop::sample::select(odd.map(str::to_owned).to_vec()),
+        6 => prop::sample::select(words.map(str::to_owned).to_vec()).prop_map(text),
+        1 => (long, 0_usize..3, prop::sample::select(vec!["x", "é"])).prop_map(move |(len, more, of)| text(of.repeat((len - 1 + more) / of.len()))),
+        3 => "[a-z@. -]{0,70}".prop_map(text),
+        1 => any::<i64>().prop_map(|number| number.to_string()),
+    ]
+}
+
+fn blank() -> impl Strategy<Value = &'static str> {
+    prop_oneof![8 => Just(""), 1 => Just(" "), 1 => Just("\t")]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+    /// The one test that the short way stands on: whatever it takes, the long way makes the same of it.
+    #[test]
+    fn straight_into_a_batch_is_the_long_way(
+        begin in prop::sample::select(vec!["{\"time\":1780000000000,\"kind\":\"login\"", "{\"kind\":\"logout\",\"time\":\"2026-06-01T00:00:00.123Z\"", "{\"id\":\"1\""]),
+        members in prop::collection::vec((prop::sample::select(NAMES.to_vec()), value(), blank(), blank()), 0..12),
+        end in prop::sample::select(vec!["}", "}", "}", "} ", ",}", "", "}}", "}x"]),
+        stamped in prop::sample::select(vec![None, Some("acme")]),
+        windowed: bool,
+    ) {
+        let members: Vec<_> = members.iter().map(|(name, value, before, after)| format!(",{before}\"{name}\"{after}:{before}{value}{after}")).collect();
+        let raw = format!("{begin}{}{end}", members.concat());
+        let window = windowed.then_some(TimeWindow { oldest_ms: 1_780_000_000_000, newest_ms: 1_790_000_000_000 });
+        let context = Context { tenant: stamped, window, ..context() };
+        for format in [Format::BARTIZAN, Format::Auto] {
+            straight_is_long(&normaliser(), format, raw.as_bytes(), &context)?;
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(raw in proptest::collection::vec(any::<u8>(), 0..300)) {
@@ -235,6 +418,7 @@ proptest! {
         let text: String = text.into_iter().collect();
         let normaliser = normaliser();
         for format in all_formats() {
+            straight_is_long(&normaliser, format, text.as_bytes(), &context())?;
             if let Ok(Some(draft)) = normaliser.normalise(format, text.as_bytes(), &context()) {
                 let mut out = Vec::new();
                 to_native_json(&draft, None, &mut out);

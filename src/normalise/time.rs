@@ -15,6 +15,11 @@ const REPRESENTABLE_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=25
 /// Years tried backwards for a date without a year; 29 February needs up to eight (1896 to 1904).
 const YEARS_BACK_MAX: i16 = 8;
 
+/// Can every output print this time?
+pub(crate) fn is_representable(time_ms: i64) -> bool {
+    REPRESENTABLE_MS.contains(&time_ms)
+}
+
 /// A time as a parser leaves it.
 #[derive(Clone, Debug)]
 pub enum RawTime<'a> {
@@ -51,7 +56,7 @@ impl RawTime<'_> {
             Self::Local(local) => assumed.at(*local).ok_or_else(bad_time)?,
             Self::Yearless { month, day, time } => assumed.newest(*month, *day, *time, reference_ms).ok_or_else(bad_time)?,
         };
-        if !REPRESENTABLE_MS.contains(&time_ms) {
+        if !is_representable(time_ms) {
             return Err(Reject::out_of_range("time", "within the years 1 to 9999"));
         }
         Ok(time_ms)

@@ -36,13 +36,13 @@ const CUT: char = '…';
 
 /// What happens to a text over its limit.
 #[derive(Clone, Copy, PartialEq)]
-enum Long {
+pub(crate) enum Long {
     Cut,
     Reject,
 }
 
 /// The limit of each text member in bytes.
-const fn limit(field: Field) -> (usize, Long) {
+pub(crate) const fn limit(field: Field) -> (usize, Long) {
     match field {
         Field::Tenant => (128, Long::Reject),
         Field::Id | Field::App => (256, Long::Reject),
@@ -81,7 +81,7 @@ pub(crate) fn validate<'a>(
         texts: raw.texts,
     };
     for field in Field::ALL {
-        clean(&mut draft, *field, raw.plain)?;
+        clean(&mut draft, *field)?;
     }
     if raw.attrs.0.iter().any(|(_, value)| *value != Json::Null) {
         draft.texts.set(Field::Attrs, attrs_json(raw.attrs)?);
@@ -134,7 +134,7 @@ fn token(member: &str, secret: Option<&Secret<'_>>, hasher: &TokenHasher) -> Res
 }
 
 /// Brings one text member within its limit. Nearly all texts need nothing and stay borrowed.
-fn clean(draft: &mut EventDraft<'_>, field: Field, plain: bool) -> Result<(), Reject> {
+fn clean(draft: &mut EventDraft<'_>, field: Field) -> Result<(), Reject> {
     let (bytes_max, long) = limit(field);
     let text = draft.texts.get(field);
     if text.is_empty() {
@@ -142,9 +142,6 @@ fn clean(draft: &mut EventDraft<'_>, field: Field, plain: bool) -> Result<(), Re
     }
     if text.len() > bytes_max && long == Long::Reject {
         return Err(Reject::too_large(field.as_str(), bytes_max));
-    }
-    if plain && text.len() <= bytes_max && field != Field::Path {
-        return Ok(());
     }
     let stripped = if field == Field::Path { secrets::without_query_secrets(text) } else { None };
     let current = stripped.as_deref().unwrap_or(text);
@@ -170,7 +167,7 @@ fn cut(text: &str, bytes_max: usize) -> Option<String> {
 }
 
 /// The attributes as one JSON object. A nested value becomes its compact JSON text: `attrs` is flat.
-fn attrs_json(attrs: Attrs<'_>) -> Result<String, Reject> {
+pub(crate) fn attrs_json(attrs: Attrs<'_>) -> Result<String, Reject> {
     let too_many = |what: String| Reject::new(RejectCode::TooLarge, format!("attrs: {what}"));
     if attrs.0.len() > ATTRS_MAX {
         return Err(too_many(format!("more than {ATTRS_MAX} members")));

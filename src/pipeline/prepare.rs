@@ -67,11 +67,9 @@ impl Preparer {
         let number = if sabotaged!(IdOfTheBatch) { flow.events.len() as i64 } else { offset };
         let default_id = format_args!("{partition}-{number}");
         let context = Context { default_id: &default_id, tenant: None, window: Some(window), reference_ms: window.newest_ms - AHEAD_MS };
-        match self.normaliser.normalise(format, payload, &context) {
-            Ok(Some(draft)) => {
-                flow.events.push(&draft);
-            }
-            Ok(None) => flow.ignored += 1,
+        match self.normaliser.normalise_into(format, payload, &context, &mut flow.events) {
+            Ok(true) => {}
+            Ok(false) => flow.ignored += 1,
             Err(reject) => flow.rejected.push(Rejected {
                 partition: partition.clone(),
                 offset,

@@ -2,19 +2,25 @@
 //!
 //! Batches are what moves through the pipeline. A batch is plain data: it can be shared between
 //! threads behind one `Arc`, and an event in it is a view of two pointers. Adding an event copies its
-//! strings once into the arena and allocates nothing else.
+//! strings once into the arena and allocates nothing else: from a draft ([`EventBatch::push`]), or, on the
+//! hot path, from the line it stands in ([`EventBatch::write`]).
 
 use crate::event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind, names};
-use crate::keys::{Key, KeyHasher, KeyKind};
+use crate::keys::{Key, KeyHasher, KeyKind, TenantHash};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// Bytes that the text arena of one batch may hold (spans are 32 bits wide).
 pub const ARENA_BYTES_MAX: usize = 1 << 30;
 
 /// Text of an ordinary event, generously: an arena that grows is copied.
 const EVENT_TEXT_BYTES: usize = 512;
+
+/// Bytes between two texts of one line that are copied along with them: fewer than it costs to begin anew.
+const GAP_BYTES_MAX: usize = 32;
 
 /// A piece of text in a batch's arena; empty means absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,9 +128,41 @@ pub struct Record {
     pub judged: bool,
     texts: [Text; Field::COUNT],
     keys: [u64; KeyKind::COUNT],
+    pub(crate) identity: u64,
 }
 
 impl Record {
+    /// An event of which nothing is known. A constant, so that it is copied from memory written long ago:
+    /// what was written a moment ago in other pieces than it is read in stalls the processor.
+    const BLANK: Self = Self::new(0);
+
+    /// An event of a time of which nothing else is known.
+    const fn new(time_ms: i64) -> Self {
+        Self {
+            time_ms,
+            arrival_ms: time_ms,
+            watermark_ms: i64::MIN,
+            seq: 0,
+            ip: None,
+            token: None,
+            token_issued: None,
+            status: None,
+            bytes: None,
+            duration_ms: None,
+            place: None,
+            asn: 0,
+            network_class: NetworkClass::Unknown,
+            kind: Kind::Other,
+            outcome: Outcome::Unknown,
+            user_kind: UserKind::Human,
+            attestation: Attestation::Unknown,
+            judged: true,
+            texts: [Text { start: 0, len: 0 }; Field::COUNT],
+            keys: [0; KeyKind::COUNT],
+            identity: 0,
+        }
+    }
+
     pub(crate) fn text(&self, field: Field) -> Text {
         self.texts.get(field as usize).copied().unwrap_or_default()
     }
@@ -181,6 +219,28 @@ pub struct EventDraft<'a> {
     pub texts: DraftTexts<'a>,
 }
 
+impl<'a> EventDraft<'a> {
+    /// The draft that an event of a batch would have come from.
+    #[must_use]
+    pub fn of(event: &Event<'a>) -> Self {
+        let record = event.record;
+        Self {
+            time_ms: record.time_ms,
+            kind: record.kind,
+            outcome: record.outcome,
+            user_kind: record.user_kind,
+            attestation: record.attestation,
+            ip: record.ip,
+            token: record.token,
+            token_issued: record.token_issued,
+            status: record.status,
+            bytes: record.bytes,
+            duration_ms: record.duration_ms,
+            texts: DraftTexts(std::array::from_fn(|index| Cow::Borrowed(Field::ALL.get(index).map_or("", |field| event.text(*field))))),
+        }
+    }
+}
+
 impl Default for EventDraft<'_> {
     fn default() -> Self {
         Self {
@@ -230,7 +290,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for DraftTexts<'a> {
         struct Visitor<'a>(std::marker::PhantomData<&'a ()>);
         impl<'de: 'a, 'a> serde::de::Visitor<'de> for Visitor<'a> {
             type Value = DraftTexts<'a>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of text members")
             }
             fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
@@ -296,32 +356,45 @@ impl EventBatch {
 
     /// Adds an event; its sequence, arrival and watermark are set later, by the sequencer.
     pub fn push(&mut self, draft: &EventDraft<'_>) -> &mut Record {
-        let mut texts = [Text::default(); Field::COUNT];
-        for (slot, text) in texts.iter_mut().zip(&draft.texts.0) {
-            *slot = append(&mut self.arena, text);
-        }
-        self.records.push(Record {
-            time_ms: draft.time_ms,
-            arrival_ms: draft.time_ms,
-            watermark_ms: i64::MIN,
-            seq: 0,
+        let mut record = Record {
             ip: draft.ip,
             token: draft.token,
             token_issued: draft.token_issued,
             status: draft.status,
             bytes: draft.bytes,
             duration_ms: draft.duration_ms,
-            place: None,
-            asn: 0,
-            network_class: NetworkClass::Unknown,
             kind: draft.kind,
             outcome: draft.outcome,
             user_kind: draft.user_kind,
             attestation: draft.attestation,
-            judged: true,
-            texts,
-            keys: [0; KeyKind::COUNT],
-        });
+            ..Record::new(draft.time_ms)
+        };
+        for (slot, text) in record.texts.iter_mut().zip(&draft.texts.0) {
+            *slot = append(&mut self.arena, text);
+        }
+        self.last_of(record)
+    }
+
+    /// Adds an event that stands in `line`, without a draft: `fill` says what it is. If `fill` gives up, the
+    /// batch is as it was.
+    pub fn write(&mut self, line: &str, fill: impl FnOnce(&mut Writer<'_>) -> Option<()>) -> Option<()> {
+        if self.arena.len() + line.len() > ARENA_BYTES_MAX {
+            return None;
+        }
+        let (arena_before, records_before) = (self.arena.len(), self.records.len());
+        self.records.push(Record::BLANK);
+        let record = self.records.last_mut()?;
+        let mut writer = Writer { record, arena: &mut self.arena, line, piece: 0..0, apart: true };
+        let filled = fill(&mut writer).and_then(|()| writer.flush());
+        if filled.is_none() {
+            self.arena.truncate(arena_before);
+            self.records.truncate(records_before);
+        }
+        filled
+    }
+
+    fn last_of(&mut self, record: Record) -> &mut Record {
+        self.records.push(record);
         let last = self.records.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "the record was pushed in the line above")]
         &mut self.records[last]
@@ -333,10 +406,7 @@ impl EventBatch {
         for (slot, field) in record.texts.iter_mut().zip(Field::ALL) {
             *slot = append(&mut self.arena, event.text(*field));
         }
-        self.records.push(record);
-        let last = self.records.len() - 1;
-        #[expect(clippy::indexing_slicing, reason = "the record was pushed in the line above")]
-        &mut self.records[last]
+        self.last_of(record)
     }
 
     /// Adds text to the arena for later [`Record::set_text`].
@@ -362,12 +432,87 @@ impl EventBatch {
 
     /// Hashes the keys of all events. Called once, after enrichment and before detection.
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
-        for index in 0..self.records.len() {
-            let Some(keys) = self.get(index).map(|event| keys_of(&event, hasher)) else { continue };
-            if let Some(record) = self.records.get_mut(index) {
-                record.keys = keys;
+        let Self { arena, records } = self;
+        // Neighbours are often of one tenant.
+        let mut last = ("", hasher.tenant(""));
+        for record in records {
+            let tenant = record.text(Field::Tenant).of(arena);
+            if tenant != last.0 {
+                last = (tenant, hasher.tenant(tenant));
             }
+            let event = Event { text: arena, record };
+            let identity = hasher.identity(last.1, event.id(), event.time_ms());
+            (record.keys, record.identity) = (keys_of(&event, last.1, hasher), identity);
         }
+    }
+}
+
+/// Fills the record of an event from the line it stands in. Texts are told in the line's order, and copied
+/// in few pieces: what is short between two of them comes along.
+pub struct Writer<'b> {
+    /// The record, but for its texts.
+    pub record: &'b mut Record,
+    arena: &'b mut String,
+    line: &'b str,
+    /// What of the line is to be copied next.
+    piece: Range<usize>,
+    /// What follows the piece must not come along.
+    apart: bool,
+}
+
+impl Writer<'_> {
+    /// Keeps the text at `at` in the line. `None`: it is no text there, or not in order.
+    #[inline]
+    pub fn keep(&mut self, field: Field, at: Range<usize>) -> Option<()> {
+        if at.is_empty() {
+            return Some(());
+        }
+        if self.apart || at.start.checked_sub(self.piece.end)? > GAP_BYTES_MAX {
+            self.flush()?;
+            self.piece = at.start..at.start;
+            self.apart = false;
+        }
+        let text = Text { start: (self.arena.len() + at.start - self.piece.start) as u32, len: at.len() as u32 };
+        self.piece.end = at.end;
+        self.record.set_text(field, text);
+        Some(())
+    }
+
+    /// What stands between the last text kept and the next one must not be copied along: a secret, say.
+    pub fn leave_out(&mut self) {
+        self.apart = true;
+    }
+
+    /// Is there a text?
+    #[must_use]
+    pub fn has(&self, field: Field) -> bool {
+        self.record.text(field).len > 0
+    }
+
+    /// The text of a member; empty if absent.
+    pub fn text(&mut self, field: Field) -> Option<&str> {
+        self.flush()?;
+        Some(self.record.text(field).of(self.arena))
+    }
+
+    /// Adds a text that does not stand in the line.
+    pub fn add(&mut self, field: Field, text: impl fmt::Display) -> Option<()> {
+        self.flush()?;
+        let start = self.arena.len();
+        write!(self.arena, "{text}").ok()?;
+        let len = self.arena.len() - start;
+        if self.arena.len() > ARENA_BYTES_MAX {
+            return None;
+        }
+        self.record.set_text(field, Text { start: start as u32, len: len as u32 });
+        Some(())
+    }
+
+    fn flush(&mut self) -> Option<()> {
+        self.arena.push_str(self.line.get(self.piece.clone())?);
+        self.piece.start = self.piece.end;
+        self.apart = true;
+        Some(())
     }
 }
 
@@ -380,8 +525,7 @@ fn append(arena: &mut String, text: &str) -> Text {
     Text { start, len: text.len() as u32 }
 }
 
-fn keys_of(event: &Event<'_>, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
-    let tenant = event.tenant();
+fn keys_of(event: &Event<'_>, tenant: TenantHash, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
     let mut keys = [0; KeyKind::COUNT];
     let mut set = |kind: KeyKind, parts: &[&[u8]]| {
         let hash = hasher.hash(kind, tenant, parts);

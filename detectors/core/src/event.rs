@@ -356,6 +356,12 @@ impl<'a> Event<'a> {
     pub fn key(&self, kind: KeyKind) -> Option<Key> {
         self.record.key(kind)
     }
+    /// Hash of tenant, id and time: what makes two records one event. Collisions are negligible among the
+    /// events of one lateness.
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        self.record.identity
+    }
     /// Is the event within the lateness, seen for the first time, and so to be judged?
     #[must_use]
     pub fn is_judged(&self) -> bool {

@@ -1,11 +1,11 @@
 //! The native format: one JSON object a record, as the product's contract describes it.
 //!
-//! The hot path. Ordinary records are read by `flat`, others by the full reader. Members go straight from the reader into the draft, borrowed where they hold no escape;
-//! `null` and an empty string mean absent. Whatever is not a member of the event goes to `attrs`.
+//! Members go straight from the reader into the draft, borrowed where they hold no escape; `null` and an
+//! empty string mean absent. Whatever is not a member of the event goes to `attrs`. Ordinary records do not
+//! come here: `straight` reads them, to the same effect.
 
 use super::{Confidence, Env, FormatSpec, Record};
 use crate::normalise::draft::{RawDraft, Secret};
-use crate::normalise::flat;
 use crate::normalise::json::{self, Json};
 use crate::normalise::reject::{Reject, RejectCode};
 use crate::normalise::time::RawTime;
@@ -25,19 +25,13 @@ fn detect(record: &Record<'_>) -> Confidence {
 
 fn parse<'a>(record: &Record<'a>, _: &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject> {
     let mut reader = Reader::default();
-    let quick = flat::each_member(record.text, &mut reader);
-    // The quick way gives up at any control character.
-    reader.draft.plain = quick.is_some();
-    let read = quick.unwrap_or_else(|| {
-        reader = Reader::default();
-        json::each_member(record.text, |name, value| reader.member(name, value))
-    });
-    read.map(|()| Some(reader.draft))
+    json::each_member(record.text, |name, value| reader.member(name, value))?;
+    Ok(Some(reader.draft))
 }
 
 /// A member of the event.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Member {
+pub(in crate::normalise) enum Member {
     Time,
     Kind,
     Outcome,
@@ -56,47 +50,48 @@ enum Member {
 }
 
 impl Member {
-    fn parse(name: &str) -> Option<Self> {
-        // Byte patterns become a decision tree, strings a chain of comparisons; this runs for each member.
-        Some(match name.as_bytes() {
-            b"time" => Self::Time,
-            b"kind" => Self::Kind,
-            b"outcome" => Self::Outcome,
-            b"user_kind" => Self::UserKind,
-            b"attestation" => Self::Attestation,
-            b"ip" => Self::Ip,
-            b"token" => Self::Token,
-            b"token_issued" => Self::TokenIssued,
-            b"token_hash" => Self::TokenHash,
-            b"token_issued_hash" => Self::TokenIssuedHash,
-            b"status" => Self::Status,
-            b"bytes" => Self::Bytes,
-            b"duration_ms" => Self::DurationMs,
-            b"attrs" => Self::Attrs,
-            b"id" => Self::Text(Field::Id),
-            b"tenant" => Self::Text(Field::Tenant),
-            b"reason" => Self::Text(Field::Reason),
-            b"source" => Self::Text(Field::Source),
-            b"user" => Self::Text(Field::User),
-            b"user_agent" => Self::Text(Field::UserAgent),
-            b"device" => Self::Text(Field::Device),
-            b"ja4" => Self::Text(Field::Ja4),
-            b"app" => Self::Text(Field::App),
-            b"grant" => Self::Text(Field::Grant),
-            b"scope" => Self::Text(Field::Scope),
-            b"factor" => Self::Text(Field::Factor),
-            b"session" => Self::Text(Field::Session),
-            b"token_id" => Self::Text(Field::TokenId),
-            b"method" => Self::Text(Field::Method),
-            b"path" => Self::Text(Field::Path),
-            // What is left of the event's texts (the place of an address) is found here and not believed
-            // of a record.
-            _ => return None,
-        })
+    /// Every member with its name. What is left of the event's texts (the place of an address) is found
+    /// here and not believed of a record.
+    pub(in crate::normalise) const NAMED: &[(&str, Self)] = &[
+        ("time", Self::Time),
+        ("kind", Self::Kind),
+        ("outcome", Self::Outcome),
+        ("user_kind", Self::UserKind),
+        ("attestation", Self::Attestation),
+        ("ip", Self::Ip),
+        ("token", Self::Token),
+        ("token_issued", Self::TokenIssued),
+        ("token_hash", Self::TokenHash),
+        ("token_issued_hash", Self::TokenIssuedHash),
+        ("status", Self::Status),
+        ("bytes", Self::Bytes),
+        ("duration_ms", Self::DurationMs),
+        ("attrs", Self::Attrs),
+        ("id", Self::Text(Field::Id)),
+        ("tenant", Self::Text(Field::Tenant)),
+        ("reason", Self::Text(Field::Reason)),
+        ("source", Self::Text(Field::Source)),
+        ("user", Self::Text(Field::User)),
+        ("user_agent", Self::Text(Field::UserAgent)),
+        ("device", Self::Text(Field::Device)),
+        ("ja4", Self::Text(Field::Ja4)),
+        ("app", Self::Text(Field::App)),
+        ("grant", Self::Text(Field::Grant)),
+        ("scope", Self::Text(Field::Scope)),
+        ("factor", Self::Text(Field::Factor)),
+        ("session", Self::Text(Field::Session)),
+        ("token_id", Self::Text(Field::TokenId)),
+        ("method", Self::Text(Field::Method)),
+        ("path", Self::Text(Field::Path)),
+    ];
+
+    /// The member of this name.
+    pub(in crate::normalise) fn parse(name: &str) -> Option<Self> {
+        Self::NAMED.iter().find(|(known, _)| *known == name).map(|(_, member)| *member)
     }
 
     /// Its place in the set of members seen.
-    const fn bit(self) -> u64 {
+    pub(in crate::normalise) const fn bit(self) -> u64 {
         1 << match self {
             Self::Time => 0,
             Self::Kind => 1,
@@ -181,23 +176,6 @@ impl<'a> Reader<'a> {
         }
         self.draft.attrs.push(name, value);
         Ok(())
-    }
-}
-
-impl<'a> flat::Sink<'a> for Reader<'a> {
-    fn text(&mut self, name: &'a str, text: &'a str) -> Result<(), Reject> {
-        match Member::parse(name) {
-            Some(member @ Member::Text(field)) if self.seen & member.bit() == 0 => {
-                self.seen |= member.bit();
-                self.draft.texts.set(field, text);
-                Ok(())
-            }
-            _ => self.member(Cow::Borrowed(name), Json::Text(Cow::Borrowed(text))),
-        }
-    }
-
-    fn value(&mut self, name: &'a str, value: Json<'a>) -> Result<(), Reject> {
-        self.member(Cow::Borrowed(name), value)
     }
 }
 

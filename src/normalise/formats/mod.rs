@@ -4,7 +4,7 @@
 //! command line, `auto`, the documentation and the tests all go by the list.
 
 mod accounts;
-mod bartizan;
+pub(in crate::normalise) mod bartizan;
 mod ocsf;
 mod openssh;
 mod pam;
