@@ -116,7 +116,10 @@ impl<S: EventStore> StoreStage<S> {
             if records.is_empty() || sabotaged!(DeadLettersForgotten) {
                 return true;
             }
-            match self.appender.append(DEAD_LETTER_TOPIC, records).await {
+            // Nor must a topic that hangs.
+            let appending = self.appender.append(DEAD_LETTER_TOPIC, records);
+            let Some(appended) = self.abandon.run_until_cancelled(appending).await else { return false };
+            match appended {
                 Ok(()) => return true,
                 Err(LogError::TooLarge(_)) if payload_bytes_max > CUT_BYTES_MAX => {
                     payload_bytes_max = CUT_BYTES_MAX;

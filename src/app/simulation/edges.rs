@@ -17,13 +17,14 @@ use std::time::Duration;
 
 /// Bytes of a record that a topic takes.
 const TOPIC_RECORD_BYTES_MAX: usize = 280 << 10;
-/// What a simulated daemon may hold.
-pub(super) const LIMITS: Limits = Limits { batch_records_max: 64, batch_bytes_max: 1_200, buffer_bytes_max: 2_000 };
 /// A record counts for no more than this where waiting bytes are counted.
 pub(super) const COUNTED_BYTES_MAX: usize = 500;
+
 /// Waiting bytes of a partition at which nothing more may be asked for: a buffer, and the batches on
 /// their way to the order.
-const WAITING_BYTES_MAX: usize = LIMITS.buffer_bytes_max + 3 * (LIMITS.batch_bytes_max + COUNTED_BYTES_MAX);
+fn waiting_bytes_max(limits: Limits) -> usize {
+    limits.buffer_bytes_max + 3 * (limits.batch_bytes_max + COUNTED_BYTES_MAX)
+}
 
 /// Partitions of a group, as the source of Kafka shows them.
 pub(super) struct Partitions {
@@ -109,7 +110,7 @@ impl Source for Partitions {
                 let bytes: usize = records.iter().map(|record| record.payload.len().min(COUNTED_BYTES_MAX)).sum();
                 let waiting = state.buffered.entry(id.clone()).or_default();
                 let before = std::mem::replace(waiting, *waiting + bytes);
-                if before > WAITING_BYTES_MAX {
+                if before > waiting_bytes_max(state.plan.limits) {
                     state.violations.push(format!("{id}: {before} bytes wait to be put in order, and more are asked for"));
                 }
                 notices.push(Notice::Records(id.clone(), records));

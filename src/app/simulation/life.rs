@@ -1,6 +1,6 @@
 //! One life of a daemon: everything from its start to its death or stop, on one thread.
 
-use super::edges::{Cuts, LIMITS, Offsets, Partitions, Receiver, Stepped, Tables, Topics};
+use super::edges::{Cuts, Offsets, Partitions, Receiver, Stepped, Tables, Topics};
 use super::plan::Ending;
 use super::traffic::Line;
 use super::world::{Step, World};
@@ -191,7 +191,7 @@ impl House {
         let (raw_sender, raw) = mpsc::channel(STAGE_BATCHES_MAX);
         let Stages { reader, prepare, detect, behind, seen, acknowledged, stop, abandon, .. } = wire(parts, (read_sender, raw));
         let mut pipeline = JoinSet::new();
-        pipeline.spawn(drive(reader.within(LIMITS), Arc::clone(world)));
+        pipeline.spawn(drive(reader.within(world.lock().plan.limits), Arc::clone(world)));
         pipeline.spawn(look_on(read, raw_sender, Arc::clone(world)));
         for stage in [prepare, detect].into_iter().chain(behind) {
             pipeline.spawn(stage);

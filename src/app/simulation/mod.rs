@@ -279,7 +279,9 @@ fn each_deliberate_fault_is_noticed() {
         let work = || {
             let mut missed = Vec::new();
             while let Some((fault, hint)) = Fault::ALL.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                let noticed = std::iter::once(*hint).chain(0..FAULT_SEEDS).find_map(|seed| Some((seed, tried(seed, Some(*fault)).violations.first()?.clone())));
+                let noticed = std::iter::once(*hint)
+                    .chain(0..FAULT_SEEDS)
+                    .find_map(|seed| Some((seed, tried(seed, Some(*fault)).violations.first()?.clone())));
                 match &noticed {
                     Some((seed, violation)) => eprintln!("{fault:?}: seed {seed}: {}", violation.lines().next().unwrap_or_default()),
                     None => missed.push(*fault),

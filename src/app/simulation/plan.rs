@@ -1,11 +1,16 @@
 //! What a seed stands for: the shape of the daemon, its troubles, and how its lives end.
 
+use crate::log::sequencer::Limits;
 use crate::simulate::dice::Dice;
 
 /// Virtual time for which traffic comes in.
 pub(super) const LIVE_MS: i64 = 40_000;
 /// Longest life of a daemon that is to end badly.
 const LIFE_MS_MAX: i64 = 30_000;
+
+/// So little that a slow store holds the log up, and enough for it to keep quiet.
+const SMALL: Limits = Limits { batch_records_max: 64, batch_bytes_max: 1_200, buffer_bytes_max: 2_000 };
+const LARGE: Limits = Limits { batch_records_max: 64, batch_bytes_max: 8_000, buffer_bytes_max: 30_000 };
 
 /// How a life ends.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +60,8 @@ pub(super) struct Plan {
     /// Records that one look at a partition brings.
     pub chunk_max: i64,
     pub journal_bytes_max: u64,
+    /// What the daemon may hold.
+    pub limits: Limits,
 }
 
 impl Plan {
@@ -85,6 +92,7 @@ impl Plan {
             jumps: (0..jumps).map(|_| (dice.between(0, 60_000), dice.between(-1_800_000, 1_800_000))).collect(),
             chunk_max: dice.of(&[3, 20, 200]),
             journal_bytes_max: dice.of(&[2_000, 6_000, 50_000]),
+            limits: if dice.chance(0.25) { SMALL } else { LARGE },
         }
     }
 }

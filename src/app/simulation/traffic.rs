@@ -164,7 +164,11 @@ impl Script {
         self.send(story, time, delay, &event);
         if self.dice.chance(0.1) && event.get("id").is_some() {
             // Often when it is nearly too late.
-            let later = if self.dice.chance(0.5) { self.dice.between(LATENESS_MS * 3 / 4, LATENESS_MS) } else { self.dice.between(0, LATENESS_MS * 3 / 2) };
+            let later = if self.dice.chance(0.5) {
+                self.dice.between(LATENESS_MS * 3 / 4, LATENESS_MS)
+            } else {
+                self.dice.between(0, LATENESS_MS * 3 / 2)
+            };
             self.send(story, time, delay + later, &event);
         }
         if self.dice.chance(0.02) {
