@@ -25,12 +25,14 @@ test: ## all tests, on real parts: Kafka, ClickHouse, SMTP, a browser
 	@$(SETUP)/test-parts.sh
 	cargo test --workspace --locked
 
+soak: export SOAK_SEEDS ?= 2000
 soak: export SOAK_ROUNDS ?= 200
 soak: export SOAK_EVENTS ?= 2000000
-soak: ## SOAK_ROUNDS (200) kills over SOAK_EVENTS (2,000,000), then outages of SOAK_OUTAGE_S (20) seconds
+soak: ## SOAK_SEEDS (2,000) simulations, SOAK_ROUNDS (200) kills over SOAK_EVENTS (2,000,000), then outages of SOAK_OUTAGE_S (20) seconds
 	@$(SETUP)/system.sh test
 	@$(SETUP)/runtime.sh
 	@$(SETUP)/test-parts.sh
+	cargo test --release --locked --lib simulation::soak -- --ignored --nocapture
 	cargo test --release --locked --test integration -- --include-ignored --nocapture --test-threads 1 kills:: outages::
 
 check: ## formatting, lints, licences and advisories of dependencies

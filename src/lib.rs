@@ -1,8 +1,12 @@
 //! The Bartizan daemon: everything around the detectors.
 
+#[macro_use]
+mod sabotage;
+
 pub mod alert;
 pub mod api;
 pub mod app;
+pub mod blocking;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -160,6 +160,9 @@ impl Episodes {
             }
             None => {
                 let mut episode = Episode { phase: self.phase, ..Episode::open(spec, &key, finding) };
+                if sabotaged!(AlertIdOfTheArrival) {
+                    episode.alert.id = alert_id(&key, detected_ms);
+                }
                 out.push(episode.version(&key, true, detected_ms));
                 self.insert(key, episode);
                 if self.open.len() > EPISODES_MAX {
@@ -344,7 +347,7 @@ impl Episode {
 
     fn version(&mut self, key: &EpisodeKey, ongoing: bool, detected_ms: i64) -> Alert {
         let alert = &mut self.alert;
-        alert.version += 1;
+        alert.version += u32::from(!sabotaged!(VersionNotCounted) || alert.version == 0);
         Alert {
             id: alert.id.clone(),
             version: alert.version,

@@ -6,7 +6,7 @@ use super::status::{Kinds, Status};
 use super::{history, log, open_database, open_enricher, pipeline, secrets, sessions, store};
 use crate::api::server::ServeError;
 use crate::api::{self, ApiParts, ApiState, Server};
-use crate::clock::now_ms;
+use crate::clock::{Clock, now_ms};
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::detect::Enabled;
@@ -17,11 +17,11 @@ use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
 use crate::normalise::Normaliser;
-use crate::notify::deliverer::system_clock;
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
 use crate::pipeline::checkpoint::CHECKPOINTED;
+use crate::pipeline::cut::Pace;
 use crate::respond::ActiveSessions;
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::time::DAY_MS;
@@ -96,12 +96,12 @@ pub struct Daemon {
 }
 
 /// What detection goes on from.
-struct Resumed {
-    engine: Engine,
+pub(super) struct Resumed {
+    pub engine: Engine,
     /// Ids and titles of the detectors that are switched on.
-    detectors: Vec<(&'static str, &'static str)>,
-    checkpoints: Checkpoints,
-    start: (Positions, u64, Vec<Order>),
+    pub detectors: Vec<(&'static str, &'static str)>,
+    pub checkpoints: Checkpoints,
+    pub start: (Positions, u64, Vec<Order>),
 }
 
 impl Daemon {
@@ -145,9 +145,10 @@ impl Daemon {
         let mut running = pipeline::start(Parts {
             db: db.clone(),
             log,
+            clock: Clock::system(),
             engine: resumed.engine,
             checkpoints: resumed.checkpoints,
-            checkpoint_interval: Duration::from_millis(config.detect.checkpoint_interval_ms),
+            pace: Pace::every(Duration::from_millis(config.detect.checkpoint_interval_ms)),
             normaliser: Arc::clone(&normaliser),
             enricher: Arc::clone(&enricher),
             retention_ms: i64::from(config.store.retention_days) * DAY_MS,
@@ -258,7 +259,7 @@ fn normaliser(config: &Config, db: &Db) -> Result<Normaliser, StartError> {
 }
 
 /// Loads the newest checkpoint that reads, and the recorded order since.
-fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, StartError> {
+pub(super) fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, StartError> {
     let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| StartError::Config(errors.join("\n")))?;
     let hasher = secrets::key_hasher(db)?;
     let checkpoints = Checkpoints::open(&config.data_dir.join(CHECKPOINTS))?;
@@ -277,6 +278,9 @@ fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, St
     }
     if !damaged.is_empty() {
         telemetry.report(HealthId::CheckpointFailed, "start", Some(&damaged.join("; ")));
+        if !sabotaged!(DamagedCounts) {
+            checkpoints.remove_newer(loaded.as_ref().map_or(0, |(engine, _)| engine.next_seq()))?;
+        }
     }
     let engine = match loaded {
         Some((engine, afresh)) => {
@@ -300,6 +304,7 @@ fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, St
         }
     };
     let orders = db.orders_from(engine.next_seq())?;
+    db.forget_orders_from(orders.last().map_or(engine.next_seq(), Order::next_seq))?;
     let start = (engine.positions().clone(), engine.next_seq(), orders);
     let detectors = enabled.detectors.iter().map(|(spec, _)| (spec.id, spec.title)).collect();
     Ok(Resumed { engine, detectors, checkpoints, start })
@@ -342,7 +347,7 @@ fn deliver(
         db: db.clone(),
         routing: Arc::clone(&routing),
         schedule: Schedule::default(),
-        clock: system_clock(),
+        clock: Clock::system(),
         telemetry: telemetry.clone(),
         wake: wake.clone(),
         shutdown: stop.clone(),

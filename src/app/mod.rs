@@ -9,6 +9,8 @@ mod outbox;
 mod pipeline;
 mod secrets;
 mod sessions;
+#[cfg(test)]
+mod simulation;
 mod status;
 mod store;
 

@@ -1,7 +1,11 @@
-//! Starts the stages of the pipeline and stops them again.
+//! Wires the stages of the pipeline up, starts them and stops them again.
+//!
+//! [`wire`] joins the stages by their channels and leaves open who drives them: the daemon gives
+//! `read`, `prepare` and `detect` a thread each ([`start`]), the simulation (`simulation`) drives all of
+//! them on one.
 
 use super::log::OpenLog;
-use crate::clock::now_ms;
+use crate::clock::{Clock, now_ms};
 use crate::db::Db;
 use crate::detect::checkpoint::Checkpoints;
 use crate::detect::engine::{Engine, Outcome};
@@ -11,18 +15,19 @@ use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
 use crate::pipeline::checkpoint::{CheckpointWriter, Durable, Finished, PIECES_MAX};
-use crate::pipeline::commit::{AlertChanges, CommitStage};
-use crate::pipeline::cut::Cutter;
+use crate::pipeline::commit::{AlertChanges, CommitStage, Unrecorded};
+use crate::pipeline::cut::{Cutter, Pace};
 use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;
 use crate::pipeline::queue::{Receiver, queue};
 use crate::pipeline::read::{Piece, Reader, Reading};
 use crate::pipeline::skew::Skew;
-use crate::pipeline::store::StoreStage;
+use crate::pipeline::store::{EventStore, StoreStage};
 use crate::pipeline::{Acknowledged, STAGE_BATCHES_MAX, STORE_EVENTS_MAX};
 use crate::respond::ActiveSessions;
-use crate::store::Store;
 use crate::telemetry::{HealthId, Stage, Telemetry};
+use futures::executor::block_on;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
@@ -30,18 +35,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// What the pipeline is made of.
-pub(super) struct Parts {
+pub(super) struct Parts<S> {
     pub db: Db,
     pub log: OpenLog,
+    pub clock: Clock,
     pub engine: Engine,
     pub checkpoints: Checkpoints,
-    pub checkpoint_interval: Duration,
+    pub pace: Pace,
     pub normaliser: Arc<Normaliser>,
     pub enricher: Arc<Enricher>,
     pub retention_ms: i64,
-    pub store: watch::Receiver<Option<Store>>,
+    pub store: watch::Receiver<Option<S>>,
     pub routing: Arc<Routing>,
     pub wake: Wake,
     pub changes: AlertChanges,
@@ -117,12 +124,34 @@ impl Queue {
 enum Prepared {
     Flow(Box<EventFlow>, Instant),
     Checkpoint,
+    Quiet,
 }
 
-/// Starts all stages.
-pub(super) fn start(parts: Parts) -> io::Result<Running> {
+/// The stages, joined by their channels and at rest.
+pub(super) struct Stages {
+    pub reader: Reader,
+    /// From here on futures, to be driven to their end.
+    pub prepare: BoxFuture<'static, ()>,
+    pub detect: BoxFuture<'static, ()>,
+    /// `store`, `commit` and `checkpoint`, which need a runtime.
+    pub behind: Vec<BoxFuture<'static, ()>>,
+    pub seen: Arc<Mutex<Seen>>,
+    pub durable: Arc<Mutex<Durable>>,
+    pub acknowledged: watch::Receiver<Acknowledged>,
+    pub queues: Vec<Queue>,
+    /// Ends reading; the rest drains.
+    pub stop: CancellationToken,
+    /// Ends what waits for a store or a database that is away.
+    pub abandon: CancellationToken,
+}
+
+/// Joins the stages. Both ends of the channel from `read` to `prepare` come from the caller, who may
+/// look at what goes through.
+pub(super) fn wire<S: EventStore + Clone + 'static>(
+    parts: Parts<S>,
+    (raw_sender, raw): (mpsc::Sender<Piece>, mpsc::Receiver<Piece>),
+) -> Stages {
     let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-    let (raw_sender, raw) = mpsc::channel(STAGE_BATCHES_MAX);
     let (prepared_sender, prepared) = mpsc::channel(STAGE_BATCHES_MAX);
     let (store_sender, to_store) = queue(STORE_EVENTS_MAX);
     let (commit_sender, to_commit) = mpsc::channel(STAGE_BATCHES_MAX);
@@ -139,6 +168,7 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
     let (acknowledge, acknowledged) = watch::channel(first);
 
     let durable = Arc::new(Mutex::new(Durable { positions: parts.start.0.clone() }));
+    let unrecorded = Unrecorded::default();
     let commit = CommitStage {
         db: parts.db.clone(),
         routing: parts.routing,
@@ -147,36 +177,56 @@ pub(super) fn start(parts: Parts) -> io::Result<Running> {
         active_sessions: parts.active_sessions,
         telemetry: parts.telemetry.clone(),
         acknowledge: acknowledge.clone(),
+        clock: parts.clock.clone(),
+        unrecorded: unrecorded.clone(),
         keeps_order: parts.log.source.keeps_order(),
         abandon: abandon.clone(),
     };
     let checkpoint = CheckpointWriter {
         checkpoints: parts.checkpoints,
         db: parts.db,
+        unrecorded,
         committer: parts.log.committer,
         telemetry: parts.telemetry.clone(),
         acknowledged: acknowledged.clone(),
         durable: Arc::clone(&durable),
         previous: (parts.start.1, parts.start.0.clone()),
         finished: finish,
+        effort: parts.pace.effort,
         abandon: abandon.clone(),
     };
     let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), abandon.clone(), to_store);
-    let tasks = vec![tokio::spawn(commit.run(to_commit)), tokio::spawn(checkpoint.run(to_checkpoint)), tokio::spawn(storing)];
 
-    let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone()).until(stop.clone());
-    let reading = reader.reading();
+    let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone()).until(stop.clone()).by(parts.clock);
     let preparer = Preparer::new(parts.normaliser, parts.enricher, parts.log.formats, parts.retention_ms);
     let outputs = Outputs { store: store_sender, commit: commit_sender };
-    let cutter = Cutter::new(parts.engine.next_seq(), checkpoint_sender, finished, parts.telemetry.clone(), parts.checkpoint_interval);
+    let cutter = Cutter::new(parts.engine.next_seq(), checkpoint_sender, finished, parts.telemetry.clone(), parts.pace);
     let stage = DetectStage::new(parts.engine, outputs, cutter, parts.telemetry.clone());
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let (preparing, detecting) = (parts.telemetry.clone(), parts.telemetry);
-    let theirs = Arc::clone(&seen);
+    Stages {
+        reader,
+        prepare: Box::pin(prepare(preparer, raw, prepared_sender, parts.telemetry.clone())),
+        detect: Box::pin(detect(stage, prepared, Arc::clone(&seen), parts.telemetry)),
+        behind: vec![Box::pin(commit.run(to_commit)), Box::pin(checkpoint.run(to_checkpoint)), Box::pin(storing)],
+        seen,
+        durable,
+        acknowledged,
+        queues,
+        stop,
+        abandon,
+    }
+}
+
+/// Starts all stages.
+pub(super) fn start<S: EventStore + Clone + 'static>(parts: Parts<S>) -> io::Result<Running> {
+    let Stages { reader, prepare, detect, behind, seen, durable, acknowledged, queues, stop, abandon } =
+        wire(parts, mpsc::channel(STAGE_BATCHES_MAX));
+    let tasks = behind.into_iter().map(tokio::spawn).collect();
+    let reading = reader.reading();
     let threads = vec![
         thread("read", move || reader.run())?,
-        thread("prepare", move || prepare(preparer, raw, &prepared_sender, &preparing))?,
-        thread("detect", move || detect(stage, prepared, &theirs, &detecting))?,
+        thread("prepare", move || block_on(prepare))?,
+        thread("detect", move || block_on(detect))?,
     ];
     Ok(Running { reading, seen, durable, acknowledged, queues, stop, abandon, threads, tasks })
 }
@@ -186,29 +236,28 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<std::t
 }
 
 /// Waits for the store to be there, then stores.
-async fn store_stage(
-    mut store: watch::Receiver<Option<Store>>,
+async fn store_stage<S: EventStore + Clone>(
+    mut store: watch::Receiver<Option<S>>,
     appender: Arc<dyn Appender>,
     acknowledge: watch::Sender<Acknowledged>,
     telemetry: Telemetry,
     abandon: CancellationToken,
     batches: Receiver<Arc<crate::pipeline::detect::Detected>>,
 ) {
-    let ready = tokio::select! {
-        ready = store.wait_for(Option::is_some) => ready.ok().and_then(|store| store.clone()),
-        () = abandon.cancelled() => None,
-    };
+    let ready = abandon.run_until_cancelled(store.wait_for(Option::is_some)).await;
+    let ready = ready.and_then(Result::ok).and_then(|store| store.clone());
     if let Some(store) = ready {
         StoreStage { store, appender, telemetry, acknowledge, abandon }.run(batches).await;
     }
 }
 
-fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: &mpsc::Sender<Prepared>, telemetry: &Telemetry) {
+async fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: mpsc::Sender<Prepared>, telemetry: Telemetry) {
     let mut skew = Skew::default();
-    while let Some(piece) = raw.blocking_recv() {
+    while let Some(piece) = raw.recv().await {
         let read_at = Instant::now();
         let prepared = match piece {
             Piece::Checkpoint => Prepared::Checkpoint,
+            Piece::Quiet => Prepared::Quiet,
             Piece::Batch(batch) => {
                 for run in &batch.order.runs {
                     telemetry.metrics.received.with([&run.partition.topic]).inc_by(u64::from(run.records));
@@ -229,17 +278,21 @@ fn prepare(mut preparer: Preparer, mut raw: mpsc::Receiver<Piece>, next: &mpsc::
                 Prepared::Flow(Box::new(flow), read_at)
             }
         };
-        if next.blocking_send(prepared).is_err() {
+        if next.send(prepared).await.is_err() {
             return;
         }
     }
 }
 
-fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: &Mutex<Seen>, telemetry: &Telemetry) {
-    while let Some(piece) = next(&mut stage, &mut prepared) {
+async fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: Arc<Mutex<Seen>>, telemetry: Telemetry) {
+    while let Some(piece) = next(&mut stage, &mut prepared).await {
         let (flow, read_at) = match piece {
             Prepared::Checkpoint => {
-                stage.checkpoint();
+                stage.checkpoint().await;
+                continue;
+            }
+            Prepared::Quiet => {
+                stage.quiet();
                 continue;
             }
             Prepared::Flow(flow, read_at) => (*flow, read_at),
@@ -247,9 +300,9 @@ fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: 
         let (records, rejected) = (flow.order.records(), flow.rejected.len() as u64);
         let started = Instant::now();
         let span = tracing::debug_span!("detect", first_seq = flow.order.first_seq, records);
-        let Some(outcome) = span.in_scope(|| stage.take(flow, read_at)) else { return };
+        let Some(outcome) = stage.take(flow, read_at).instrument(span).await else { return };
         telemetry.latencies.record(Stage::Detect, started.elapsed());
-        count(&outcome, telemetry);
+        count(&outcome, &telemetry);
         let mut seen = seen.lock();
         seen.records += records;
         seen.rejected += rejected;
@@ -264,19 +317,19 @@ fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, seen: 
         seen.state_keys = stage.engine().state_keys();
     }
     // The channel closed: everything that was read is through, and the last checkpoint covers it.
-    stage.checkpoint();
+    stage.checkpoint().await;
 }
 
 /// The next batch; while none is there, a checkpoint goes on.
-fn next(stage: &mut DetectStage, prepared: &mut mpsc::Receiver<Prepared>) -> Option<Prepared> {
-    loop {
-        match prepared.try_recv() {
-            Ok(piece) => return Some(piece),
-            Err(mpsc::error::TryRecvError::Disconnected) => return None,
-            Err(mpsc::error::TryRecvError::Empty) if stage.use_pause() => {}
-            Err(mpsc::error::TryRecvError::Empty) => return prepared.blocking_recv(),
+async fn next(stage: &mut DetectStage, prepared: &mut mpsc::Receiver<Prepared>) -> Option<Prepared> {
+    while stage.is_cutting() {
+        tokio::select! {
+            biased;
+            piece = prepared.recv() => return piece,
+            () = stage.use_pause() => {}
         }
     }
+    prepared.recv().await
 }
 
 fn count(outcome: &Outcome, telemetry: &Telemetry) {

@@ -118,6 +118,15 @@ impl Db {
         self.read(|connection| Ok(connection.query_row("SELECT 1 FROM facts WHERE name = ?1", [name], |_| Ok(())).optional()?.is_some()))
     }
 
+    /// Has `refuse` asked before each commit; where it says true, the transaction fails.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    #[cfg(test)]
+    pub(crate) fn before_commit(&self, refuse: impl FnMut() -> bool + Send + 'static) -> rusqlite::Result<()> {
+        self.connection.lock().commit_hook(Some(refuse))
+    }
+
     /// A small fact of this installation; made by `make` when it is asked for the first time.
     ///
     /// # Errors

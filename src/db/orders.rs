@@ -14,6 +14,8 @@ use rusqlite::{Transaction, params};
 pub fn append(tx: &Transaction<'_>, orders: &[Order]) -> Result<(), DbError> {
     let mut statement = tx.prepare_cached("INSERT OR IGNORE INTO orders (first_seq, entry) VALUES (?1, ?2)")?;
     for order in orders {
+        let without_idle = || Order { idle: Vec::new(), ..order.clone() };
+        let order = if sabotaged!(IdleNotRecorded) { &without_idle() } else { order };
         statement.execute(params![order.first_seq as i64, postcard::to_allocvec(order)?])?;
     }
     Ok(())
@@ -42,6 +44,15 @@ impl Db {
         Ok(orders)
     }
 
+    /// Forgets what begins at `first_seq` or behind it: what follows a hole stands in the way of what is
+    /// merged now.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub fn forget_orders_from(&self, first_seq: u64) -> Result<(), DbError> {
+        self.write(|tx| Ok(tx.execute("DELETE FROM orders WHERE first_seq >= ?1", [first_seq as i64]).map(|_| ())?))
+    }
+
     /// Forgets what lies before the oldest checkpoint.
     ///
     /// # Errors
@@ -56,6 +67,22 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use crate::flow::{PartitionId, Run};
+
+    #[test]
+    fn what_follows_a_hole_does_not_hide_what_is_recorded_after_it() {
+        let db = Db::in_memory().unwrap();
+        let order = |first_seq: u64, records: u32| {
+            let run = Run { partition: PartitionId::new("auth-logs", 0), first: 0, next: i64::from(records), records };
+            Order { first_seq, runs: vec![run], ..Order::default() }
+        };
+        let mut good = vec![order(7, 3)];
+        db.write(|tx| append(tx, &[good[0].clone(), order(15, 5)])).unwrap();
+        assert_eq!(db.orders_from(7).unwrap(), good);
+        db.forget_orders_from(10).unwrap();
+        good.extend([order(10, 8), order(18, 1)]);
+        db.write(|tx| append(tx, &good)).unwrap();
+        assert_eq!(db.orders_from(7).unwrap(), good);
+    }
 
     #[test]
     fn an_entry_without_records_does_not_hide_the_one_behind_it() {

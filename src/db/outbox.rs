@@ -172,9 +172,10 @@ pub fn rewrite(tx: &Connection, channel: &str, message_id: &str, body: &str) -> 
 /// # Errors
 /// SQLite says no.
 pub fn due(tx: &Connection, channel: &str, now_ms: i64, limit: usize) -> rusqlite::Result<Vec<Message>> {
+    let waits = if sabotaged!(VersionsOvertake) { "alert_id <> '' OR " } else { "" };
     let sql = format!(
         "SELECT {COLUMNS} FROM outbox AS o WHERE channel = ?1 AND state = 'pending' AND next_ms <= ?2
-         AND (alert_id = '' OR kind = 'session.revoke' OR NOT EXISTS (
+         AND ({waits}alert_id = '' OR kind = 'session.revoke' OR NOT EXISTS (
              SELECT 1 FROM outbox AS e WHERE e.channel = ?1 AND e.alert_id = o.alert_id AND e.state = 'pending' AND e.id < o.id))
          ORDER BY next_ms, id LIMIT ?3"
     );

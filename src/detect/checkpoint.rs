@@ -8,6 +8,7 @@
 //! the one before, and says so.
 
 use super::dedup::DedupHeader;
+use super::disk;
 use super::watermark::Watermarks;
 use crate::flow::Positions;
 use lz4_flex::frame::{BlockMode, FrameDecoder, FrameEncoder, FrameInfo};
@@ -44,6 +45,9 @@ pub enum CheckpointError {
     /// It was given up.
     #[error("checkpoint: given up, as the state changes faster than the disk takes it")]
     TooSlow,
+    /// The order before it cannot be recorded.
+    #[error("checkpoint: {0}")]
+    Order(#[from] crate::db::DbError),
     /// The content does not read.
     #[error("checkpoint does not read: {0}")]
     Content(#[from] postcard::Error),
@@ -153,14 +157,20 @@ impl Checkpoints {
         Ok(checkpoints)
     }
 
+    /// The folder as it is, beside a daemon that uses it.
+    #[cfg(test)]
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// Begins the checkpoint before the record `next_seq`.
     ///
     /// # Errors
     /// The disk says no.
     pub fn begin(&self, next_seq: u64) -> Result<Writing, CheckpointError> {
-        let path = self.folder.join(format!("{next_seq:020}.{EXTENSION}"));
+        let path = self.path(next_seq);
         let beside = path.with_extension(UNFINISHED);
-        let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::create(&beside)?);
+        let mut file = BufWriter::with_capacity(BUFFER_BYTES, disk::create(&beside)?);
         file.write_all(MAGIC)?;
         let info = FrameInfo::new().block_mode(BlockMode::Independent).block_checksums(true).content_checksum(true);
         Ok(Writing { checkpoints: self.clone(), path, file: FrameEncoder::with_frame_info(info, file) })
@@ -172,6 +182,23 @@ impl Checkpoints {
     /// The folder cannot be listed.
     pub fn newest_first(&self) -> Result<impl Iterator<Item = Result<Saved, CheckpointError>>, CheckpointError> {
         Ok(self.list(EXTENSION)?.into_iter().rev().map(|path| Saved::open(&path)))
+    }
+
+    /// Removes what is newer than the checkpoint before `next_seq`: it did not read, and must not count as a
+    /// generation any longer.
+    ///
+    /// # Errors
+    /// The disk says no.
+    pub fn remove_newer(&self, next_seq: u64) -> Result<(), CheckpointError> {
+        let loaded = self.path(next_seq);
+        for newer in self.list(EXTENSION)?.into_iter().filter(|path| *path > loaded) {
+            disk::remove(&newer)?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, next_seq: u64) -> PathBuf {
+        self.folder.join(format!("{next_seq:020}.{EXTENSION}"))
     }
 
     fn list(&self, extension: &str) -> Result<Vec<PathBuf>, CheckpointError> {
@@ -207,12 +234,18 @@ impl Writing {
         let mut file = self.file.finish().map_err(io::Error::from)?;
         file.write_all(END)?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
+        let beside = self.path.with_extension(UNFINISHED);
+        if !sabotaged!(CheckpointNotSynced) {
+            disk::sync(&file, &beside)?;
+        }
         let bytes = file.metadata()?.len();
-        fs::rename(self.path.with_extension(UNFINISHED), &self.path)?;
-        File::open(&self.checkpoints.folder)?.sync_all()?;
-        for old in self.checkpoints.list(EXTENSION)?.into_iter().rev().skip(GENERATIONS) {
-            fs::remove_file(old)?;
+        disk::rename(&beside, &self.path)?;
+        if !sabotaged!(CheckpointNameNotSynced) {
+            disk::sync_names(&self.checkpoints.folder)?;
+        }
+        let kept = if sabotaged!(OneGeneration) { 1 } else { GENERATIONS };
+        for old in self.checkpoints.list(EXTENSION)?.into_iter().rev().skip(kept) {
+            disk::remove(&old)?;
         }
         Ok(bytes)
     }
@@ -256,6 +289,18 @@ impl Saved {
             Ok(false) => Err(CheckpointError::Damaged(self.path.clone(), "does not end where it should".to_owned())),
             Err(error) => Err(self.damaged(&error)),
         }
+    }
+
+    /// The positions of a checkpoint that reads to its end.
+    #[cfg(test)]
+    pub(crate) fn positions(mut self) -> Result<Positions, CheckpointError> {
+        let mut positions = Positions::new();
+        while let Some((of, bytes)) = self.next_part()? {
+            if of == Of::Header {
+                positions = postcard::from_bytes::<Header>(bytes)?.positions;
+            }
+        }
+        Ok(positions)
     }
 
     fn read_part(&mut self) -> io::Result<()> {
@@ -328,6 +373,17 @@ mod tests {
         [10, 20, 30].into_iter().for_each(|seq| write(&checkpoints, seq));
         assert_eq!(checkpoints.list(EXTENSION).unwrap().len(), GENERATIONS);
         assert_eq!(read(checkpoints.newest_first().unwrap().next().unwrap()).unwrap(), ["one", "two"]);
+    }
+
+    #[test]
+    fn what_did_not_read_is_no_generation() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(folder.path()).unwrap();
+        [10, 20].into_iter().for_each(|seq| write(&checkpoints, seq));
+        checkpoints.remove_newer(10).unwrap();
+        write(&checkpoints, 15);
+        let found: Vec<_> = checkpoints.newest_first().unwrap().map(|saved| saved.unwrap().path).collect();
+        assert_eq!(found, [checkpoints.path(15), checkpoints.path(10)]);
     }
 
     #[test]

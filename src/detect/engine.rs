@@ -12,7 +12,7 @@
 //! change is handed out first, so that the flow never stands still for the whole of it.
 
 use super::checkpoint::{CheckpointError, Header, Of, Parts, Saved, StateId};
-use super::dedup::Dedup;
+use super::dedup::{Dedup, DedupHeader};
 use super::watermark::Watermarks;
 use super::{DetectConfig, Enabled, SLICES};
 use crate::alert::Alert;
@@ -242,8 +242,8 @@ impl Engine {
             for _ in 0..*events {
                 let Some(event) = flow.events.get(index) else { return };
                 let (time_ms, hash) = (event.time_ms(), event.identity());
-                let late = time_ms < self.watermarks.current_ms();
-                let first = !late && self.dedup.first(hash, time_ms);
+                let late = time_ms < self.watermarks.current_ms().saturating_add(i64::from(sabotaged!(LatenessOffByOne)));
+                let first = !late && (self.dedup.first(hash, time_ms) || sabotaged!(DedupForgotten));
                 let newest_ms = time_ms.min(event.arrival_ms());
                 // Only what is newer than all before it in its run can move anything.
                 if run_newest_ms.is_none_or(|run_newest_ms| newest_ms > run_newest_ms) {
@@ -318,7 +318,14 @@ impl Engine {
             dedup: self.dedup.begin_save(),
             episodes: self.episodes.begin_save(),
             slices: SLICES,
-            detectors: self.specs.iter().map(|spec| (spec.id.to_owned(), spec.state_version)).collect(),
+            detectors: self
+                .specs
+                .iter()
+                .map(|spec| {
+                    let forgotten = sabotaged!(DetectorNotSaved) && spec.id == "credential_stuffing";
+                    (spec.id.to_owned(), spec.state_version + u32::from(forgotten))
+                })
+                .collect(),
         };
         parts.add(Of::Header, |out| {
             *out = postcard::to_extend(&header, std::mem::take(out))?;
@@ -435,7 +442,15 @@ impl Engine {
             });
             result?;
         }
-        self.watermarks = header.watermarks;
+        if sabotaged!(DedupNotRestored) {
+            self.dedup.begin_load(DedupHeader::default());
+        }
+        if sabotaged!(EpisodesNotRestored) {
+            self.episodes = Episodes::default();
+        }
+        if !sabotaged!(WatermarksNotRestored) {
+            self.watermarks = header.watermarks;
+        }
         self.next_seq = header.next_seq;
         self.positions = header.positions;
         Ok(afresh)

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod dedup;
+pub(crate) mod disk;
 pub mod engine;
 pub mod watermark;
 

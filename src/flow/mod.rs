@@ -81,7 +81,7 @@ impl Order {
     /// Moves `positions` past these records.
     pub fn advance(&self, positions: &mut Positions) {
         for run in &self.runs {
-            positions.insert(run.partition.clone(), run.next);
+            positions.insert(run.partition.clone(), run.next + i64::from(sabotaged!(PositionsOffByOne)));
         }
     }
 }

@@ -10,7 +10,7 @@
 //! does not shrink below its high-water mark.
 
 use super::{Appender, Appending, Committer, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
-use crate::clock::now_ms;
+use crate::clock::Clock;
 use crate::flow::{PartitionId, Positions};
 use crate::log::Fetched;
 use parking_lot::{Condvar, Mutex};
@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 const SCHEMA: &str = include_str!("../../deploy/sqlite/journal.sql");
 /// Appends that wait for the writer; more are refused with [`LogError::Full`].
@@ -32,6 +33,8 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 /// Bytes that a topic without a reader may hold.
 const UNREAD_TOPIC_BYTES_MAX: u64 = 64 << 20;
 const ZSTD_LEVEL: i32 = 1;
+/// How often a full journal says that all of it was read.
+const TOLD_FULL: Duration = Duration::from_secs(1);
 
 /// `[journal]`: the local journal, used where no Kafka is configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +96,19 @@ impl Journal {
     /// # Errors
     /// The file cannot be opened or is no journal.
     pub fn open(path: &Path, bytes_max: u64) -> Result<Self, LogError> {
+        let (journal, writer) = Self::at_rest(path, bytes_max, Clock::system())?;
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| LogError::Fatal(error.to_string()))?;
+        Ok(journal)
+    }
+
+    /// The same with its writer, which writes nothing until it is driven.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn at_rest(path: &Path, bytes_max: u64, clock: Clock) -> Result<(Self, Writer), LogError> {
         let connection = connect(path)?;
         connection.execute_batch(SCHEMA).map_err(fatal)?;
         let shared = Arc::new(Shared::default());
@@ -103,13 +119,8 @@ impl Journal {
             .map_err(fatal)?;
         shared.ingest_bytes.store(held.max(0) as u64, std::sync::atomic::Ordering::Relaxed);
         let (writer, waiting) = sync_channel(WAITING_MAX);
-        let mut own = connect(path)?;
-        let theirs = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || write_groups(&mut own, &waiting, &theirs))
-            .map_err(|error| LogError::Fatal(error.to_string()))?;
-        Ok(Self { writer, shared, connection: Arc::new(Mutex::new(connection)), bytes_max })
+        let own = Writer { connection: connect(path)?, waiting, shared: Arc::clone(&shared), clock };
+        Ok((Self { writer, shared, connection: Arc::new(Mutex::new(connection)), bytes_max }, own))
     }
 
     /// A reader of the ingest topic from `position` on.
@@ -130,6 +141,8 @@ impl Journal {
             gone: gone.map(|first| (position, first)),
             told: false,
             paused: false,
+            bytes_max: self.bytes_max,
+            told_full: None,
         })
     }
 
@@ -150,7 +163,7 @@ impl Appender for Journal {
     fn append<'a>(&'a self, topic: &'a str, records: Vec<Outgoing>) -> Appending<'a> {
         Box::pin(async move {
             let bytes = self.ingest_bytes();
-            if topic == INGEST_TOPIC && bytes >= self.bytes_max {
+            if topic == INGEST_TOPIC && bytes >= self.bytes_max && !sabotaged!(JournalLimitIgnored) {
                 return Err(LogError::Full { bytes, bytes_max: self.bytes_max });
             }
             let (done, wait) = oneshot::channel();
@@ -158,6 +171,9 @@ impl Appender for Journal {
                 TrySendError::Full(_) => LogError::Full { bytes, bytes_max: self.bytes_max },
                 TrySendError::Disconnected(_) => LogError::Fatal("the journal's writer has stopped".to_owned()),
             })?;
+            if sabotaged!(AnsweredBeforeDurable) {
+                return Ok(());
+            }
             wait.await.unwrap_or_else(|_| Err(LogError::Fatal("the journal's writer has stopped".to_owned())))
         })
     }
@@ -168,6 +184,7 @@ impl Committer for Journal {
         let Some(position) = oldest.get(&PartitionId::new(INGEST_TOPIC, 0)) else { return Ok(()) };
         let connection = self.connection.lock();
         // The newest group always stays: the next offset derives from it.
+        let position = position + i64::from(sabotaged!(JournalCutOneGroupTooFar)) * 20;
         let sql = "DELETE FROM groups WHERE topic = ?1 AND first + records <= ?2
                    AND first < (SELECT max(first) FROM groups WHERE topic = ?1) RETURNING length(payload)";
         let mut statement = connection.prepare_cached(sql).map_err(retry)?;
@@ -194,6 +211,8 @@ pub struct JournalSource {
     gone: Option<(i64, i64)>,
     told: bool,
     paused: bool,
+    bytes_max: u64,
+    told_full: Option<Instant>,
 }
 
 impl Source for JournalSource {
@@ -215,6 +234,10 @@ impl Source for JournalSource {
                 self.shared.grown.wait_for(&mut end, timeout);
             }
             if *end <= self.position {
+                drop(end);
+                if self.waits_for_room() {
+                    notices.push(Notice::End(partition));
+                }
                 return Ok(());
             }
         }
@@ -247,6 +270,19 @@ impl Source for JournalSource {
 }
 
 impl JournalSource {
+    /// Is everything read and the journal full all the same, so that nothing can come before a checkpoint
+    /// gives room? The end of the partition is told again and again then: it takes a number in the order,
+    /// and so lets a checkpoint follow.
+    fn waits_for_room(&mut self) -> bool {
+        let full = self.shared.ingest_bytes.load(std::sync::atomic::Ordering::Relaxed) >= self.bytes_max;
+        let told = full && self.told_full.is_none_or(|told| told.elapsed() >= TOLD_FULL);
+        if told && !sabotaged!(FullJournalWaits) {
+            self.told_full = Some(Instant::now());
+            return true;
+        }
+        false
+    }
+
     /// The group that holds the position.
     fn next_group(&self) -> Result<Option<(i64, i64, Vec<u8>)>, LogError> {
         let sql = "SELECT first, arrival_ms, payload FROM groups WHERE topic = ?1 AND first + records > ?2 ORDER BY first LIMIT 1";
@@ -274,18 +310,61 @@ fn next_offset(connection: &Connection, topic: &str) -> rusqlite::Result<i64> {
     connection.query_row(sql, [topic], |row| row.get(0))
 }
 
-fn write_groups(connection: &mut Connection, waiting: &Receiver<Waiting>, shared: &Shared) {
-    while let Ok(first) = waiting.recv() {
+/// Headers and payload of a record that nobody but people reads.
+#[cfg(test)]
+pub(crate) type Unread = (Vec<(String, Vec<u8>)>, Vec<u8>);
+
+/// All records of a topic that the journal at `path` holds.
+#[cfg(test)]
+pub(crate) fn read_topic(path: &Path, topic: &str) -> Result<Vec<Unread>, LogError> {
+    let connection = connect(path)?;
+    let mut statement = connection.prepare("SELECT payload FROM groups WHERE topic = ?1 ORDER BY first").map_err(fatal)?;
+    let payloads = statement.query_map([topic], |row| row.get::<_, Vec<u8>>(0)).map_err(fatal)?;
+    let mut records = Vec::new();
+    for payload in payloads {
+        records.extend(decode(&payload.map_err(fatal)?)?.into_iter().map(|kept| (kept.headers, kept.payload)));
+    }
+    Ok(records)
+}
+
+/// Gathers what waits and makes it durable.
+pub(crate) struct Writer {
+    connection: Connection,
+    waiting: Receiver<Waiting>,
+    shared: Arc<Shared>,
+    clock: Clock,
+}
+
+impl Writer {
+    /// Writes until all handles of the journal are gone.
+    fn run(mut self) {
+        while let Ok(first) = self.waiting.recv() {
+            self.write_group(first);
+        }
+    }
+
+    /// Writes one group if anything waits, unless `may` says no: then what waits is lost.
+    #[cfg(test)]
+    pub(crate) fn turn(&mut self, may: impl FnOnce() -> bool) {
+        if let Ok(first) = self.waiting.try_recv()
+            && may()
+        {
+            self.write_group(first);
+        }
+    }
+
+    /// Writes `first` and what waits behind it, as far as it fits into a group.
+    fn write_group(&mut self, first: Waiting) {
         let mut group = vec![first];
         let size = |waiting: &Waiting| waiting.records.iter().map(|record| record.payload.len()).sum::<usize>();
         let (mut records, mut bytes) = group.iter().fold((0, 0), |(n, b), one| (n + one.records.len(), b + size(one)));
         while records < GROUP_RECORDS_MAX && bytes < GROUP_BYTES_MAX {
-            let Ok(next) = waiting.try_recv() else { break };
+            let Ok(next) = self.waiting.try_recv() else { break };
             (records, bytes) = (records + next.records.len(), bytes + size(&next));
             group.push(next);
         }
         let (pieces, done): (Vec<_>, Vec<_>) = group.into_iter().map(|one| ((one.topic, one.records), one.done)).unzip();
-        let result = write(connection, pieces, shared);
+        let result = self.write(pieces);
         for done in done {
             let copy = match &result {
                 Ok(()) => Ok(()),
@@ -295,40 +374,40 @@ fn write_groups(connection: &mut Connection, waiting: &Receiver<Waiting>, shared
             done.send(copy).ok();
         }
     }
-}
 
-/// Writes what waited, one row for each topic, in one transaction.
-fn write(connection: &mut Connection, pieces: Vec<(String, Vec<Outgoing>)>, shared: &Shared) -> Result<(), Box<dyn std::error::Error>> {
-    let mut topics = std::collections::BTreeMap::<String, Vec<Kept>>::new();
-    for (topic, records) in pieces {
-        let keep = |record: Outgoing| Kept {
-            key: record.key,
-            headers: record.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            payload: record.payload,
-        };
-        topics.entry(topic).or_default().extend(records.into_iter().map(keep));
-    }
-    let arrival_ms = now_ms();
-    let tx = connection.transaction()?;
-    let mut grown = None;
-    for (topic, kept) in topics.iter().filter(|(_, kept)| !kept.is_empty()) {
-        let first = next_offset(&tx, topic)?;
-        let payload = zstd::bulk::compress(&postcard::to_allocvec(kept)?, ZSTD_LEVEL)?;
-        let sql = "INSERT INTO groups (topic, first, records, arrival_ms, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
-        tx.execute(sql, params![topic, first, kept.len() as i64, arrival_ms, payload])?;
-        if topic == INGEST_TOPIC {
-            grown = Some((first + kept.len() as i64, payload.len() as u64));
-        } else {
-            trim(&tx, topic)?;
+    /// Writes what waited, one row for each topic, in one transaction.
+    fn write(&mut self, pieces: Vec<(String, Vec<Outgoing>)>) -> Result<(), Box<dyn std::error::Error>> {
+        let mut topics = std::collections::BTreeMap::<String, Vec<Kept>>::new();
+        for (topic, records) in pieces {
+            let keep = |record: Outgoing| Kept {
+                key: record.key,
+                headers: record.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+                payload: record.payload,
+            };
+            topics.entry(topic).or_default().extend(records.into_iter().map(keep));
         }
+        let arrival_ms = self.clock.now_ms();
+        let tx = self.connection.transaction()?;
+        let mut grown = None;
+        for (topic, kept) in topics.iter().filter(|(_, kept)| !kept.is_empty()) {
+            let first = next_offset(&tx, topic)?;
+            let payload = zstd::bulk::compress(&postcard::to_allocvec(kept)?, ZSTD_LEVEL)?;
+            let sql = "INSERT INTO groups (topic, first, records, arrival_ms, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+            tx.execute(sql, params![topic, first, kept.len() as i64, arrival_ms, payload])?;
+            if topic == INGEST_TOPIC {
+                grown = Some((first + kept.len() as i64, payload.len() as u64));
+            } else {
+                trim(&tx, topic)?;
+            }
+        }
+        tx.commit()?;
+        if let Some((end, bytes)) = grown {
+            self.shared.ingest_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+            *self.shared.ingest_end.lock() = end;
+            self.shared.grown.notify_all();
+        }
+        Ok(())
     }
-    tx.commit()?;
-    if let Some((end, bytes)) = grown {
-        shared.ingest_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-        *shared.ingest_end.lock() = end;
-        shared.grown.notify_all();
-    }
-    Ok(())
 }
 
 /// Drops the oldest groups of a topic that nobody reads.

@@ -10,11 +10,31 @@ use super::{Fetched, Notice};
 use crate::flow::{Order, PartitionId, Positions, RawBatch, Run};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Records and bytes of one batch.
+/// How much is held at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Records of one batch.
+    pub batch_records_max: usize,
+    /// Bytes of one batch; the record that passes it is its last.
+    pub batch_bytes_max: usize,
+    /// Bytes waiting in one partition's buffer above which the partition is held.
+    pub buffer_bytes_max: usize,
+}
+
+impl Limits {
+    fn leave_room(&self, batch: &RawBatch) -> bool {
+        batch.len() < self.batch_records_max && batch.bytes() < self.batch_bytes_max
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { batch_records_max: BATCH_RECORDS_MAX, batch_bytes_max: 16 << 20, buffer_bytes_max: 16 << 20 }
+    }
+}
+
+/// Records of one batch, unless they are limited otherwise.
 pub const BATCH_RECORDS_MAX: usize = 8_192;
-const BATCH_BYTES_MAX: usize = 16 << 20;
-/// Bytes waiting in one partition's buffer above which the partition is held.
-const BUFFER_BYTES_MAX: usize = 16 << 20;
 /// Log time by which one partition may run ahead of another within a batch.
 const SKEW_MS: i64 = 1_000;
 
@@ -44,6 +64,7 @@ pub struct Sequencer {
     positions: Positions,
     next_seq: u64,
     keeps_order: bool,
+    limits: Limits,
     assigned: Vec<PartitionId>,
     ended: Vec<PartitionId>,
 }
@@ -54,13 +75,20 @@ impl Sequencer {
     pub fn new(positions: Positions, next_seq: u64, recorded: Vec<Order>, keeps_order: bool) -> Self {
         Self {
             buffers: BTreeMap::new(),
-            recorded: recorded.into(),
+            recorded: if sabotaged!(RecordedOrderIgnored) { VecDeque::new() } else { recorded.into() },
             positions,
             next_seq,
             keeps_order,
+            limits: Limits::default(),
             assigned: Vec::new(),
             ended: Vec::new(),
         }
+    }
+
+    /// Holds no more than `limits`.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Where reading has to begin: the checkpoint's positions, and for partitions that it does not
@@ -97,7 +125,7 @@ impl Sequencer {
             }
             Notice::Records(partition, records) => {
                 if let Some(buffer) = self.buffers.get_mut(&partition) {
-                    self.ended.retain(|ended| *ended != partition);
+                    self.ended.retain(|ended| *ended != partition || sabotaged!(IdleWithRecords));
                     buffer.bytes += records.iter().map(|record| record.payload.len()).sum::<usize>();
                     buffer.queue.extend(records);
                 }
@@ -116,7 +144,7 @@ impl Sequencer {
     /// Partitions whose buffers are full.
     #[must_use]
     pub fn full(&self) -> BTreeSet<PartitionId> {
-        let full = self.buffers.iter().filter(|(_, buffer)| buffer.bytes > BUFFER_BYTES_MAX);
+        let full = self.buffers.iter().filter(|(_, buffer)| buffer.bytes > self.limits.buffer_bytes_max);
         full.map(|(partition, _)| partition.clone()).collect()
     }
 
@@ -136,14 +164,14 @@ impl Sequencer {
     #[must_use]
     pub fn is_partial(&self) -> bool {
         let waiting: usize = self.buffers.values().map(|buffer| buffer.queue.len()).sum();
-        waiting > 0 && waiting < BATCH_RECORDS_MAX && !self.keeps_order && self.recorded.is_empty()
+        waiting > 0 && waiting < self.limits.batch_records_max && !self.keeps_order && self.recorded.is_empty()
     }
 
     /// The next batch, if there is one; `now_ms` becomes its recorded arrival.
     pub fn next(&mut self, now_ms: i64) -> Option<RawBatch> {
         let mut batch = match self.recorded.front() {
-            Some(order) if !self.holds(order) => return None,
-            Some(_) => self.repeat()?,
+            Some(order) if !self.holds(order) && !sabotaged!(RepeatedTooEarly) => return None,
+            Some(_) => self.repeat(now_ms)?,
             None => self.merge(now_ms),
         };
         if batch.is_empty() {
@@ -168,7 +196,7 @@ impl Sequencer {
         furthest.into_values().all(held)
     }
 
-    fn repeat(&mut self) -> Option<RawBatch> {
+    fn repeat(&mut self, now_ms: i64) -> Option<RawBatch> {
         let order = self.recorded.pop_front()?;
         let mut batch = RawBatch::default();
         for run in &order.runs {
@@ -181,6 +209,9 @@ impl Sequencer {
         }
         let runs = std::mem::take(&mut batch.order.runs);
         batch.order = Order { runs, ..order };
+        if sabotaged!(ArrivalOfTheRepetition) {
+            batch.order.arrival_ms = now_ms;
+        }
         Some(batch)
     }
 
@@ -189,7 +220,7 @@ impl Sequencer {
         batch.order.arrival_ms = now_ms;
         batch.order.assigned = std::mem::take(&mut self.assigned);
         let mut group = None;
-        while batch.len() < BATCH_RECORDS_MAX && batch.bytes() < BATCH_BYTES_MAX {
+        while self.limits.leave_room(&batch) {
             let head = |buffer: &Buffer| buffer.queue.front().map(|record| record.timestamp_ms);
             let mut heads: Vec<_> = self.buffers.iter().filter_map(|(id, buffer)| Some((head(buffer)?, id))).collect();
             heads.sort_unstable();
@@ -205,15 +236,16 @@ impl Sequencer {
         }
         batch.order.idle = std::mem::take(&mut self.ended);
         let waiting = |id: &PartitionId| self.buffers.get(id).is_some_and(|buffer| !buffer.queue.is_empty());
-        batch.order.idle.retain(|id| !waiting(id));
+        batch.order.idle.retain(|id| !waiting(id) || sabotaged!(IdleWithRecords));
         batch
     }
 
     /// Moves records of one partition into the batch, up to a log time or the end of a journal group.
     fn take_run(&mut self, partition: &PartitionId, until_ms: i64, group: Option<i64>, batch: &mut RawBatch) {
+        let limits = self.limits;
         let Some(buffer) = self.buffers.get_mut(partition) else { return };
         let fits = |record: &mut Fetched| record.timestamp_ms <= until_ms && group.is_none_or(|group| record.timestamp_ms == group);
-        while batch.len() < BATCH_RECORDS_MAX && batch.bytes() < BATCH_BYTES_MAX {
+        while limits.leave_room(batch) {
             let Some(record) = buffer.queue.pop_front_if(fits) else { return };
             buffer.bytes -= record.payload.len();
             buffer.next = record.offset + 1;

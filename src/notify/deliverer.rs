@@ -10,6 +10,8 @@ use super::payload::{Notice, Payload};
 use super::routing::Routing;
 use super::schedule::Schedule;
 use super::{Channel, Outcome};
+use crate::blocking::blocking;
+use crate::clock::Clock;
 use crate::db::outbox::{Message, State};
 use crate::db::{Db, DbError, audit, channels, outbox};
 use crate::respond::plan::{Order, REVOKE};
@@ -22,7 +24,8 @@ use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,29 +36,21 @@ const DB_PAUSE: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is in flight.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// Milliseconds since 1970, now.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// The machine's clock.
-#[must_use]
-pub fn system_clock() -> Clock {
-    Arc::new(|| jiff::Timestamp::now().as_millisecond())
-}
-
 /// Wakes all deliverers: something new is in the outbox.
 #[derive(Clone, Debug)]
-pub struct Wake(Arc<watch::Sender<()>>);
+pub struct Wake(broadcast::Sender<()>);
 
 impl Default for Wake {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(())))
+        Self(broadcast::Sender::new(1))
     }
 }
 
 impl Wake {
     /// Call it once the transaction that wrote to the outbox is committed.
     pub fn wake(&self) {
-        self.0.send_replace(());
+        // Nobody may be waiting.
+        self.0.send(()).ok();
     }
 }
 
@@ -86,7 +81,7 @@ impl Deliveries {
     /// The database cannot be written.
     pub fn spawn(&self, channels: Vec<Arc<dyn Channel>>) -> Result<JoinSet<()>, DbError> {
         let names: BTreeSet<String> = channels.iter().map(|channel| channel.name().to_owned()).collect();
-        let now_ms = (self.clock)();
+        let now_ms = self.clock.now_ms();
         let orphans = self.db.write(|tx| Ok::<_, DbError>(outbox::fail_orphans(tx, &names, now_ms)?))?;
         if orphans > 0 {
             tracing::warn!(orphans, "messages wait for channels that are not configured any more");
@@ -123,9 +118,11 @@ impl Deliverer {
         loop {
             let sleep = self.start_due().await;
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => break,
-                Ok(()) = wake.changed() => {}
                 Some(Ok(tried)) = self.tries.join_next() => self.record(tried).await,
+                // One that was missed is one all the same.
+                Ok(()) | Err(RecvError::Lagged(_)) = wake.recv() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -142,7 +139,7 @@ impl Deliverer {
     /// Takes the channel up as it is configured now; what waits for a retry is due at once.
     async fn begin(&self) {
         let fingerprint = self.channel.fingerprint();
-        let now_ms = (self.shared.clock)();
+        let now_ms = self.shared.clock.now_ms();
         self.persist(move |tx, name| {
             channels::configure(tx, name, &fingerprint)?;
             outbox::wake(tx, name, now_ms)?;
@@ -154,7 +151,7 @@ impl Deliverer {
 
     /// Begins what is due; returns how long nothing more will be.
     async fn start_due(&mut self) -> Duration {
-        let now_ms = (self.shared.clock)();
+        let now_ms = self.shared.clock.now_ms();
         let room = self.channel.concurrency_max().saturating_sub(self.in_flight.len());
         let mut sleep_ms = POLL_MS;
         if now_ms < self.paused_until_ms {
@@ -179,7 +176,7 @@ impl Deliverer {
         let (routing, in_flight) = (Arc::clone(&self.shared.routing), self.in_flight.clone());
         let work = move || claim_due(&db, &routing, &name, &in_flight, now_ms, room);
         // The task ends only with its work or the runtime.
-        let (claimed, next_ms, expired) = tokio::task::spawn_blocking(work).await.unwrap_or(Ok(Claim::default()))?;
+        let (claimed, next_ms, expired) = blocking(work).await.unwrap_or(Ok(Claim::default()))?;
         if expired > 0 {
             self.shared.telemetry.metrics.revocations.with(["expired"]).inc_by(expired);
             self.shared.wake.wake();
@@ -189,6 +186,8 @@ impl Deliverer {
 
     fn start(&mut self, message: Message, now_ms: i64) {
         self.in_flight.insert(message.id);
+        let of_try = || Message { message_id: format!("{}-{}", message.message_id, message.attempts), ..message.clone() };
+        let message = if sabotaged!(DeliveryIdOfTheTry) { of_try() } else { message };
         let channel = Arc::clone(&self.channel);
         self.tries.spawn(async move {
             let started = Instant::now();
@@ -200,7 +199,7 @@ impl Deliverer {
 
     /// Records what became of one try, and of all others that are over by now, in one transaction.
     async fn record(&mut self, first: Tried) {
-        let now_ms = (self.shared.clock)();
+        let now_ms = self.shared.clock.now_ms();
         let mut steps = Vec::new();
         let mut next = Some(first);
         while let Some((message, outcome, took)) = next {
@@ -224,7 +223,7 @@ impl Deliverer {
         let work = Arc::new(work);
         loop {
             let (db, name, attempt) = (self.shared.db.clone(), self.channel.name().to_owned(), Arc::clone(&work));
-            match tokio::task::spawn_blocking(move || db.write(|tx| attempt(tx, &name))).await {
+            match blocking(move || db.write(|tx| attempt(tx, &name))).await {
                 Ok(Ok(())) | Err(_) => return,
                 Ok(Err(error)) => tracing::error!(channel = self.channel.name(), %error, "outbox cannot be written"),
             }
@@ -259,6 +258,9 @@ fn claim_due(db: &Db, routing: &Routing, name: &str, in_flight: &BTreeSet<i64>, 
                 expired += 1;
             } else {
                 outbox::claim(tx, message.id)?;
+                if sabotaged!(DeliveredWhenClaimed) {
+                    outbox::finish(tx, message.id, State::Delivered, None, now_ms)?;
+                }
                 messages.push(Message { attempts: message.attempts.saturating_add(1), ..message });
             }
         }
@@ -317,7 +319,9 @@ impl Step {
         let age_ms = self.now_ms.saturating_sub(self.message.created_ms);
         let (outcome, of_revocation) = match &self.outcome {
             Outcome::Delivered(_) => ("delivered", "done"),
-            Outcome::Retry { .. } if self.schedule.jittered_ms(self.message.attempts, age_ms).is_some() => ("retried", "retried"),
+            Outcome::Retry { .. } if self.schedule.jittered_ms(&self.message.message_id, self.message.attempts, age_ms).is_some() => {
+                ("retried", "retried")
+            }
             Outcome::Retry { .. } | Outcome::Ended(_) => ("failed", "refused"),
         };
         telemetry.metrics.deliveries.with([channel, outcome]).inc();
@@ -342,6 +346,7 @@ impl Step {
     fn write(&self, tx: &Connection, channel: &str) -> Result<(), DbError> {
         match &self.outcome {
             Outcome::Delivered(remark) => self.delivered(tx, channel, remark.as_deref()),
+            Outcome::Retry { .. } if sabotaged!(FailureTakenForDelivery) => self.delivered(tx, channel, None),
             Outcome::Retry { error, after } => self.retry(tx, channel, error, *after),
             Outcome::Ended(reason) => self.ended(tx, channel, reason),
         }
@@ -358,7 +363,7 @@ impl Step {
 
     fn retry(&self, tx: &Connection, channel: &str, error: &str, after: Option<Duration>) -> Result<(), DbError> {
         let age_ms = self.now_ms.saturating_sub(self.message.created_ms);
-        let Some(delay_ms) = self.schedule.jittered_ms(self.message.attempts, age_ms) else {
+        let Some(delay_ms) = self.schedule.jittered_ms(&self.message.message_id, self.message.attempts, age_ms) else {
             return self.failed(tx, channel, error);
         };
         let asked_ms = after.map_or(0, |after| asked_ms(after, &self.schedule));

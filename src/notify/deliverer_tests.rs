@@ -97,7 +97,7 @@ impl Running {
             db: db.clone(),
             routing: Arc::new(routing.clone()),
             schedule: quick,
-            clock: system_clock(),
+            clock: Clock::system(),
             telemetry: Telemetry::default(),
             wake: Wake::default(),
             shutdown: CancellationToken::new(),
@@ -128,7 +128,7 @@ fn routing(names: &[&str]) -> Routing {
 
 /// Commits a fresh alert (its events are of now, so it is no backlog).
 fn open(db: &Db, id: &str, version: u32, severity: Severity, routing: &Routing) -> Effects {
-    let now_ms = system_clock()();
+    let now_ms = crate::clock::now_ms();
     let mut one = crate::alert::Alert { version, severity, ..alert(id) };
     (one.first_event_time, one.last_event_time, one.detected_time) = (TimeMs(now_ms), TimeMs(now_ms), TimeMs(now_ms));
     commit_at(db, &one, routing, now_ms).unwrap()
@@ -289,7 +289,7 @@ async fn a_revocation_that_cannot_be_made_in_time_is_told_to_people() {
     let db = Db::in_memory().unwrap();
     let (routing, channel) = hook(&db, &down.url);
     open(&db, "a1", 1, Severity::High, &routing);
-    let soon = system_clock()() + 300;
+    let soon = crate::clock::now_ms() + 300;
     db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE outbox SET not_after_ms = ?1 WHERE kind = 'session.revoke'", [soon])?)).unwrap();
     let running = Running::start(&db, &routing, vec![channel]);
     until("it expired", || messages(&db, "revoke:identity", State::Expired).len() == 1).await;
@@ -321,7 +321,7 @@ async fn what_waits_for_a_channel_that_is_gone_has_failed_and_can_come_back() {
     open(&db, "a1", 1, Severity::High, &routing);
     Running::start(&db, &routing, vec![]).stop().await;
     assert_eq!(messages(&db, "oncall", State::Failed).len(), 1);
-    db.write::<_, DbError>(|tx| Ok(outbox::retry_failed(tx, "oncall", system_clock()())?)).unwrap();
+    db.write::<_, DbError>(|tx| Ok(outbox::retry_failed(tx, "oncall", crate::clock::now_ms())?)).unwrap();
     let running = Running::start(&db, &routing, vec![webhook("oncall", &receiver.url, true)]);
     until("it is delivered", || messages(&db, "oncall", State::Delivered).len() == 1).await;
     running.stop().await;

@@ -2,10 +2,11 @@
 //!
 //! After 1 s, doubling with jitter to 30 s; after ten minutes every 5 minutes, for a day. The jitter
 //! is "full" in its upper half: a delay lies between one half and the whole of its step, so that
-//! channels that failed together do not come back together.
+//! channels that failed together do not come back together. It is drawn from the message and the number
+//! of the try, which differ enough, and so the same again in a rerun.
 
 use bartizan_core::time::{DAY_MS, MINUTE_MS, SECOND_MS};
-use rand::RngExt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Steps of retrying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +53,12 @@ impl Schedule {
         Some(((step as f64) * share).round().max(1.0) as i64)
     }
 
-    /// The same with jitter from chance.
+    /// The same with the jitter of this message and try.
     #[must_use]
-    pub fn jittered_ms(&self, attempts: u32, age_ms: i64) -> Option<i64> {
-        self.delay_ms(attempts, age_ms, rand::rng().random())
+    pub fn jittered_ms(&self, message_id: &str, attempts: u32, age_ms: i64) -> Option<i64> {
+        let mut hash = DefaultHasher::new();
+        (message_id, attempts).hash(&mut hash);
+        self.delay_ms(attempts, age_ms, f64::from((hash.finish() >> 32) as u32) / f64::from(u32::MAX))
     }
 }
 
@@ -73,5 +76,14 @@ mod tests {
         assert_eq!(schedule.delay_ms(1, 10 * MINUTE_MS, 1.0), Some(5 * MINUTE_MS));
         assert_eq!(schedule.delay_ms(1, DAY_MS - 1, 1.0), Some(5 * MINUTE_MS));
         assert_eq!(schedule.delay_ms(1, DAY_MS, 1.0), None);
+    }
+
+    #[test]
+    fn messages_that_fail_together_come_back_apart() {
+        let schedule = Schedule::default();
+        let delays: std::collections::BTreeSet<_> =
+            (0..100).filter_map(|number| schedule.jittered_ms(&format!("msg_{number}"), 7, 0)).collect();
+        assert!(delays.len() > 90, "{} different delays", delays.len());
+        assert!(delays.iter().all(|delay| (15 * SECOND_MS..=30 * SECOND_MS).contains(delay)));
     }
 }

@@ -2,14 +2,15 @@
 //! everything before it is acknowledged, then commits the log's offsets.
 
 use super::Acknowledged;
-use crate::clock::now_ms;
+use super::commit::Unrecorded;
+use crate::blocking::blocking;
+use crate::clock::{Effort, now_ms};
 use crate::db::Db;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Parts, Writing};
 use crate::flow::Positions;
 use crate::log::Committer;
 use crate::telemetry::{HealthId, Stage, Telemetry};
 use parking_lot::Mutex;
-use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc::Receiver, watch};
@@ -58,6 +59,8 @@ pub struct CheckpointWriter {
     pub checkpoints: Checkpoints,
     /// The database, whose recorded order is cut behind the oldest checkpoint.
     pub db: Db,
+    /// The order that is not in it yet.
+    pub unrecorded: Unrecorded,
     /// The log.
     pub committer: Arc<dyn Committer>,
     /// What is told of the stage.
@@ -70,6 +73,8 @@ pub struct CheckpointWriter {
     pub durable: Arc<Mutex<Durable>>,
     /// Told of each checkpoint that is over, written or not.
     pub finished: watch::Sender<Finished>,
+    /// What processor time is taken for.
+    pub effort: Effort,
     /// Gives up waiting.
     pub abandon: CancellationToken,
 }
@@ -90,8 +95,8 @@ impl CheckpointWriter {
         while let Some(piece) = pieces.recv().await {
             let result = match piece {
                 Piece::Begin { next_seq, positions } => self.begin(next_seq, positions).await.map(|one| begun = Some(one)),
-                Piece::Parts(parts) => write(&mut begun, parts).await,
-                Piece::Last(parts) => match write(&mut begun, parts).await {
+                Piece::Parts(parts) => self.write(&mut begun, parts).await,
+                Piece::Last(parts) => match self.write(&mut begun, parts).await {
                     Ok(()) => match begun.take() {
                         Some(begun) if self.is_acknowledged(begun.next_seq).await => self.finish(begun).await,
                         Some(_) => return,
@@ -110,7 +115,11 @@ impl CheckpointWriter {
     }
 
     async fn is_acknowledged(&mut self, next_seq: u64) -> bool {
+        if sabotaged!(CheckpointUnacknowledged) {
+            return true;
+        }
         tokio::select! {
+            biased;
             done = self.acknowledged.wait_for(|acknowledged| acknowledged.both() >= next_seq) => done.is_ok(),
             () = self.abandon.cancelled() => false,
         }
@@ -118,16 +127,30 @@ impl CheckpointWriter {
 
     async fn begin(&self, next_seq: u64, positions: Positions) -> Result<Begun, String> {
         let (checkpoints, started) = (self.checkpoints.clone(), Instant::now());
-        let (writing, cost) = blocking(move || checkpoints.begin(next_seq)).await?;
+        let (writing, cost) = timed(move || checkpoints.begin(next_seq), self.effort).await?;
         Ok(Begun { writing, next_seq, positions, started, cost })
+    }
+
+    async fn write(&self, begun: &mut Option<Begun>, parts: Parts) -> Result<(), String> {
+        let Some(one) = begun.take() else { return Ok(()) };
+        let Begun { mut writing, next_seq, positions, started, cost } = one;
+        let (writing, more) = timed(move || writing.write(&parts).map(|()| writing), self.effort).await?;
+        *begun = Some(Begun { writing, next_seq, positions, started, cost: cost + more });
+        Ok(())
     }
 
     async fn finish(&mut self, begun: Begun) -> Result<(), String> {
         let Begun { writing, next_seq, positions, started, cost } = begun;
-        let (db, committer) = (self.db.clone(), Arc::clone(&self.committer));
+        let (db, unrecorded, committer) = (self.db.clone(), self.unrecorded.clone(), Arc::clone(&self.committer));
         let (oldest_seq, oldest) = self.previous.clone();
         let newest = positions.clone();
+        let oldest_seq = if sabotaged!(OrderCutTooFar) { next_seq } else { oldest_seq };
+        let oldest = if sabotaged!(LogCutTooFar) { newest.clone() } else { oldest };
         let finish = move || -> Result<u64, CheckpointError> {
+            if sabotaged!(CommittedTooEarly) {
+                committer.commit(&newest, &oldest).ok();
+            }
+            unrecorded.record(&db, next_seq)?;
             let bytes = writing.finish()?;
             if let Err(error) = db.fact(CHECKPOINTED, Vec::new) {
                 tracing::warn!(%error, "it cannot be noted that there is a checkpoint");
@@ -140,7 +163,7 @@ impl CheckpointWriter {
             }
             Ok(bytes)
         };
-        let finished = blocking(finish).await;
+        let finished = timed(finish, self.effort).await;
         let more = finished.as_ref().map_or(Duration::ZERO, |(_, more)| *more);
         self.finished.send_replace(Finished { next_seq, cost: cost + more });
         let (bytes, _) = finished?;
@@ -157,28 +180,16 @@ impl CheckpointWriter {
     }
 }
 
-async fn write(begun: &mut Option<Begun>, parts: Parts) -> Result<(), String> {
-    let Some(one) = begun.take() else { return Ok(()) };
-    let Begun { mut writing, next_seq, positions, started, cost } = one;
-    let (writing, more) = blocking(move || writing.write(&parts).map(|()| writing)).await?;
-    *begun = Some(Begun { writing, next_seq, positions, started, cost: cost + more });
-    Ok(())
-}
-
 /// Runs `work` where it may block; returns what it gives, and the processor time that it took.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, CheckpointError> + Send + 'static) -> Result<(T, Duration), String> {
+async fn timed<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CheckpointError> + Send + 'static,
+    effort: Effort,
+) -> Result<(T, Duration), String> {
     let timed = move || {
-        let before = worked();
-        work().map(|value| (value, worked().saturating_sub(before)))
+        let before = (effort.of_thread)();
+        work().map(|value| (value, (effort.of_thread)().saturating_sub(before)))
     };
-    let done = tokio::task::spawn_blocking(timed).await.map_err(|error| error.to_string())?;
-    done.map_err(|error| error.to_string())
-}
-
-/// Processor time of this thread.
-fn worked() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    blocking(timed).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -219,12 +230,14 @@ mod tests {
         let mut writer = CheckpointWriter {
             checkpoints: Checkpoints::open(&path).unwrap(),
             db: Db::in_memory().unwrap(),
+            unrecorded: Unrecorded::default(),
             committer: cuts.clone(),
             telemetry: Telemetry::default(),
             acknowledged: watch::channel(Acknowledged::default()).1,
             previous: (0, at(0)),
             durable: Arc::default(),
             finished: watch::channel(Finished::default()).0,
+            effort: Effort::MACHINE,
             abandon: CancellationToken::new(),
         };
         write_one(&mut writer, 10).await.unwrap();

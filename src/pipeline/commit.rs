@@ -2,20 +2,22 @@
 //! transaction.
 //!
 //! An order is durable before or with the first alert that depends on it. A batch without alerts costs
-//! no transaction: its order waits for the next one, or for a checkpoint that makes it needless.
+//! no transaction: its order waits for the next one, or for a checkpoint.
 
 use super::detect::Detected;
 use super::{Acknowledge, Acknowledged, Backoff};
 use crate::alert::Alert;
-use crate::clock::now_ms;
+use crate::blocking::blocking;
+use crate::clock::Clock;
 use crate::db::{Db, DbError, orders};
 use crate::flow::Order;
-use crate::notify::tell::Way;
+use crate::notify::tell::{Teller, Way};
 use crate::notify::{self, Effects, Routing, Wake};
 use crate::respond::{ActiveSessions, SessionFacts};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,6 +30,40 @@ use tracing::Instrument as _;
 const ORDERS_WAITING_MAX: usize = 256;
 /// Sessions of one version whose facts are looked up.
 const FACTS_MAX: usize = 1_000;
+
+/// Orders that are not recorded yet, since no alert depends on them. A checkpoint has them recorded before
+/// it becomes durable: the one before it, if ever it must do, needs them.
+#[derive(Clone, Debug, Default)]
+pub struct Unrecorded(Arc<Mutex<Vec<Order>>>);
+
+impl Unrecorded {
+    /// Adds one; returns how many there are.
+    fn add(&self, order: Order) -> usize {
+        let mut waiting = self.0.lock();
+        waiting.push(order);
+        waiting.len()
+    }
+
+    /// Takes all out, to be recorded with an alert.
+    fn take(&self) -> Vec<Order> {
+        let mut waiting = self.0.lock();
+        let due = waiting.len().saturating_sub(usize::from(sabotaged!(OrderRecordedLate)));
+        waiting.drain(..due).collect()
+    }
+
+    /// Records what lies before `next_seq`.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub fn record(&self, db: &Db, next_seq: u64) -> Result<(), DbError> {
+        let due: Vec<_> = self.0.lock().iter().filter(|order| order.first_seq < next_seq).cloned().collect();
+        if !due.is_empty() && !sabotaged!(OrderNotRecordedAtCheckpoint) {
+            db.write(|tx| orders::append(tx, &due))?;
+            self.0.lock().retain(|order| order.first_seq >= next_seq);
+        }
+        Ok(())
+    }
+}
 
 /// An alert as it is shown, whenever it changes.
 pub type AlertChanges = broadcast::Sender<Arc<AlertChange>>;
@@ -57,6 +93,10 @@ pub struct CommitStage {
     pub active_sessions: ActiveSessions,
     /// Told when a batch is committed.
     pub acknowledge: Acknowledge,
+    /// The time at which alerts are told.
+    pub clock: Clock,
+    /// Orders that wait for an alert or a checkpoint.
+    pub unrecorded: Unrecorded,
     /// Does the log keep the order itself?
     pub keeps_order: bool,
     /// Gives up; what is not committed comes again after the next start.
@@ -66,14 +106,15 @@ pub struct CommitStage {
 impl CommitStage {
     /// Commits batches until the channel closes.
     pub async fn run(self, mut batches: Receiver<Arc<Detected>>) {
-        let mut waiting: Vec<Order> = Vec::new();
         while let Some(detected) = batches.recv().await {
-            if !self.keeps_order {
-                waiting.push(detected.flow.order.clone());
+            let recorded = self.keeps_order || sabotaged!(OrderNotRecorded);
+            let waiting = if recorded { 0 } else { self.unrecorded.add(detected.flow.order.clone()) };
+            if sabotaged!(AcknowledgedBeforeCommitted) {
+                self.acknowledge.send_modify(|acknowledged| acknowledged.committed = detected.next_seq());
             }
-            if !detected.alerts.is_empty() || waiting.len() >= ORDERS_WAITING_MAX {
+            if !detected.alerts.is_empty() || waiting >= ORDERS_WAITING_MAX {
                 let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());
-                if !self.commit(&detected, std::mem::take(&mut waiting)).instrument(span).await {
+                if !self.commit(&detected, self.unrecorded.take()).instrument(span).await {
                     return;
                 }
             }
@@ -87,7 +128,7 @@ impl CommitStage {
         let orders = Arc::new(orders);
         loop {
             let started = Instant::now();
-            let written = tokio::task::spawn_blocking(self.write(detected, &orders)).await;
+            let written = blocking(self.write(detected, &orders)).await;
             match written {
                 Ok(Ok(changes)) => {
                     self.telemetry.report(HealthId::DiskFull, "database", None);
@@ -95,6 +136,7 @@ impl CommitStage {
                     self.tell(changes);
                     return true;
                 }
+                Ok(Err(_)) if sabotaged!(FailedCommitIgnored) => return true,
                 Ok(Err(error)) => {
                     tracing::error!(%error, "alerts cannot be committed");
                     self.telemetry.report(HealthId::DiskFull, "database", Some(&error.to_string()));
@@ -109,7 +151,7 @@ impl CommitStage {
 
     fn tell(&self, all: Vec<Effects>) {
         self.wake.wake();
-        let (metrics, now_ms) = (&self.telemetry.metrics, now_ms());
+        let (metrics, now_ms) = (&self.telemetry.metrics, self.clock.now_ms());
         for Effects { alert, told, response } in all {
             let opened = alert.version == 1;
             metrics.alert_versions.with([&alert.detector]).inc();
@@ -135,9 +177,10 @@ impl CommitStage {
     /// Writes a batch and tells what its versions led to.
     fn write(&self, detected: &Arc<Detected>, orders: &Arc<Vec<Order>>) -> impl FnOnce() -> Result<Vec<Effects>, DbError> + use<> {
         let (db, routing, active_sessions) = (self.db.clone(), Arc::clone(&self.routing), self.active_sessions.clone());
-        let (detected, orders) = (Arc::clone(detected), Arc::clone(orders));
+        let (detected, orders, clock) = (Arc::clone(detected), Arc::clone(orders), self.clock.clone());
         move || {
-            db.write(|tx| {
+            let within = if sabotaged!(OutboxAfterTransaction) { Arc::default() } else { Arc::clone(&routing) };
+            let all = db.write(|tx| {
                 orders::append(tx, &orders)?;
                 let mut all = Vec::new();
                 for alert in &detected.alerts {
@@ -145,10 +188,14 @@ impl CommitStage {
                     let acts = !alert.actions.is_empty();
                     let active_sessions = acts.then(|| active_sessions.of(&alert.tenant)).flatten();
                     let version = notify::Detected { alert, facts: &facts, active_sessions };
-                    all.extend(notify::commit_alert(tx, &version, &routing, now_ms())?);
+                    all.extend(notify::commit_alert(tx, &version, &within, clock.now_ms())?);
                 }
-                Ok(all)
-            })
+                Ok::<_, DbError>(all)
+            })?;
+            if sabotaged!(OutboxAfterTransaction) {
+                db.write(|tx| all.iter().try_for_each(|told| Teller::new(tx, &routing, clock.now_ms())?.triage(&told.alert, None)))?;
+            }
+            Ok(all)
         }
     }
 }

@@ -1,27 +1,45 @@
 //! Cuts checkpoints on the detect stage's thread: when one begins, and how much of it is handed to the
 //! writer between two batches.
 //!
-//! The flow waits for [`PAUSE`] at most each time, however large the state is. A checkpoint begins once the
+//! The flow waits for [`Pace::pause`] at most each time, however large the state is. A checkpoint begins once the
 //! interval is over, but not before the process has done nineteen times the work that the last one took, so
 //! that all of them together stay within a twentieth of it; what a restart has to repeat is bounded by that
 //! work, too. After [`LONGEST`] one begins in any case: the log keeps what lies behind it. A writer that is
 //! slow is not waited for; if too much piles up before it, the checkpoint is given up.
 
 use super::checkpoint::{Finished, Piece};
+use crate::clock::Effort;
 use crate::detect::checkpoint::{CheckpointError, Parts};
 use crate::detect::engine::Engine;
 use crate::telemetry::{HealthId, Stage, Telemetry};
-use rustix::time::{ClockId, clock_gettime};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-/// How long the flow stands still at a time.
-const PAUSE: Duration = Duration::from_millis(1);
-/// Bytes handed out before the time is looked at.
-const STEP_BYTES: usize = 32 << 10;
-/// Bytes given to the writer at once.
-const PIECE_BYTES: usize = 1 << 20;
+/// How fast checkpoints are cut.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// Time between two checkpoints.
+    pub interval: Duration,
+    /// How long the flow stands still at a time.
+    pub pause: Duration,
+    /// Bytes handed out before the time is looked at.
+    pub step_bytes: usize,
+    /// Bytes given to the writer at once.
+    pub piece_bytes: usize,
+    /// What processor time is taken for.
+    pub effort: Effort,
+}
+
+impl Pace {
+    /// The daemon's, with this time between two checkpoints.
+    #[must_use]
+    pub fn every(interval: Duration) -> Self {
+        Self { interval, pause: Duration::from_millis(1), step_bytes: 32 << 10, piece_bytes: 1 << 20, effort: Effort::MACHINE }
+    }
+}
+
 /// Bytes that may wait for the writer beside those in its queue.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 /// How much more work than the last checkpoint there is before the next.
@@ -34,7 +52,7 @@ pub struct Cutter {
     pieces: mpsc::Sender<Piece>,
     finished: watch::Receiver<Finished>,
     telemetry: Telemetry,
-    interval: Duration,
+    pace: Pace,
     /// The last one: when it began, at which record, and the process's work by then.
     last: (Instant, u64, Duration),
     cutting: Option<Cutting>,
@@ -52,24 +70,12 @@ struct Cutting {
     whole: bool,
 }
 
-/// Processor time of this process.
-fn work() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
 impl Cutter {
     /// A cutter for an engine that stands before `next_seq`. `finished` tells what the writer is done with.
     #[must_use]
-    pub fn new(
-        next_seq: u64,
-        pieces: mpsc::Sender<Piece>,
-        finished: watch::Receiver<Finished>,
-        telemetry: Telemetry,
-        interval: Duration,
-    ) -> Self {
-        let last = (Instant::now(), next_seq, work());
-        Self { pieces, finished, telemetry, interval, last, cutting: None, awaited: None, cost: Duration::ZERO }
+    pub fn new(next_seq: u64, pieces: mpsc::Sender<Piece>, finished: watch::Receiver<Finished>, telemetry: Telemetry, pace: Pace) -> Self {
+        let last = (Instant::now(), next_seq, (pace.effort.of_process)());
+        Self { pieces, finished, telemetry, pace, last, cutting: None, awaited: None, cost: Duration::ZERO }
     }
 
     /// Is one being handed out, so that time without a batch is of use?
@@ -78,10 +84,9 @@ impl Cutter {
         self.cutting.is_some()
     }
 
-    /// Does the writer have to take something before anything more can be handed out?
-    #[must_use]
-    pub fn is_stuck(&self) -> bool {
-        self.cutting.is_some() && self.pieces.capacity() == 0
+    /// Waits until the writer has room for a piece, or is gone.
+    pub async fn has_room(&self) {
+        self.pieces.reserve().await.map(drop).unwrap_or_default();
     }
 
     /// Begins a checkpoint if it is time, and hands out a part of one that has begun.
@@ -102,23 +107,27 @@ impl Cutter {
     }
 
     /// Takes a checkpoint now if anything came since the last one, and waits until the writer has all of it.
-    pub fn take(&mut self, engine: &mut Engine) {
+    pub async fn take(&mut self, engine: &mut Engine) {
         if engine.next_seq() != self.last.1 || self.cutting.is_some() {
-            let result = self.take_whole(engine);
+            let result = self.take_whole(engine).await;
             self.told(result);
         }
     }
 
-    fn take_whole(&mut self, engine: &mut Engine) -> Result<(), CheckpointError> {
+    async fn take_whole(&mut self, engine: &mut Engine) -> Result<(), CheckpointError> {
         let pieces = self.pieces.clone();
-        let send = |piece| pieces.blocking_send(piece).unwrap_or_else(|_| tracing::warn!("checkpoint writer is gone"));
-        self.begin(engine, send)?;
+        let send = async |piece| pieces.send(piece).await.unwrap_or_else(|_| tracing::warn!("checkpoint writer is gone"));
+        let mut beginning = None;
+        self.begin(engine, |begin| beginning = Some(begin))?;
+        if let Some(begin) = beginning {
+            send(begin).await;
+        }
         while let Some(mut cutting) = self.cutting.take() {
-            if engine.save_some(PIECE_BYTES, &mut cutting.parts)? {
-                send(Piece::Last(cutting.parts));
+            if engine.save_some(self.pace.piece_bytes, &mut cutting.parts)? {
+                send(Piece::Last(cutting.parts)).await;
                 self.awaited = Some(self.last.1);
             } else {
-                send(Piece::Parts(cutting.parts));
+                send(Piece::Parts(cutting.parts)).await;
                 self.cutting = Some(Cutting::default());
             }
         }
@@ -132,13 +141,13 @@ impl Cutter {
             return false;
         }
         let since = began.elapsed();
-        let worked = || work().saturating_sub(work_then) >= (self.cost + finished.cost) * WORK_BETWEEN;
-        since >= self.interval && (worked() || since >= LONGEST.max(self.interval))
+        let worked = || (self.pace.effort.of_process)().saturating_sub(work_then) >= (self.cost + finished.cost) * WORK_BETWEEN;
+        since >= self.pace.interval && (worked() || since >= LONGEST.max(self.pace.interval))
     }
 
     fn begin(&mut self, engine: &mut Engine, send: impl FnOnce(Piece)) -> Result<(), CheckpointError> {
         let started = Instant::now();
-        self.last = (started, engine.next_seq(), work());
+        self.last = (started, engine.next_seq(), (self.pace.effort.of_process)());
         send(Piece::Begin { next_seq: engine.next_seq(), positions: engine.positions().clone() });
         let mut parts = Parts::default();
         engine.begin_checkpoint(&mut parts)?;
@@ -150,7 +159,7 @@ impl Cutter {
     fn hand_out(&mut self, engine: &mut Engine, started: Instant) -> Result<(), CheckpointError> {
         let Some(cutting) = &mut self.cutting else { return Ok(()) };
         loop {
-            if cutting.whole || cutting.parts.len() >= PIECE_BYTES {
+            if cutting.whole || cutting.parts.len() >= self.pace.piece_bytes {
                 match self.pieces.try_reserve() {
                     Ok(permit) if cutting.whole => {
                         permit.send(Piece::Last(std::mem::take(&mut cutting.parts)));
@@ -164,10 +173,10 @@ impl Cutter {
                     Err(_) => return Err(CheckpointError::TooSlow),
                 }
             }
-            if started.elapsed() >= PAUSE {
+            cutting.whole = engine.save_some(self.pace.step_bytes, &mut cutting.parts)?;
+            if started.elapsed() >= self.pace.pause && !cutting.whole {
                 break;
             }
-            cutting.whole = engine.save_some(STEP_BYTES, &mut cutting.parts)?;
         }
         cutting.cost += started.elapsed();
         Ok(())

@@ -7,13 +7,9 @@ use crate::detect::engine::{Engine, Outcome};
 use crate::flow::EventFlow;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
-use futures::executor::block_on;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc;
-
-/// How long the writer of checkpoints is left alone when its queue is full.
-const WRITER_WAIT: Duration = Duration::from_millis(1);
 
 /// A batch after detection, on its way to the store and to the database.
 #[derive(Debug)]
@@ -63,7 +59,7 @@ impl DetectStage {
     }
 
     /// Takes one batch; `None` when a later stage is gone.
-    pub fn take(&mut self, mut flow: EventFlow, read_at: Instant) -> Option<Outcome> {
+    pub async fn take(&mut self, mut flow: EventFlow, read_at: Instant) -> Option<Outcome> {
         let mut outcome = self.engine.process(&mut flow);
         for id in &outcome.disabled {
             self.telemetry.report(
@@ -74,26 +70,34 @@ impl DetectStage {
         }
         let alerts = std::mem::take(&mut outcome.alerts);
         let detected = Arc::new(Detected { flow, alerts, read_at });
-        self.outputs.commit.blocking_send(Arc::clone(&detected)).ok()?;
+        self.outputs.commit.send(Arc::clone(&detected)).await.ok()?;
         let events = detected.flow.events.len();
-        block_on(self.outputs.store.send(detected, events))?;
+        self.outputs.store.send(detected, events).await?;
         self.cutter.turn(&mut self.engine);
         Some(outcome)
     }
 
-    /// Uses the time until the next batch for a checkpoint that has begun; false if there is none.
-    pub fn use_pause(&mut self) -> bool {
-        if self.cutter.is_stuck() {
-            std::thread::sleep(WRITER_WAIT);
-        }
-        if self.cutter.is_busy() {
-            self.cutter.turn(&mut self.engine);
-        }
+    /// Nothing comes: a checkpoint that is due may begin.
+    pub fn quiet(&mut self) {
+        self.cutter.turn(&mut self.engine);
+    }
+
+    /// Has a checkpoint begun, so that time without a batch is of use?
+    #[must_use]
+    pub fn is_cutting(&self) -> bool {
         self.cutter.is_busy()
     }
 
+    /// Uses the time until the next batch for the checkpoint that has begun.
+    pub async fn use_pause(&mut self) {
+        self.cutter.has_room().await;
+        self.cutter.turn(&mut self.engine);
+        // Where one thread drives all stages, the others may go on.
+        tokio::task::yield_now().await;
+    }
+
     /// Takes a whole checkpoint now, if anything came since the last one.
-    pub fn checkpoint(&mut self) {
-        self.cutter.take(&mut self.engine);
+    pub async fn checkpoint(&mut self) {
+        self.cutter.take(&mut self.engine).await;
     }
 }

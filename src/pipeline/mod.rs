@@ -70,9 +70,6 @@ impl Backoff {
     pub(crate) async fn wait(&mut self, stop: &tokio_util::sync::CancellationToken) -> bool {
         let wait = self.next;
         self.next = (wait * 2).min(RETRY_MAX);
-        tokio::select! {
-            () = tokio::time::sleep(wait) => true,
-            () = stop.cancelled() => false,
-        }
+        stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some()
     }
 }

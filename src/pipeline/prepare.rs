@@ -64,7 +64,8 @@ impl Preparer {
 
     fn record(&mut self, at: (&PartitionId, i64, &[u8]), format: Format, window: TimeWindow, flow: &mut EventFlow) {
         let (partition, offset, payload) = at;
-        let default_id = format_args!("{partition}-{offset}");
+        let number = if sabotaged!(IdOfTheBatch) { flow.events.len() as i64 } else { offset };
+        let default_id = format_args!("{partition}-{number}");
         let context = Context { default_id: &default_id, tenant: None, window: Some(window), reference_ms: window.newest_ms - AHEAD_MS };
         match self.normaliser.normalise_into(format, payload, &context, &mut flow.events) {
             Ok(true) => {}

@@ -1,11 +1,12 @@
 //! The read stage: keeps the source alive, merges partitions, hands on batches.
 //!
-//! The thread never blocks on the pipeline without polling the source, or a group's coordinator would
-//! take its partitions away: when the next stage is full, all partitions are held and polling goes on.
+//! It goes by turns: one look at the source, then what can be handed on. So it never waits for the
+//! pipeline without polling the source, or a group's coordinator would take its partitions away: when
+//! the next stage is full, the piece in hand waits, all partitions are held, and the turns go on.
 
-use crate::clock::now_ms;
+use crate::clock::Clock;
 use crate::flow::{Order, Positions, RawBatch};
-use crate::log::sequencer::{Event, Sequencer};
+use crate::log::sequencer::{Event, Limits, Sequencer};
 use crate::log::{LogError, Notice, Source};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
@@ -13,9 +14,10 @@ use crate::telemetry::latency::Stage;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long one call waits for news.
@@ -24,6 +26,8 @@ const FETCH_WAIT: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_millis(20);
 /// Wait between two looks at a full pipeline.
 const FULL_WAIT: Duration = Duration::from_millis(5);
+/// Nothing for so long is quiet.
+const QUIET: Duration = Duration::from_secs(10);
 /// How long the source may be held before it is a condition that people are told of.
 const HELD_TOLD: Duration = Duration::from_secs(30);
 
@@ -33,6 +37,8 @@ pub enum Piece {
     Batch(RawBatch),
     /// Make a checkpoint now: partitions were lost.
     Checkpoint,
+    /// Nothing came for a while: time for a checkpoint, if one is due.
+    Quiet,
 }
 
 /// What others see of the read stage.
@@ -42,32 +48,55 @@ pub struct Reading {
     pub assigned: AtomicBool,
 }
 
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Take the next one.
+    GoOn,
+    /// The source failed: take the next one, but not at once.
+    Failed,
+    /// Stopped, or the pipeline is gone.
+    Over,
+}
+
 /// The read stage.
 pub struct Reader {
     source: Box<dyn Source>,
     sequencer: Sequencer,
     next: Sender<Piece>,
     telemetry: Telemetry,
+    clock: Clock,
     reading: Arc<Reading>,
     stop: CancellationToken,
+    /// What the next stage had no room for, and since when.
+    in_hand: Option<(Piece, Instant)>,
+    /// Partitions were lost: after the piece in hand comes a checkpoint.
+    lost: bool,
     partial_since: Option<Instant>,
+    /// When something was handed on last.
+    handed_on: Instant,
     /// When the first records came that were not handed on yet.
     fetched_at: Option<Instant>,
 }
 
 impl Reader {
     /// A read stage that goes on from `positions` and `next_seq`, through the recorded order first.
-    pub fn new(source: Box<dyn Source>, start: (Positions, u64, Vec<Order>), next: Sender<Piece>, telemetry: Telemetry) -> Self {
+    pub fn new(mut source: Box<dyn Source>, start: (Positions, u64, Vec<Order>), next: Sender<Piece>, telemetry: Telemetry) -> Self {
         let (positions, next_seq, recorded) = start;
-        let keeps_order = source.keeps_order();
+        let sequencer = Sequencer::new(positions, next_seq, recorded, source.keeps_order());
+        source.resume_at(&sequencer.start());
         Self {
-            sequencer: Sequencer::new(positions, next_seq, recorded, keeps_order),
+            sequencer,
             source,
             next,
             telemetry,
+            clock: Clock::system(),
             reading: Arc::default(),
             stop: CancellationToken::new(),
+            in_hand: None,
+            lost: false,
             partial_since: None,
+            handed_on: Instant::now(),
             fetched_at: None,
         }
     }
@@ -78,78 +107,106 @@ impl Reader {
         Self { stop, ..self }
     }
 
+    /// Takes the arrival of records from `clock`.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Holds no more than `limits`.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { sequencer: self.sequencer.within(limits), ..self }
+    }
+
     /// What others see.
     #[must_use]
     pub fn reading(&self) -> Arc<Reading> {
         Arc::clone(&self.reading)
     }
 
-    /// Reads until stopped; then the channel closes and the stages behind it drain.
+    /// Reads until stopped; then the channel closes and the stages behind it drain. A batch in hand
+    /// waits for the next start then.
     pub fn run(mut self) {
-        self.source.resume_at(&self.sequencer.start());
-        while !self.stop.is_cancelled() {
-            let wait = self.partial_since.map_or(FETCH_WAIT, |since| LINGER.saturating_sub(since.elapsed()));
-            if !self.fetch(wait) {
-                return;
-            }
-            if self.sequencer.is_partial() && self.partial_since.get_or_insert_with(Instant::now).elapsed() < LINGER {
-                continue;
-            }
-            self.partial_since = None;
-            while let Some(batch) = self.sequencer.next(now_ms()) {
-                if let Some(fetched_at) = self.fetched_at.take() {
-                    self.telemetry.latencies.record(Stage::Fetch, fetched_at.elapsed());
-                }
-                if !self.hand_on(Piece::Batch(batch)) {
-                    return;
-                }
+        loop {
+            match self.turn() {
+                Turn::GoOn => {}
+                Turn::Failed => std::thread::park_timeout(FULL_WAIT),
+                Turn::Over => return,
             }
         }
     }
 
-    /// Takes what the source tells; false when the pipeline is gone.
-    fn fetch(&mut self, wait: Duration) -> bool {
+    /// Looks at the source once, and hands on what there is room for.
+    pub fn turn(&mut self) -> Turn {
+        if self.stop.is_cancelled() {
+            return Turn::Over;
+        }
+        let looked = self.look();
+        while let Some(piece) = self.next_piece() {
+            match self.hand_on(piece) {
+                Some(true) => {}
+                Some(false) => break,
+                None => return Turn::Over,
+            }
+        }
+        looked
+    }
+
+    /// Takes what the source tells.
+    fn look(&mut self) -> Turn {
+        let full = if sabotaged!(HoldIgnored) {
+            BTreeSet::new()
+        } else if self.in_hand.is_some() {
+            self.sequencer.partitions()
+        } else {
+            self.sequencer.full()
+        };
+        if let Err(error) = self.source.hold(&full) {
+            tracing::warn!(%error, "partitions cannot be held");
+        }
+        let wait = match (&self.in_hand, self.partial_since) {
+            (Some(_), _) => FULL_WAIT,
+            (None, Some(since)) => LINGER.saturating_sub(since.elapsed()),
+            (None, None) => FETCH_WAIT,
+        };
         let mut notices = Vec::new();
-        match self.source.fetch(wait, &mut notices) {
-            Ok(()) => self.telemetry.report(HealthId::BrokerDown, "", None),
+        let looked = match self.source.fetch(wait, &mut notices) {
+            Ok(()) => {
+                self.telemetry.report(HealthId::BrokerDown, "", None);
+                Turn::GoOn
+            }
             Err(error) => {
                 self.telemetry.report(HealthId::BrokerDown, "", Some(&error.to_string()));
                 if matches!(error, LogError::Fatal(_)) {
                     tracing::error!(%error, "log cannot be read");
                 }
-                // A source that fails at once must not spin.
-                std::thread::park_timeout(FULL_WAIT);
+                Turn::Failed
             }
-        }
-        let mut lost = false;
-        for notice in notices {
-            lost |= self.accept(notice);
-        }
-        if let Err(error) = self.source.hold(&self.sequencer.full()) {
-            tracing::warn!(%error, "partitions cannot be held");
-        }
-        !lost || self.hand_on(Piece::Checkpoint)
+        };
+        notices.into_iter().for_each(|notice| self.accept(notice));
+        looked
     }
 
-    /// Takes one notice; true if partitions were lost.
-    fn accept(&mut self, notice: Notice) -> bool {
+    fn accept(&mut self, notice: Notice) {
         if matches!(notice, Notice::Records(..)) {
             self.fetched_at.get_or_insert_with(Instant::now);
         }
         match self.sequencer.accept(notice) {
-            None => false,
+            None => {}
             Some(Event::Ready) => {
                 self.reading.assigned.store(true, Ordering::Release);
                 self.telemetry.report(HealthId::PartitionsLost, "", None);
                 tracing::info!("all partitions assigned");
-                false
             }
             Some(Event::Lost(partitions)) => {
+                self.lost = true;
                 self.reading.assigned.store(false, Ordering::Release);
-                self.source.resume_at(&self.sequencer.start());
+                if !sabotaged!(ResumedAtTheStart) {
+                    self.source.resume_at(&self.sequencer.start());
+                }
                 let names: Vec<_> = partitions.iter().take(10).map(ToString::to_string).collect();
                 self.telemetry.report(HealthId::PartitionsLost, "", Some(&format!("{} not held: {}", partitions.len(), names.join(", "))));
-                true
             }
             Some(Event::Gone(partition, from, to)) => {
                 self.telemetry.report(
@@ -157,49 +214,56 @@ impl Reader {
                     "",
                     Some(&format!("{partition}: offsets {from} to {to} are no longer in the log")),
                 );
-                false
             }
         }
     }
 
-    /// Hands a piece on, polling the source while the next stage is full; false when it is gone.
-    fn hand_on(&mut self, piece: Piece) -> bool {
-        let mut piece = piece;
-        let mut since = None;
-        loop {
-            // On a full disk what is in hand waits like behind a full queue.
-            let disk_full = self.telemetry.health.is_disk_full();
-            let sent = if disk_full { Err(TrySendError::Full(piece)) } else { self.next.try_send(piece) };
-            match sent {
-                Ok(()) => break,
-                Err(TrySendError::Closed(_)) => return false,
-                Err(TrySendError::Full(back)) => piece = back,
+    /// What comes next: the piece in hand, the checkpoint that a loss asks for, or a batch, which waits a
+    /// little for more if it is not full.
+    fn next_piece(&mut self) -> Option<(Piece, Option<Instant>)> {
+        if let Some((piece, since)) = self.in_hand.take() {
+            return Some((piece, Some(since)));
+        }
+        if std::mem::take(&mut self.lost) {
+            return Some((Piece::Checkpoint, None));
+        }
+        if self.sequencer.is_partial() && self.partial_since.get_or_insert_with(Instant::now).elapsed() < LINGER {
+            return None;
+        }
+        self.partial_since = None;
+        let Some(batch) = self.sequencer.next(self.clock.now_ms()) else {
+            return (self.handed_on.elapsed() >= QUIET).then_some((Piece::Quiet, None));
+        };
+        if let Some(fetched_at) = self.fetched_at.take() {
+            self.telemetry.latencies.record(Stage::Fetch, fetched_at.elapsed());
+        }
+        Some((Piece::Batch(batch), None))
+    }
+
+    /// Hands a piece on, or keeps it in hand where there is no room (`Some(false)`). `None`: the pipeline
+    /// is gone.
+    fn hand_on(&mut self, (piece, since): (Piece, Option<Instant>)) -> Option<bool> {
+        // On a full disk what is in hand waits like behind a full queue.
+        let disk_full = self.telemetry.health.is_disk_full();
+        let sent = if disk_full { Err(TrySendError::Full(piece)) } else { self.next.try_send(piece) };
+        match sent {
+            Ok(()) => {
+                self.handed_on = Instant::now();
+                if since.is_some() {
+                    self.telemetry.report(HealthId::SourcePaused, "", None);
+                }
+                Some(true)
             }
-            let held = since.get_or_insert_with(Instant::now).elapsed();
-            if held > HELD_TOLD {
-                self.telemetry.report(
-                    HealthId::SourcePaused,
-                    "",
-                    Some(if disk_full { "the disk is full" } else { "the pipeline is slower than the log" }),
-                );
-            }
-            // While a stop waits for the pipeline to drain, the batch in hand waits for the next start.
-            if self.stop.is_cancelled() {
-                return false;
-            }
-            let held: BTreeSet<_> = self.sequencer.partitions();
-            let mut notices = Vec::new();
-            let polled = self.source.hold(&held).and_then(|()| self.source.fetch(FULL_WAIT, &mut notices));
-            if let Err(error) = polled {
-                tracing::debug!(%error, "polling while held failed");
-            }
-            for notice in notices {
-                self.accept(notice);
+            Err(TrySendError::Closed(_)) => None,
+            Err(TrySendError::Full(piece)) => {
+                let since = since.unwrap_or_else(Instant::now);
+                if since.elapsed() > HELD_TOLD {
+                    let reason = if disk_full { "the disk is full" } else { "the pipeline is slower than the log" };
+                    self.telemetry.report(HealthId::SourcePaused, "", Some(reason));
+                }
+                self.in_hand = Some((piece, since));
+                Some(false)
             }
         }
-        if since.is_some() {
-            self.telemetry.report(HealthId::SourcePaused, "", None);
-        }
-        true
     }
 }

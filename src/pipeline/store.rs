@@ -9,7 +9,7 @@ use super::queue::Receiver;
 use super::{Acknowledge, Backoff};
 use crate::flow::{EventFlow, Rejected};
 use crate::log::{Appender, DEAD_LETTER_TOPIC, LogError, Outgoing};
-use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store};
+use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
@@ -25,10 +25,23 @@ const LINGER: Duration = Duration::from_millis(500);
 /// brokers have by default.
 const CUT_BYTES_MAX: usize = 256 << 10;
 
+/// What the stage asks of a store.
+pub trait EventStore: Send + Sync {
+    /// Stores events; done once all of them are durable. On an error any part of them may be stored:
+    /// the same ones are given again, and count once.
+    fn insert<'a>(&'a self, rows: Rows<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+impl EventStore for Store {
+    fn insert<'a>(&'a self, rows: Rows<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.insert_events(rows))
+    }
+}
+
 /// The store stage.
-pub struct StoreStage {
+pub struct StoreStage<S> {
     /// The store.
-    pub store: Store,
+    pub store: S,
     /// Where dead letters go.
     pub appender: Arc<dyn Appender>,
     /// What is told of the stage.
@@ -39,7 +52,7 @@ pub struct StoreStage {
     pub abandon: CancellationToken,
 }
 
-impl StoreStage {
+impl<S: EventStore> StoreStage<S> {
     /// Stores batches until the channel closes.
     pub async fn run(self, mut batches: Receiver<Arc<Detected>>) {
         while let Some(first) = batches.recv().await {
@@ -53,6 +66,9 @@ impl StoreStage {
                 group.push(next);
             }
             let first_seq = group.first().map(|first| first.flow.order.first_seq);
+            if sabotaged!(AcknowledgedBeforeStored) {
+                self.acknowledge.send_modify(|acknowledged| acknowledged.stored = group.last().map_or(0, |last| last.next_seq()));
+            }
             let span = tracing::debug_span!("store", first_seq, rows);
             if !async { self.insert(&group).await && self.bury(&group).await }.instrument(span).await {
                 return;
@@ -69,7 +85,7 @@ impl StoreStage {
         let mut backoff = Backoff::new();
         loop {
             let started = Instant::now();
-            let inserting: BoxFuture<'_, _> = Box::pin(self.store.insert_events(Rows::new(group)));
+            let inserting = self.store.insert(Rows::new(group));
             // A store that hangs must not hold up a stop; the same rows again count once.
             let Some(inserted) = self.abandon.run_until_cancelled(inserting).await else { return false };
             self.telemetry.metrics.insert_seconds.with(["events"]).observe(started.elapsed().as_secs_f64());
@@ -81,6 +97,7 @@ impl StoreStage {
                     self.telemetry.report(HealthId::StoreDown, "", None);
                     return true;
                 }
+                Err(_) if sabotaged!(FailedInsertIgnored) => return true,
                 Err(error) => {
                     self.telemetry.metrics.insert_errors.with(["events"]).inc();
                     self.telemetry.report(HealthId::StoreDown, "", Some(&error.to_string()));
@@ -100,10 +117,13 @@ impl StoreStage {
         loop {
             let rejected = group.iter().flat_map(|detected| &detected.flow.rejected);
             let records: Vec<_> = rejected.map(|rejected| dead_letter(rejected, payload_bytes_max)).collect();
-            if records.is_empty() {
+            if records.is_empty() || sabotaged!(DeadLettersForgotten) {
                 return true;
             }
-            match self.appender.append(DEAD_LETTER_TOPIC, records).await {
+            // Nor must a topic that hangs.
+            let appending = self.appender.append(DEAD_LETTER_TOPIC, records);
+            let Some(appended) = self.abandon.run_until_cancelled(appending).await else { return false };
+            match appended {
                 Ok(()) => return true,
                 Err(LogError::TooLarge(_)) if payload_bytes_max > CUT_BYTES_MAX => {
                     payload_bytes_max = CUT_BYTES_MAX;
@@ -121,7 +141,7 @@ impl StoreStage {
 /// The rows of a group, encoded straight from its batches. A type of its own, since closures over
 /// borrowed batches do not pass through the client's generic futures.
 #[derive(Clone)]
-struct Rows<'a> {
+pub struct Rows<'a> {
     group: std::slice::Iter<'a, Arc<Detected>>,
     flow: Option<&'a EventFlow>,
     event: usize,
@@ -143,7 +163,8 @@ impl<'a> Rows<'a> {
             self.run += 1;
         }
         self.left_in_run -= 1;
-        let partition = &flow.order.runs.get(self.run - 1)?.partition;
+        let run = (self.run - 1).saturating_sub(usize::from(sabotaged!(RowsOfTheWrongPartition)));
+        let partition = &flow.order.runs.get(run)?.partition;
         let offset = *flow.offsets.get(self.event)?;
         self.event += 1;
         Some(EventRow::new(&event, Position { topic: &partition.topic, partition: partition.partition, offset }))

@@ -4,6 +4,7 @@
 //! session is gone" by 404 or 410; from any other one that is a wrong address.
 
 use super::config::RevocationConfig;
+use crate::blocking::blocking;
 use crate::db::outbox::Message;
 use crate::db::{Db, DbError, channels};
 use crate::notify::address::Guard;
@@ -69,7 +70,7 @@ impl RevocationHook {
     /// Runs a small piece of database work off the runtime; a failure counts as "no".
     async fn stored(&self, work: impl FnOnce(&Db, &str) -> Result<bool, DbError> + Send + 'static) -> bool {
         let (db, name) = (self.db.clone(), self.channel.clone());
-        matches!(tokio::task::spawn_blocking(move || work(&db, &name)).await, Ok(Ok(true)))
+        matches!(blocking(move || work(&db, &name)).await, Ok(Ok(true)))
     }
 }
 

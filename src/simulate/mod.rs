@@ -16,7 +16,7 @@ mod atlas;
 mod attacks;
 mod clients;
 mod demo;
-mod dice;
+pub(crate) mod dice;
 mod draft;
 mod happenings;
 mod labels;

@@ -23,7 +23,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    pub(super) fn new(class: ErrorClass, action: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(class: ErrorClass, action: &'static str, message: impl Into<String>) -> Self {
         Self { class, action, message: message.into() }
     }
 
