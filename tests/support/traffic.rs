@@ -16,6 +16,8 @@ use super::kafka::{Producing, written};
 use super::scenario::{Line, now_ms};
 
 const DAY_MS: i64 = 86_400_000;
+/// How much earlier than needed a simulation begins that went on too long.
+const MARGIN_MS: i64 = 3_600_000;
 
 /// One event of the text.
 #[derive(Debug, Clone, Copy)]
@@ -60,23 +62,17 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// `events` simulated events of the last day, the same for the same seed but for their times, with
-    /// `also` among them.
+    /// `events` simulated events that end by now, most of them of the last day, the same for the same seed but for
+    /// their times, with `also` among them.
     pub fn simulate(seed: u64, events: u64, also: &[Line]) -> Self {
-        let folder = folder("simulated");
-        let start_ms = now_ms() - DAY_MS;
-        let start = jiff::Timestamp::from_millisecond(start_ms).expect("a time").to_string();
-        // A simulated day goes on for some hours with what has begun in it.
-        let (seed, more) = (seed.to_string(), (events + events / 2).to_string());
-        let arguments =
-            ["simulate", "--days", "1", "--start", &start, "--seed", &seed, "--events", &more, "--out", "out", "--labels", "labels"];
-        let output = bartizan(&folder, &arguments);
-        assert!(output.status.success(), "{output:?}");
-        let mut text = std::fs::read_to_string(folder.join("out")).expect("the events");
-        std::fs::remove_dir_all(&folder).expect("the folder of the events");
-        text.truncate(text.split_inclusive('\n').take(usize::try_from(events).expect("a count")).map(str::len).sum());
-        let last_ms = text.lines().last().map_or(0, |line| Head::of(line).time_ms());
-        assert!(last_ms < start_ms + DAY_MS, "the simulated events go on until {last_ms}");
+        let now_ms = now_ms();
+        let mut start_ms = now_ms - DAY_MS;
+        let mut text = simulated(seed, events, start_ms);
+        // Very many events do not fit into a day: then they begin earlier by as much as they go on too long.
+        while let over_ms @ 0.. = last_ms(&text) - now_ms {
+            start_ms -= over_ms + MARGIN_MS;
+            text = simulated(seed, events, start_ms);
+        }
         if !also.is_empty() {
             text = merged(&text, also);
         }
@@ -129,6 +125,26 @@ impl Traffic {
         std::fs::write(&path, &self.text).expect("the events");
         path
     }
+}
+
+/// The first `events` of a simulation that begins at a time. A simulated day goes on for some hours with what has begun
+/// in it, thinner and thinner, so more are made.
+fn simulated(seed: u64, events: u64, start_ms: i64) -> String {
+    let folder = folder("simulated");
+    let start = jiff::Timestamp::from_millisecond(start_ms).expect("a time").to_string();
+    let (seed, more) = (seed.to_string(), (events + events / 2).to_string());
+    let arguments =
+        ["simulate", "--days", "1", "--start", &start, "--seed", &seed, "--events", &more, "--out", "out", "--labels", "labels"];
+    let output = bartizan(&folder, &arguments);
+    assert!(output.status.success(), "{output:?}");
+    let mut text = std::fs::read_to_string(folder.join("out")).expect("the events");
+    std::fs::remove_dir_all(&folder).expect("the folder of the events");
+    text.truncate(text.split_inclusive('\n').take(usize::try_from(events).expect("a count")).map(str::len).sum());
+    text
+}
+
+fn last_ms(text: &str) -> i64 {
+    text.lines().last().map_or(0, |line| Head::of(line).time_ms())
 }
 
 fn merged(simulated: &str, also: &[Line]) -> String {
