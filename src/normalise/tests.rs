@@ -180,17 +180,18 @@ fn a_token_leaves_no_trace() {
     let secret = "hunter2-hunter2";
     let good = format!(r#"{{"time":1,"kind":"login","token":"{secret}","password":"{secret}","x":{{"refresh_token":"{secret}"}}}}"#);
     assert!(!shown(&normaliser(), Format::BARTIZAN, good.as_bytes(), 1).contains(secret));
-    // The batch holds pieces of the record, and none of them may be a credential.
-    let mut batch = EventBatch::default();
-    for record in [
-        &good,
-        &format!(r#"{{"id":"1","token":"{secret}","time":1,"token_issued":"{secret}","kind":"login","user":"ann"}}"#),
-        &format!(r#"{{"id":"1","x":"{secret}","time":1,"kind":"login","user":"ann"}}"#),
-        &format!(r#"{{"id":"1","attrs":{{"password":"{secret}"}},"time":1,"kind":"login","user":"ann"}}"#),
+    // The batch holds pieces of the record, and none of them may be a credential, however near to a text.
+    let (near, mut batch) = ("hunter2", EventBatch::default());
+    for between in [
+        format!(r#""token":"{near}""#),
+        format!(r#""token_issued":"{near}""#),
+        format!(r#""passwd":"{near}""#),
+        format!(r#""attrs":{{"cookie":"{near}"}}"#),
     ] {
+        let record = format!(r#"{{"time":1,"kind":"login","id":"1",{between},"app":"web"}}"#);
         assert_eq!(normaliser().normalise_into(Format::BARTIZAN, record.as_bytes(), &context(), &mut batch), Ok(true));
+        assert!(!format!("{batch:?}").contains(near), "{between}");
     }
-    assert_eq!(format!("{batch:?}").matches(secret).count(), 1, "a credential under a harmless name stays, as an attribute");
     let raw_draft = format!("{:?}", draft::Secret::Clear(secret.into()));
     assert!(!raw_draft.contains(secret));
     for bad in [
