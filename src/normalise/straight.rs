@@ -60,11 +60,10 @@ impl<'a> Sink<'a> for Reader<'a, '_, '_> {
             }
             return self.writer.keep(field, at);
         }
-        if at.is_empty() && known.member != Member::Time {
-            return Some(());
-        }
         let text = self.text.get(at)?;
         match known.member {
+            Member::Kind | Member::Outcome | Member::UserKind | Member::Attestation | Member::Ip | Member::Token | Member::TokenIssued
+                if text.is_empty() => {}
             Member::Time => self.time_ms = Some(TimeMs::parse(text)?.0),
             Member::Kind => self.kind = Some(Kind::parse(text)?),
             Member::Outcome => self.writer.record.outcome = Outcome::parse(text)?,
