@@ -400,6 +400,16 @@ fn blank() -> impl Strategy<Value = &'static str> {
     prop_oneof![8 => Just(""), 1 => Just(" "), 1 => Just("\t")]
 }
 
+#[test]
+fn an_empty_text_where_none_may_stand_is_no_short_way() {
+    for member in ["token_hash", "token_issued_hash", "status", "bytes", "duration_ms", "attrs", "time"] {
+        let raw = format!("{{\"time\":1780000000000,\"kind\":\"login\",\"{member}\":\"\"}}");
+        let mut batch = EventBatch::default();
+        assert!(normaliser().normalise_into(Format::BARTIZAN, raw.as_bytes(), &context(), &mut batch).is_err(), "{member}");
+        assert!(batch.is_empty());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_096))]
 
