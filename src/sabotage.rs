@@ -44,7 +44,7 @@ mod switches {
     faults! {
         // The order.
         /// A partition counts as read to its end although records of it wait.
-        IdleWithRecords = 0,
+        IdleWithRecords = 1,
         /// A restart merges anew what was recorded.
         RecordedOrderIgnored = 0,
         /// A repeated batch gets the time of its repetition.
@@ -60,24 +60,24 @@ mod switches {
         /// The next offset is one too far.
         PositionsOffByOne = 0,
         /// After a loss of partitions, reading begins where it began at the start.
-        ResumedAtTheStart = 0,
+        ResumedAtTheStart = 5,
         /// A full pipeline does not hold the source.
-        HoldIgnored = 0,
+        HoldIgnored = 1,
         // Store and database.
         /// A group counts as stored before it is.
-        AcknowledgedBeforeStored = 0,
+        AcknowledgedBeforeStored = 2,
         /// A failed insert counts as done.
-        FailedInsertIgnored = 0,
+        FailedInsertIgnored = 13,
         /// Rejected records are not buried.
         DeadLettersForgotten = 0,
         /// Rows name the partition of the run before.
         RowsOfTheWrongPartition = 0,
         /// The id of a record without one depends on its batch.
         IdOfTheBatch = 0,
-        /// A batch counts as committed before it is.
+        /// Batches count as committed before they are.
         AcknowledgedBeforeCommitted = 0,
         /// A transaction that failed counts as done.
-        FailedCommitIgnored = 0,
+        FailedCommitIgnored = 1,
         /// What is to be told of alerts is written after their transaction.
         OutboxAfterTransaction = 0,
         // Deliveries.
@@ -91,51 +91,51 @@ mod switches {
         VersionsOvertake = 0,
         // Detection.
         /// An event as old as the watermark counts as late.
-        LatenessOffByOne = 0,
+        LatenessOffByOne = 1,
         /// Repetitions are forgotten a bucket early.
-        DedupOneBucketShort = 0,
+        DedupOneBucketShort = 47,
         /// Repetitions are not recognised.
         DedupForgotten = 0,
         /// A restart does not load what was seen.
-        DedupNotRestored = 0,
+        DedupNotRestored = 17,
         /// A restart does not load the open episodes.
-        EpisodesNotRestored = 0,
+        EpisodesNotRestored = 1,
         /// A restart does not load the watermarks.
-        WatermarksNotRestored = 0,
+        WatermarksNotRestored = 15,
         /// An alert's id depends on the arrival of its batch.
         AlertIdOfTheArrival = 0,
         /// An alert is told again under the version before.
         VersionNotCounted = 0,
         // Checkpoints.
         /// A checkpoint lacks a detector.
-        DetectorNotSaved = 0,
+        DetectorNotSaved = 1,
         /// Offsets are committed before the checkpoint is written.
         CommittedTooEarly = 0,
         /// A checkpoint does not wait for store and database.
-        CheckpointUnacknowledged = 0,
+        CheckpointUnacknowledged = 2,
         /// The recorded order is cut behind the newest checkpoint.
-        OrderCutTooFar = 0,
+        OrderCutTooFar = 46,
         /// The log is cut behind the newest checkpoint.
-        LogCutTooFar = 0,
+        LogCutTooFar = 92,
         /// A checkpoint's bytes are not synced.
         CheckpointNotSynced = 0,
         /// A checkpoint's name is not synced.
         CheckpointNameNotSynced = 0,
         /// Only the newest checkpoint is kept.
-        OneGeneration = 0,
+        OneGeneration = 2,
         /// A damaged checkpoint counts as a generation.
         DamagedCounts = 0,
         /// A checkpoint does not have the order before it recorded.
-        OrderNotRecordedAtCheckpoint = 0,
+        OrderNotRecordedAtCheckpoint = 30,
         // The journal.
         /// An append is answered before it is durable.
-        AnsweredBeforeDurable = 0,
+        AnsweredBeforeDurable = 22,
         /// The journal takes more than its limit.
-        JournalLimitIgnored = 0,
+        JournalLimitIgnored = 39,
         /// A full journal waits for a batch before its next checkpoint.
-        FullJournalWaits = 0,
-        /// The journal drops the group that holds the oldest position.
-        JournalCutOneGroupTooFar = 0,
+        FullJournalWaits = 3,
+        /// The journal drops groups behind the oldest position.
+        JournalCutTooFar = 0,
     }
 
     thread_local! {

@@ -184,7 +184,7 @@ impl Committer for Journal {
         let Some(position) = oldest.get(&PartitionId::new(INGEST_TOPIC, 0)) else { return Ok(()) };
         let connection = self.connection.lock();
         // The newest group always stays: the next offset derives from it.
-        let position = position + i64::from(sabotaged!(JournalCutOneGroupTooFar)) * 20;
+        let position = position + i64::from(sabotaged!(JournalCutTooFar)) * 200;
         let sql = "DELETE FROM groups WHERE topic = ?1 AND first + records <= ?2
                    AND first < (SELECT max(first) FROM groups WHERE topic = ?1) RETURNING length(payload)";
         let mut statement = connection.prepare_cached(sql).map_err(retry)?;

@@ -43,7 +43,7 @@ pub(super) const TOPIC: &str = "auth-logs";
 /// Channel of people, and the severity from which on they are told.
 pub(super) const PEOPLE: (&str, Severity) = ("oncall", Severity::Medium);
 /// Virtual time after which what has not drained in peace never will.
-const DRAIN_MS_MAX: i64 = 4 * HOUR_MS;
+const DRAIN_MS_MAX: i64 = HOUR_MS;
 /// Compressed bytes of one append: so far the journal may pass its limit.
 const APPEND_BYTES_MAX: u64 = 4_000;
 const RETENTION_MS: i64 = 90 * DAY_MS;
