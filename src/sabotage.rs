@@ -60,12 +60,12 @@ mod switches {
         /// The next offset is one too far.
         PositionsOffByOne = 0,
         /// After a loss of partitions, reading begins where it began at the start.
-        ResumedAtTheStart = 5,
+        ResumedAtTheStart = 32,
         /// A full pipeline does not hold the source.
-        HoldIgnored = 1,
+        HoldIgnored = 28,
         // Store and database.
         /// A group counts as stored before it is.
-        AcknowledgedBeforeStored = 2,
+        AcknowledgedBeforeStored = 57,
         /// A failed insert counts as done.
         FailedInsertIgnored = 13,
         /// Rejected records are not buried.
@@ -74,8 +74,6 @@ mod switches {
         RowsOfTheWrongPartition = 0,
         /// The id of a record without one depends on its batch.
         IdOfTheBatch = 0,
-        /// Batches count as committed before they are.
-        AcknowledgedBeforeCommitted = 0,
         /// A transaction that failed counts as done.
         FailedCommitIgnored = 1,
         /// What is to be told of alerts is written after their transaction.
@@ -84,7 +82,7 @@ mod switches {
         /// Each try of a delivery has an id of its own.
         DeliveryIdOfTheTry = 0,
         /// A try that failed counts as delivered.
-        FailureTakenForDelivery = 0,
+        FailureTakenForDelivery = 1,
         /// A message counts as delivered when its try begins.
         DeliveredWhenClaimed = 0,
         /// Versions of one alert overtake each other.
@@ -97,11 +95,11 @@ mod switches {
         /// Repetitions are not recognised.
         DedupForgotten = 0,
         /// A restart does not load what was seen.
-        DedupNotRestored = 17,
+        DedupNotRestored = 15,
         /// A restart does not load the open episodes.
         EpisodesNotRestored = 1,
         /// A restart does not load the watermarks.
-        WatermarksNotRestored = 15,
+        WatermarksNotRestored = 59,
         /// An alert's id depends on the arrival of its batch.
         AlertIdOfTheArrival = 0,
         /// An alert is told again under the version before.
@@ -112,30 +110,26 @@ mod switches {
         /// Offsets are committed before the checkpoint is written.
         CommittedTooEarly = 0,
         /// A checkpoint does not wait for store and database.
-        CheckpointUnacknowledged = 2,
+        CheckpointUnacknowledged = 0,
         /// The recorded order is cut behind the newest checkpoint.
         OrderCutTooFar = 46,
         /// The log is cut behind the newest checkpoint.
-        LogCutTooFar = 92,
+        LogCutTooFar = 22,
         /// A checkpoint's bytes are not synced.
-        CheckpointNotSynced = 0,
+        CheckpointNotSynced = 5,
         /// A checkpoint's name is not synced.
-        CheckpointNameNotSynced = 0,
+        CheckpointNameNotSynced = 5,
         /// Only the newest checkpoint is kept.
         OneGeneration = 2,
         /// A damaged checkpoint counts as a generation.
-        DamagedCounts = 0,
+        DamagedCounts = 134,
         /// A checkpoint does not have the order before it recorded.
-        OrderNotRecordedAtCheckpoint = 30,
+        OrderNotRecordedAtCheckpoint = 46,
         // The journal.
         /// An append is answered before it is durable.
-        AnsweredBeforeDurable = 22,
-        /// The journal takes more than its limit.
-        JournalLimitIgnored = 39,
-        /// A full journal waits for a batch before its next checkpoint.
-        FullJournalWaits = 3,
+        AnsweredBeforeDurable = 14,
         /// The journal drops groups behind the oldest position.
-        JournalCutTooFar = 0,
+        JournalCutTooFar = 22,
     }
 
     thread_local! {

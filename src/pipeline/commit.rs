@@ -109,9 +109,6 @@ impl CommitStage {
         while let Some(detected) = batches.recv().await {
             let recorded = self.keeps_order || sabotaged!(OrderNotRecorded);
             let waiting = if recorded { 0 } else { self.unrecorded.add(detected.flow.order.clone()) };
-            if sabotaged!(AcknowledgedBeforeCommitted) {
-                self.acknowledge.send_modify(|acknowledged| acknowledged.committed = u64::MAX);
-            }
             if !detected.alerts.is_empty() || waiting >= ORDERS_WAITING_MAX {
                 let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());
                 if !self.commit(&detected, self.unrecorded.take()).instrument(span).await {
