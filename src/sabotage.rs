@@ -128,6 +128,10 @@ mod switches {
         // The journal.
         /// An append is answered before it is durable.
         AnsweredBeforeDurable = 14,
+        /// The journal takes more than its limit.
+        JournalLimitIgnored = 350,
+        /// A full journal waits for a batch before its next checkpoint.
+        FullJournalWaits = 92,
         /// The journal drops groups behind the oldest position.
         JournalCutTooFar = 22,
     }
