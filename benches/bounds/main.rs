@@ -25,12 +25,8 @@ mod people;
 mod support;
 
 fn main() {
-    // `cargo test --benches` starts it too, without this argument, to see that it runs.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    for part in std::env::var("BENCH_PARTS").unwrap_or_else(|_| "flood,growth".to_owned()).split(',') {
-        match part {
+    for part in support::parts_to_bench("flood,growth") {
+        match part.as_str() {
             "flood" => flood::run(),
             "growth" => growth::run(),
             other => panic!("BENCH_PARTS: there is no part {other:?}"),

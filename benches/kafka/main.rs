@@ -29,15 +29,10 @@ use support::cpu;
 use support::traffic::Traffic;
 
 fn main() {
-    // `cargo test --benches` starts it too, without this argument, to see that it runs.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    let chosen = std::env::var("BENCH_PARTS").unwrap_or_else(|_| "latency,cost,sql".to_owned());
     let seed = support::setting("BENCH_SEED", 1);
     let events = || Traffic::simulate(seed, support::setting("BENCH_EVENTS", 1_000_000), &[]);
-    for part in chosen.split(',') {
-        match part {
+    for part in support::parts_to_bench("latency,cost,sql") {
+        match part.as_str() {
             "latency" => latency::run(seed),
             "cost" => cost::run(&events()),
             "sql" => sql::run(&events()),

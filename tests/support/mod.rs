@@ -36,6 +36,16 @@ use std::time::{Duration, Instant};
 /// How long a test waits for something that should happen at once on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The parts of a benchmark that `BENCH_PARTS` names, by default `all`. None where `cargo test --benches`
+/// starts it, without `--bench`, to see that it runs.
+pub fn parts_to_bench(all: &str) -> Vec<String> {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Vec::new();
+    }
+    let chosen = std::env::var("BENCH_PARTS").unwrap_or_else(|_| all.to_owned());
+    chosen.split(',').map(str::to_owned).collect()
+}
+
 /// Waits until `condition` gives a value.
 ///
 /// # Panics
