@@ -16,6 +16,7 @@ mod memory;
 mod reference;
 mod stages;
 mod state;
+mod threads;
 mod traffic;
 
 use bartizan::enrich::Folders;
@@ -82,6 +83,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\nspeed, as a multiple of the roofline's");
     ratio(stages::DECODE, SONIC);
     ratio(REPLAY, LOOP);
+    let empty = folder.path().join("empty.jsonl");
+    std::fs::write(&empty, "")?;
+    threads::print(&traffic.path, &empty, number("BENCH_ROUNDS", 5))?;
     print_state(folder.path())
 }
 

@@ -15,6 +15,7 @@ use bartizan_core::{Finding, Severity, Spec, Subject, TimeMs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 
@@ -97,7 +98,7 @@ struct AlertState {
     last_ms: i64,
     event_count: u64,
     reason: String,
-    evidence: BTreeMap<String, Plain>,
+    evidence: BTreeMap<Cow<'static, str>, Plain>,
     #[serde(with = "plain_subjects")]
     subjects: Vec<Subject>,
     attempts: usize,
@@ -368,7 +369,7 @@ impl Episode {
             entities: Entities::of(&alert.subjects),
             subjects: alert.subjects.clone(),
             reason: alert.reason.clone(),
-            evidence: alert.evidence.iter().map(|(name, value)| (name.clone(), value.to_json())).collect(),
+            evidence: alert.evidence.iter().map(|(name, value)| (name.clone().into_owned(), value.to_json())).collect(),
             event_ids: alert.event_ids(),
             attack: alert
                 .attack
@@ -489,7 +490,7 @@ mod tests {
             first_time_ms: time_ms,
             time_ms,
             event_count: 1,
-            evidence: serde_json::from_str(r#"{"users": 3, "share": 0.5}"#).unwrap(),
+            evidence: vec![("users".into(), 3.into()), ("share".into(), 0.5.into())],
             subjects: vec![if hit { victim.hit() } else { victim }],
             event_ids: vec![format!("e{time_ms}")],
             actions: Vec::new(),

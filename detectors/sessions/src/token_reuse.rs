@@ -108,12 +108,7 @@ impl TokenReuse {
     }
 
     fn observe_use(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        // A token of a session is the session's business.
-        let states = match key.kind {
-            KeyKind::Session => &mut self.sessions,
-            _ if event.session().is_none() => &mut self.tokens,
-            _ => return,
-        };
+        let states = if key.kind == KeyKind::Session { &mut self.sessions } else { &mut self.tokens };
         let Some(step) = Step::of(event) else { return };
         if step == Step::Refused {
             // Refused requests begin nothing; they matter where something ended.
