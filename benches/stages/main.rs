@@ -28,6 +28,10 @@ use std::path::Path;
 use std::process::Command;
 use traffic::Traffic;
 
+/// The daemon's allocator.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

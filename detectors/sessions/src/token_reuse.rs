@@ -51,7 +51,7 @@ pub static SPEC: Spec = Spec {
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004")],
     quiet_gap_ms: 3_600_000,
-    state_version: 3,
+    state_version: 4,
     build: |parameters, budget| Box::new(TokenReuse::new(parameters, budget)),
 };
 

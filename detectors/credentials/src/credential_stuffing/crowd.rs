@@ -308,15 +308,20 @@ impl Crowd {
 
     fn count(&mut self, one: &Try, add: bool) {
         let change = Sums::of(one);
-        let known = self.parts.get(one.part).map(|(_, sums)| *sums);
-        let before = known.unwrap_or_default();
-        let after = before.with(change, add);
+        let (before, after) = match self.parts.get_mut(one.part) {
+            Some((_, sums)) => {
+                let before = *sums;
+                *sums = before.with(change, add);
+                (before, *sums)
+            }
+            None => {
+                let (before, after) = (Sums::default(), Sums::default().with(change, add));
+                self.parts.insert(one.part, 0, after);
+                (before, after)
+            }
+        };
         if after.users == 0 {
             self.parts.remove(one.part);
-        } else if let Some((_, sums)) = self.parts.get_mut(one.part) {
-            *sums = after;
-        } else {
-            self.parts.insert(one.part, 0, after);
         }
         self.all = self.all.with(change, add);
         self.failing_parts = (self.failing_parts + u16::from(after.failed > 0)).saturating_sub(u16::from(before.failed > 0));

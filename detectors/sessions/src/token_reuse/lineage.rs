@@ -54,58 +54,55 @@ struct Past<'a> {
     tainted: SmallVec<[(u32, i64); TAINTED_MAX]>,
 }
 
+/// Packed, a client or an exchange is a few numbers and a text. The last number holds the text's length, in
+/// its upper half, and what is small.
+const CLIENT_WORDS: usize = 11;
+const ROTATION_WORDS: usize = 7;
+const WORD_BYTES: usize = size_of::<u32>();
+const LEN_SHIFT: u32 = 16;
+const HAS_IP: u32 = 1;
+const IS_IPV6: u32 = 2;
+/// Stands for the use of a token that was not seen in use: no event is as old.
+const UNUSED: i64 = i64::MIN;
+
 /// Reads packed exchanges.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk::<N>()?;
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn byte(&mut self) -> Option<u8> {
-        self.bytes().map(u8::from_le_bytes)
+    /// Numbers that always stand together, looked at in one piece.
+    fn words<const N: usize>(&mut self) -> Option<[u32; N]> {
+        let (first, rest) = self.0.split_at_checked(N * WORD_BYTES)?;
+        self.0 = rest;
+        let words: &[[u8; WORD_BYTES]; N] = first.as_chunks().0.try_into().ok()?;
+        Some(words.map(u32::from_le_bytes))
     }
 
-    fn u32(&mut self) -> Option<u32> {
-        self.bytes().map(u32::from_le_bytes)
-    }
-
-    fn i64(&mut self) -> Option<i64> {
-        self.bytes().map(i64::from_le_bytes)
-    }
-
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let len = usize::from(self.bytes().map(u16::from_le_bytes)?);
-        let (text, rest) = self.0.split_at_checked(len)?;
+    fn text(&mut self, bytes: u32) -> Option<&'a [u8]> {
+        let (text, rest) = self.0.split_at_checked(bytes as usize)?;
         self.0 = rest;
         Some(text)
     }
 
     fn client(&mut self) -> Option<Client<'a>> {
-        let ip = match self.byte()? {
-            4 => Some(IpAddr::from(self.bytes::<4>()?)),
-            16 => Some(IpAddr::from(self.bytes::<16>()?)),
-            _ => None,
-        };
-        let print = ClientPrint {
-            device: self.u32()?,
-            asn: self.u32()?,
-            subnet: self.u32()?,
-            ja4: self.u32()?,
-            agent: self.u32()?,
-            region: self.u32()?,
-            ipv6: self.byte()? != 0,
-        };
-        Some(Client { print, ip, session: self.text()? })
+        let [device, asn, subnet, ja4, agent, region, a, b, c, d, rest] = self.words::<CLIENT_WORDS>()?;
+        let mut ip = [0; 16];
+        ip.as_chunks_mut().0.iter_mut().zip([a, b, c, d]).for_each(|(to, word)| *to = word.to_le_bytes());
+        let ip = (rest & HAS_IP != 0).then(|| IpAddr::from(ip).to_canonical());
+        let print = ClientPrint { device, asn, subnet, ja4, agent, region, ipv6: rest & IS_IPV6 != 0 };
+        Some(Client { print, ip, session: self.text(rest >> LEN_SHIFT)? })
     }
 
     fn rotation(&mut self) -> Option<Rotation<'a>> {
-        let client = self.byte()?;
-        let (presented, issued, time_ms) = (self.u32()?, self.u32()?, self.i64()?);
-        let used_ms = if self.byte()? == 0 { None } else { Some(self.i64()?) };
-        Some(Rotation { presented, issued, time_ms, used_ms, client, event: self.text()? })
+        let [presented, issued, time_low, time_high, used_low, used_high, rest] = self.words::<ROTATION_WORDS>()?;
+        let used_ms = Some(time_of(used_low, used_high)).filter(|used_ms| *used_ms != UNUSED);
+        let event = self.text(rest >> LEN_SHIFT)?;
+        Some(Rotation { presented, issued, time_ms: time_of(time_low, time_high), used_ms, client: rest as u8, event })
     }
 
     fn past(&mut self) -> Option<Past<'a>> {
@@ -117,10 +114,15 @@ impl<'a> Reader<'a> {
             past.rotations.push(self.rotation()?);
         }
         for _ in 0..self.byte()? {
-            past.tainted.push((self.u32()?, self.i64()?));
+            let [token, since_low, since_high] = self.words()?;
+            past.tainted.push((token, time_of(since_low, since_high)));
         }
         Some(past)
     }
+}
+
+fn time_of(low: u32, high: u32) -> i64 {
+    (u64::from(high) << 32 | u64::from(low)) as i64
 }
 
 /// Ids and sessions are far shorter than a length can tell; what is beyond is cut where a letter ends.
@@ -128,53 +130,45 @@ fn text_of(text: &str) -> &[u8] {
     text.get(..text.floor_char_boundary(u16::MAX.into())).unwrap_or_default().as_bytes()
 }
 
-fn put_text(text: &[u8], out: &mut Vec<u8>) {
-    out.extend((text.len() as u16).to_le_bytes());
-    out.extend(text);
-}
-
 impl Client<'_> {
     fn packed_bytes(&self) -> usize {
-        let ip = self.ip.map_or(0, |ip| if ip.is_ipv4() { 4 } else { 16 });
-        1 + ip + 6 * size_of::<u32>() + 1 + size_of::<u16>() + self.session.len()
+        CLIENT_WORDS * WORD_BYTES + self.session.len()
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        match self.ip {
-            None => out.push(0),
-            Some(IpAddr::V4(ip)) => {
-                out.push(4);
-                out.extend(ip.octets());
-            }
-            Some(IpAddr::V6(ip)) => {
-                out.push(16);
-                out.extend(ip.octets());
-            }
-        }
         let print = &self.print;
-        for part in [print.device, print.asn, print.subnet, print.ja4, print.agent, print.region] {
-            out.extend(part.to_le_bytes());
-        }
-        out.push(u8::from(print.ipv6));
-        put_text(self.session, out);
+        let ip = match self.ip {
+            None => [0; 16],
+            Some(IpAddr::V4(ip)) => ip.to_ipv6_mapped().octets(),
+            Some(IpAddr::V6(ip)) => ip.octets(),
+        };
+        let flags = if self.ip.is_some() { HAS_IP } else { 0 } | if print.ipv6 { IS_IPV6 } else { 0 };
+        put(&[print.device, print.asn, print.subnet, print.ja4, print.agent, print.region], out);
+        out.extend(ip);
+        put(&[flags | len_of(self.session)], out);
+        out.extend(self.session);
     }
 }
 
 impl Rotation<'_> {
     fn packed_bytes(&self) -> usize {
-        let used = if self.used_ms.is_some() { size_of::<i64>() } else { 0 };
-        1 + 2 * size_of::<u32>() + size_of::<i64>() + 1 + used + size_of::<u16>() + self.event.len()
+        ROTATION_WORDS * WORD_BYTES + self.event.len()
     }
 
     fn put(&self, client: u8, out: &mut Vec<u8>) {
-        out.push(client);
-        out.extend(self.presented.to_le_bytes());
-        out.extend(self.issued.to_le_bytes());
-        out.extend(self.time_ms.to_le_bytes());
-        out.push(u8::from(self.used_ms.is_some()));
-        out.extend(self.used_ms.map(i64::to_le_bytes).into_iter().flatten());
-        put_text(self.event, out);
+        let (time, used) = (self.time_ms as u64, self.used_ms.unwrap_or(UNUSED) as u64);
+        let rest = u32::from(client) | len_of(self.event);
+        put(&[self.presented, self.issued, time as u32, (time >> 32) as u32, used as u32, (used >> 32) as u32, rest], out);
+        out.extend(self.event);
     }
+}
+
+fn len_of(text: &[u8]) -> u32 {
+    (text.len() as u32) << LEN_SHIFT
+}
+
+fn put<const N: usize>(words: &[u32; N], out: &mut Vec<u8>) {
+    out.extend(words.map(u32::to_le_bytes).as_flattened());
 }
 
 impl<'a> Past<'a> {
@@ -207,8 +201,7 @@ impl<'a> Past<'a> {
         }
         out.push(self.tainted.len() as u8);
         for (token, since_ms) in &self.tainted {
-            out.extend(token.to_le_bytes());
-            out.extend(since_ms.to_le_bytes());
+            put(&[*token, *since_ms as u32, (*since_ms as u64 >> 32) as u32], &mut out);
         }
         debug_assert_eq!(out.len(), out.capacity(), "what is left over would have to be cut off");
         out.into_boxed_slice()
@@ -403,7 +396,7 @@ mod tests {
                 presented: u32::MAX - number as u32,
                 issued: number as u32,
                 time_ms: if number == 1 { i64::MIN } else { i64::MAX - number as i64 },
-                used_ms: (number % 2 == 0).then_some(i64::MIN),
+                used_ms: (number % 2 == 0).then_some(i64::MIN + 1),
                 client,
                 event: b"e",
             });
