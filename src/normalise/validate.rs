@@ -10,8 +10,9 @@
 use super::draft::{Attrs, RawDraft, Secret};
 use super::json::Json;
 use super::reject::{Reject, RejectCode};
-use super::secrets::{self, TokenHasher};
+use super::secrets;
 use super::time::Assumed;
+use super::token_hash::TokenHasher;
 use super::{Context, TimeWindow};
 use bartizan_core::batch::Field;
 use bartizan_core::{Attestation, EventDraft, Outcome, TimeMs, TokenHash, UserKind};

@@ -31,6 +31,13 @@ pub struct Text {
 }
 
 impl Text {
+    /// A part of it; empty if it is not as long.
+    #[must_use]
+    pub fn part(self, at: Range<usize>) -> Self {
+        let is_within = at.start <= at.end && at.end <= self.len as usize;
+        if is_within { Self { start: self.start + at.start as u32, len: at.len() as u32 } } else { Self::default() }
+    }
+
     pub(crate) fn of(self, arena: &str) -> &str {
         let start = self.start as usize;
         arena.get(start..start + self.len as usize).unwrap_or("")
