@@ -356,7 +356,7 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn fetch(&mut self, timeout: Duration, notices: &mut Vec<Notice>) -> Result<(), LogError> {
-        let mut records = BTreeMap::<(String, i32), Vec<Fetched>>::new();
+        let mut records: Vec<(PartitionId, Vec<Fetched>)> = Vec::new();
         let mut wait = timeout;
         let mut failed = None;
         for _ in 0..FETCH_RECORDS_MAX {
@@ -372,7 +372,12 @@ impl Source for KafkaSource {
                         timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
                         payload: message.payload().unwrap_or_default().to_vec(),
                     };
-                    records.entry((message.topic().to_owned(), message.partition())).or_default().push(fetched);
+                    // Few partitions; the same one nearly always goes on.
+                    let is_its = |(id, _): &(PartitionId, _)| id.partition == message.partition() && *id.topic == *message.topic();
+                    match records.iter().rposition(is_its).and_then(|at| records.get_mut(at)) {
+                        Some((_, list)) => list.push(fetched),
+                        None => records.push((PartitionId::new(message.topic(), message.partition()), vec![fetched])),
+                    }
                 }
             }
         }
@@ -381,8 +386,7 @@ impl Source for KafkaSource {
             self.consumer.context().news.lock().push(News::Assigned);
             return Err(error);
         }
-        for ((topic, partition), list) in records {
-            let partition = PartitionId::new(&topic, partition);
+        for (partition, list) in records {
             // Records of partitions that were lost meanwhile belong to somebody else now.
             let (Some(reading), Some(last)) = (self.next.get_mut(&partition), list.last()) else { continue };
             *reading = Reading { next: last.offset + 1, last_record: Instant::now(), told_end: false };

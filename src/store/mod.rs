@@ -40,7 +40,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Rows in one insert. One insert is one request and, per month, one part.
-pub const INSERT_ROWS_MAX: usize = 50_000;
+pub const INSERT_ROWS_MAX: usize = 100_000;
 /// Months in one insert; ClickHouse refuses over 100 partitions.
 const INSERT_MONTHS_MAX: usize = 90;
 /// Bytes of a password file.

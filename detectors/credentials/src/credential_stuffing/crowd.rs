@@ -278,10 +278,7 @@ impl Crowd {
                 one.add(attempt, attempt.time_ms >= time_ms, config);
                 let after = *one;
                 self.tries.touch(attempt.user, time_ms.max(attempt.time_ms));
-                if before != after {
-                    self.count(&before, false);
-                    self.count(&after, true);
-                }
+                self.exchange(Some(&before), &after);
             }
             None => {
                 let mut one = Try::default();
@@ -293,17 +290,26 @@ impl Crowd {
 
     /// Adds a user who was not tried so far.
     pub fn insert(&mut self, user: u32, time_ms: i64, one: Try) {
-        if self.tries.len() >= VALUES_MAX {
-            if self.multitude.is_none() {
-                let mut multitude = Box::<Multitude>::default();
-                self.tries.iter().for_each(|(user, time_ms, one)| multitude.add(user, one.part, time_ms));
-                multitude.add(user, one.part, time_ms);
-                self.multitude = Some(multitude);
-            }
-            self.drop_oldest();
+        if self.tries.len() >= VALUES_MAX && self.multitude.is_none() {
+            let mut multitude = Box::<Multitude>::default();
+            self.tries.iter().for_each(|(user, time_ms, one)| multitude.add(user, one.part, time_ms));
+            multitude.add(user, one.part, time_ms);
+            self.multitude = Some(multitude);
         }
+        let gone = if self.tries.len() >= VALUES_MAX { self.tries.pop() } else { None };
         self.tries.insert(user, time_ms, one);
-        self.count(&one, true);
+        self.exchange(gone.as_ref(), &one);
+    }
+
+    /// Counts one in the place of another. In a crowd they are often alike, so that no sum changes.
+    fn exchange(&mut self, gone: Option<&Try>, one: &Try) {
+        if gone.is_some_and(|gone| gone.part == one.part && Sums::of(gone) == Sums::of(one)) {
+            return;
+        }
+        if let Some(gone) = gone {
+            self.count(gone, false);
+        }
+        self.count(one, true);
     }
 
     fn count(&mut self, one: &Try, add: bool) {
