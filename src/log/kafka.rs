@@ -27,6 +27,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+/// Unread records from which a partition is behind. The last offsets of a log may be of transactions, which no
+/// reader is given, so nobody waits for a few.
+const BACKLOG_MIN: i64 = 1_000;
 /// Messages taken in one fetch before they are handed on.
 const FETCH_RECORDS_MAX: usize = 10_000;
 /// How long metadata and watermark requests may take.
@@ -395,6 +398,16 @@ impl Source for KafkaSource {
         self.tell_ends(notices);
         let unreachable = || self.ends.lock().unreachable.as_ref().map(|error| LogError::Retry(format!("kafka: {error}")));
         failed.or_else(unreachable).map_or(Ok(()), Err)
+    }
+
+    fn behind(&self) -> BTreeSet<PartitionId> {
+        let watched = self.ends.lock();
+        let is_behind = |(partition, reading): &(&PartitionId, &Reading)| match watched.ends.get(*partition) {
+            Some((end, _)) => end - reading.next.max(0) >= BACKLOG_MIN,
+            // Not asked for yet.
+            None => true,
+        };
+        self.next.iter().filter(is_behind).map(|(partition, _)| partition.clone()).collect()
     }
 
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>) -> Result<(), LogError> {
