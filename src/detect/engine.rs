@@ -427,10 +427,7 @@ impl Engine {
     /// # Errors
     /// The checkpoint cannot be read.
     pub fn restore(&mut self, mut saved: Saved) -> Result<Vec<&'static str>, CheckpointError> {
-        let header: Header = match saved.next_part()? {
-            Some((Of::Header, bytes)) => postcard::from_bytes(bytes)?,
-            _ => return Err(saved.damaged(&"no header")),
-        };
+        let header = saved.header()?;
         let position = |spec: &Spec| header.detectors.iter().position(|(id, version)| id == spec.id && *version == spec.state_version);
         // For each detector of the checkpoint, which of ours it is.
         let mut ours = vec![None; header.detectors.len()];

@@ -8,6 +8,10 @@
 //!
 //! The producer is idempotent with `acks=all`: an append is done when all replicas have it.
 
+mod assigned;
+
+pub use assigned::Assigned;
+
 use super::{Appender, Appending, Committer, Fetched, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
 use crate::flow::{PartitionId, Positions};
 use crate::normalise::Format;
@@ -138,6 +142,21 @@ impl KafkaConfig {
     /// All topics that are read: the configured ones and the one that HTTP ingest writes.
     fn inputs(&self) -> Vec<&str> {
         self.topics.iter().map(|topic| topic.name.as_str()).chain([INGEST_TOPIC]).collect()
+    }
+}
+
+/// Adds a message to those of its partition.
+fn gather(records: &mut Vec<(PartitionId, Vec<Fetched>)>, message: &impl Message) {
+    let fetched = Fetched {
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+        payload: message.payload().unwrap_or_default().to_vec(),
+    };
+    // Few partitions; the same one nearly always goes on.
+    let is_its = |(id, _): &(PartitionId, _)| id.partition == message.partition() && *id.topic == *message.topic();
+    match records.iter().rposition(is_its).and_then(|at| records.get_mut(at)) {
+        Some((_, list)) => list.push(fetched),
+        None => records.push((PartitionId::new(message.topic(), message.partition()), vec![fetched])),
     }
 }
 
@@ -369,19 +388,7 @@ impl Source for KafkaSource {
                     failed = Some(retry(error));
                     break;
                 }
-                Some(Ok(message)) => {
-                    let fetched = Fetched {
-                        offset: message.offset(),
-                        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-                        payload: message.payload().unwrap_or_default().to_vec(),
-                    };
-                    // Few partitions; the same one nearly always goes on.
-                    let is_its = |(id, _): &(PartitionId, _)| id.partition == message.partition() && *id.topic == *message.topic();
-                    match records.iter().rposition(is_its).and_then(|at| records.get_mut(at)) {
-                        Some((_, list)) => list.push(fetched),
-                        None => records.push((PartitionId::new(message.topic(), message.partition()), vec![fetched])),
-                    }
-                }
+                Some(Ok(message)) => gather(&mut records, &message),
             }
         }
         // An assignment that could not be checked is checked again with the next call.

@@ -7,6 +7,7 @@
 
 pub mod journal;
 pub mod kafka;
+pub mod recording;
 pub mod sequencer;
 
 use crate::flow::{PartitionId, Positions};
