@@ -30,7 +30,7 @@ use tokio::sync::watch;
 /// Batches waiting between two stages.
 pub const STAGE_BATCHES_MAX: usize = 4;
 /// Events waiting for the store: a little more than one insert takes, so that the next one is as large.
-pub const STORE_EVENTS_MAX: usize = 14 * crate::log::sequencer::BATCH_RECORDS_MAX;
+pub const STORE_EVENTS_MAX: usize = 11 * crate::log::sequencer::BATCH_RECORDS_MAX;
 /// First and longest wait between two tries of something that may pass.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
