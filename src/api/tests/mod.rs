@@ -141,7 +141,7 @@ impl Api {
             changes: changes.clone(),
             status: Arc::new(FakePipeline),
             health: health.clone(),
-            metrics: Metrics::new(),
+            metrics: Metrics::default(),
             latencies,
             shutdown: shutdown.clone(),
         };
