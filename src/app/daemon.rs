@@ -37,8 +37,6 @@ use tokio_util::sync::CancellationToken;
 const CHECKPOINTS: &str = "checkpoints";
 /// File whose lock says that a daemon uses `data_dir`.
 const LOCK: &str = "bartizan.lock";
-/// Changes of alerts that a slow live view may lag behind.
-const CHANGES_MAX: usize = 1_024;
 /// Wait between two tries to make the topics.
 const TOPICS_RETRY: Duration = Duration::from_secs(2);
 /// How long the pipeline may drain at a stop; giving up takes up to a second more. SIGTERM promises
@@ -139,7 +137,7 @@ impl Daemon {
         }
 
         let (routing, wake, deliveries) = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
-        let (changes, _) = broadcast::channel(CHANGES_MAX);
+        let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let enricher = Arc::new(enricher);
         let active_sessions = ActiveSessions::default();
         let mut running = pipeline::start(Parts {

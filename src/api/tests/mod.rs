@@ -6,6 +6,7 @@ mod answers;
 mod deliveries;
 mod documented;
 mod ingest;
+mod limited;
 mod served;
 mod stored;
 mod streamed;
