@@ -72,6 +72,8 @@ pub(super) struct Seen {
     pub newest_ms: BTreeMap<PartitionId, i64>,
     /// Keys held and pushed out, by detector.
     pub state_keys: Vec<(&'static str, usize, u64)>,
+    /// Alerts that may still grow, and their bytes.
+    pub episodes: (usize, usize),
     /// Detectors that failed.
     pub disabled: Vec<&'static str>,
     /// Events judged, late and repeated since the start.
@@ -320,6 +322,7 @@ async fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, 
         seen.newest_ms = stage.engine().newest_ms();
         seen.watermark_ms = Some(stage.engine().watermark_ms()).filter(|ms| *ms != i64::MIN);
         seen.state_keys = stage.engine().state_keys();
+        seen.episodes = (stage.engine().episodes(), stage.engine().episodes_bytes());
     }
     // The channel closed: everything that was read is through, and the last checkpoint covers it.
     stage.checkpoint().await;
@@ -343,6 +346,10 @@ fn count(outcome: &Outcome, telemetry: &Telemetry) {
     metrics.judged.inc_by(outcome.judged);
     metrics.late.inc_by(outcome.late);
     metrics.duplicate.inc_by(outcome.repeated);
+    metrics.alerts_closed_early.inc_by(outcome.closed_early);
+    if outcome.closed_early > 0 {
+        crate::warn_limited!(alerts = outcome.closed_early, "alerts closed early: open ones hold more than detect.episodes_* allow");
+    }
     metrics.detectors_disabled.inc_by(outcome.disabled.len() as i64);
     for (detector, findings) in &outcome.findings {
         metrics.findings.with([detector]).inc_by(*findings);

@@ -193,6 +193,9 @@ metrics! {
     findings: Counter["detector"] = "findings", "Findings of detectors, before they become alerts";
     alerts: Counter["detector", "severity"] = "alerts_opened", "Alerts opened, with their first severity";
     alert_versions: Counter["detector"] = "alert_versions", "Versions of alerts written: opened, updated, closed";
+    alerts_open: Gauge = "alerts_ongoing", "Alerts that may still grow";
+    alerts_open_bytes: Gauge = "alerts_ongoing_bytes", "Memory of alerts that may still grow";
+    alerts_closed_early: Counter = "alerts_closed_early", "Alerts closed while they could still grow, as these held more than they may";
     alerts_folded: Counter["detector"] = "alerts_folded", "Alerts folded into a campaign by the brake on floods";
 
     deliveries: Counter["channel", "outcome"] = "deliveries", "Attempts to tell a channel: delivered, retried, failed";
