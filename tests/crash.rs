@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Cluster, shared};
+use crate::support::outcome;
 use crate::support::scenario::{
     BASE, Kills, Line, Script, assert_repeated_only_over, by_id, distinct, kafka_section, kill, replayed, revocation_section, revocations,
     stored, wait_until_stored, wait_until_told, webhook_section,
@@ -172,4 +173,15 @@ fn the_order_in_which_records_came_survives_a_kill() {
         "what was late was judged after all"
     );
     wait_until_stored(&mut daemon, lines.len() + late.len(), SETTLED);
+
+    // What comes out of the recorded order is what was told, to the byte and the time of arrival.
+    let told = || {
+        let told: Vec<String> =
+            cluster.records("bartizan.alerts").into_iter().map(|record| String::from_utf8(record.value).unwrap()).collect();
+        outcome::lines(told.iter().map(String::as_str).filter(|line| line.contains(&tenant)))
+    };
+    let told = daemon.wait_for("both alerts in the topic", SETTLED, |_| Some(told()).filter(|told| told.len() >= 2));
+    let again = outcome::judged_again(&daemon);
+    assert!(again.len() >= 2 && again.iter().all(|(key, line)| told.get(key).is_none_or(|told| told == line)), "{again:#?} {told:#?}");
+    assert!(told.keys().all(|key| again.contains_key(key)), "{again:#?} {told:#?}");
 }

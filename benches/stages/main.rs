@@ -16,6 +16,7 @@ mod memory;
 mod reference;
 mod stages;
 mod state;
+mod threads;
 mod traffic;
 
 use bartizan::enrich::Folders;
@@ -26,6 +27,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 use traffic::Traffic;
+
+/// The daemon's allocator.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -82,6 +87,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\nspeed, as a multiple of the roofline's");
     ratio(stages::DECODE, SONIC);
     ratio(REPLAY, LOOP);
+    let empty = folder.path().join("empty.jsonl");
+    std::fs::write(&empty, "")?;
+    threads::print(&traffic.path, &empty, number("BENCH_ROUNDS", 5))?;
     print_state(folder.path())
 }
 

@@ -173,13 +173,21 @@ struct Held {
     others: [u64; 8],
 }
 
-/// The third loop's state.
-#[derive(Default)]
-pub struct State {
-    random: Random,
-    maps: [HashMap<u64, Held, Random>; 6],
-    places: HashMap<IpAddr, Known, Random>,
-    seen: [HashSet<u64, Random>; 2],
+/// One access to the state of one key.
+#[derive(Clone, Copy)]
+pub struct Touch {
+    key: Key,
+    hash: u64,
+    time_ms: i64,
+    known: Known,
+    other: u64,
+}
+
+impl Touch {
+    /// Which of `parts` owns the key.
+    pub fn owner(&self, parts: usize) -> usize {
+        (self.hash >> 32) as usize % parts
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -192,9 +200,50 @@ enum Key {
     Client,
 }
 
-impl State {
-    /// Looks one event up and touches the state that the detectors need for it.
-    pub fn event(&mut self, event: &Native<'_>, places: &Places, hasher: &Hmac<Sha256>) {
+/// State by key.
+#[derive(Default)]
+pub struct Keys([HashMap<u64, Held, Random>; 6]);
+
+impl Keys {
+    /// Takes one access in.
+    pub fn touch(&mut self, touch: &Touch) {
+        let held = self.0[touch.key as usize].entry(touch.hash).or_default();
+        held.last_ms = held.last_ms.max(touch.time_ms);
+        held.events += 1;
+        (held.country, held.network) = (touch.known.country, touch.known.network);
+        (held.latitude, held.longitude) = (touch.known.latitude, touch.known.longitude);
+        held.others[(held.events % 8) as usize] = touch.other;
+    }
+}
+
+/// What one thread needs to make accesses of events.
+#[derive(Default)]
+pub struct Finder {
+    random: Random,
+    places: HashMap<IpAddr, Known, Random>,
+}
+
+impl Finder {
+    /// One that hashes alike, and has looked nothing up yet.
+    pub fn another(&self) -> Self {
+        Self { random: self.random.clone(), places: HashMap::default() }
+    }
+
+    /// What makes two records one event.
+    pub fn identity(&self, event: &Native<'_>) -> u64 {
+        self.random.hash_one((event.tenant, event.id, event.time.0))
+    }
+
+    /// Looks one event up and hashes its tokens, unless `is_first` says no to its identity; then hands out the
+    /// accesses that the detectors need for it.
+    pub fn event(
+        &mut self,
+        event: &Native<'_>,
+        places: &Places,
+        hasher: &Hmac<Sha256>,
+        is_first: impl FnOnce(u64) -> bool,
+        mut touch: impl FnMut(Touch),
+    ) {
         let known = event.ip.parse::<IpAddr>().ok().map(|ip| {
             let known = *self.places.entry(ip).or_insert_with(|| places.look_up(ip));
             (ip, known)
@@ -203,18 +252,11 @@ impl State {
         if !event.token_issued.is_empty() {
             black_box(hash_token(hasher, event.token_issued));
         }
-        if !self.is_first(event) {
+        if !is_first(self.identity(event)) {
             return;
         }
-        let known_place = known.map(|(_, known)| known).unwrap_or_default();
-        let mut touch = |key: Key, hash: u64, other: u64| {
-            let held = self.maps[key as usize].entry(hash).or_default();
-            held.last_ms = held.last_ms.max(event.time.0);
-            held.events += 1;
-            (held.country, held.network) = (known_place.country, known_place.network);
-            (held.latitude, held.longitude) = (known_place.latitude, known_place.longitude);
-            held.others[(held.events % 8) as usize] = other;
-        };
+        let place = known.map(|(_, known)| known).unwrap_or_default();
+        let mut touch = |key: Key, hash: u64, other: u64| touch(Touch { key, hash, time_ms: event.time.0, known: place, other });
         let random = &self.random;
         let of = |text: &str| random.hash_one((event.tenant, text));
         let user = of(event.user);
@@ -236,15 +278,37 @@ impl State {
             }
         }
     }
+}
 
-    fn is_first(&mut self, event: &Native<'_>) -> bool {
-        let hash = self.random.hash_one((event.tenant, event.id, event.time.0));
-        let [young, old] = &mut self.seen;
+/// Finds repetitions.
+#[derive(Default)]
+pub struct Seen([HashSet<u64, Random>; 2]);
+
+impl Seen {
+    /// Is this the first event of this identity?
+    pub fn is_first(&mut self, identity: u64) -> bool {
+        let [young, old] = &mut self.0;
         if young.len() >= SEEN_EVENTS {
             std::mem::swap(young, old);
             young.clear();
         }
-        !old.contains(&hash) && young.insert(hash)
+        !old.contains(&identity) && young.insert(identity)
+    }
+}
+
+/// The third loop's state.
+#[derive(Default)]
+pub struct State {
+    finder: Finder,
+    keys: Keys,
+    seen: Seen,
+}
+
+impl State {
+    /// Looks one event up and touches the state that the detectors need for it.
+    pub fn event(&mut self, event: &Native<'_>, places: &Places, hasher: &Hmac<Sha256>) {
+        let Self { finder, keys, seen } = self;
+        finder.event(event, places, hasher, |identity| seen.is_first(identity), |touch| keys.touch(&touch));
     }
 }
 

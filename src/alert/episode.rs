@@ -19,6 +19,7 @@ use bartizan_core::{Finding, Severity, Spec, Subject, TimeMs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 
@@ -27,7 +28,7 @@ use std::ops::Bound;
 pub struct Limits {
     /// Open episodes.
     pub episodes_max: usize,
-    /// Bytes of all open episodes, as [`Episode::count_bytes`] counts them.
+    /// Bytes of all open episodes.
     pub bytes_max: usize,
     /// Subjects of one alert that were hit; beyond it only their number is told.
     pub hits_max: usize,
@@ -45,8 +46,6 @@ impl Default for Limits {
 
 /// Member of the evidence of an alert that was closed for want of room.
 const CLOSED_EARLY: &str = "closed_early";
-/// What the heap takes for a text beside its bytes.
-const TEXT_BYTES: usize = 16;
 
 type EpisodeKey = (String, String, String);
 
@@ -100,7 +99,7 @@ impl Plain {
     /// Bytes of its text, if it has one.
     fn text_bytes(&self) -> usize {
         match self {
-            Self::Text(text) | Self::Other(text) => text.len() + TEXT_BYTES,
+            Self::Text(text) | Self::Other(text) => text_bytes(text),
             Self::Bool(_) | Self::Unsigned(_) | Self::Signed(_) | Self::Float(_) => 0,
         }
     }
@@ -129,7 +128,7 @@ struct AlertState {
     last_ms: i64,
     event_count: u64,
     reason: String,
-    evidence: BTreeMap<String, Plain>,
+    evidence: BTreeMap<Cow<'static, str>, Plain>,
     #[serde(with = "plain_subjects")]
     subjects: Vec<Subject>,
     attempts: usize,
@@ -276,7 +275,7 @@ impl Episodes {
             self.bytes -= episode.bytes;
             if early {
                 self.closed_early += 1;
-                episode.alert.evidence.insert(CLOSED_EARLY.to_owned(), Plain::Bool(true));
+                episode.alert.evidence.insert(CLOSED_EARLY.into(), Plain::Bool(true));
             }
             self.closing.remove(&(episode.listed_ms, key.clone()));
             out.push(episode.version(key, false, detected_ms));
@@ -387,16 +386,16 @@ impl Episode {
     /// Bytes that it takes, by what is in it: the same whether it grew here or was loaded.
     fn count_bytes(&self, (tenant, detector, name): &EpisodeKey) -> usize {
         let alert = &self.alert;
-        let text = |text: &String| text.len() + TEXT_BYTES;
-        let ids = [&alert.ids_head, &alert.ids_hit, &alert.ids_tail].map(|ids| list_bytes(ids, text));
-        let evidence = alert.evidence.iter().map(|(name, value)| size_of::<(String, Plain)>() + text(name) + value.text_bytes());
+        let texts = |texts: [&String; 3]| texts.iter().map(|text| text_bytes(text)).sum::<usize>();
+        let ids = [&alert.ids_head, &alert.ids_hit, &alert.ids_tail].map(|ids| list_bytes(ids, |id| text_bytes(id)));
+        let evidence = alert.evidence.iter();
+        let evidence = evidence.map(|(name, value)| size_of::<(Cow<'_, str>, Plain)>() + text_bytes(name) + value.text_bytes());
         // The key stands in both maps.
-        let keys = 2 * (size_of::<EpisodeKey>() + [tenant, detector, name].map(text).iter().sum::<usize>());
-        let texts: usize = [&alert.id, &alert.title, &alert.reason].map(text).iter().sum();
-        let subjects = list_bytes(&alert.subjects, |subject| text(&subject.value));
-        let attack = list_bytes(&alert.attack, |(tactic, technique)| text(tactic) + text(technique));
+        let keys = 2 * (size_of::<EpisodeKey>() + texts([tenant, detector, name]));
+        let subjects = list_bytes(&alert.subjects, |subject| text_bytes(&subject.value));
+        let attack = list_bytes(&alert.attack, |(tactic, technique)| text_bytes(tactic) + text_bytes(technique));
         let lists = subjects + attack + list_bytes(&alert.actions, |_| 0) + ids.iter().sum::<usize>();
-        size_of::<Self>() + keys + texts + lists + evidence.sum::<usize>()
+        size_of::<Self>() + keys + texts([&alert.id, &alert.title, &alert.reason]) + lists + evidence.sum::<usize>()
     }
 
     /// Joins a finding; true if it makes a new version.
@@ -450,7 +449,7 @@ impl Episode {
             entities: Entities::of(&alert.subjects),
             subjects: alert.subjects.clone(),
             reason: alert.reason.clone(),
-            evidence: alert.evidence.iter().map(|(name, value)| (name.clone(), value.to_json())).collect(),
+            evidence: alert.evidence.iter().map(|(name, value)| (name.clone().into_owned(), value.to_json())).collect(),
             event_ids: alert.event_ids(),
             attack: alert
                 .attack
@@ -526,6 +525,11 @@ mod plain_subjects {
     }
 }
 
+/// Bytes of a text on the heap, with what the heap itself takes.
+const fn text_bytes(text: &str) -> usize {
+    text.len() + 16
+}
+
 /// Bytes of a list that grew by doubling, with what its items hold beside themselves.
 fn list_bytes<T>(list: &[T], held: impl Fn(&T) -> usize) -> usize {
     list.len().next_power_of_two() * size_of::<T>() + list.iter().map(held).sum::<usize>()
@@ -576,7 +580,7 @@ mod tests {
             first_time_ms: time_ms,
             time_ms,
             event_count: 1,
-            evidence: serde_json::from_str(r#"{"users": 3, "share": 0.5}"#).unwrap(),
+            evidence: vec![("users".into(), 3.into()), ("share".into(), 0.5.into())],
             subjects: vec![if hit { victim.hit() } else { victim }],
             event_ids: vec![format!("e{time_ms}")],
             actions: Vec::new(),

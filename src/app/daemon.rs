@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Folder of checkpoints within `data_dir`.
-const CHECKPOINTS: &str = "checkpoints";
+pub(super) const CHECKPOINTS: &str = "checkpoints";
 /// File whose lock says that a daemon uses `data_dir`.
 const LOCK: &str = "bartizan.lock";
 /// Wait between two tries to make the topics.

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// File of the journal within `data_dir`.
-const JOURNAL: &str = "journal.db";
+pub(super) const JOURNAL: &str = "journal.db";
 
 /// The log as its users see it.
 pub(super) struct OpenLog {

@@ -2,6 +2,7 @@
 
 mod daemon;
 mod disk;
+mod export;
 mod history;
 mod log;
 mod maintain;
@@ -15,7 +16,8 @@ mod status;
 mod store;
 
 pub use daemon::{Daemon, StartError};
-pub use secrets::token_key_of;
+pub use export::{ExportError, Exported, export};
+pub use secrets::{installed_token_key, token_key_of};
 
 use crate::config::Config;
 use crate::db::{Db, DbError};
@@ -24,6 +26,11 @@ use std::fs;
 
 /// Name of the working database within `data_dir`.
 const DATABASE: &str = "bartizan.db";
+
+/// Does the data directory hold an installation?
+fn is_installed(config: &Config) -> bool {
+    config.data_dir.join(DATABASE).is_file()
+}
 
 /// Opens the working database under `data_dir`, made if it is not there.
 ///

@@ -25,7 +25,26 @@ pub(super) fn token_key(db: &Db, configured: Option<[u8; 32]>) -> Result<TokenKe
 
 /// Hashes keys of detector state with this installation's secret.
 pub(super) fn key_hasher(db: &Db) -> Result<KeyHasher, DbError> {
-    drawn(db, "state_key").map(KeyHasher::new)
+    state_key(db).map(KeyHasher::new)
+}
+
+/// The secret of [`key_hasher`].
+pub(super) fn state_key(db: &Db) -> Result<[u8; 16], DbError> {
+    drawn(db, "state_key")
+}
+
+/// The key of token hashes of the installation in the data directory: the configured one, or the one that was drawn
+/// for it; none if there is neither.
+///
+/// # Errors
+/// The key cannot be read or is too short, or the database says no.
+pub fn installed_token_key(config: &Config) -> Result<Option<TokenKey>, String> {
+    let configured = token_key_of(config)?;
+    if configured.is_none() && !super::is_installed(config) {
+        return Ok(None);
+    }
+    let db = super::open_database(config).map_err(|error| error.to_string())?;
+    token_key(&db, configured).map(Some).map_err(|error| error.to_string())
 }
 
 /// `N` random bytes, drawn once.

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod detectors;
 mod evaluate;
+mod export;
 mod input;
 mod normalise;
 mod replay;
@@ -63,6 +64,8 @@ enum Command {
     Run(run::RunArgs),
     /// Judges log files offline and writes the alerts as JSON Lines
     Replay(replay::ReplayArgs),
+    /// Writes what the daemon judged since its oldest checkpoint into one file, for `replay`
+    Export(export::ExportArgs),
     /// Shows what log files become: normalised events as JSON Lines
     Normalise(normalise::NormaliseArgs),
     /// The daemon with simulated traffic and attacks, to look at
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Normalise(args) => normalise(&args),
         Command::Check(args) => check::run(&args),
         Command::Detectors(args) => detectors::run(&args),

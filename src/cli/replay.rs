@@ -1,26 +1,31 @@
 //! `bartizan replay`: judges log files offline, through the daemon's own code.
 //!
-//! No server, no clock, no state from before: the same input and configuration give the same bytes.
+//! No server, no clock, no state from before: the same input and configuration give the same bytes. The exception
+//! is what `export` wrote: that holds a state to begin with, and is judged again as the daemon did.
 
 use super::ahead::{Ahead, Means};
 use super::input::{Inputs, Single};
-use super::normalise::InputArgs;
+use super::normalise::{Counts, InputArgs};
 use super::{CommandError, load_values};
 use crate::alert::Alert;
 use crate::alert::ocsf::DetectionFinding;
 use crate::app;
 use crate::config::Config;
 use crate::detect::Enabled;
+use crate::detect::checkpoint::Saved;
 use crate::detect::engine::Engine;
 use crate::enrich::Enricher;
 use crate::flow::EventFlow;
-use crate::normalise::Normaliser;
+use crate::log::{INGEST_TOPIC, recording};
+use crate::normalise::{Format, Normaliser, TokenKey};
+use crate::pipeline::prepare::Preparer;
 use bartizan_core::{EventBatch, KeyHasher};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Arguments of `replay`.
@@ -61,6 +66,7 @@ impl AlertsFormat {
 /// What came out.
 #[derive(Default)]
 struct Summary {
+    counts: Counts,
     late: u64,
     repeated: u64,
     opened: BTreeMap<String, u64>,
@@ -78,22 +84,36 @@ struct Summary {
 pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
     let mut config = load_values(args.config.as_deref())?;
     args.input.apply(&mut config.normalise);
-    let token_key = app::token_key_of(&config).map_err(CommandError::wrong)?.unwrap_or([0; 32]);
-    let normaliser = Normaliser::new(&config.normalise, &crate::normalise::TokenKey(token_key)).map_err(CommandError::wrong)?;
+    let recording = match args.input.inputs.as_slice() {
+        [only] => Some(only).filter(|path| recording::is_recording(path)),
+        _ => None,
+    };
+    let token_key = match recording {
+        Some(_) => app::installed_token_key(&config).map_err(CommandError::wrong)?,
+        None => app::token_key_of(&config).map_err(CommandError::wrong)?.map(TokenKey),
+    };
+    let normaliser = Normaliser::new(&config.normalise, &token_key.unwrap_or(TokenKey([0; 32]))).map_err(CommandError::wrong)?;
     let started = Instant::now();
-    let mut inputs = Inputs::open(&args.input, &normaliser).map_err(CommandError::failed)?;
     let alerts: Box<dyn Write> = match &args.alerts {
         Some(path) => Box::new(File::create(path).map_err(|error| CommandError::failed(format!("{}: {error}", path.display())))?),
         None => Box::new(io::stdout().lock()),
     };
-    let summary = match judge(&config, &mut inputs, args.alerts_format, BufWriter::new(alerts)) {
+    let out = BufWriter::new(alerts);
+    let (judged, whole) = match recording {
+        Some(path) => (judge_recording(&config, path, normaliser, args.alerts_format, out), true),
+        None => {
+            let mut inputs = Inputs::open(&args.input, &normaliser).map_err(CommandError::failed)?;
+            (judge(&config, &mut inputs, args.alerts_format, out), inputs.whole)
+        }
+    };
+    let summary = match judged {
         Ok(summary) => summary,
         // Whoever read the alerts has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
         Err(error) => return Err(CommandError::failed(error)),
     };
-    summary.print(&inputs, started.elapsed().as_secs_f64());
-    if !inputs.whole {
+    summary.print(started.elapsed().as_secs_f64());
+    if !whole {
         return Err(CommandError::failed("not every input could be read to its end"));
     }
     if !summary.disabled.is_empty() {
@@ -102,20 +122,58 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, out: BufWriter<Box<dyn Write>>) -> io::Result<Summary> {
-    let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| io::Error::other(errors.join("\n")))?;
+/// Judges again what the daemon judged, from the state with which that began.
+fn judge_recording(
+    config: &Config,
+    path: &Path,
+    normaliser: Normaliser,
+    format: AlertsFormat,
+    out: BufWriter<Box<dyn Write>>,
+) -> io::Result<Summary> {
+    let (mut recording, head) = recording::Reader::open(path).map_err(io::Error::other)?;
+    let mut formats = HashMap::from([(Arc::from(INGEST_TOPIC), Format::Canonical)]);
+    for (topic, format) in head.formats {
+        formats.insert(topic.into(), format.parse().map_err(io::Error::other)?);
+    }
+    let mut judge = Judge::new(config, KeyHasher::new(head.state_key), format, out)?;
+    let mut checkpoint = Vec::new();
+    if recording.checkpoint(&mut checkpoint).map_err(io::Error::other)? {
+        let saved = Saved::of(path, Box::new(io::Cursor::new(checkpoint)));
+        let afresh = saved.and_then(|saved| judge.engine.restore(saved)).map_err(io::Error::other)?;
+        if !afresh.is_empty() {
+            tracing::warn!(detectors = afresh.join(","), "detectors start without state, as this version keeps it differently");
+        }
+    }
+    let (normaliser, enricher) = (Arc::new(normaliser), Arc::new(enricher(config)));
+    let mut preparer = Preparer::new(normaliser, enricher, formats, head.retention_ms);
+    while let Some(batch) = recording.entry().map_err(io::Error::other)? {
+        let mut flow = preparer.normalise(batch);
+        judge.summary.counts.rejected += flow.rejected.len() as u64;
+        judge.summary.counts.skipped += flow.ignored;
+        judge.summary.counts.events += flow.events.len() as u64;
+        preparer.enrich(&mut flow);
+        judge.flow(&mut flow)?;
+    }
+    judge.finish()
+}
+
+fn enricher(config: &Config) -> Enricher {
     let (enricher, problems) = app::open_enricher(config);
     for problem in problems {
         tracing::warn!(%problem, "place file not usable");
     }
-    let hasher = KeyHasher::new([0; 16]);
-    let engine = Engine::new(&config.detect, &enabled, hasher);
-    let mut judge = Judge { engine, format, out, progress: progress(), summary: Summary::default() };
+    enricher
+}
+
+fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, out: BufWriter<Box<dyn Write>>) -> io::Result<Summary> {
+    let (enricher, hasher) = (enricher(config), KeyHasher::new([0; 16]));
+    let mut judge = Judge::new(config, hasher, format, out)?;
     match if config.detect.threads > 1 { inputs.take_single() } else { None } {
         Some(single) => judge.on_threads(config.detect.threads, single, inputs, &enricher, &hasher)?,
         None => judge.on_one_thread(inputs, &enricher, &hasher)?,
     }
     inputs.finish()?;
+    judge.summary.counts = inputs.counts;
     judge.finish()
 }
 
@@ -129,6 +187,12 @@ struct Judge {
 }
 
 impl Judge {
+    fn new(config: &Config, hasher: KeyHasher, format: AlertsFormat, out: BufWriter<Box<dyn Write>>) -> io::Result<Self> {
+        let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| io::Error::other(errors.join("\n")))?;
+        let engine = Engine::new(&config.detect, &enabled, hasher);
+        Ok(Self { engine, format, out, progress: progress(), summary: Summary::default() })
+    }
+
     fn on_one_thread(&mut self, inputs: &mut Inputs<'_>, enricher: &Enricher, hasher: &KeyHasher) -> io::Result<()> {
         let (mut cache, mut events) = (enricher.cache(), EventBatch::default());
         loop {
@@ -179,7 +243,12 @@ impl Judge {
     /// Judges a batch and gives its memory back.
     fn batch(&mut self, events: EventBatch) -> io::Result<EventBatch> {
         let mut flow = EventFlow::replayed(events, self.engine.next_seq());
-        let outcome = self.engine.process(&mut flow);
+        self.flow(&mut flow)?;
+        Ok(flow.events)
+    }
+
+    fn flow(&mut self, flow: &mut EventFlow) -> io::Result<()> {
+        let outcome = self.engine.process(flow);
         self.summary.late += outcome.late;
         self.summary.repeated += outcome.repeated;
         self.summary.closed_early += outcome.closed_early;
@@ -190,7 +259,7 @@ impl Judge {
             }
             self.format.write(alert, &mut self.out)?;
         }
-        Ok(flow.events)
+        Ok(())
     }
 
     fn finish(mut self) -> io::Result<Summary> {
@@ -212,8 +281,8 @@ fn progress() -> ProgressBar {
 }
 
 impl Summary {
-    fn print(&self, inputs: &Inputs<'_>, seconds: f64) {
-        let counts = inputs.counts;
+    fn print(&self, seconds: f64) {
+        let counts = self.counts;
         let rate = counts.events as f64 / seconds.max(1e-9);
         eprintln!("events     {} ({} late, {} repeated)", counts.events, self.late, self.repeated);
         eprintln!("rejected   {}", counts.rejected);

@@ -158,8 +158,8 @@ impl Checkpoints {
     }
 
     /// The folder as it is, beside a daemon that uses it.
-    #[cfg(test)]
-    pub(crate) fn at(folder: &Path) -> Self {
+    #[must_use]
+    pub fn at(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
 
@@ -182,6 +182,17 @@ impl Checkpoints {
     /// The folder cannot be listed.
     pub fn newest_first(&self) -> Result<impl Iterator<Item = Result<Saved, CheckpointError>>, CheckpointError> {
         Ok(self.list(EXTENSION)?.into_iter().rev().map(|path| Saved::open(&path)))
+    }
+
+    /// The file of the oldest one that is kept.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn oldest(&self) -> Result<Option<PathBuf>, CheckpointError> {
+        match self.list(EXTENSION) {
+            Err(CheckpointError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            listed => Ok(listed?.into_iter().next()),
+        }
     }
 
     /// Removes what is newer than the checkpoint before `next_seq`: it did not read, and must not count as a
@@ -254,13 +265,21 @@ impl Writing {
 /// A checkpoint that is being read.
 pub struct Saved {
     path: PathBuf,
-    file: FrameDecoder<BufReader<File>>,
+    file: FrameDecoder<BufReader<Box<dyn Read + Send>>>,
     part: Vec<u8>,
 }
 
 impl Saved {
     fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
+        Self::of(path, Box::new(File::open(path)?))
+    }
+
+    /// A checkpoint that `source` gives; `path` is what it is called.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn of(path: &Path, source: Box<dyn Read + Send>) -> Result<Self, CheckpointError> {
+        let mut file = BufReader::with_capacity(BUFFER_BYTES, source);
         let mut magic = [0; MAGIC.len()];
         if file.read_exact(&mut magic).is_err() || magic != *MAGIC {
             return Err(CheckpointError::OtherVersion(path.to_owned()));
@@ -288,6 +307,17 @@ impl Saved {
             Ok(true) => Ok(None),
             Ok(false) => Err(CheckpointError::Damaged(self.path.clone(), "does not end where it should".to_owned())),
             Err(error) => Err(self.damaged(&error)),
+        }
+    }
+
+    /// What stands at the beginning, to be asked for first.
+    ///
+    /// # Errors
+    /// The file cannot be read or is damaged.
+    pub fn header(&mut self) -> Result<Header, CheckpointError> {
+        match self.next_part()? {
+            Some((Of::Header, bytes)) => Ok(postcard::from_bytes(bytes)?),
+            _ => Err(self.damaged(&"no header")),
         }
     }
 

@@ -8,10 +8,13 @@
 use bartizan_core::time::SECOND_MS;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Event time in one bucket: short, so that a bucket's index is made larger in little time.
 const BUCKET_MS: i64 = 15 * SECOND_MS;
+
+/// Events that a new bucket has room for at most.
+const ROOM_MAX: usize = 1 << 16;
 
 /// The events of one bucket, as keyed hashes.
 #[derive(Debug, Default)]
@@ -22,6 +25,12 @@ struct Bucket {
 }
 
 impl Bucket {
+    /// A bucket with room for about as many events as its neighbour has, so that it seldom grows.
+    fn beside(neighbour: Option<&Bucket>) -> Self {
+        let events = neighbour.map_or(0, |bucket| bucket.hashes.len()).min(ROOM_MAX);
+        Self { hashes: Vec::with_capacity(events), index: HashTable::with_capacity(events) }
+    }
+
     /// Adds a hash; false if it is there.
     fn insert(&mut self, hash: u64) -> bool {
         let hashes = &self.hashes;
@@ -37,7 +46,8 @@ impl Bucket {
 /// Events seen within the lateness.
 #[derive(Debug)]
 pub struct Dedup {
-    buckets: BTreeMap<i64, Bucket>,
+    /// By number, in order; nearly every event belongs to one of the last.
+    buckets: VecDeque<(i64, Bucket)>,
     events: usize,
     events_max: usize,
     forgotten: u64,
@@ -71,12 +81,12 @@ impl Dedup {
     /// Remembers up to `events_max` events; beyond it the oldest bucket is forgotten early.
     #[must_use]
     pub fn new(events_max: usize) -> Self {
-        Self { buckets: BTreeMap::new(), events: 0, events_max, forgotten: 0, saving: None }
+        Self { buckets: VecDeque::new(), events: 0, events_max, forgotten: 0, saving: None }
     }
 
     /// Is this the first time? `hash` stands for tenant, id and time.
     pub fn first(&mut self, hash: u64, time_ms: i64) -> bool {
-        let first = self.buckets.entry(time_ms.div_euclid(BUCKET_MS)).or_default().insert(hash);
+        let first = self.bucket(time_ms.div_euclid(BUCKET_MS)).insert(hash);
         if first {
             self.events += 1;
             if self.events > self.events_max {
@@ -86,9 +96,22 @@ impl Dedup {
         first
     }
 
+    /// The bucket of this number, which is made if need be.
+    fn bucket(&mut self, number: i64) -> &mut Bucket {
+        let is_last = self.buckets.back().is_some_and(|(last, _)| *last == number);
+        let at = if is_last { self.buckets.len() - 1 } else { self.buckets.partition_point(|(other, _)| *other < number) };
+        if self.buckets.get(at).is_none_or(|(other, _)| *other != number) {
+            let neighbour = at.checked_sub(1).and_then(|before| self.buckets.get(before));
+            let bucket = Bucket::beside(neighbour.map(|(_, bucket)| bucket));
+            self.buckets.insert(at, (number, bucket));
+        }
+        #[expect(clippy::indexing_slicing, reason = "it was found there, or put there in the lines above")]
+        &mut self.buckets[at].1
+    }
+
     /// Forgets what can only come late from now on.
     pub fn advance(&mut self, watermark_ms: i64) {
-        while let Some((bucket, _)) = self.buckets.first_key_value() {
+        while let Some((bucket, _)) = self.buckets.front() {
             let buckets = if sabotaged!(DedupOneBucketShort) { 0 } else { 1 };
             if bucket.saturating_add(buckets).saturating_mul(BUCKET_MS) > watermark_ms {
                 return;
@@ -99,7 +122,7 @@ impl Dedup {
 
     /// Drops the oldest bucket and says how many events it held.
     fn drop_oldest(&mut self) -> usize {
-        let Some((number, bucket)) = self.buckets.pop_first() else { return 0 };
+        let Some((number, bucket)) = self.buckets.pop_front() else { return 0 };
         let events = bucket.hashes.len();
         self.events -= events;
         if let Some(saving) = self.saving.as_mut().filter(|saving| saving.todo.contains_key(&number)) {
@@ -143,7 +166,8 @@ impl Dedup {
         if let Some(mut next) = saving.todo.first_entry() {
             let number = *next.key();
             let (written, all) = next.get_mut();
-            let hashes = saving.dropped.get(&number).or_else(|| self.buckets.get(&number).map(|bucket| &bucket.hashes));
+            let held = || self.buckets.binary_search_by_key(&number, |(number, _)| *number).ok().and_then(|at| self.buckets.get(at));
+            let hashes = saving.dropped.get(&number).or_else(|| held().map(|(_, bucket)| &bucket.hashes));
             let end = written.saturating_add(events_max).min(*all);
             let hashes = hashes.and_then(|hashes| hashes.get(*written..end)).unwrap_or_default().to_vec();
             *out = postcard::to_extend(&Piece { bucket: number, hashes }, std::mem::take(out))?;
@@ -174,11 +198,13 @@ impl Dedup {
         while !rest.is_empty() {
             let (piece, after): (Piece, _) = postcard::take_from_bytes(rest)?;
             rest = after;
-            let bucket = self.buckets.entry(piece.bucket).or_default();
+            let mut events = 0;
+            let bucket = self.bucket(piece.bucket);
             bucket.index.reserve(piece.hashes.len(), |position| bucket.hashes.get(*position as usize).copied().unwrap_or_default());
             for hash in piece.hashes {
-                self.events += usize::from(bucket.insert(hash));
+                events += usize::from(bucket.insert(hash));
             }
+            self.events += events;
         }
         Ok(())
     }

@@ -20,12 +20,17 @@ use crate::alert::episode::{Episodes, Limits};
 use crate::flow::{EventFlow, PartitionId, Positions};
 use bartizan_core::{Budget, Detector, Event, EventBatch, Finding, Findings, KeyHasher, KeyKind, Kind, Spec, State, state};
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 /// Slots, events or episodes that are handed out at once, in steps of which the bytes are looked at.
 const SAVED_AT_ONCE: usize = 64;
 const EVENTS_SAVED_AT_ONCE: usize = 8_192;
+
+/// Parts of a checkpoint that wait for one loader.
+const PARTS_WAITING_MAX: usize = 64;
 
 /// What became of one batch.
 #[derive(Debug, Default)]
@@ -64,6 +69,24 @@ impl Slice {
             let detectors = &mut self.detectors;
             state::give_way(&self.budget, watermark_ms, &mut |visit| detectors.iter_mut().for_each(|detector| detector.each_state(visit)));
         }
+    }
+
+    /// Loads a part into one state of a detector.
+    fn load(&mut self, detector: usize, state_number: usize, part: Part) -> Result<(), postcard::Error> {
+        let (mut part, mut number, mut result) = (Some(part), 0, Err(postcard::Error::DeserializeBadEncoding));
+        if let Some(detector) = self.detectors.get_mut(detector) {
+            detector.each_state(&mut |state| {
+                if number == state_number {
+                    match part.take() {
+                        Some(Part::Header(bytes)) => result = state.begin_load(&bytes),
+                        Some(Part::Slots(bytes)) => result = state.load_some(&bytes),
+                        None => {}
+                    }
+                }
+                number += 1;
+            });
+        }
+        result
     }
 
     /// Shows each state with the number of its detector and its own within that, until `visit` has enough.
@@ -415,10 +438,7 @@ impl Engine {
     /// # Errors
     /// The checkpoint cannot be read.
     pub fn restore(&mut self, mut saved: Saved) -> Result<Vec<&'static str>, CheckpointError> {
-        let header: Header = match saved.next_part()? {
-            Some((Of::Header, bytes)) => postcard::from_bytes(bytes)?,
-            _ => return Err(saved.damaged(&"no header")),
-        };
+        let header = saved.header()?;
         let position = |spec: &Spec| header.detectors.iter().position(|(id, version)| id == spec.id && *version == spec.state_version);
         // For each detector of the checkpoint, which of ours it is.
         let mut ours = vec![None; header.detectors.len()];
@@ -431,27 +451,10 @@ impl Engine {
         }
         self.dedup.begin_load(header.dedup);
         self.episodes = Episodes::new(self.episode_limits);
-        while let Some((of, bytes)) = saved.next_part()? {
-            match of {
-                Of::Header | Of::End => return Err(saved.damaged(&"a second header")),
-                Of::Dedup => self.dedup.load_some(bytes)?,
-                Of::Episodes => self.episodes.load_some(bytes)?,
-                Of::State(id) => self.load_state(id, &ours, |state| state.begin_load(bytes))?,
-                Of::Slots(id) => self.load_state(id, &ours, |state| state.load_some(bytes))?,
-            }
-        }
+        self.load_parts(&mut saved, &ours)?;
         self.dedup.end_load(header.dedup)?;
         if self.episodes.len() != header.episodes {
             return Err(saved.damaged(&"episodes are missing"));
-        }
-        for slice in &mut self.slices {
-            let mut result = Ok(());
-            slice.each_state(|detector, _, state| {
-                if result.is_ok() && ours.contains(&Some(detector)) {
-                    result = state.end_load();
-                }
-            });
-            result?;
         }
         if sabotaged!(DedupNotRestored) {
             self.dedup.begin_load(DedupHeader::default());
@@ -467,28 +470,81 @@ impl Engine {
         Ok(afresh)
     }
 
-    /// Lets `load` have the state that a part belongs to, if it is one of ours.
-    fn load_state(
-        &mut self,
-        id: StateId,
-        ours: &[Option<usize>],
-        load: impl FnOnce(&mut dyn State) -> Result<(), postcard::Error>,
-    ) -> Result<(), CheckpointError> {
-        let Some(Some(own)) = ours.get(usize::from(id.detector)) else { return Ok(()) };
-        let detector = self.slices.get_mut(usize::from(id.slice)).and_then(|slice| slice.detectors.get_mut(*own));
-        let (mut load, mut number, mut result) = (Some(load), 0, Err(postcard::Error::DeserializeBadEncoding));
-        if let Some(detector) = detector {
-            detector.each_state(&mut |state| {
-                if number == id.state
-                    && let Some(load) = load.take()
-                {
-                    result = load(state);
-                }
-                number += 1;
+    /// Reads all parts on this thread, while others load slices of their own from them.
+    fn load_parts(&mut self, saved: &mut Saved, ours: &[Option<usize>]) -> Result<(), CheckpointError> {
+        let Self { slices, dedup, episodes, .. } = self;
+        // At a start nothing else has to do yet.
+        let loaders = std::thread::available_parallelism().map_or(1, NonZero::get).min(SLICES);
+        let per_loader = SLICES.div_ceil(loaders);
+        std::thread::scope(|scope| {
+            let start = |(number, slices)| {
+                let (sender, parts) = sync_channel(PARTS_WAITING_MAX);
+                (sender, scope.spawn(move || load_slices(number * per_loader, slices, ours, parts)))
+            };
+            let (senders, loaders): (Vec<_>, Vec<_>) = slices.chunks_mut(per_loader).enumerate().map(start).unzip();
+            let read = read_parts(saved, dedup, episodes, |id, part| {
+                let sender = senders.get(usize::from(id.slice) / per_loader);
+                // A loader that is gone says why when it is joined; one that never was is a slice that is not ours.
+                sender.is_none_or(|sender| sender.send((id, part)).is_ok())
             });
-        }
-        Ok(result?)
+            drop(senders);
+            let loaded = loaders.into_iter().map(|loader| loader.join().unwrap_or_else(|_| Err(saved.damaged(&"it cannot be loaded"))));
+            loaded.fold(read, Result::and)
+        })
     }
+}
+
+/// What a loader is given: content of a state, and whether it is its header.
+enum Part {
+    Header(Vec<u8>),
+    Slots(Vec<u8>),
+}
+
+/// Takes what is not of slices, and gives the rest to `load` until that wants no more.
+fn read_parts(
+    saved: &mut Saved,
+    dedup: &mut Dedup,
+    episodes: &mut Episodes,
+    load: impl Fn(StateId, Part) -> bool,
+) -> Result<(), CheckpointError> {
+    while let Some((of, bytes)) = saved.next_part()? {
+        let goes_on = match of {
+            Of::Header | Of::End => return Err(saved.damaged(&"a second header")),
+            Of::Dedup => dedup.load_some(bytes).map(|()| true)?,
+            Of::Episodes => episodes.load_some(bytes).map(|()| true)?,
+            Of::State(id) => load(id, Part::Header(bytes.to_vec())),
+            Of::Slots(id) => load(id, Part::Slots(bytes.to_vec())),
+        };
+        if !goes_on {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Loads the parts of some slices, from `first_slice` on, until there are no more.
+fn load_slices(
+    first_slice: usize,
+    slices: &mut [Slice],
+    ours: &[Option<usize>],
+    parts: Receiver<(StateId, Part)>,
+) -> Result<(), CheckpointError> {
+    for (id, part) in parts {
+        let slice = usize::from(id.slice).checked_sub(first_slice).and_then(|slice| slices.get_mut(slice));
+        // A detector that is none of ours any more is left out.
+        let (Some(slice), Some(Some(own))) = (slice, ours.get(usize::from(id.detector))) else { continue };
+        slice.load(*own, usize::from(id.state), part)?;
+    }
+    for slice in slices {
+        let mut result = Ok(());
+        slice.each_state(|detector, _, state| {
+            if result.is_ok() && ours.contains(&Some(detector)) {
+                result = state.end_load();
+            }
+        });
+        result?;
+    }
+    Ok(())
 }
 
 fn state_id(slice: usize, detector: usize, state: usize) -> StateId {

@@ -34,16 +34,11 @@ impl Known {
         Self { place, number, class, names: names.concat().into(), ends, batch: 0, spans: [Text::default(); 3] }
     }
 
-    fn names(&self) -> [&str; 3] {
-        let [first, second] = self.ends.map(usize::from);
-        let cut = |from, to| self.names.get(from..to).unwrap_or("");
-        [cut(0, first), cut(first, second), cut(second, self.names.len())]
-    }
-
     /// The names' places in the arena of this batch; they are written there on the first call.
     fn spans(&mut self, number: u64, batch: &mut EventBatch) -> [Text; 3] {
         if self.batch != number {
-            self.spans = self.names().map(|name| batch.append_text(name));
+            let ([first, second], names) = (self.ends.map(usize::from), batch.append_text(&self.names));
+            self.spans = [0..first, first..second, second..self.names.len()].map(|at| names.part(at));
             self.batch = number;
         }
         self.spans

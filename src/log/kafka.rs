@@ -8,6 +8,10 @@
 //!
 //! The producer is idempotent with `acks=all`: an append is done when all replicas have it.
 
+mod assigned;
+
+pub use assigned::Assigned;
+
 use super::{Appender, Appending, Committer, Fetched, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
 use crate::flow::{PartitionId, Positions};
 use crate::normalise::Format;
@@ -27,6 +31,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+/// Unread records from which a partition is behind. The last offsets of a log may be of transactions, which no
+/// reader is given, so nobody waits for a few.
+const BACKLOG_MIN: i64 = 1_000;
 /// How long metadata and watermark requests may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the question for end offsets may take; a broker that needs longer is down.
@@ -137,6 +144,21 @@ impl KafkaConfig {
     /// All topics that are read: the configured ones and the one that HTTP ingest writes.
     fn inputs(&self) -> Vec<&str> {
         self.topics.iter().map(|topic| topic.name.as_str()).chain([INGEST_TOPIC]).collect()
+    }
+}
+
+/// Adds a message to those of its partition.
+fn gather(records: &mut Vec<(PartitionId, Vec<Fetched>)>, message: &impl Message) {
+    let fetched = Fetched {
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+        payload: message.payload().unwrap_or_default().to_vec(),
+    };
+    // Few partitions; the same one nearly always goes on.
+    let is_its = |(id, _): &(PartitionId, _)| id.partition == message.partition() && *id.topic == *message.topic();
+    match records.iter().rposition(is_its).and_then(|at| records.get_mut(at)) {
+        Some((_, list)) => list.push(fetched),
+        None => records.push((PartitionId::new(message.topic(), message.partition()), vec![fetched])),
     }
 }
 
@@ -360,7 +382,7 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn fetch(&mut self, timeout: Duration, notices: &mut Vec<Notice>) -> Result<(), LogError> {
-        let mut records = BTreeMap::<(String, i32), Vec<Fetched>>::new();
+        let mut records: Vec<(PartitionId, Vec<Fetched>)> = Vec::new();
         let mut wait = timeout;
         let mut failed = None;
         for _ in 0..self.fetch_records_max {
@@ -370,14 +392,7 @@ impl Source for KafkaSource {
                     failed = Some(retry(error));
                     break;
                 }
-                Some(Ok(message)) => {
-                    let fetched = Fetched {
-                        offset: message.offset(),
-                        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-                        payload: message.payload().unwrap_or_default().to_vec(),
-                    };
-                    records.entry((message.topic().to_owned(), message.partition())).or_default().push(fetched);
-                }
+                Some(Ok(message)) => gather(&mut records, &message),
             }
         }
         // An assignment that could not be checked is checked again with the next call.
@@ -385,8 +400,7 @@ impl Source for KafkaSource {
             self.consumer.context().news.lock().push(News::Assigned);
             return Err(error);
         }
-        for ((topic, partition), list) in records {
-            let partition = PartitionId::new(&topic, partition);
+        for (partition, list) in records {
             // Records of partitions that were lost meanwhile belong to somebody else now.
             let (Some(reading), Some(last)) = (self.next.get_mut(&partition), list.last()) else { continue };
             *reading = Reading { next: last.offset + 1, last_record: Instant::now(), told_end: false };
@@ -395,6 +409,16 @@ impl Source for KafkaSource {
         self.tell_ends(notices);
         let unreachable = || self.ends.lock().unreachable.as_ref().map(|error| LogError::Retry(format!("kafka: {error}")));
         failed.or_else(unreachable).map_or(Ok(()), Err)
+    }
+
+    fn behind(&self) -> BTreeSet<PartitionId> {
+        let watched = self.ends.lock();
+        let is_behind = |(partition, reading): &(&PartitionId, &Reading)| match watched.ends.get(*partition) {
+            Some((end, _)) => end - reading.next.max(0) >= BACKLOG_MIN,
+            // Not asked for yet.
+            None => true,
+        };
+        self.next.iter().filter(is_behind).map(|(partition, _)| partition.clone()).collect()
     }
 
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>) -> Result<(), LogError> {

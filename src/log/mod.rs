@@ -7,6 +7,7 @@
 
 pub mod journal;
 pub mod kafka;
+pub mod recording;
 pub mod sequencer;
 
 use crate::flow::{PartitionId, Positions};
@@ -98,6 +99,12 @@ pub trait Source: Send {
     /// # Errors
     /// The log cannot be read.
     fn fetch(&mut self, timeout: Duration, notices: &mut Vec<Notice>) -> Result<(), LogError>;
+
+    /// Partitions that the log is known to hold many further records of. While one of them has nothing
+    /// buffered, the others wait for it, so that a backlog is read side by side in event time.
+    fn behind(&self) -> BTreeSet<PartitionId> {
+        BTreeSet::new()
+    }
 
     /// Reads nothing from these partitions, and from all others; their records wait for the pipeline.
     ///

@@ -3,7 +3,8 @@
 //! After a restart the recorded order comes first: each batch is cut exactly as its record says, so
 //! that the detectors see the same records in the same order and come to the same alerts. Only what
 //! was never recorded is merged anew, by the log's own times: in short runs, so that partitions that
-//! are far behind advance side by side in event time. A journal is its own order, and its groups are
+//! are far behind advance side by side in event time. For that a batch ends where a partition that is known to
+//! hold a backlog has nothing buffered, and the next one waits for it ([`Sequencer::awaits`]). A journal is its own order, and its groups are
 //! the batches.
 
 use super::{Fetched, Notice};
@@ -65,6 +66,8 @@ pub struct Sequencer {
     limits: Limits,
     assigned: Vec<PartitionId>,
     ended: Vec<PartitionId>,
+    /// Partitions that the others wait for while they have nothing buffered.
+    awaited: BTreeSet<PartitionId>,
 }
 
 impl Sequencer {
@@ -80,6 +83,7 @@ impl Sequencer {
             limits: Limits::default(),
             assigned: Vec::new(),
             ended: Vec::new(),
+            awaited: BTreeSet::new(),
         }
     }
 
@@ -165,11 +169,24 @@ impl Sequencer {
         waiting > 0 && waiting < self.limits.batch_records_max && !self.keeps_order && self.recorded.is_empty()
     }
 
+    /// Has the merge to wait for one of these partitions, since it has a backlog and nothing buffered? It waits until
+    /// it is told that there is none such.
+    pub fn awaits(&mut self, behind: BTreeSet<PartitionId>) -> bool {
+        self.awaited = if self.keeps_order || !self.recorded.is_empty() { BTreeSet::new() } else { behind };
+        self.is_waiting()
+    }
+
+    fn is_waiting(&self) -> bool {
+        let is_empty = |id: &PartitionId| self.buffers.get(id).is_some_and(|buffer| buffer.queue.is_empty());
+        self.awaited.iter().any(is_empty)
+    }
+
     /// The next batch, if there is one; `now_ms` becomes its recorded arrival.
     pub fn next(&mut self, now_ms: i64) -> Option<RawBatch> {
         let mut batch = match self.recorded.front() {
             Some(order) if !self.holds(order) && !sabotaged!(RepeatedTooEarly) => return None,
             Some(_) => self.repeat(now_ms)?,
+            None if self.is_waiting() => return None,
             None => self.merge(now_ms),
         };
         if batch.is_empty() {
@@ -231,6 +248,9 @@ impl Sequencer {
             }
             let until_ms = heads.get(1).map_or(i64::MAX, |(ms, _)| ms.saturating_add(SKEW_MS));
             self.take_run(&partition, until_ms, group, &mut batch);
+            if self.is_waiting() {
+                break;
+            }
         }
         batch.order.idle = std::mem::take(&mut self.ended);
         let waiting = |id: &PartitionId| self.buffers.get(id).is_some_and(|buffer| !buffer.queue.is_empty());
@@ -299,6 +319,22 @@ mod tests {
         assert_eq!(second.next(9).unwrap().order, orders[1]);
         let fresh = second.next(9).unwrap();
         assert_eq!((fresh.order.first_seq, fresh.len(), fresh.order.arrival_ms), (5, 2, 9));
+    }
+
+    #[test]
+    fn a_partition_with_a_backlog_is_waited_for() {
+        let mut sequencer = ready(Vec::new());
+        sequencer.accept(Notice::Records(id(0), records(0, &[0, 9_000, 9_500])));
+        assert!(sequencer.awaits(BTreeSet::from([id(1)])));
+        assert!(sequencer.next(0).is_none());
+        sequencer.accept(Notice::Records(id(1), records(0, &[100, 8_500])));
+        assert!(!sequencer.awaits(BTreeSet::from([id(0), id(1)])));
+        let batch = sequencer.next(0).unwrap();
+        let order: Vec<_> = batch.iter().map(|(partition, offset, _)| (partition.partition, offset)).collect();
+        assert_eq!(order, [(0, 0), (1, 0), (1, 1)], "it ends where the backlog's buffer is empty");
+        assert!(sequencer.next(0).is_none());
+        assert!(!sequencer.awaits(BTreeSet::new()), "nobody waits longer than the reader does");
+        assert_eq!(sequencer.next(0).unwrap().len(), 2);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use super::json::{Json, duplicate};
 use std::borrow::Cow;
 use std::ops::Range;
+use wide::u8x16;
 
 /// Members of an inner object, beyond which the full reader takes over.
 const INNER_MEMBERS_MAX: usize = 256;
@@ -202,19 +203,18 @@ impl<'a> Quotes<'a> {
     }
 }
 
-/// A bit for each quote of a block; `None` if it holds a backslash or a control character. The loops are
-/// such as compilers turn into vector instructions: one byte each for what it is, then eight gathered by
-/// a multiplication, whose factor moves the lowest bit of each byte to its place in the uppermost one.
+/// A bit for each quote of a block; `None` if it holds a backslash or a control character.
 fn quotes(block: &[u8; BLOCK_BYTES]) -> Option<u64> {
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let special = block.iter().fold(0, |special, byte| special | u8::from(*byte == b'\\') | u8::from(*byte < b' '));
-    if special != 0 {
-        return None;
+    const LANES: usize = 16;
+    let (quote, backslash, control) = (u8x16::splat(b'"'), u8x16::splat(b'\\'), u8x16::splat(b' ' - 1));
+    let (mut found, mut special) = (0, u8x16::splat(0));
+    let (parts, _) = block.as_chunks::<LANES>();
+    for (index, part) in parts.iter().enumerate() {
+        let part = u8x16::from(*part);
+        special |= part.simd_eq(backslash) | part.min(control).simd_eq(part);
+        found |= u64::from(part.simd_eq(quote).to_bitmask()) << (index * LANES);
     }
-    let is_quote = block.map(|byte| u8::from(byte == b'"'));
-    let (words, _) = is_quote.as_chunks::<8>();
-    let gathered = words.iter().zip(0..).map(|(word, index)| (u64::from_le_bytes(*word).wrapping_mul(GATHER) >> 56) << (index * 8));
-    Some(gathered.fold(0, |bits, byte| bits | byte))
+    (!special.any()).then_some(found)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod reject;
 mod secrets;
 mod straight;
 pub mod time;
+mod token_hash;
 pub mod validate;
 
 #[cfg(test)]
@@ -30,16 +31,16 @@ mod tests;
 pub use formats::Format;
 pub use output::to_native_json;
 pub use reject::{Reject, RejectCode};
-pub use secrets::TokenKey;
+pub use token_hash::TokenKey;
 
 use bartizan_core::batch::Field;
 use bartizan_core::{EventBatch, EventDraft};
 use formats::{Env, Record};
 use proxies::Proxies;
-use secrets::TokenHasher;
 use serde::{Deserialize, Serialize};
 use straight::Strangers;
 use time::Assumed;
+use token_hash::TokenHasher;
 
 /// The section `[normalise]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -26,6 +26,8 @@ const FETCH_WAIT: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_millis(20);
 /// Wait between two looks at a full pipeline.
 const FULL_WAIT: Duration = Duration::from_millis(5);
+/// How long the others wait for a partition with a backlog that has nothing to hand on.
+const BEHIND_WAIT: Duration = Duration::from_secs(2);
 /// Nothing for so long is quiet.
 const QUIET: Duration = Duration::from_secs(10);
 /// How long the source may be held before it is a condition that people are told of.
@@ -73,6 +75,9 @@ pub struct Reader {
     /// Partitions were lost: after the piece in hand comes a checkpoint.
     lost: bool,
     partial_since: Option<Instant>,
+    /// Since when the others wait for a partition with a backlog. It stays when they wait no longer, until that
+    /// partition goes on, so that one which is stuck holds them up once.
+    behind_since: Option<Instant>,
     /// When something was handed on last.
     handed_on: Instant,
     /// When the first records came that were not handed on yet.
@@ -96,6 +101,7 @@ impl Reader {
             in_hand: None,
             lost: false,
             partial_since: None,
+            behind_since: None,
             handed_on: Instant::now(),
             fetched_at: None,
         }
@@ -227,6 +233,9 @@ impl Reader {
         if std::mem::take(&mut self.lost) {
             return Some((Piece::Checkpoint, None));
         }
+        if self.waits_for_backlog() {
+            return None;
+        }
         if self.sequencer.is_partial() && self.partial_since.get_or_insert_with(Instant::now).elapsed() < LINGER {
             return None;
         }
@@ -238,6 +247,19 @@ impl Reader {
             self.telemetry.latencies.record(Stage::Fetch, fetched_at.elapsed());
         }
         Some((Piece::Batch(batch), None))
+    }
+
+    /// Have the others to wait for a partition that is behind?
+    fn waits_for_backlog(&mut self) -> bool {
+        if !self.sequencer.awaits(self.source.behind()) {
+            self.behind_since = None;
+            return false;
+        }
+        let waits = self.behind_since.get_or_insert_with(Instant::now).elapsed() < BEHIND_WAIT;
+        if !waits {
+            self.sequencer.awaits(BTreeSet::new());
+        }
+        waits
     }
 
     /// Hands a piece on, or keeps it in hand where there is no room (`Some(false)`). `None`: the pipeline

@@ -1,6 +1,6 @@
 //! The store stage: events to ClickHouse, rejects to the dead-letter topic.
 //!
-//! What comes within half a second is joined into one insert, up to its largest: a store wants few and
+//! What comes within a second is joined into one insert, up to its largest: a store wants few and
 //! large ones, each costs it a part to write and to merge. A failed insert is repeated with the same rows until it
 //! succeeds; the same rows twice count once, so a repetition is safe.
 
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 /// How long an insert that is not full waits for more.
-const LINGER: Duration = Duration::from_millis(500);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What the stage asks of a store.
 pub trait EventStore: Send + Sync {

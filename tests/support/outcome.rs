@@ -22,6 +22,27 @@ pub fn replayed_file(daemon: &Daemon, file: &Path) -> Versions {
     versions(text.lines().map(|line| serde_json::from_str(line).expect("an alert")))
 }
 
+/// Exports the recorded order beside the daemon or after it, and judges it again: lines by id and version.
+pub fn judged_again(daemon: &Daemon) -> Lines {
+    let exported = daemon.run(&["export", "-c", "bartizan.toml", "--out", "order.recording"]);
+    assert!(exported.status.success(), "{exported:?}");
+    let output = daemon.run(&["replay", "-c", "bartizan.toml", "order.recording"]);
+    assert!(output.status.success(), "{output:?}");
+    lines(String::from_utf8(output.stdout).expect("JSON Lines").lines())
+}
+
+/// Alerts as they were written, by id and version.
+pub type Lines = BTreeMap<(String, u64), String>;
+
+/// Sorts alerts as they were written.
+pub fn lines<'a>(alerts: impl Iterator<Item = &'a str>) -> Lines {
+    let key = |line: &str| {
+        let alert: Value = serde_json::from_str(line).expect("an alert");
+        (alert["id"].as_str().expect("an id").to_owned(), alert["version"].as_u64().expect("a version"))
+    };
+    alerts.map(|line| (key(line), line.to_owned())).collect()
+}
+
 /// Waits until `records` records are read from a topic and acknowledged, and nothing is left to be delivered.
 pub fn wait_until_done(daemon: &mut Daemon, topic: &str, records: usize, deadline: Duration) {
     let token = daemon.token("viewer", None);

@@ -31,6 +31,13 @@ pub struct Text {
 }
 
 impl Text {
+    /// A part of it; empty if it is not as long.
+    #[must_use]
+    pub fn part(self, at: Range<usize>) -> Self {
+        let is_within = at.start <= at.end && at.end <= self.len as usize;
+        if is_within { Self { start: self.start + at.start as u32, len: at.len() as u32 } } else { Self::default() }
+    }
+
     pub(crate) fn of(self, arena: &str) -> &str {
         let start = self.start as usize;
         arena.get(start..start + self.len as usize).unwrap_or("")
@@ -383,13 +390,17 @@ impl EventBatch {
         if self.arena.len() + line.len() > ARENA_BYTES_MAX {
             return None;
         }
-        let arena_before = self.arena.len();
-        let mut writer = Writer { record: Record::new(0), arena: &mut self.arena, line, piece: 0..0, apart: true };
-        let filled = fill(&mut writer).and_then(|()| writer.flush());
-        let record = writer.record;
-        match filled {
-            Some(()) => self.records.push(record),
-            None => self.arena.truncate(arena_before),
+        let Self { arena, records, .. } = self;
+        let (arena_before, events_before) = (arena.len(), records.len());
+        // The record is filled where it stays: it is too large to be moved for nothing.
+        records.push(Record::new(0));
+        let filled = records.last_mut().and_then(|record| {
+            let mut writer = Writer { record, arena, line, piece: 0..0, apart: true };
+            fill(&mut writer).and_then(|()| writer.flush())
+        });
+        if filled.is_none() {
+            records.truncate(events_before);
+            arena.truncate(arena_before);
         }
         filled
     }
@@ -457,7 +468,7 @@ impl EventBatch {
 /// in few pieces: what is short between two of them comes along.
 pub struct Writer<'b> {
     /// The record, but for its texts.
-    pub record: Record,
+    pub record: &'b mut Record,
     arena: &'b mut String,
     line: &'b str,
     /// What of the line is to be copied next.
@@ -540,10 +551,9 @@ fn keys_of(event: &Event<'_>, tenant: TenantHash, hasher: &KeyHasher) -> [u64; K
         }
         hash
     };
-    let token = event.token().map(|token| token.0);
     let user = event.user().map(|user| set(KeyKind::User, &[user.as_bytes()]));
     let session = event.session().map(|session| set(KeyKind::Session, &[session.as_bytes()]));
-    let token = token.map(|token| set(KeyKind::Token, &[&token]));
+    let token = event.token().filter(|_| session.is_none()).map(|token| set(KeyKind::Token, &[&token.0]));
     let principal = user.or(session).or(token);
     if let Some(device) = event.device() {
         set(KeyKind::Device, &[device.as_bytes()]);

@@ -5,7 +5,8 @@
 
 use crate::event::{Event, names};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use std::borrow::Cow;
 
 names! {
     /// How bad it is.
@@ -117,7 +118,7 @@ pub struct Finding {
     /// Events that belong to this finding and to no earlier one of the episode.
     pub event_count: u64,
     /// Numbers and limits by name. The latest value of a name stands.
-    pub evidence: Map<String, Value>,
+    pub evidence: Vec<(Cow<'static, str>, Value)>,
     /// Who took part.
     pub subjects: Vec<Subject>,
     /// Ids of events that show it, the deciding one last.
@@ -140,7 +141,7 @@ impl Finding {
             first_time_ms: event.time_ms(),
             time_ms: event.time_ms(),
             event_count: 1,
-            evidence: Map::new(),
+            evidence: Vec::new(),
             subjects: Vec::new(),
             event_ids: vec![event.id().to_owned()],
             actions: Vec::new(),
@@ -148,8 +149,8 @@ impl Finding {
     }
 
     /// Adds a number or text to the evidence.
-    pub fn note(&mut self, name: &str, value: impl Into<Value>) -> &mut Self {
-        self.evidence.insert(name.to_owned(), value.into());
+    pub fn note(&mut self, name: &'static str, value: impl Into<Value>) -> &mut Self {
+        self.evidence.push((Cow::Borrowed(name), value.into()));
         self
     }
 

@@ -20,7 +20,8 @@ names! {
         Subnet = "subnet",
         /// The session.
         Session = "session",
-        /// The token presented or issued (its keyed hash).
+        /// The token presented (its keyed hash), of an event without a session: a session speaks for its
+        /// tokens, and most requests have one.
         Token = "token",
         /// Whom tokens belong to: the user, else the session, else the token. Its hash is that key's.
         Principal = "principal",

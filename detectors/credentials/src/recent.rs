@@ -140,7 +140,10 @@ impl<V: Copy> Recent<V> {
 
     /// Takes a key out.
     pub fn remove(&mut self, key: u32) -> Option<V> {
-        let found = self.find(key);
+        self.remove_at(self.find(key))
+    }
+
+    fn remove_at(&mut self, found: u16) -> Option<V> {
         let value = self.slot(found)?.value;
         self.unlink_time(found);
         self.unlink_chain(found);
@@ -159,8 +162,7 @@ impl<V: Copy> Recent<V> {
 
     /// Takes the oldest value out.
     pub fn pop(&mut self) -> Option<V> {
-        let key = self.slot(self.oldest)?.key;
-        self.remove(key)
+        self.remove_at(self.oldest)
     }
 
     /// Adds a key that is not there. The caller keeps to [`VALUES_MAX`]; what is beyond it is not taken.

@@ -51,7 +51,7 @@ pub static SPEC: Spec = Spec {
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004")],
     quiet_gap_ms: 3_600_000,
-    state_version: 3,
+    state_version: 4,
     build: |parameters, budget| Box::new(TokenReuse::new(parameters, budget)),
 };
 
@@ -108,12 +108,7 @@ impl TokenReuse {
     }
 
     fn observe_use(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        // A token of a session is the session's business.
-        let states = match key.kind {
-            KeyKind::Session => &mut self.sessions,
-            _ if event.session().is_none() => &mut self.tokens,
-            _ => return,
-        };
+        let states = if key.kind == KeyKind::Session { &mut self.sessions } else { &mut self.tokens };
         let Some(step) = Step::of(event) else { return };
         if step == Step::Refused {
             // Refused requests begin nothing; they matter where something ended.

@@ -124,6 +124,15 @@ impl Source for Partitions {
         Ok(())
     }
 
+    fn behind(&self) -> BTreeSet<PartitionId> {
+        let state = self.world.lock();
+        let now_ms = state.now_ms();
+        let holds_more = |(id, next): &(&PartitionId, &i64)| {
+            state.log.get(*id).is_some_and(|records| records.iter().any(|record| record.offset >= **next && record.at_ms <= now_ms))
+        };
+        self.next.iter().flatten().filter(holds_more).map(|(id, _)| id.clone()).collect()
+    }
+
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>) -> Result<(), LogError> {
         self.held.clone_from(partitions);
         Ok(())
@@ -262,7 +271,7 @@ pub(super) struct Tables(pub Arc<World>);
 
 impl EventStore for Tables {
     fn insert_rows_max(&self) -> usize {
-        50_000
+        100_000
     }
 
     fn insert<'a>(&'a self, rows: Rows<'a>) -> BoxFuture<'a, Result<(), StoreError>> {

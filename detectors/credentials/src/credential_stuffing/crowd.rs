@@ -278,10 +278,7 @@ impl Crowd {
                 one.add(attempt, attempt.time_ms >= time_ms, config);
                 let after = *one;
                 self.tries.touch(attempt.user, time_ms.max(attempt.time_ms));
-                if before != after {
-                    self.count(&before, false);
-                    self.count(&after, true);
-                }
+                self.exchange(Some(&before), &after);
             }
             None => {
                 let mut one = Try::default();
@@ -293,30 +290,44 @@ impl Crowd {
 
     /// Adds a user who was not tried so far.
     pub fn insert(&mut self, user: u32, time_ms: i64, one: Try) {
-        if self.tries.len() >= VALUES_MAX {
-            if self.multitude.is_none() {
-                let mut multitude = Box::<Multitude>::default();
-                self.tries.iter().for_each(|(user, time_ms, one)| multitude.add(user, one.part, time_ms));
-                multitude.add(user, one.part, time_ms);
-                self.multitude = Some(multitude);
-            }
-            self.drop_oldest();
+        if self.tries.len() >= VALUES_MAX && self.multitude.is_none() {
+            let mut multitude = Box::<Multitude>::default();
+            self.tries.iter().for_each(|(user, time_ms, one)| multitude.add(user, one.part, time_ms));
+            multitude.add(user, one.part, time_ms);
+            self.multitude = Some(multitude);
         }
+        let gone = if self.tries.len() >= VALUES_MAX { self.tries.pop() } else { None };
         self.tries.insert(user, time_ms, one);
-        self.count(&one, true);
+        self.exchange(gone.as_ref(), &one);
+    }
+
+    /// Counts one in the place of another. In a crowd they are often alike, so that no sum changes.
+    fn exchange(&mut self, gone: Option<&Try>, one: &Try) {
+        if gone.is_some_and(|gone| gone.part == one.part && Sums::of(gone) == Sums::of(one)) {
+            return;
+        }
+        if let Some(gone) = gone {
+            self.count(gone, false);
+        }
+        self.count(one, true);
     }
 
     fn count(&mut self, one: &Try, add: bool) {
         let change = Sums::of(one);
-        let known = self.parts.get(one.part).map(|(_, sums)| *sums);
-        let before = known.unwrap_or_default();
-        let after = before.with(change, add);
+        let (before, after) = match self.parts.get_mut(one.part) {
+            Some((_, sums)) => {
+                let before = *sums;
+                *sums = before.with(change, add);
+                (before, *sums)
+            }
+            None => {
+                let (before, after) = (Sums::default(), Sums::default().with(change, add));
+                self.parts.insert(one.part, 0, after);
+                (before, after)
+            }
+        };
         if after.users == 0 {
             self.parts.remove(one.part);
-        } else if let Some((_, sums)) = self.parts.get_mut(one.part) {
-            *sums = after;
-        } else {
-            self.parts.insert(one.part, 0, after);
         }
         self.all = self.all.with(change, add);
         self.failing_parts = (self.failing_parts + u16::from(after.failed > 0)).saturating_sub(u16::from(before.failed > 0));

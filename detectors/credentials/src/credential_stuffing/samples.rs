@@ -113,10 +113,10 @@ impl List {
     }
 
     fn push(&mut self, mut kept: Kept, texts: [&str; 3]) {
+        // Texts of events are far shorter; what is beyond is cut where a letter ends.
+        let texts = texts.map(|text| text.get(..text.floor_char_boundary(u16::MAX.into())).unwrap_or_default());
+        self.texts.make_room(texts.iter().map(|text| text.len()).sum());
         for (len, text) in kept.lens.iter_mut().zip(texts) {
-            // Texts of events are far shorter; what is beyond is cut where a letter ends.
-            let text = text.get(..text.floor_char_boundary(u16::MAX.into())).unwrap_or_default();
-            self.texts.make_room(text.len());
             self.texts.items.extend(text.as_bytes());
             *len = text.len() as u16;
         }

@@ -1,17 +1,19 @@
 //! The refresh tokens of one user: which was exchanged for which, when, and by which client.
 //!
 //! A user's exchanges are kept as one piece of bytes, in which each client stands once, since nearly all of
-//! them are of the same; they are read and written whole, as an exchange comes a few times an hour at most.
+//! them are of the same. An exchange reads the piece without asking for memory, and writes a new one, of
+//! exactly the right size.
 
 use super::Config;
 use bartizan_core::{Changes, ClientPrint, Event, Outcome, Retained, TokenHash, heap_bytes};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::net::IpAddr;
 
 /// Exchanges remembered; beyond them the oldest goes.
 const ROTATIONS_MAX: usize = 12;
-/// What one exchange adds, about.
-const EXCHANGE_BYTES: usize = 256;
+/// Clients of these exchanges for which there is room without asking for memory.
+const CLIENTS_USUAL: usize = 4;
 /// Tokens issued to whoever reused one, that are followed.
 const TAINTED_MAX: usize = 4;
 
@@ -21,7 +23,7 @@ struct Client<'a> {
     print: ClientPrint,
     ip: Option<IpAddr>,
     /// Empty if there is none.
-    session: &'a str,
+    session: &'a [u8],
 }
 
 /// One exchange of a refresh token.
@@ -32,8 +34,9 @@ struct Rotation<'a> {
     time_ms: i64,
     /// First use of what was issued, if one was seen.
     used_ms: Option<i64>,
-    client: Client<'a>,
-    event: &'a str,
+    /// Number of the client among those of all exchanges.
+    client: u8,
+    event: &'a [u8],
 }
 
 impl Rotation<'_> {
@@ -45,112 +48,127 @@ impl Rotation<'_> {
 /// All exchanges of one user, to be looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Past<'a> {
-    rotations: Vec<Rotation<'a>>,
+    clients: SmallVec<[Client<'a>; CLIENTS_USUAL]>,
+    rotations: SmallVec<[Rotation<'a>; ROTATIONS_MAX + 1]>,
     /// Tokens descended from a reused one, and when that was reused.
-    tainted: Vec<(u32, i64)>,
+    tainted: SmallVec<[(u32, i64); TAINTED_MAX]>,
 }
+
+/// Packed, a client or an exchange is a few numbers and a text. The last number holds the text's length, in
+/// its upper half, and what is small.
+const CLIENT_WORDS: usize = 11;
+const ROTATION_WORDS: usize = 7;
+const WORD_BYTES: usize = size_of::<u32>();
+const LEN_SHIFT: u32 = 16;
+const HAS_IP: u32 = 1;
+const IS_IPV6: u32 = 2;
+/// Stands for the use of a token that was not seen in use: no event is as old.
+const UNUSED: i64 = i64::MIN;
 
 /// Reads packed exchanges.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk::<N>()?;
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn byte(&mut self) -> Option<u8> {
-        self.bytes().map(u8::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.bytes().map(u32::from_le_bytes)
-    }
-
-    fn i64(&mut self) -> Option<i64> {
-        self.bytes().map(i64::from_le_bytes)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        let len = usize::from(self.bytes().map(u16::from_le_bytes)?);
-        let (text, rest) = self.0.split_at_checked(len)?;
+    /// Numbers that always stand together, looked at in one piece.
+    fn words<const N: usize>(&mut self) -> Option<[u32; N]> {
+        let (first, rest) = self.0.split_at_checked(N * WORD_BYTES)?;
         self.0 = rest;
-        std::str::from_utf8(text).ok()
+        let words: &[[u8; WORD_BYTES]; N] = first.as_chunks().0.try_into().ok()?;
+        Some(words.map(u32::from_le_bytes))
+    }
+
+    fn text(&mut self, bytes: u32) -> Option<&'a [u8]> {
+        let (text, rest) = self.0.split_at_checked(bytes as usize)?;
+        self.0 = rest;
+        Some(text)
     }
 
     fn client(&mut self) -> Option<Client<'a>> {
-        let ip = match self.byte()? {
-            4 => Some(IpAddr::from(self.bytes::<4>()?)),
-            16 => Some(IpAddr::from(self.bytes::<16>()?)),
-            _ => None,
-        };
-        let print = ClientPrint {
-            device: self.u32()?,
-            asn: self.u32()?,
-            subnet: self.u32()?,
-            ja4: self.u32()?,
-            agent: self.u32()?,
-            region: self.u32()?,
-            ipv6: self.byte()? != 0,
-        };
-        Some(Client { print, ip, session: self.text()? })
+        let [device, asn, subnet, ja4, agent, region, a, b, c, d, rest] = self.words::<CLIENT_WORDS>()?;
+        let mut ip = [0; 16];
+        ip.as_chunks_mut().0.iter_mut().zip([a, b, c, d]).for_each(|(to, word)| *to = word.to_le_bytes());
+        let ip = (rest & HAS_IP != 0).then(|| IpAddr::from(ip).to_canonical());
+        let print = ClientPrint { device, asn, subnet, ja4, agent, region, ipv6: rest & IS_IPV6 != 0 };
+        Some(Client { print, ip, session: self.text(rest >> LEN_SHIFT)? })
     }
 
-    fn rotation(&mut self, clients: &[Client<'a>]) -> Option<Rotation<'a>> {
-        let client = *clients.get(usize::from(self.byte()?))?;
-        let (presented, issued, time_ms) = (self.u32()?, self.u32()?, self.i64()?);
-        let used_ms = if self.byte()? == 0 { None } else { Some(self.i64()?) };
-        Some(Rotation { presented, issued, time_ms, used_ms, client, event: self.text()? })
+    fn rotation(&mut self) -> Option<Rotation<'a>> {
+        let [presented, issued, time_low, time_high, used_low, used_high, rest] = self.words::<ROTATION_WORDS>()?;
+        let used_ms = Some(time_of(used_low, used_high)).filter(|used_ms| *used_ms != UNUSED);
+        let event = self.text(rest >> LEN_SHIFT)?;
+        Some(Rotation { presented, issued, time_ms: time_of(time_low, time_high), used_ms, client: rest as u8, event })
     }
 
     fn past(&mut self) -> Option<Past<'a>> {
-        let count = usize::from(self.byte()?);
-        let clients: Vec<_> = (0..count).map_while(|_| self.client()).collect();
-        let count = usize::from(self.byte()?);
-        let mut rotations = Vec::with_capacity(ROTATIONS_MAX + 1);
-        rotations.extend((0..count).map_while(|_| self.rotation(&clients)));
-        let count = usize::from(self.byte()?);
-        let tainted = (0..count).map_while(|_| self.u32().zip(self.i64())).collect();
-        Some(Past { rotations, tainted })
-    }
-}
-
-fn put_text(text: &str, out: &mut Vec<u8>) {
-    // Ids and sessions are far shorter; what is beyond is cut where a letter ends.
-    let text = text.get(..text.floor_char_boundary(u16::MAX.into())).unwrap_or_default();
-    out.extend((text.len() as u16).to_le_bytes());
-    out.extend(text.as_bytes());
-}
-
-fn put_client(client: &Client<'_>, out: &mut Vec<u8>) {
-    match client.ip {
-        None => out.push(0),
-        Some(IpAddr::V4(ip)) => {
-            out.push(4);
-            out.extend(ip.octets());
+        let mut past = Past::default();
+        for _ in 0..self.byte()? {
+            past.clients.push(self.client()?);
         }
-        Some(IpAddr::V6(ip)) => {
-            out.push(16);
-            out.extend(ip.octets());
+        for _ in 0..self.byte()? {
+            past.rotations.push(self.rotation()?);
         }
+        for _ in 0..self.byte()? {
+            let [token, since_low, since_high] = self.words()?;
+            past.tainted.push((token, time_of(since_low, since_high)));
+        }
+        Some(past)
     }
-    let print = &client.print;
-    for part in [print.device, print.asn, print.subnet, print.ja4, print.agent, print.region] {
-        out.extend(part.to_le_bytes());
-    }
-    out.push(u8::from(print.ipv6));
-    put_text(client.session, out);
 }
 
-fn put_rotation(one: &Rotation<'_>, client: usize, out: &mut Vec<u8>) {
-    out.push(client as u8);
-    out.extend(one.presented.to_le_bytes());
-    out.extend(one.issued.to_le_bytes());
-    out.extend(one.time_ms.to_le_bytes());
-    out.push(u8::from(one.used_ms.is_some()));
-    out.extend(one.used_ms.map(i64::to_le_bytes).into_iter().flatten());
-    put_text(one.event, out);
+fn time_of(low: u32, high: u32) -> i64 {
+    (u64::from(high) << 32 | u64::from(low)) as i64
+}
+
+/// Ids and sessions are far shorter than a length can tell; what is beyond is cut where a letter ends.
+fn text_of(text: &str) -> &[u8] {
+    text.get(..text.floor_char_boundary(u16::MAX.into())).unwrap_or_default().as_bytes()
+}
+
+impl Client<'_> {
+    fn packed_bytes(&self) -> usize {
+        CLIENT_WORDS * WORD_BYTES + self.session.len()
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let print = &self.print;
+        let ip = match self.ip {
+            None => [0; 16],
+            Some(IpAddr::V4(ip)) => ip.to_ipv6_mapped().octets(),
+            Some(IpAddr::V6(ip)) => ip.octets(),
+        };
+        let flags = if self.ip.is_some() { HAS_IP } else { 0 } | if print.ipv6 { IS_IPV6 } else { 0 };
+        put(&[print.device, print.asn, print.subnet, print.ja4, print.agent, print.region], out);
+        out.extend(ip);
+        put(&[flags | len_of(self.session)], out);
+        out.extend(self.session);
+    }
+}
+
+impl Rotation<'_> {
+    fn packed_bytes(&self) -> usize {
+        ROTATION_WORDS * WORD_BYTES + self.event.len()
+    }
+
+    fn put(&self, client: u8, out: &mut Vec<u8>) {
+        let (time, used) = (self.time_ms as u64, self.used_ms.unwrap_or(UNUSED) as u64);
+        let rest = u32::from(client) | len_of(self.event);
+        put(&[self.presented, self.issued, time as u32, (time >> 32) as u32, used as u32, (used >> 32) as u32, rest], out);
+        out.extend(self.event);
+    }
+}
+
+fn len_of(text: &[u8]) -> u32 {
+    (text.len() as u32) << LEN_SHIFT
+}
+
+fn put<const N: usize>(words: &[u32; N], out: &mut Vec<u8>) {
+    out.extend(words.map(u32::to_le_bytes).as_flattened());
 }
 
 impl<'a> Past<'a> {
@@ -158,31 +176,50 @@ impl<'a> Past<'a> {
         Reader(bytes).past().unwrap_or_default()
     }
 
-    /// Clients, exchanges with the numbers of their clients, and what descends from a reuse.
-    fn pack(&self, scratch: usize) -> Box<[u8]> {
-        let mut clients: Vec<Client<'a>> = Vec::new();
-        let numbers: Vec<usize> = self.rotations.iter().map(|one| number_of(one.client, &mut clients)).collect();
-        let mut out = Vec::with_capacity(scratch);
-        out.push(clients.len() as u8);
-        clients.iter().for_each(|client| put_client(client, &mut out));
+    /// Clients that an exchange is left of, exchanges with their numbers, and what descends from a reuse.
+    fn pack(&self) -> Box<[u8]> {
+        let is_used = |number: usize| self.rotations.iter().any(|one| usize::from(one.client) == number);
+        let mut clients = 0;
+        // For each client its number in the new piece.
+        let numbers: SmallVec<[Option<u8>; CLIENTS_USUAL]> = (0..self.clients.len())
+            .map(|number| {
+                let next = clients;
+                clients += u8::from(is_used(number));
+                (clients > next).then_some(next)
+            })
+            .collect();
+        let used = || self.clients.iter().zip(&numbers).filter(|(_, number)| number.is_some()).map(|(client, _)| client);
+        let bytes = used().map(Client::packed_bytes).sum::<usize>()
+            + self.rotations.iter().map(Rotation::packed_bytes).sum::<usize>()
+            + self.tainted.len() * (size_of::<u32>() + size_of::<i64>());
+        let mut out = Vec::with_capacity(3 + bytes);
+        out.push(clients);
+        used().for_each(|client| client.put(&mut out));
         out.push(self.rotations.len() as u8);
-        self.rotations.iter().zip(&numbers).for_each(|(one, client)| put_rotation(one, *client, &mut out));
+        for one in &self.rotations {
+            one.put(numbers.get(usize::from(one.client)).copied().flatten().unwrap_or_default(), &mut out);
+        }
         out.push(self.tainted.len() as u8);
         for (token, since_ms) in &self.tainted {
-            out.extend(token.to_le_bytes());
-            out.extend(since_ms.to_le_bytes());
+            put(&[*token, *since_ms as u32, (*since_ms as u64 >> 32) as u32], &mut out);
         }
-        // A new piece of memory of the right size: cutting the old one short would leave it as large.
-        Box::from(out.as_slice())
+        debug_assert_eq!(out.len(), out.capacity(), "what is left over would have to be cut off");
+        out.into_boxed_slice()
     }
-}
 
-/// The number of a client among those that are listed; it is added if it is new.
-fn number_of<'a>(client: Client<'a>, clients: &mut Vec<Client<'a>>) -> usize {
-    clients.iter().position(|known| *known == client).unwrap_or_else(|| {
-        clients.push(client);
-        clients.len() - 1
-    })
+    fn client_of(&self, one: &Rotation<'_>) -> Option<&Client<'a>> {
+        self.clients.get(usize::from(one.client))
+    }
+
+    /// The number of a client; it is added if it is new.
+    fn number_of(&mut self, client: Client<'a>) -> u8 {
+        let known = self.clients.iter().position(|known| *known == client);
+        let number = known.unwrap_or_else(|| {
+            self.clients.push(client);
+            self.clients.len() - 1
+        });
+        number as u8
+    }
 }
 
 /// An exchange that a reuse goes back to.
@@ -257,8 +294,8 @@ impl Lineage {
         }
         let reuse = past.judge(presented, time_ms, &print, issued.is_some(), config);
         if let Some(issued) = issued {
-            let client = Client { print, ip: event.ip(), session: event.session().unwrap_or_default() };
-            past.remember(Rotation { presented, issued, time_ms, used_ms: None, client, event: event.id() });
+            let client = past.number_of(Client { print, ip: event.ip(), session: text_of(event.session().unwrap_or_default()) });
+            past.remember(Rotation { presented, issued, time_ms, used_ms: None, client, event: text_of(event.id()) });
             let last_ms = past.rotations.iter().map(|one| one.time_ms).fold(time_ms, i64::max);
             self.expires_ms = last_ms.saturating_add(config.lineage_kept_ms);
             changed = true;
@@ -275,7 +312,9 @@ impl Lineage {
         if changed {
             self.rotations = past.rotations.len() as u8;
             self.is_tainted = !past.tainted.is_empty();
-            self.packed = past.pack(self.packed.len() + EXCHANGE_BYTES);
+            let packed = past.pack();
+            drop(past);
+            self.packed = packed;
         }
         reuse
     }
@@ -296,28 +335,29 @@ impl<'a> Past<'a> {
             });
         }
         let before = self.rotations.iter().find(|one| one.presented == presented)?;
+        let first = self.client_of(before)?;
         // The two may arrive in either order; what counts is who came first in event time.
         let gap_ms = time_ms.saturating_sub(before.time_ms).saturating_abs();
         let successor_used = before.used_ms.is_some_and(|used_ms| used_ms <= time_ms.max(before.time_ms));
-        let changes = before.client.print.changes(client);
+        let changes = first.print.changes(client);
         let stolen = changes.count() >= 2 || (successor_used && changes.of_client());
         if !stolen || (gap_ms <= config.grace_ms && !successor_used) {
             return None;
         }
         let looks_like_owner = |who: &ClientPrint| {
             let others = self.rotations.iter().filter(|one| one.presented != presented && one.time_ms < before.time_ms.min(time_ms));
-            others.filter(|one| !one.client.print.changes(who).of_client()).count()
+            others.filter_map(|one| self.client_of(one)).filter(|known| !known.print.changes(who).of_client()).count()
         };
-        let (now, then) = (looks_like_owner(client), looks_like_owner(&before.client.print));
+        let (now, then) = (looks_like_owner(client), looks_like_owner(&first.print));
         let thief_came_first = if time_ms >= before.time_ms { now > then } else { now >= then };
         let presenter_is_thief = then > now;
         let token_gained = gained || thief_came_first;
-        let session = Some(before.client.session).filter(|session| !session.is_empty());
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let before = Before {
             time_ms: before.time_ms,
-            ip: before.client.ip,
-            session: session.map(ToOwned::to_owned),
-            event: before.event.to_owned(),
+            ip: first.ip,
+            session: Some(first.session).filter(|session| !session.is_empty()).map(text),
+            event: text(before.event),
         };
         Some(Reuse { before: Some(before), changes, gap_ms, successor_used, thief_came_first, presenter_is_thief, token_gained })
     }
@@ -344,40 +384,52 @@ fn short(token: TokenHash) -> u32 {
 mod tests {
     use super::*;
 
-    fn past(sessions: &[&'static str]) -> Past<'static> {
-        let rotations = sessions.iter().enumerate().map(|(number, session)| Rotation {
-            presented: u32::MAX - number as u32,
-            issued: number as u32,
-            time_ms: if number == 1 { i64::MIN } else { i64::MAX - number as i64 },
-            used_ms: (number % 2 == 0).then_some(i64::MIN),
-            client: Client {
+    fn past<'a>(sessions: &[&'a str]) -> Past<'a> {
+        let mut past = Past { tainted: [(7, i64::MIN), (u32::MAX, i64::MAX)].into_iter().collect(), ..Past::default() };
+        for (number, session) in sessions.iter().enumerate() {
+            let client = past.number_of(Client {
                 print: ClientPrint { asn: number as u32 % 3, region: 9, ipv6: number > 2, ..ClientPrint::default() },
                 ip: [None, Some([1, 2, 3, 4].into()), Some([7; 16].into())].into_iter().nth(number % 3).flatten(),
-                session,
-            },
-            event: "e",
-        });
-        Past { rotations: rotations.collect(), tainted: vec![(7, i64::MIN), (u32::MAX, i64::MAX)] }
+                session: session.as_bytes(),
+            });
+            past.rotations.push(Rotation {
+                presented: u32::MAX - number as u32,
+                issued: number as u32,
+                time_ms: if number == 1 { i64::MIN } else { i64::MAX - number as i64 },
+                used_ms: (number % 2 == 0).then_some(i64::MIN + 1),
+                client,
+                event: b"e",
+            });
+        }
+        past
     }
 
     #[test]
     fn what_is_packed_comes_out_again() {
-        for sessions in [&[][..], &["a"], &["a", "", "a", "b", "a"]] {
-            assert_eq!(Past::unpack(&past(sessions).pack(0)), past(sessions));
+        for sessions in [&[][..], &["a"], &["a", "", "a", "b", "a"], &["x"; 12]] {
+            let packed = past(sessions).pack();
+            assert_eq!(Past::unpack(&packed), past(sessions));
         }
         assert_eq!(Past::unpack(&[]), Past::default());
-        let packed = past(&["a", "b"]).pack(0);
-        (0..packed.len()).for_each(|len| assert!(Past::unpack(packed.get(..len).unwrap_or_default()).rotations.len() <= 2));
+        let packed = past(&["a", "b"]).pack();
+        (0..packed.len()).for_each(|len| assert!(Past::unpack(packed.get(..len).unwrap_or_default()).rotations.is_empty()));
     }
 
     #[test]
-    fn a_client_that_goes_on_stands_once() {
-        let mut many = past(&["a"; 12]);
-        many.rotations.iter_mut().for_each(|one| one.client = Client { ip: None, session: "session", ..one.client });
-        let few = Past {
-            rotations: many.rotations.iter().map(|one| Rotation { client: many.rotations[0].client, ..*one }).collect(),
-            ..past(&[])
-        };
-        assert!(few.pack(0).len() + 2 * 30 < many.pack(0).len());
+    fn a_client_that_goes_on_stands_once_and_one_that_went_goes() {
+        let mut one = past(&["session"]);
+        for _ in 1..ROTATIONS_MAX {
+            one.rotations.push(one.rotations[0]);
+        }
+        assert!(one.pack().len() + 2 * 30 < past(&["session"; ROTATIONS_MAX]).pack().len());
+        let mut several = past(&["a", "b", "c"]);
+        several.rotations.remove(0);
+        let left = several.pack();
+        let left = Past::unpack(&left);
+        assert_eq!(left.clients[..], several.clients[1..]);
+        assert_eq!(
+            left.rotations.iter().map(|one| left.client_of(one)).collect::<Vec<_>>(),
+            several.rotations.iter().map(|one| several.client_of(one)).collect::<Vec<_>>()
+        );
     }
 }
