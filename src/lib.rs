@@ -1,6 +1,8 @@
 //! The Bartizan daemon: everything around the detectors.
 
 #[macro_use]
+mod limits;
+#[macro_use]
 mod sabotage;
 
 pub mod alert;

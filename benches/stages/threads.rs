@@ -75,7 +75,7 @@ fn work(
 ) -> io::Result<()> {
     let mut piece = Vec::new();
     loop {
-        read_piece(&mut *input.lock(), &mut piece)?;
+        read_piece(&mut input.lock(), &mut piece)?;
         if piece.is_empty() {
             break;
         }

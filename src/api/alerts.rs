@@ -32,11 +32,6 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// Lines of history that are shown, the newest.
-const HISTORY_MAX: u32 = 1_000;
-/// Bytes of a triage request.
-const PATCH_BYTES_MAX: usize = 64 << 10;
-
 /// Which alerts.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -257,9 +252,10 @@ fn seen(caller: &Caller, alert: Option<Alert>) -> Result<Alert, Problem> {
 pub struct NoParams {}
 
 async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<AlertDetail, Problem> {
+    let history_max = state.config.history_max;
     let read = state.read(move |tx| {
         let Some(alert) = alerts::get(tx, &id)? else { return Ok(None) };
-        Ok(Some((alert, alerts::history(tx, &id, HISTORY_MAX)?)))
+        Ok(Some((alert, alerts::history(tx, &id, history_max)?)))
     });
     let (alert, history) = read.await?.filter(|(alert, _)| caller.sees(&alert.tenant)).ok_or_else(no_such_alert)?;
     let (events, events_missing) = match evidence(state, &alert).await {
@@ -412,7 +408,8 @@ pub async fn patch(
     Params::read::<NoParams>(&uri)?;
     let id = id_of(path)?;
     let expected_version = expected_version(&headers)?;
-    let change = change_of(&body::read(body, &headers, PATCH_BYTES_MAX).await?)?;
+    let body = body::read(body, &headers, &state.config, state.config.triage_body_bytes_max).await?;
+    let change = change_of(&body)?;
     let kind = if change.status == Some(Status::Resolved) { "alert.resolved" } else { "alert.updated" };
     let alert = triage(&state, &caller, id.clone(), expected_version, change).await?;
     // Nobody may be looking.

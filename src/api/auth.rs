@@ -21,9 +21,7 @@ use std::time::{Duration, Instant};
 
 /// How long an answer of the database is believed.
 const CACHE_TIME_MAX: Duration = Duration::from_millis(20);
-/// Tokens whose answer is remembered.
-const CACHE_TOKENS_MAX: usize = 4_096;
-/// Bytes of a token.
+/// Bytes of a token: far more than those that this program makes.
 const TOKEN_BYTES_MAX: usize = 256;
 
 const CHALLENGE: &str = "Bearer realm=\"bartizan\"";
@@ -154,12 +152,18 @@ fn bearer(parts: &Parts) -> Result<Secret, Problem> {
 type Answer = (Option<ApiToken>, Instant);
 
 /// Tokens as the database last knew them.
-#[derive(Default)]
 pub struct Tokens {
+    cached_max: usize,
     cache: Mutex<HashMap<[u8; 32], Answer>>,
 }
 
 impl Tokens {
+    /// Remembers so many.
+    #[must_use]
+    pub fn new(cached_max: usize) -> Self {
+        Self { cached_max, cache: Mutex::default() }
+    }
+
     async fn find(&self, db: &Db, secret: &Secret) -> Result<Option<ApiToken>, Problem> {
         if let Some((token, at)) = self.cache.lock().get(&secret.hash)
             && at.elapsed() < CACHE_TIME_MAX
@@ -169,7 +173,7 @@ impl Tokens {
         let (db, text, asked) = (db.clone(), Arc::clone(&secret.text), Instant::now());
         let token = tokio::task::spawn_blocking(move || db.find_token(&text)).await??;
         let mut cache = self.cache.lock();
-        if cache.len() >= CACHE_TOKENS_MAX {
+        if cache.len() >= self.cached_max {
             cache.clear();
         }
         cache.insert(secret.hash, (token.clone(), asked));

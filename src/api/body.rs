@@ -3,6 +3,7 @@
 //! A body that is too long is read on for a while and thrown away, so that its sender gets the answer
 //! instead of a broken connection.
 
+use super::HttpConfig;
 use super::problem::Problem;
 use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
@@ -14,8 +15,7 @@ use std::time::Duration;
 
 /// How long nothing may come while a body is read.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// Bytes of a body that is too long which are read and dropped, and for how long.
-const DRAIN_BYTES_MAX: usize = 128 << 20;
+/// For how long a body that is too long is read and dropped.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// Window of a zstd frame: 2 to the power of this (RFC 8878 §3.1.1.1.2 asks decoders for 8 MiB).
 const ZSTD_WINDOW_LOG_MAX: u32 = 26;
@@ -60,17 +60,17 @@ pub fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
 ///
 /// # Errors
 /// 413: longer; 408: it stopped coming; 400: the connection broke.
-pub async fn read(mut body: Body, headers: &HeaderMap, bytes_max: usize) -> Result<Bytes, Problem> {
+pub async fn read(mut body: Body, headers: &HeaderMap, config: &HttpConfig, bytes_max: usize) -> Result<Bytes, Problem> {
     let too_large = || Problem::too_large(format!("the body is longer than {bytes_max} bytes"));
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<usize>().ok());
     if length.is_some_and(|length| length > bytes_max) {
-        drain(body).await;
+        drain(body, config.body_dropped_bytes_max).await;
         return Err(too_large());
     }
     let mut bytes: Vec<u8> = Vec::with_capacity(length.unwrap_or(0));
     while let Some(chunk) = next(&mut body).await? {
         if bytes.len() + chunk.len() > bytes_max {
-            drain(body).await;
+            drain(body, config.body_dropped_bytes_max).await;
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
@@ -95,8 +95,9 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     }
 }
 
-async fn drain(mut body: Body) {
-    let mut left = DRAIN_BYTES_MAX;
+/// Reads and drops what is left, as far as it goes.
+async fn drain(mut body: Body, bytes_max: usize) {
+    let mut left = bytes_max;
     let reading = async {
         while let Ok(Some(chunk)) = next(&mut body).await {
             left = left.saturating_sub(chunk.len());

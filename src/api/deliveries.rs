@@ -24,11 +24,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-/// Bytes of a request.
-const BODY_BYTES_MAX: usize = 4 << 10;
-/// Held revocations that one request lets go.
-const RELEASE_MAX: u32 = 1_000;
-
 /// Which deliveries.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -182,7 +177,7 @@ pub async fn retry(
     body: Body,
 ) -> Result<Json<RetryAnswer>, Problem> {
     caller.may_administer()?;
-    let channel = request::<RetryRequest>(&uri, body, &headers).await?.channel;
+    let channel = request::<RetryRequest>(&state, &uri, body, &headers).await?.channel;
     let is_target = state.routing.targets.iter().any(|target| target.channel() == channel);
     if !is_target && !state.routing.channels.iter().any(|route| route.name == channel) {
         return Err(not_configured("channel"));
@@ -208,7 +203,7 @@ pub struct ReleaseRequest {
 /// What was let go.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReleaseAnswer {
-    /// Revocations that go out now; at most 1,000 a request, the newest first.
+    /// Revocations that go out now; at most `http.release_max` a request, the newest first.
     pub released: usize,
 }
 
@@ -224,10 +219,11 @@ pub async fn release(
     body: Body,
 ) -> Result<Json<ReleaseAnswer>, Problem> {
     caller.may_administer()?;
-    let name = request::<ReleaseRequest>(&uri, body, &headers).await?.target;
+    let name = request::<ReleaseRequest>(&state, &uri, body, &headers).await?.target;
     let target = state.routing.targets.iter().find(|target| target.name == name).ok_or_else(|| not_configured("target"))?;
     let channel = target.channel();
-    let release = act(&state, move |tx, now_ms| release_held(tx, &channel, RELEASE_MAX, &caller.name, now_ms));
+    let release_max = state.config.release_max;
+    let release = act(&state, move |tx, now_ms| release_held(tx, &channel, release_max, &caller.name, now_ms));
     Ok(Json(ReleaseAnswer { released: release.await? }))
 }
 
@@ -235,9 +231,9 @@ fn not_configured(parameter: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("there is no such {parameter} in the configuration")).naming(parameter)
 }
 
-async fn request<T: serde::de::DeserializeOwned>(uri: &Uri, body: Body, headers: &HeaderMap) -> Result<T, Problem> {
+async fn request<T: serde::de::DeserializeOwned>(state: &ApiState, uri: &Uri, body: Body, headers: &HeaderMap) -> Result<T, Problem> {
     Params::read::<NoParams>(uri)?;
-    let bytes = body::read(body, headers, BODY_BYTES_MAX).await?;
+    let bytes = body::read(body, headers, &state.config, state.config.action_body_bytes_max).await?;
     serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))
 }
 

@@ -18,9 +18,6 @@ use serde::Serialize;
 use std::net::IpAddr;
 use utoipa::{IntoParams, ToSchema};
 
-/// Alerts of an entity that are shown and weighed, the newest.
-const ALERTS_MAX: u32 = 100;
-
 /// Whom a path names.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -106,7 +103,7 @@ pub struct NetworkSeen {
     pub times: Times,
 }
 
-/// What is known of a user, an address or a session. Lists hold the twenty values with most events.
+/// What is known of a user, an address or a session. Lists hold the values with most events.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EntityView {
     /// `user`, `ip` or `session`.
@@ -190,8 +187,12 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, path: EntityPath
     let tenant = caller.scope(params.text("tenant"))?;
     let wanted = wanted(path)?;
     let summary = state.store()?.entity_summary(tenant.as_deref(), &wanted.entity).await?;
-    let filter =
-        Filter { tenant: tenant.clone(), entities: vec![(wanted.kind, wanted.value.clone())], limit: ALERTS_MAX, ..Filter::default() };
+    let filter = Filter {
+        tenant: tenant.clone(),
+        entities: vec![(wanted.kind, wanted.value.clone())],
+        limit: state.config.entity_alerts_max,
+        ..Filter::default()
+    };
     let alerts = state.read(move |tx| alert_list::list(tx, &filter)).await?.items;
     Ok(Json(view(wanted, tenant, summary, alerts)))
 }

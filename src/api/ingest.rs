@@ -8,7 +8,7 @@ use super::auth::Caller;
 use super::body::{self, Encoding};
 use super::problem::Problem;
 use super::query::Params;
-use super::{ApiState, openapi};
+use super::{ApiState, HttpConfig, openapi};
 use crate::clock::now_ms;
 use crate::log::{INGEST_TOPIC, LogError, Outgoing};
 use crate::normalise::{Context, Format, Reject, TimeWindow};
@@ -28,15 +28,7 @@ use std::fmt;
 use std::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
-/// Records in one request.
-const RECORDS_MAX: usize = 500_000;
-/// Rejected records that an answer names; all are counted.
-const REJECTED_MAX: usize = 1_000;
-/// Memory of all requests whose records are being made, in MiB.
-pub(super) const INGEST_MEMORY_MIB_MAX: u32 = 384;
-/// Bodies being received at once; each may hold `http.body_bytes_max`.
-pub(super) const UPLOADS_MAX: usize = 32;
-/// Bytes of an `Idempotency-Key`.
+/// Bytes of an `Idempotency-Key`: as other services take it, part of the interface.
 const KEY_BYTES_MAX: usize = 255;
 /// Seconds after which a client should come again when the log is full.
 const FULL_RETRY_S: u64 = 10;
@@ -69,7 +61,7 @@ pub struct RejectedLine {
 pub struct IngestAnswer {
     /// Durable now, those seen before included.
     pub accepted: usize,
-    /// Not taken: the first thousand of them.
+    /// Not taken: as many of them as `http.ingest_rejected_max` says, the first ones.
     pub rejected: Vec<RejectedLine>,
     /// Not taken: all of them.
     pub rejected_total: usize,
@@ -102,10 +94,10 @@ pub async fn post(
     }
     let busy = || Problem::too_many("too many uploads at once", 1);
     let upload = state.uploads.clone().try_acquire_owned().map_err(|_| busy())?;
-    let packed = body::read(body, &headers, state.config.body_bytes_max).await?;
+    let packed = body::read(body, &headers, &state.config, state.config.body_bytes_max).await?;
     let started = Instant::now();
     let work = Work { state: state.clone(), tenant: caller.tenant, format, key, encoding };
-    let memory = memory_mib(packed.len(), encoding, state.config.body_unpacked_bytes_max);
+    let memory = memory_mib(packed.len(), encoding, &state.config);
     let turn = state.ingest_memory.clone().acquire_many_owned(memory).await.map_err(|error| Problem::internal(&error))?;
     let (answer, records) = tokio::task::spawn_blocking(move || work.prepare(packed)).await??;
     let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
@@ -120,15 +112,20 @@ pub async fn post(
     Ok(Json(answer))
 }
 
-/// What a body may take of [`INGEST_MEMORY_MIB_MAX`] until it is durable: as sent or unpacked, and again
+/// Memory of all requests whose records are being made, in MiB.
+pub(super) fn memory_mib_max(config: &HttpConfig) -> u32 {
+    u32::try_from(config.ingest_memory_bytes_max >> 20).unwrap_or(u32::MAX).max(1)
+}
+
+/// What a body may take of [`memory_mib_max`] until it is durable: as sent or unpacked, and again
 /// as records. How far it unpacks is a guess, which the limit on unpacked bytes bounds.
-fn memory_mib(packed_bytes: usize, encoding: Encoding, unpacked_bytes_max: usize) -> u32 {
+fn memory_mib(packed_bytes: usize, encoding: Encoding, config: &HttpConfig) -> u32 {
     let bytes = match encoding {
         Encoding::Identity => packed_bytes,
-        Encoding::Gzip | Encoding::Zstd => packed_bytes.saturating_mul(32).min(unpacked_bytes_max),
+        Encoding::Gzip | Encoding::Zstd => packed_bytes.saturating_mul(32).min(config.body_unpacked_bytes_max),
     };
     let mib = bytes.saturating_mul(2).div_ceil(1 << 20);
-    u32::try_from(mib).unwrap_or(u32::MAX).clamp(1, INGEST_MEMORY_MIB_MAX)
+    u32::try_from(mib).unwrap_or(u32::MAX).clamp(1, memory_mib_max(config))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
@@ -180,7 +177,7 @@ impl Work {
         let window = TimeWindow { oldest_ms: now_ms.saturating_sub(self.state.retention_ms), newest_ms: now_ms.saturating_add(AHEAD_MS) };
         let mut out = Prepared::default();
         if is_array(&bytes, self.format) {
-            for (index, element) in elements(&bytes)?.into_iter().enumerate() {
+            for (index, element) in elements(&bytes, self.state.config.ingest_records_max)?.into_iter().enumerate() {
                 self.record(index + 1, element.get().as_bytes(), window, &mut out)?;
             }
             return Ok((out.answer, out.records));
@@ -195,8 +192,9 @@ impl Work {
 
     fn record(&self, line: usize, raw: &[u8], window: TimeWindow, out: &mut Prepared) -> Result<(), Problem> {
         let Prepared { answer, records, event } = out;
-        if answer.accepted + answer.rejected_total + answer.ignored >= RECORDS_MAX {
-            return Err(Problem::too_large(format!("more than {RECORDS_MAX} records")));
+        let HttpConfig { ingest_records_max: records_max, ingest_rejected_max: rejected_max, .. } = self.state.config;
+        if answer.accepted + answer.rejected_total + answer.ignored >= records_max {
+            return Err(Problem::too_large(format!("more than {records_max} records")));
         }
         // Without a key the pipeline gives the id of the record's position in the log.
         let default_id = self.key.as_ref().map_or_else(String::new, |key| stable_id(self.tenant.as_deref(), key, line));
@@ -213,7 +211,7 @@ impl Work {
             Ok(false) => answer.ignored += 1,
             Err(Reject { code, reason }) => {
                 answer.rejected_total += 1;
-                if answer.rejected.len() < REJECTED_MAX {
+                if answer.rejected.len() < rejected_max {
                     answer.rejected.push(RejectedLine { line, code: code.as_str(), reason });
                 }
             }
@@ -250,9 +248,9 @@ fn is_array(bytes: &[u8], format: Format) -> bool {
     json_only || matches!(rest.trim_ascii_start().first(), Some(b'{' | b']'))
 }
 
-/// The elements of an array, each as its own text.
-fn elements(bytes: &[u8]) -> Result<Vec<&RawValue>, Problem> {
-    struct Elements;
+/// The elements of an array, each as its own text, and one more than `records_max` at most.
+fn elements(bytes: &[u8], records_max: usize) -> Result<Vec<&RawValue>, Problem> {
+    struct Elements(usize);
 
     impl<'de> Visitor<'de> for Elements {
         type Value = Vec<&'de RawValue>;
@@ -264,7 +262,7 @@ fn elements(bytes: &[u8]) -> Result<Vec<&RawValue>, Problem> {
         fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
             let mut all = Vec::new();
             while let Some(element) = elements.next_element()? {
-                if all.len() >= RECORDS_MAX {
+                if all.len() >= self.0 {
                     return Err(serde::de::Error::custom("too many records"));
                 }
                 all.push(element);
@@ -278,7 +276,7 @@ fn elements(bytes: &[u8]) -> Result<Vec<&RawValue>, Problem> {
         Problem::new(StatusCode::BAD_REQUEST, format!("the body begins like a JSON array but is none ({place}); nothing was accepted"))
     };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let all = deserializer.deserialize_seq(Elements).map_err(wrong)?;
+    let all = deserializer.deserialize_seq(Elements(records_max)).map_err(wrong)?;
     deserializer.end().map_err(wrong)?;
     Ok(all)
 }
@@ -301,12 +299,12 @@ mod tests {
         assert!(is_array(b" [1,2]", Format::BARTIZAN));
         assert!(is_array(b"\n[\n{}]", Format::Auto) && is_array(b"[]", Format::SSHD));
         assert!(!is_array(b"[12.5] sshd[1]: x", Format::SSHD) && !is_array(b"{}", Format::Auto));
-        assert_eq!(elements(b"[{\"a\":[1]}, 2 ]").unwrap().iter().map(|raw| raw.get()).collect::<Vec<_>>(), ["{\"a\":[1]}", "2"]);
+        assert_eq!(elements(b"[{\"a\":[1]}, 2 ]", 2).unwrap().iter().map(|raw| raw.get()).collect::<Vec<_>>(), ["{\"a\":[1]}", "2"]);
         for wrong in ["[{}", "[{},]", "[{}] {}", "[{} {}]"] {
-            assert!(elements(wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(elements(wrong.as_bytes(), 9).is_err(), "{wrong}");
         }
         let deep = format!("[{}{}]", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(elements(deep.as_bytes()).unwrap().len(), 1, "depth costs no stack here; the record's own check rejects it");
+        assert_eq!(elements(deep.as_bytes(), 9).unwrap().len(), 1, "depth costs no stack here; the record's own check rejects it");
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //! requests at once.
 //!
 //! A client is an IPv4 address or an IPv6 /64. Everything here is bounded, whatever addresses come:
-//! clients past [`CLIENTS_MAX`] share one allowance. Behind a reverse proxy all requests have its
+//! clients past `http.clients_max` share one allowance. Behind a reverse proxy all requests have its
 //! address; it has to limit them itself, and `[http]` wants higher limits then.
 
-use super::ApiState;
 use super::problem::Problem;
+use super::{ApiState, HttpConfig};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::Extensions;
 use axum::middleware::Next;
@@ -16,16 +16,6 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Clients whose allowance is known.
-const CLIENTS_MAX: usize = 16_384;
-/// Requests being answered at once, over all clients.
-const IN_FLIGHT_MAX: usize = 512;
-/// Requests of one client being answered at once.
-const IN_FLIGHT_CLIENT_MAX: usize = 128;
-/// Wrong tokens a second from one client over time, and at once.
-const FAILURES_PER_SECOND_MAX: u32 = 2;
-const FAILURES_BURST_MAX: u32 = 20;
 
 /// Who is asking, by address.
 #[must_use]
@@ -43,14 +33,15 @@ pub fn client(extensions: &Extensions) -> IpAddr {
 pub struct Buckets {
     per_second: f64,
     burst: f64,
+    clients_max: usize,
     levels: Mutex<HashMap<IpAddr, (f64, Instant)>>,
 }
 
 impl Buckets {
-    /// Buckets that hold `burst` and gain `per_second`.
+    /// Buckets that hold `burst` and gain `per_second`, so many of them.
     #[must_use]
-    pub fn new(per_second: u32, burst: u32) -> Self {
-        Self { per_second: f64::from(per_second), burst: f64::from(burst), levels: Mutex::default() }
+    pub fn new(per_second: u32, burst: u32, clients_max: usize) -> Self {
+        Self { per_second: f64::from(per_second), burst: f64::from(burst), clients_max, levels: Mutex::default() }
     }
 
     /// Takes one from the client's bucket.
@@ -85,10 +76,10 @@ impl Buckets {
     fn with_level<T>(&self, client: IpAddr, now: Instant, change: impl FnOnce(&mut f64) -> T) -> T {
         let mut levels = self.levels.lock();
         let mut key = client;
-        if levels.len() >= CLIENTS_MAX && !levels.contains_key(&client) {
+        if levels.len() >= self.clients_max && !levels.contains_key(&client) {
             // Full buckets say nothing; the rest share one.
             levels.retain(|_, (level, at)| self.refilled(*level, *at, now) < self.burst);
-            if levels.len() >= CLIENTS_MAX {
+            if levels.len() >= self.clients_max {
                 key = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
             }
         }
@@ -106,26 +97,30 @@ pub struct Limits {
     pub requests: Buckets,
     /// Wrong tokens.
     pub failures: Buckets,
+    in_flight_max: usize,
+    in_flight_client_max: usize,
     in_flight: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Limits {
     /// Limits of this configuration.
     #[must_use]
-    pub fn new(requests_per_second_max: u32, requests_burst_max: u32) -> Self {
+    pub fn new(config: &HttpConfig) -> Self {
         Self {
-            requests: Buckets::new(requests_per_second_max, requests_burst_max),
-            failures: Buckets::new(FAILURES_PER_SECOND_MAX, FAILURES_BURST_MAX),
+            requests: Buckets::new(config.requests_per_second_max, config.requests_burst_max, config.clients_max),
+            failures: Buckets::new(config.failures_per_second_max, config.failures_burst_max, config.clients_max),
+            in_flight_max: config.in_flight_max,
+            in_flight_client_max: config.in_flight_client_max,
             in_flight: Arc::default(),
         }
     }
 
     fn enter(&self, client: IpAddr) -> Result<InFlight, Problem> {
         let mut in_flight = self.in_flight.lock();
-        if in_flight.get(&client).is_some_and(|count| *count >= IN_FLIGHT_CLIENT_MAX) {
+        if in_flight.get(&client).is_some_and(|count| *count >= self.in_flight_client_max) {
             return Err(Problem::too_many("too many requests at once from this address", 1));
         }
-        if in_flight.values().sum::<usize>() >= IN_FLIGHT_MAX {
+        if in_flight.values().sum::<usize>() >= self.in_flight_max {
             return Err(Problem::unavailable("too many requests at once", 1));
         }
         *in_flight.entry(client).or_insert(0) += 1;
@@ -159,6 +154,10 @@ pub async fn enforce(State(state): State<ApiState>, request: Request, next: Next
     if !probe && let Err(wait) = state.limits.requests.take(client, Instant::now()) {
         return Problem::too_many("too many requests from this address", wait.as_secs() + 1).into_response();
     }
+    let query_bytes_max = state.config.query_bytes_max;
+    if request.uri().query().is_some_and(|query| query.len() > query_bytes_max) {
+        return Problem::bad_request(format!("the query is longer than {query_bytes_max} bytes")).into_response();
+    }
     let guard = match state.limits.enter(client) {
         Ok(guard) => guard,
         Err(problem) => return problem.into_response(),
@@ -187,7 +186,7 @@ mod tests {
 
     #[test]
     fn one_client_that_asks_too_much_leaves_others_theirs() {
-        let buckets = Buckets::new(10, 20);
+        let buckets = Buckets::new(10, 20, 100);
         let (greedy, modest) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let start = Instant::now();
         let granted = (0..10_000).filter(|i| buckets.take(greedy, start + Duration::from_micros(100 * i)).is_ok()).count();
@@ -198,12 +197,12 @@ mod tests {
 
     #[test]
     fn many_addresses_take_bounded_memory() {
-        let buckets = Buckets::new(1, 2);
+        let buckets = Buckets::new(1, 2, 1_000);
         let now = Instant::now();
-        for number in 0..2 * CLIENTS_MAX as u32 {
+        for number in 0..2_000 {
             buckets.take(IpAddr::V4(Ipv4Addr::from_bits(number)), now).ok();
         }
-        assert!(buckets.levels.lock().len() <= CLIENTS_MAX + 1);
+        assert!(buckets.levels.lock().len() <= 1_001);
         let later = now + Duration::from_secs(60);
         buckets.take("203.0.113.9".parse().unwrap(), later).unwrap();
         assert!(buckets.levels.lock().len() < 10, "full buckets are forgotten");
@@ -211,12 +210,13 @@ mod tests {
 
     #[test]
     fn requests_at_once_are_counted_and_given_back() {
-        let limits = Limits::new(1, 1);
+        let limits = Limits::new(&HttpConfig { in_flight_max: 5, in_flight_client_max: 3, ..HttpConfig::default() });
         let ip = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
-        let guards: Vec<_> = (0..IN_FLIGHT_CLIENT_MAX).map(|_| limits.enter(ip(1)).ok().unwrap()).collect();
+        let guards: Vec<_> = (0..3).map(|_| limits.enter(ip(1)).ok().unwrap()).collect();
         assert!(limits.enter(ip(1)).is_err());
-        assert!(limits.enter(ip(2)).is_ok());
-        drop(guards);
+        let others = [2, 3].map(|last| limits.enter(ip(last)).ok().unwrap());
+        assert!(limits.enter(ip(4)).is_err(), "five in all");
+        drop((guards, others));
         assert!(limits.in_flight.lock().is_empty());
     }
 }

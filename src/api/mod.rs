@@ -126,15 +126,15 @@ impl ApiState {
     /// Takes the parts and begins to follow the changes of alerts. Wants to be called on a runtime.
     #[must_use]
     pub fn new(parts: ApiParts) -> Self {
-        let HttpConfig { requests_per_second_max, requests_burst_max, streams_max, .. } = parts.config;
+        let config = &parts.config;
         Self(Arc::new(Shared {
-            limits: limits::Limits::new(requests_per_second_max, requests_burst_max),
-            tokens: auth::Tokens::default(),
+            limits: limits::Limits::new(config),
+            tokens: auth::Tokens::new(config.tokens_cached_max),
             ping: health::Ping::default(),
-            hub: stream::start(&parts.changes),
-            uploads: Arc::new(Semaphore::new(ingest::UPLOADS_MAX)),
-            ingest_memory: Arc::new(Semaphore::new(ingest::INGEST_MEMORY_MIB_MAX as usize)),
-            streams: Arc::new(Semaphore::new(streams_max.min(Semaphore::MAX_PERMITS))),
+            hub: stream::start(&parts.changes, config),
+            uploads: Arc::new(Semaphore::new(config.uploads_max)),
+            ingest_memory: Arc::new(Semaphore::new(ingest::memory_mib_max(config) as usize)),
+            streams: Arc::new(Semaphore::new(config.streams_max)),
             retention_ms: i64::from(parts.retention_days) * DAY_MS,
             parts,
         }))

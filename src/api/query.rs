@@ -10,13 +10,11 @@ use std::net::IpAddr;
 use utoipa::IntoParams;
 use utoipa::openapi::path::ParameterIn;
 
-/// Bytes of a query string.
-const QUERY_BYTES_MAX: usize = 8 * 1024;
-/// Bytes of one value.
+/// Bytes of one value. Stands in the OpenAPI document, as all that follows: it is part of the interface.
 pub const VALUE_BYTES_MAX: usize = 1_024;
 /// Items on a page when nobody says how many.
 pub const LIMIT_DEFAULT: u32 = 100;
-/// Items on a page at most.
+/// Items on a page at most; the contract fixes it.
 pub const LIMIT_MAX: u32 = 1_000;
 /// Separates the values of a parameter that takes several.
 const SEPARATOR: char = ',';
@@ -28,15 +26,12 @@ pub struct Params {
 }
 
 impl Params {
-    /// Reads the query of `uri` for a route that documents its parameters as `T`.
+    /// Reads the query of `uri`, whose length is bounded by now, for a route that documents its parameters as `T`.
     ///
     /// # Errors
-    /// Too long, not UTF-8, unknown, repeated or empty parameters.
+    /// Not UTF-8, unknown, repeated or empty parameters.
     pub fn read<T: IntoParams>(uri: &Uri) -> Result<Self, Problem> {
         let query = uri.query().unwrap_or_default();
-        if query.len() > QUERY_BYTES_MAX {
-            return Err(Problem::bad_request(format!("the query is longer than {QUERY_BYTES_MAX} bytes")));
-        }
         let known = T::into_params(|| Some(ParameterIn::Query));
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
@@ -171,7 +166,6 @@ mod tests {
             let problem = serde_json::to_value(read(query).unwrap_err()).unwrap();
             assert_eq!((problem.get("parameter").unwrap().as_str(), problem.get("status").unwrap().as_u64()), (Some(parameter), Some(400)));
         }
-        assert!(read(&"x".repeat(QUERY_BYTES_MAX + 1)).is_err());
         assert_eq!(read("user=%EF%BF%BD").unwrap().text("user").as_deref(), Some("\u{fffd}"));
     }
 

@@ -28,15 +28,8 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-/// Open connections, and those of one client.
-const CONNECTIONS_MAX: usize = 4_096;
-const CONNECTIONS_CLIENT_MAX: usize = 512;
 /// How long a client may take to send a request's head, or to send none.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(20);
-/// Bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Requests at once on one HTTP/2 connection.
-const HTTP2_STREAMS_MAX: u32 = 64;
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long open requests get when it is time to stop.
@@ -72,6 +65,7 @@ pub struct Server {
     listener: std::net::TcpListener,
     address: SocketAddr,
     tls: Option<Tls>,
+    config: HttpConfig,
 }
 
 /// A certificate in use, and where it came from.
@@ -92,7 +86,7 @@ impl Server {
         let tls = config.has_tls().then(|| Tls::load(&config.tls_cert, &config.tls_key)).transpose()?;
         let listener = std::net::TcpListener::bind(address).map_err(|error| ServeError::Bind { address, error })?;
         listener.set_nonblocking(true)?;
-        Ok(Self { address: listener.local_addr()?, listener, tls })
+        Ok(Self { address: listener.local_addr()?, listener, tls, config: config.clone() })
     }
 
     /// The address that is bound.
@@ -122,9 +116,9 @@ impl Server {
         };
         let stopping = tokio::spawn(stop);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let connections = Connections::default();
+        let connections = Connections::new(&self.config);
         let mut server = axum_server::from_tcp(self.listener)?.handle(handle);
-        limit(server.http_builder());
+        limit(server.http_builder(), &self.config);
         let served = match self.tls {
             None => server.acceptor(Counted { inner: DefaultAcceptor, connections }).serve(service).await,
             Some(tls) => {
@@ -140,14 +134,14 @@ impl Server {
     }
 }
 
-fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(HEAD_BYTES_MAX);
+fn limit(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>, config: &HttpConfig) {
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(config.head_bytes_max);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(HEAD_TIME_MAX)
-        .max_concurrent_streams(HTTP2_STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX as u32);
+        .max_concurrent_streams(config.connection_streams_max)
+        .max_header_list_size(config.head_bytes_max as u32);
 }
 
 impl Tls {
@@ -199,17 +193,25 @@ fn certificate(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, ServeError>
 }
 
 /// Open connections by client.
-#[derive(Clone, Debug, Default)]
-struct Connections(Arc<Mutex<HashMap<IpAddr, usize>>>);
+#[derive(Clone, Debug)]
+struct Connections {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    all_max: usize,
+    client_max: usize,
+}
 
 impl Connections {
+    fn new(config: &HttpConfig) -> Self {
+        Self { open: Arc::default(), all_max: config.connections_max, client_max: config.connections_client_max }
+    }
+
     fn enter(&self, peer: SocketAddr) -> io::Result<Connection> {
         let mut extensions = Extensions::new();
         extensions.insert(ConnectInfo(peer));
         let client = limits::client(&extensions);
-        let mut open = self.0.lock();
+        let mut open = self.open.lock();
         let own = open.get(&client).copied().unwrap_or(0);
-        if own >= CONNECTIONS_CLIENT_MAX || open.values().sum::<usize>() >= CONNECTIONS_MAX {
+        if own >= self.client_max || open.values().sum::<usize>() >= self.all_max {
             return Err(io::Error::other("too many connections"));
         }
         open.insert(client, own + 1);
@@ -225,7 +227,7 @@ struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let mut open = self.all.0.lock();
+        let mut open = self.all.open.lock();
         if let Some(count) = open.get_mut(&self.client) {
             *count -= 1;
             if *count == 0 {

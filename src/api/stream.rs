@@ -9,7 +9,7 @@ use super::alerts::NoParams;
 use super::auth::Caller;
 use super::problem::Problem;
 use super::query::Params;
-use super::{ApiState, openapi};
+use super::{ApiState, HttpConfig, openapi};
 use crate::clock::now_ms;
 use crate::pipeline::commit::AlertChange;
 use axum::extract::State;
@@ -26,9 +26,6 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tokio::time::{Instant, Interval};
 use tokio_util::sync::CancellationToken;
 
-/// Changes that are kept for streams that come back, and their bytes.
-const FRAMES_MAX: usize = 1_024;
-const FRAMES_BYTES_MAX: usize = 16 << 20;
 /// A comment is sent when nothing else was for this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How often an open stream's token is looked up again.
@@ -50,6 +47,8 @@ struct Frame {
 /// The newest changes.
 #[derive(Debug)]
 pub struct Hub {
+    frames_max: usize,
+    bytes_max: usize,
     frames: Mutex<Ring>,
     newest: watch::Sender<u64>,
 }
@@ -63,9 +62,10 @@ struct Ring {
 impl Hub {
     /// A hub of a process that starts now.
     #[must_use]
-    pub fn new(now_ms: i64) -> Self {
+    pub fn new(now_ms: i64, config: &HttpConfig) -> Self {
         let first = u64::try_from(now_ms).unwrap_or(0).saturating_mul(IDS_PER_MS);
-        Self { frames: Mutex::default(), newest: watch::Sender::new(first) }
+        let HttpConfig { stream_frames_max: frames_max, stream_bytes_max: bytes_max, .. } = *config;
+        Self { frames_max, bytes_max, frames: Mutex::default(), newest: watch::Sender::new(first) }
     }
 
     /// Keeps a change and tells all streams.
@@ -76,7 +76,7 @@ impl Hub {
         let id = *self.newest.borrow() + 1;
         ring.bytes += data.len();
         ring.frames.push_back(Arc::new(Frame { id, event: change.kind, tenant: change.alert.tenant.clone(), data }));
-        while ring.frames.len() > FRAMES_MAX || ring.bytes > FRAMES_BYTES_MAX {
+        while ring.frames.len() > self.frames_max || ring.bytes > self.bytes_max {
             let Some(oldest) = ring.frames.pop_front() else { break };
             ring.bytes -= oldest.data.len();
         }
@@ -192,8 +192,8 @@ pub async fn get(
 }
 
 /// A hub that follows `changes`, in a task of its own.
-pub(super) fn start(changes: &broadcast::Sender<Arc<AlertChange>>) -> Arc<Hub> {
-    let hub = Arc::new(Hub::new(now_ms()));
+pub(super) fn start(changes: &broadcast::Sender<Arc<AlertChange>>, config: &HttpConfig) -> Arc<Hub> {
+    let hub = Arc::new(Hub::new(now_ms(), config));
     tokio::spawn(Arc::clone(&hub).follow(changes.subscribe()));
     hub
 }
@@ -209,15 +209,16 @@ mod tests {
 
     #[test]
     fn the_ring_replays_what_it_holds_and_says_what_it_does_not() {
-        let hub = Hub::new(5);
+        let config = HttpConfig { stream_frames_max: 100, ..HttpConfig::default() };
+        let hub = Hub::new(5, &config);
         let start = *hub.newest.borrow();
         assert!(hub.after(start).unwrap().is_empty());
-        for number in 0..FRAMES_MAX + 10 {
+        for number in 0..110 {
             hub.publish(&change(&number.to_string()));
         }
         assert!(hub.after(start).is_none(), "ten are gone");
-        assert_eq!(hub.after(start + 10).unwrap().len(), FRAMES_MAX);
-        assert_eq!(hub.after(start + FRAMES_MAX as u64 + 9).unwrap().len(), 1);
-        assert!(*Hub::new(7).newest.borrow() > *hub.newest.borrow(), "ids grow over restarts");
+        assert_eq!(hub.after(start + 10).unwrap().len(), 100);
+        assert_eq!(hub.after(start + 109).unwrap().len(), 1);
+        assert!(*Hub::new(7, &config).newest.borrow() > *hub.newest.borrow(), "ids grow over restarts");
     }
 }

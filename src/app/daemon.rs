@@ -37,8 +37,6 @@ use tokio_util::sync::CancellationToken;
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 /// File whose lock says that a daemon uses `data_dir`.
 const LOCK: &str = "bartizan.lock";
-/// Changes of alerts that a slow live view may lag behind.
-const CHANGES_MAX: usize = 1_024;
 /// Wait between two tries to make the topics.
 const TOPICS_RETRY: Duration = Duration::from_secs(2);
 /// How long the pipeline may drain at a stop; giving up takes up to a second more. SIGTERM promises
@@ -115,7 +113,7 @@ impl Daemon {
         std::fs::create_dir_all(&config.data_dir).map_err(|error| StartError::DataDir(folder.clone(), error))?;
         let lock = lock(&config, &folder)?;
         let server = Server::bind(&config.http)?;
-        let telemetry = Telemetry::default();
+        let telemetry = Telemetry::new(&config.telemetry);
         let db = open_database(&config)?;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -139,7 +137,7 @@ impl Daemon {
         }
 
         let (routing, wake, deliveries) = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
-        let (changes, _) = broadcast::channel(CHANGES_MAX);
+        let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let enricher = Arc::new(enricher);
         let active_sessions = ActiveSessions::default();
         let mut running = pipeline::start(Parts {
@@ -148,7 +146,7 @@ impl Daemon {
             clock: Clock::system(),
             engine: resumed.engine,
             checkpoints: resumed.checkpoints,
-            pace: Pace::every(Duration::from_millis(config.detect.checkpoint_interval_ms)),
+            pace: Pace::every(Duration::from_millis(config.detect.checkpoint_interval_ms), &config.pipeline),
             normaliser: Arc::clone(&normaliser),
             enricher: Arc::clone(&enricher),
             retention_ms: i64::from(config.store.retention_days) * DAY_MS,
@@ -158,6 +156,7 @@ impl Daemon {
             changes: changes.clone(),
             active_sessions: active_sessions.clone(),
             telemetry: telemetry.clone(),
+            limits: config.pipeline,
             start: resumed.start,
         })?;
         let status = Arc::new(Status {
@@ -335,7 +334,7 @@ fn deliver(
     stop: &CancellationToken,
 ) -> Result<(Arc<notify::Routing>, Wake, JoinSet<()>), StartError> {
     let public_url = Some(config.http.public_url.as_str()).filter(|url| !url.is_empty());
-    let built = notify::build(&config.channels, &config.revocation, public_url, db, appender).map_err(|problems| {
+    let built = notify::build(&config.channels, &config.revocation, &config.notify, public_url, db, appender).map_err(|problems| {
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
         StartError::Config(problems.join("\n"))
     })?;

@@ -95,7 +95,7 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, ExportError> {
         Some(_) => {}
         None => {
             let path = config.data_dir.join(JOURNAL);
-            let (journal, _writer) = Journal::at_rest(&path, config.journal.bytes_max, Clock::system())?;
+            let (journal, _writer) = Journal::at_rest(&path, &config.journal, Clock::system())?;
             let source = journal.source(&path, start.positions.values().next().copied().unwrap_or(0))?;
             let sequencer = Sequencer::new(start.positions, start.next_seq, Vec::new(), true);
             copy(source, sequencer, Until::Offset(journal.ingest_end()), &mut writer, &mut exported)?;

@@ -5,15 +5,12 @@ use crate::alert::Alert;
 use crate::clock::now_ms;
 use crate::db::outbox::Message;
 use crate::notify::routing::HISTORY_CHANNEL;
-use crate::notify::{Channel, Outcome};
+use crate::notify::{Channel, NotifyConfig, Outcome};
 use crate::store::{ErrorClass, Store, StoreError};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
-
-/// Versions in one insert.
-const VERSIONS_MAX: usize = 64;
 
 /// How long one try waits for the store to be there.
 const STORE_WAIT: Duration = Duration::from_secs(60);
@@ -78,8 +75,8 @@ impl Channel for History {
         HISTORY_CHANNEL.to_owned()
     }
 
-    fn concurrency_max(&self) -> usize {
-        VERSIONS_MAX
+    fn in_flight_max(&self, limits: &NotifyConfig) -> usize {
+        limits.versions_in_flight_max
     }
 
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {

@@ -30,7 +30,7 @@ pub(super) fn open(config: &Config, db: &Db, start: &Positions) -> Result<OpenLo
     let mut formats = HashMap::from([(Arc::from(INGEST_TOPIC), Format::Canonical)]);
     let Some(settings) = &config.kafka else {
         let path = config.data_dir.join(JOURNAL);
-        let journal = Journal::open(&path, config.journal.bytes_max)?;
+        let journal = Journal::open(&path, &config.journal)?;
         let position = start.values().next().copied().unwrap_or(0);
         let source = Box::new(journal.source(&path, position)?);
         return Ok(OpenLog { appender: Arc::new(journal.clone()), source, committer: Arc::new(journal), formats });

@@ -81,6 +81,8 @@ impl Maintenance {
             let counter = metrics.state_evicted.with([detector]);
             counter.inc_by(evicted.saturating_sub(counter.get()));
         }
+        metrics.alerts_open.set(seen.episodes.0 as i64);
+        metrics.alerts_open_bytes.set(seen.episodes.1 as i64);
         metrics.places_files.set(self.enricher.places().files() as i64);
         metrics.places_damaged.set(self.enricher.places().damaged_lookups() as i64);
         for queue in &self.queues {

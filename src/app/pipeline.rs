@@ -14,7 +14,7 @@ use crate::flow::{EventFlow, Order, PartitionId, Positions};
 use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
-use crate::pipeline::checkpoint::{CheckpointWriter, Durable, Finished, PIECES_MAX};
+use crate::pipeline::checkpoint::{CheckpointWriter, Durable, Finished};
 use crate::pipeline::commit::{AlertChanges, CommitStage, Unrecorded};
 use crate::pipeline::cut::{Cutter, Pace};
 use crate::pipeline::detect::{DetectStage, Outputs};
@@ -23,7 +23,7 @@ use crate::pipeline::queue::{Receiver, queue};
 use crate::pipeline::read::{Piece, Reader, Reading};
 use crate::pipeline::skew::Skew;
 use crate::pipeline::store::{EventStore, StoreStage};
-use crate::pipeline::{Acknowledged, STAGE_BATCHES_MAX, STORE_EVENTS_MAX};
+use crate::pipeline::{Acknowledged, PipelineConfig};
 use crate::respond::ActiveSessions;
 use crate::telemetry::{HealthId, Stage, Telemetry};
 use futures::executor::block_on;
@@ -54,6 +54,7 @@ pub(super) struct Parts<S> {
     pub changes: AlertChanges,
     pub active_sessions: ActiveSessions,
     pub telemetry: Telemetry,
+    pub limits: PipelineConfig,
     /// Positions and sequence of the checkpoint that was loaded, and the recorded order since.
     pub start: (Positions, u64, Vec<Order>),
 }
@@ -71,6 +72,8 @@ pub(super) struct Seen {
     pub newest_ms: BTreeMap<PartitionId, i64>,
     /// Keys held and pushed out, by detector.
     pub state_keys: Vec<(&'static str, usize, u64)>,
+    /// Alerts that may still grow, and their bytes.
+    pub episodes: (usize, usize),
     /// Detectors that failed.
     pub disabled: Vec<&'static str>,
     /// Events judged, late and repeated since the start.
@@ -152,10 +155,11 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
     (raw_sender, raw): (mpsc::Sender<Piece>, mpsc::Receiver<Piece>),
 ) -> Stages {
     let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
-    let (prepared_sender, prepared) = mpsc::channel(STAGE_BATCHES_MAX);
-    let (store_sender, to_store) = queue(STORE_EVENTS_MAX);
-    let (commit_sender, to_commit) = mpsc::channel(STAGE_BATCHES_MAX);
-    let (checkpoint_sender, to_checkpoint) = mpsc::channel(PIECES_MAX);
+    let limits = parts.limits;
+    let (prepared_sender, prepared) = mpsc::channel(limits.stage_batches_max);
+    let (store_sender, to_store) = queue(limits.store_events_max);
+    let (commit_sender, to_commit) = mpsc::channel(limits.stage_batches_max);
+    let (checkpoint_sender, to_checkpoint) = mpsc::channel(limits.checkpoint_pieces_max);
     let (finish, finished) = watch::channel(Finished::default());
     let queues = vec![
         Queue::before("prepare", &raw_sender),
@@ -180,6 +184,7 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
         clock: parts.clock.clone(),
         unrecorded: unrecorded.clone(),
         keeps_order: parts.log.source.keeps_order(),
+        limits,
         abandon: abandon.clone(),
     };
     let checkpoint = CheckpointWriter {
@@ -195,9 +200,10 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
         effort: parts.pace.effort,
         abandon: abandon.clone(),
     };
-    let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), abandon.clone(), to_store);
+    let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), limits, abandon.clone(), to_store);
 
-    let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone()).until(stop.clone()).by(parts.clock);
+    let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone());
+    let reader = reader.until(stop.clone()).by(parts.clock).within(limits.batches());
     let preparer = Preparer::new(parts.normaliser, parts.enricher, parts.log.formats, parts.retention_ms);
     let outputs = Outputs { store: store_sender, commit: commit_sender };
     let cutter = Cutter::new(parts.engine.next_seq(), checkpoint_sender, finished, parts.telemetry.clone(), parts.pace);
@@ -219,8 +225,8 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
 
 /// Starts all stages.
 pub(super) fn start<S: EventStore + Clone + 'static>(parts: Parts<S>) -> io::Result<Running> {
-    let Stages { reader, prepare, detect, behind, seen, durable, acknowledged, queues, stop, abandon } =
-        wire(parts, mpsc::channel(STAGE_BATCHES_MAX));
+    let raw = mpsc::channel(parts.limits.stage_batches_max);
+    let Stages { reader, prepare, detect, behind, seen, durable, acknowledged, queues, stop, abandon } = wire(parts, raw);
     let tasks = behind.into_iter().map(tokio::spawn).collect();
     let reading = reader.reading();
     let threads = vec![
@@ -241,13 +247,14 @@ async fn store_stage<S: EventStore + Clone>(
     appender: Arc<dyn Appender>,
     acknowledge: watch::Sender<Acknowledged>,
     telemetry: Telemetry,
+    limits: PipelineConfig,
     abandon: CancellationToken,
     batches: Receiver<Arc<crate::pipeline::detect::Detected>>,
 ) {
     let ready = abandon.run_until_cancelled(store.wait_for(Option::is_some)).await;
     let ready = ready.and_then(Result::ok).and_then(|store| store.clone());
     if let Some(store) = ready {
-        StoreStage { store, appender, telemetry, acknowledge, abandon }.run(batches).await;
+        StoreStage { store, appender, telemetry, acknowledge, limits, abandon }.run(batches).await;
     }
 }
 
@@ -315,6 +322,7 @@ async fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, 
         seen.newest_ms = stage.engine().newest_ms();
         seen.watermark_ms = Some(stage.engine().watermark_ms()).filter(|ms| *ms != i64::MIN);
         seen.state_keys = stage.engine().state_keys();
+        seen.episodes = (stage.engine().episodes(), stage.engine().episodes_bytes());
     }
     // The channel closed: everything that was read is through, and the last checkpoint covers it.
     stage.checkpoint().await;
@@ -338,6 +346,10 @@ fn count(outcome: &Outcome, telemetry: &Telemetry) {
     metrics.judged.inc_by(outcome.judged);
     metrics.late.inc_by(outcome.late);
     metrics.duplicate.inc_by(outcome.repeated);
+    metrics.alerts_closed_early.inc_by(outcome.closed_early);
+    if outcome.closed_early > 0 {
+        crate::warn_limited!(alerts = outcome.closed_early, "alerts closed early: open ones hold more than detect.episodes_* allow");
+    }
     metrics.detectors_disabled.inc_by(outcome.disabled.len() as i64);
     for (detector, findings) in &outcome.findings {
         metrics.findings.with([detector]).inc_by(*findings);

@@ -1,7 +1,7 @@
 //! Counts the sessions that were active in the last day, for the brake on a share of them.
 
 use crate::clock::now_ms;
-use crate::respond::{ActiveSessions, active};
+use crate::respond::ActiveSessions;
 use crate::store::Store;
 use bartizan_core::time::DAY_MS;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(super) async fn keep_counting(store: watch::Receiver<Option<Store>>, active:
             continue;
         }
         counted = Some(Instant::now());
-        match store.active_sessions(now_ms() - DAY_MS, active::TENANTS_MAX).await {
+        match store.active_sessions(now_ms() - DAY_MS).await {
             Ok(by_tenant) => active.set(by_tenant),
             Err(error) => tracing::warn!(%error, "active sessions cannot be counted"),
         }

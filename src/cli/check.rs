@@ -33,7 +33,8 @@ pub fn run(args: &CheckArgs) -> Result<(), CommandError> {
 
 /// What is wrong with the files that the configuration names.
 fn file_problems(config: &Config) -> Vec<String> {
-    let mut problems: Vec<String> = notify::problems(&config.channels, &config.revocation).iter().map(ToString::to_string).collect();
+    let told = notify::problems(&config.channels, &config.revocation, &config.notify);
+    let mut problems: Vec<String> = told.iter().map(ToString::to_string).collect();
     problems.extend(token_key_of(config).err());
     let server = config.clickhouse.as_ref().map(|server| Store::server(server, &config.store));
     problems.extend(server.and_then(Result::err).map(|error| error.to_string()));

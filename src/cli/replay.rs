@@ -70,6 +70,7 @@ struct Summary {
     late: u64,
     repeated: u64,
     opened: BTreeMap<String, u64>,
+    closed_early: u64,
     disabled: Vec<&'static str>,
     /// Bytes of state at the end, and keys that were forgotten for want of room, by detector.
     state_bytes: usize,
@@ -250,6 +251,7 @@ impl Judge {
         let outcome = self.engine.process(flow);
         self.summary.late += outcome.late;
         self.summary.repeated += outcome.repeated;
+        self.summary.closed_early += outcome.closed_early;
         self.summary.disabled.extend(outcome.disabled);
         for alert in &outcome.alerts {
             if alert.version == 1 {
@@ -288,6 +290,9 @@ impl Summary {
         eprintln!("alerts     {}", self.opened.values().sum::<u64>());
         for (detector, count) in &self.opened {
             eprintln!("           {count} {detector}");
+        }
+        if self.closed_early > 0 {
+            eprintln!("           {} closed early for want of room", self.closed_early);
         }
         eprintln!("state      {} bytes", self.state_bytes);
         for (detector, keys) in &self.forgotten {

@@ -15,11 +15,13 @@ use crate::enrich::{ClassList, PlacesConfig};
 use crate::log::journal::JournalConfig;
 use crate::log::kafka::KafkaConfig;
 use crate::normalise::{NormaliseConfig, Normaliser, TokenKey};
-use crate::notify::{self, ChannelConfig, Problem, Routing};
+use crate::notify::{self, ChannelConfig, NotifyConfig, Problem, Routing};
+use crate::pipeline::PipelineConfig;
 use crate::respond::RevocationConfig;
 use crate::secret::{Secret, SecretError};
 use crate::store::embedded::EmbeddedConfig;
 use crate::store::{ClickHouseConfig, StoreConfig};
+use crate::telemetry::TelemetryConfig;
 use bartizan_core::{NetworkClass, Spec};
 use config::{Environment, File, FileFormat};
 use serde::de::DeserializeOwned;
@@ -28,7 +30,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a configuration file.
+/// Bytes of a configuration file; it cannot say itself how long it may be.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Characters of a configured token key.
 const TOKEN_KEY_CHARS_MIN: usize = 32;
@@ -47,6 +49,8 @@ pub struct Config {
     pub kafka: Option<KafkaConfig>,
     /// The local journal.
     pub journal: JournalConfig,
+    /// What the pipeline holds at once.
+    pub pipeline: PipelineConfig,
     /// Limits of detection.
     pub detect: DetectConfig,
     /// What is kept how long.
@@ -61,6 +65,10 @@ pub struct Config {
     pub places: PlacesConfig,
     /// One table for each detector.
     pub detectors: DetectorTables,
+    /// What the daemon tells of itself.
+    pub telemetry: TelemetryConfig,
+    /// Limits of telling.
+    pub notify: NotifyConfig,
     /// Who is told.
     pub channels: Vec<ChannelConfig>,
     /// Who is asked to end sessions.
@@ -107,6 +115,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             kafka: None,
             journal: JournalConfig::default(),
+            pipeline: PipelineConfig::default(),
             detect: DetectConfig::default(),
             store: StoreConfig::default(),
             normalise: NormaliseConfig::default(),
@@ -114,6 +123,8 @@ impl Default for Config {
             embedded: EmbeddedConfig::default(),
             places: PlacesConfig::default(),
             detectors: DetectorTables::new(),
+            telemetry: TelemetryConfig::default(),
+            notify: NotifyConfig::default(),
             channels: Vec::new(),
             revocation: Vec::new(),
             secrets: SecretsConfig::default(),
@@ -206,17 +217,24 @@ impl Config {
         };
         part("http", self.http.errors());
         part("journal", self.journal.errors());
+        part("pipeline", self.pipeline.errors());
         part("detect", self.detect.errors());
         part("store", self.store.errors());
+        part("normalise", self.normalise.errors());
         part("embedded", self.embedded.errors());
+        part("places", self.places.errors());
+        part("telemetry", self.telemetry.errors());
+        part("notify", self.notify.errors());
         if let Some(clickhouse) = &self.clickhouse {
             part("clickhouse", clickhouse.errors());
         }
         if let Some(kafka) = &self.kafka {
             part("kafka", kafka.errors());
         }
-        if let Err(error) = Normaliser::new(&self.normalise, &TokenKey([0; 32])) {
-            errors.push(Problem::new(format!("normalise.{}", error.key), error.problem));
+        let wrong = Normaliser::new(&self.normalise, &TokenKey([0; 32])).err();
+        let wrong = wrong.map(|error| Problem::new(format!("normalise.{}", error.key), error.problem));
+        if let Some(wrong) = wrong.filter(|wrong| !errors.contains(wrong)) {
+            errors.push(wrong);
         }
         let wrong = Enabled::new(bartizan_catalogue::all(), &self.detectors).err().into_iter().flatten();
         errors.extend(wrong.map(|error| match error.split_once(": ") {
@@ -227,7 +245,7 @@ impl Config {
         match depth {
             Depth::Values => errors.extend(Routing::problems(&self.channels, &self.revocation)),
             Depth::Files => {
-                errors.extend(notify::problems(&self.channels, &self.revocation));
+                errors.extend(notify::problems(&self.channels, &self.revocation, &self.notify));
                 errors.extend(self.file_errors());
             }
         }

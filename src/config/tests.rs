@@ -141,6 +141,53 @@ fn ten_errors_are_reported_with_their_keys_at_once() {
     assert_eq!(errors.len(), expected.len(), "{errors:#?}");
 }
 
+/// Every whole number called a maximum, by its key.
+fn maxima(value: &Value, key: &str, found: &mut Vec<String>) {
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let path = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+        match value {
+            Value::Object(_) => maxima(value, &path, found),
+            Value::Number(_) if name.ends_with("_max") => found.push(path),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_maximum_has_a_range_that_holds_its_default() {
+    let mut template = Config::template();
+    // Detectors check their own parameters.
+    template.as_object_mut().unwrap().remove("detectors");
+    let mut keys = Vec::new();
+    maxima(&template, "", &mut keys);
+    assert!(keys.len() > 70, "{keys:?}");
+    for key in &keys {
+        let (table, name) = key.split_once('.').unwrap();
+        let wrong = errors(&format!("[{table}]\n{name} = 9223372036854775807"));
+        assert!(wrong.len() == 1 && wrong[0].starts_with(&format!("{key}: ")), "{key}: {wrong:?}");
+        let zero = load(&format!("[{table}]\n{name} = 0"));
+        let told = zero.as_ref().err().is_none_or(|wrong| wrong.len() == 1 && wrong[0].starts_with(&format!("{key}: must be ")));
+        assert!(told, "{key}: {zero:?}");
+    }
+}
+
+#[test]
+fn a_limit_out_of_its_range_is_told_with_the_range() {
+    let text = "[http]\nhead_bytes_max = 100\n[normalise]\ndepth_max = 1000\ntrusted_proxies = [\"x\"]\n[notify]\nrecipients_max = 0\n\
+                [detect]\nepisodes_bytes_max = 5\nepisode_event_ids_each_max = 500";
+    assert_eq!(
+        errors(text),
+        [
+            "http.head_bytes_max: must be from 8192 to 1048576, is 100",
+            "detect.episodes_bytes_max: must be from 1048576 to 1099511627776, is 5",
+            "detect.episode_event_ids_each_max: must be from 1 to 333, is 500",
+            "normalise.depth_max: must be from 4 to 120, is 1000",
+            "notify.recipients_max: must be from 1 to 10000, is 0",
+            "normalise.trusted_proxies: \"x\" is neither an address nor a CIDR block",
+        ]
+    );
+}
+
 #[test]
 fn tables_without_what_they_must_have_are_named() {
     assert_eq!(errors("[[channels]]\nkind = \"kafka\""), ["channels[0]: missing field `name`"]);

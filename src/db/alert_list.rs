@@ -9,7 +9,7 @@ use bartizan_core::{EntityKind, Severity};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-/// Most alerts on a page.
+/// Most alerts on a page; the API's contract fixes it.
 pub const PAGE_MAX: u32 = 1000;
 
 /// Where the next page begins.

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 /// While nothing gets worse, a growing alert is told no more often than this, in detected time.
 const TOLD_AGAIN_MS: i64 = 5 * MINUTE_MS;
-/// A note is a remark, not a document.
+/// A note is a remark, not a document. It and the next stand in the OpenAPI document as part of the interface.
 pub const NOTE_BYTES_MAX: usize = 8 * 1024;
 /// Names of people are short.
 pub const ASSIGNEE_BYTES_MAX: usize = 256;

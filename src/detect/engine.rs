@@ -16,7 +16,7 @@ use super::dedup::{Dedup, DedupHeader};
 use super::watermark::Watermarks;
 use super::{DetectConfig, Enabled, SLICES};
 use crate::alert::Alert;
-use crate::alert::episode::Episodes;
+use crate::alert::episode::{Episodes, Limits};
 use crate::flow::{EventFlow, PartitionId, Positions};
 use bartizan_core::{Budget, Detector, Event, EventBatch, Finding, Findings, KeyHasher, KeyKind, Kind, Spec, State, state};
 use std::collections::BTreeMap;
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub repeated: u64,
     /// Findings by detector.
     pub findings: BTreeMap<&'static str, u64>,
+    /// Alerts that were closed early, as open ones held more than they may.
+    pub closed_early: u64,
     /// Detectors that panicked on this batch and are off from now on.
     pub disabled: Vec<&'static str>,
 }
@@ -148,6 +150,7 @@ pub struct Engine {
     watermarks: Watermarks,
     dedup: Dedup,
     episodes: Episodes,
+    episode_limits: Limits,
     next_seq: u64,
     positions: Positions,
     saving: Option<Step>,
@@ -178,7 +181,8 @@ impl Engine {
             slices,
             watermarks: Watermarks::default(),
             dedup: Dedup::new(config.dedup_events_max),
-            episodes: Episodes::default(),
+            episodes: Episodes::new(config.episodes()),
+            episode_limits: config.episodes(),
             next_seq: 0,
             positions: Positions::new(),
             saving: None,
@@ -215,6 +219,12 @@ impl Engine {
         self.episodes.len()
     }
 
+    /// Bytes that open episodes hold.
+    #[must_use]
+    pub fn episodes_bytes(&self) -> usize {
+        self.episodes.bytes()
+    }
+
     /// Keys held and keys pushed out, by detector.
     pub fn state_keys(&mut self) -> Vec<(&'static str, usize, u64)> {
         let mut held: Vec<_> = self.specs.iter().map(|spec| (spec.id, 0, 0)).collect();
@@ -248,6 +258,7 @@ impl Engine {
             *outcome.findings.entry(spec.id).or_default() += 1;
         }
         self.join(&flow.events, found, &mut outcome.alerts);
+        outcome.closed_early = self.episodes.take_closed_early();
         for partition in &flow.order.idle {
             self.watermarks.idle(partition, self.lateness_ms);
         }
@@ -439,7 +450,7 @@ impl Engine {
             }
         }
         self.dedup.begin_load(header.dedup);
-        self.episodes = Episodes::default();
+        self.episodes = Episodes::new(self.episode_limits);
         self.load_parts(&mut saved, &ours)?;
         self.dedup.end_load(header.dedup)?;
         if self.episodes.len() != header.episodes {

@@ -9,6 +9,7 @@ pub mod watermark;
 #[cfg(test)]
 mod tests;
 
+use crate::alert::episode;
 use bartizan_core::{Parameters, Spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,15 +33,50 @@ pub struct DetectConfig {
     pub dedup_events_max: usize,
     /// Time between two checkpoints.
     pub checkpoint_interval_ms: u64,
+    /// Open episodes, each of which is an alert that may still grow. Beyond it, as beyond
+    /// `episodes_bytes_max`, the one that would close first is closed early.
+    pub episodes_max: usize,
+    /// Bytes of all open episodes.
+    pub episodes_bytes_max: usize,
+    /// Subjects of one alert that were hit; beyond it only their number is told.
+    pub episode_hits_max: usize,
+    /// Subjects of one alert that were attacked without being hit.
+    pub episode_attempts_max: usize,
+    /// Event ids at the head and at the tail of an alert's list, and ids of deciding events of hits.
+    pub episode_event_ids_each_max: usize,
 }
 
 impl Default for DetectConfig {
     fn default() -> Self {
-        Self { lateness_ms: 600_000, threads: 1, state_bytes_max: 1 << 30, dedup_events_max: 20_000_000, checkpoint_interval_ms: 10_000 }
+        let episode::Limits { episodes_max, bytes_max, hits_max, attempts_max, event_ids_each_max } = episode::Limits::default();
+        Self {
+            lateness_ms: 600_000,
+            threads: 1,
+            state_bytes_max: 1 << 30,
+            dedup_events_max: 20_000_000,
+            checkpoint_interval_ms: 10_000,
+            episodes_max,
+            episodes_bytes_max: bytes_max,
+            episode_hits_max: hits_max,
+            episode_attempts_max: attempts_max,
+            episode_event_ids_each_max: event_ids_each_max,
+        }
     }
 }
 
 impl DetectConfig {
+    /// What open episodes may hold.
+    #[must_use]
+    pub const fn episodes(&self) -> episode::Limits {
+        episode::Limits {
+            episodes_max: self.episodes_max,
+            bytes_max: self.episodes_bytes_max,
+            hits_max: self.episode_hits_max,
+            attempts_max: self.episode_attempts_max,
+            event_ids_each_max: self.episode_event_ids_each_max,
+        }
+    }
+
     /// What is wrong with the values, each with its key; empty when nothing is.
     #[must_use]
     pub fn errors(&self) -> Vec<(&'static str, String)> {
@@ -51,15 +87,19 @@ impl DetectConfig {
         if !(1..=SLICES).contains(&self.threads) {
             errors.push(("threads", format!("must be from 1 to {SLICES}")));
         }
-        if self.state_bytes_max < STATE_BYTES_MIN {
-            errors.push(("state_bytes_max", format!("must be at least {STATE_BYTES_MIN}")));
-        }
-        if self.dedup_events_max == 0 {
-            errors.push(("dedup_events_max", "must be above 0".to_owned()));
-        }
         if self.checkpoint_interval_ms == 0 {
             errors.push(("checkpoint_interval_ms", "must be above 0".to_owned()));
         }
+        errors.extend(out_of_range!(self;
+            state_bytes_max: STATE_BYTES_MIN..=1 << 44,
+            dedup_events_max: 1..=1 << 36,
+            episodes_max: 1..=10_000_000,
+            episodes_bytes_max: 1 << 20..=1 << 40,
+            episode_hits_max: 1..=1_000_000,
+            episode_attempts_max: 0..=1_000_000,
+            // The store is asked for at most a thousand events of an alert.
+            episode_event_ids_each_max: 1..=333,
+        ));
         errors
     }
 }

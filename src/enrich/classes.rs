@@ -15,9 +15,6 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-/// Ranges that all lists together may have.
-const LIST_RANGES_MAX: usize = 4_000_000;
-
 /// The table of well-known networks, sorted by number.
 static TABLE: LazyLock<Vec<(u32, NetworkClass)>> = LazyLock::new(|| {
     let mut table: Vec<_> = table_lines().filter_map(parse_table_line).collect();
@@ -118,13 +115,18 @@ impl ClassLists {
 }
 
 /// Collects lists before they are sorted.
-#[derive(Default)]
 pub(super) struct ClassListsBuilder {
+    ranges_max: usize,
     v4: Vec<Range<u32>>,
     v6: Vec<Range<u128>>,
 }
 
 impl ClassListsBuilder {
+    /// Takes at most `ranges_max` ranges of all lists together.
+    pub const fn new(ranges_max: usize) -> Self {
+        Self { ranges_max, v4: Vec::new(), v6: Vec::new() }
+    }
+
     /// Adds the ranges of one file: the first field of each line (fields end at a blank, comma or
     /// semicolon, so lists with further columns, as Apple's egress ranges, work as they are).
     /// Returns how many were used and which lines were not.
@@ -137,7 +139,7 @@ impl ClassListsBuilder {
                 continue;
             }
             let first = text.split([' ', '\t', ',', ';']).next().unwrap_or("");
-            match parse_range(first).filter(|_| self.v4.len() + self.v6.len() < LIST_RANGES_MAX) {
+            match parse_range(first).filter(|_| self.v4.len() + self.v6.len() < self.ranges_max) {
                 Some(range) => {
                     self.push(range, class);
                     used += 1;
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_wins_over_all_lists() {
-        let mut lists = ClassListsBuilder::default();
+        let mut lists = ClassListsBuilder::new(100);
         let (used, bad) =
             lists.add(b"# offices\n10.0.0.0/8\n10.1.2.3 # the gateway\n\n2001:db8::/32,DE,Berlin\r\n", NetworkClass::Corporate);
         assert_eq!((used, bad), (3, BadLines::default()));

@@ -25,6 +25,14 @@ pub struct PlacesConfig {
     pub cache_addresses_max: usize,
     /// How often the files are looked at for a change.
     pub check_interval_ms: u64,
+    /// Bytes that an mmdb file may have (the largest commercial city files have about 200 MB); default 1 GiB.
+    pub mmdb_bytes_max: u64,
+    /// Bytes that a CSV of networks or a list of ranges may have; default 256 MiB.
+    pub text_bytes_max: u64,
+    /// Ranges that one CSV of networks may have; default 8,000,000.
+    pub network_ranges_max: usize,
+    /// Ranges that all lists of classes together may have; default 4,000,000.
+    pub class_ranges_max: usize,
 }
 
 impl Default for PlacesConfig {
@@ -35,7 +43,26 @@ impl Default for PlacesConfig {
             classes: Vec::new(),
             cache_addresses_max: 65_536,
             check_interval_ms: 60_000,
+            mmdb_bytes_max: 1 << 30,
+            text_bytes_max: 1 << 28,
+            network_ranges_max: 8_000_000,
+            class_ranges_max: 4_000_000,
         }
+    }
+}
+
+impl PlacesConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        out_of_range!(self;
+            cache_addresses_max: 0..=100_000_000,
+            mmdb_bytes_max: 1 << 10..=1 << 36,
+            text_bytes_max: 1 << 10..=1 << 36,
+            network_ranges_max: 1..=1_000_000_000,
+            class_ranges_max: 1..=1_000_000_000,
+        )
+        .collect()
     }
 }
 

@@ -37,11 +37,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes that an mmdb file may have (the largest commercial city files have about 200 MB).
-const MMDB_BYTES_MAX: u64 = 1 << 30;
-/// Bytes that a CSV of networks or a list of ranges may have.
-const TEXT_BYTES_MAX: u64 = 1 << 28;
-
 /// The place files as they were read at one time.
 pub struct Places {
     /// Differs for any two loads in a process, so that caches notice.
@@ -61,7 +56,7 @@ impl Places {
     #[must_use]
     pub fn load(config: &PlacesConfig, folders: &Folders) -> (Self, Vec<Problem>) {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
-        let mut loading = Loading { folders, places: Self::empty(), problems: Vec::new() };
+        let mut loading = Loading { config, folders, places: Self::empty(), problems: Vec::new() };
         loading.places.generation = GENERATION.fetch_add(1, Ordering::Relaxed);
         for name in &config.city {
             loading.city(name);
@@ -69,7 +64,7 @@ impl Places {
         for name in &config.networks {
             loading.networks(name);
         }
-        let mut lists = ClassListsBuilder::default();
+        let mut lists = ClassListsBuilder::new(config.class_ranges_max);
         for list in &config.classes {
             loading.list(list, &mut lists);
         }
@@ -163,6 +158,7 @@ fn is_public(ip: IpAddr) -> bool {
 
 /// Reads files one after the other and collects what is wrong with them.
 struct Loading<'a> {
+    config: &'a PlacesConfig,
     folders: &'a Folders,
     places: Places,
     problems: Vec<Problem>,
@@ -171,7 +167,7 @@ struct Loading<'a> {
 impl Loading<'_> {
     fn city(&mut self, name: &str) {
         let seen = Seen::look(self.folders, name);
-        let opened = seen.read(MMDB_BYTES_MAX).and_then(|content| {
+        let opened = seen.read(self.config.mmdb_bytes_max).and_then(|content| {
             let size = content.len();
             CityFile::open(content).map(|file| (size, file))
         });
@@ -188,7 +184,7 @@ impl Loading<'_> {
     fn networks(&mut self, name: &str) {
         let seen = Seen::look(self.folders, name);
         let opened = match name.ends_with(".mmdb") {
-            true => seen.read(MMDB_BYTES_MAX).and_then(|content| {
+            true => seen.read(self.config.mmdb_bytes_max).and_then(|content| {
                 let (size, sum) = (content.len(), files::crc32(&content));
                 NetworkFile::open_mmdb(content).map(|file| (size, sum, file))
             }),
@@ -205,8 +201,8 @@ impl Loading<'_> {
     }
 
     fn table(&mut self, seen: &Seen) -> Result<(usize, u32, NetworkFile), String> {
-        let content = seen.read(TEXT_BYTES_MAX)?;
-        let (table, bad) = NetworkTable::parse(&content);
+        let content = seen.read(self.config.text_bytes_max)?;
+        let (table, bad) = NetworkTable::parse(&content, self.config.network_ranges_max);
         if table.len() == 0 {
             return Err("holds no line of the form start,end,number,name".into());
         }
@@ -218,7 +214,7 @@ impl Loading<'_> {
 
     fn list(&mut self, list: &ClassList, lists: &mut ClassListsBuilder) {
         let seen = Seen::look(self.folders, &list.path);
-        match seen.read(TEXT_BYTES_MAX) {
+        match seen.read(self.config.text_bytes_max) {
             Ok(content) => {
                 let (used, bad) = lists.add(&content, list.class);
                 self.stamp(&seen, content.len(), u64::from(files::crc32(&content)));

@@ -15,8 +15,6 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// Ranges that one file may have.
-const RANGES_MAX: usize = 8_000_000;
 /// Bytes of a network's name that are kept.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -90,9 +88,9 @@ pub struct NetworkTable {
 }
 
 impl NetworkTable {
-    /// Reads CSV. Returns the table and the lines that could not be used.
-    pub(super) fn parse(content: &[u8]) -> (Self, BadLines) {
-        let mut building = Building::default();
+    /// Reads CSV of at most `ranges_max` ranges. Returns the table and the lines that could not be used.
+    pub(super) fn parse(content: &[u8], ranges_max: usize) -> (Self, BadLines) {
+        let mut building = Building { ranges_max, ..Building::default() };
         let mut bad = BadLines::default();
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(content);
         let mut record = csv::ByteRecord::new();
@@ -127,6 +125,7 @@ impl NetworkTable {
 
 #[derive(Default)]
 struct Building {
+    ranges_max: usize,
     v4: Vec<Range<u32>>,
     v6: Vec<Range<u128>>,
     networks: Vec<(u32, Box<str>, NetworkClass)>,
@@ -139,7 +138,7 @@ impl Building {
         let field = |index: usize| record.get(index).and_then(|bytes| std::str::from_utf8(bytes).ok()).map(str::trim);
         let (start, end): (IpAddr, IpAddr) = (field(0)?.parse().ok()?, field(1)?.parse().ok()?);
         let number: u32 = field(2)?.trim_start_matches("AS").parse().ok()?;
-        if start > end || self.v4.len() + self.v6.len() >= RANGES_MAX {
+        if start > end || self.v4.len() + self.v6.len() >= self.ranges_max {
             return None;
         }
         match (start, end) {
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn ranges_are_found_up_to_their_last_address() {
-        let (table, bad) = NetworkTable::parse(CSV.as_bytes());
+        let (table, bad) = NetworkTable::parse(CSV.as_bytes(), 3);
         assert_eq!((table.len(), bad), (3, BadLines::default()));
         let one = get(&table, "192.0.2.255").unwrap();
         assert_eq!((one.number, one.name.as_ref(), one.class), (64500, "Example, Inc.", NetworkClass::Unknown));
@@ -202,7 +201,7 @@ mod tests {
     fn malformed_lines_are_counted_and_cost_no_other_line() {
         let text = b"192.0.2.0,192.0.2.255,64500,a\n192.0.2.9\n2001:db8::,192.0.2.1,1,x\n192.0.3.9,192.0.3.1,1,x\n\
             192.0.4.0,192.0.4.255,4294967296,x\n\xff,\xfe,1,x\n203.0.113.0,203.0.113.9,2,b\n";
-        let (table, bad) = NetworkTable::parse(text);
+        let (table, bad) = NetworkTable::parse(text, 100);
         assert_eq!((table.len(), bad), (2, BadLines { count: 5, first: 2 }));
         assert_eq!(get(&table, "203.0.113.1").unwrap().number, 2);
     }

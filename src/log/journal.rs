@@ -25,13 +25,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 const SCHEMA: &str = include_str!("../../deploy/sqlite/journal.sql");
-/// Appends that wait for the writer; more are refused with [`LogError::Full`].
-const WAITING_MAX: usize = 1_024;
-/// Records and bytes of one group.
-const GROUP_RECORDS_MAX: usize = 20_000;
-const GROUP_BYTES_MAX: usize = 16 << 20;
-/// Bytes that a topic without a reader may hold.
-const UNREAD_TOPIC_BYTES_MAX: u64 = 64 << 20;
 const ZSTD_LEVEL: i32 = 1;
 /// How often a full journal says that all of it was read.
 const TOLD_FULL: Duration = Duration::from_secs(1);
@@ -41,13 +34,28 @@ const TOLD_FULL: Duration = Duration::from_secs(1);
 #[serde(deny_unknown_fields, default)]
 pub struct JournalConfig {
     /// Compressed bytes of records that are not behind a checkpoint yet; when it is full, ingest
-    /// answers 429.
+    /// answers 429. Default 1 GiB.
     pub bytes_max: u64,
+    /// Compressed bytes that a topic without a reader (alerts, dead letters) may hold; past them it
+    /// loses its oldest group. Default 64 MiB.
+    pub unread_topic_bytes_max: u64,
+    /// Records of one group; the append that passes it is its last. Default 20,000.
+    pub group_records_max: usize,
+    /// Bytes of one group, not compressed, likewise. Default 16 MiB.
+    pub group_bytes_max: usize,
+    /// Appends that wait for the writer; more are refused with [`LogError::Full`]. Default 1,024.
+    pub appends_waiting_max: usize,
 }
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self { bytes_max: 1 << 30 }
+        Self {
+            bytes_max: 1 << 30,
+            unread_topic_bytes_max: 64 << 20,
+            group_records_max: 20_000,
+            group_bytes_max: 16 << 20,
+            appends_waiting_max: 1_024,
+        }
     }
 }
 
@@ -55,7 +63,14 @@ impl JournalConfig {
     /// What is wrong with the values, each with its key; empty when nothing is.
     #[must_use]
     pub fn errors(&self) -> Vec<(&'static str, String)> {
-        if self.bytes_max == 0 { vec![("bytes_max", "must be above 0".to_owned())] } else { Vec::new() }
+        out_of_range!(self;
+            bytes_max: 1..=1 << 50,
+            unread_topic_bytes_max: 1..=1 << 50,
+            group_records_max: 1..=10_000_000,
+            group_bytes_max: 1..=256 << 20,
+            appends_waiting_max: 1..=1_000_000,
+        )
+        .collect()
     }
 }
 
@@ -91,12 +106,12 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or makes the journal at `path`, with at most `bytes_max` bytes of unprocessed records.
+    /// Opens or makes the journal at `path`.
     ///
     /// # Errors
     /// The file cannot be opened or is no journal.
-    pub fn open(path: &Path, bytes_max: u64) -> Result<Self, LogError> {
-        let (journal, writer) = Self::at_rest(path, bytes_max, Clock::system())?;
+    pub fn open(path: &Path, config: &JournalConfig) -> Result<Self, LogError> {
+        let (journal, writer) = Self::at_rest(path, config, Clock::system())?;
         std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run())
@@ -108,7 +123,7 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub(crate) fn at_rest(path: &Path, bytes_max: u64, clock: Clock) -> Result<(Self, Writer), LogError> {
+    pub(crate) fn at_rest(path: &Path, config: &JournalConfig, clock: Clock) -> Result<(Self, Writer), LogError> {
         let connection = connect(path)?;
         connection.execute_batch(SCHEMA).map_err(fatal)?;
         let shared = Arc::new(Shared::default());
@@ -118,9 +133,9 @@ impl Journal {
             .query_row("SELECT coalesce(sum(length(payload)), 0) FROM groups WHERE topic = ?1", [INGEST_TOPIC], |row| row.get(0))
             .map_err(fatal)?;
         shared.ingest_bytes.store(held.max(0) as u64, std::sync::atomic::Ordering::Relaxed);
-        let (writer, waiting) = sync_channel(WAITING_MAX);
-        let own = Writer { connection: connect(path)?, waiting, shared: Arc::clone(&shared), clock };
-        Ok((Self { writer, shared, connection: Arc::new(Mutex::new(connection)), bytes_max }, own))
+        let (writer, waiting) = sync_channel(config.appends_waiting_max);
+        let own = Writer { connection: connect(path)?, waiting, shared: Arc::clone(&shared), clock, config: config.clone() };
+        Ok((Self { writer, shared, connection: Arc::new(Mutex::new(connection)), bytes_max: config.bytes_max }, own))
     }
 
     /// A reader of the ingest topic from `position` on.
@@ -333,6 +348,7 @@ pub(crate) struct Writer {
     waiting: Receiver<Waiting>,
     shared: Arc<Shared>,
     clock: Clock,
+    config: JournalConfig,
 }
 
 impl Writer {
@@ -358,7 +374,7 @@ impl Writer {
         let mut group = vec![first];
         let size = |waiting: &Waiting| waiting.records.iter().map(|record| record.payload.len()).sum::<usize>();
         let (mut records, mut bytes) = group.iter().fold((0, 0), |(n, b), one| (n + one.records.len(), b + size(one)));
-        while records < GROUP_RECORDS_MAX && bytes < GROUP_BYTES_MAX {
+        while records < self.config.group_records_max && bytes < self.config.group_bytes_max {
             let Ok(next) = self.waiting.try_recv() else { break };
             (records, bytes) = (records + next.records.len(), bytes + size(&next));
             group.push(next);
@@ -397,7 +413,7 @@ impl Writer {
             if topic == INGEST_TOPIC {
                 grown = Some((first + kept.len() as i64, payload.len() as u64));
             } else {
-                trim(&tx, topic)?;
+                trim(&tx, topic, self.config.unread_topic_bytes_max)?;
             }
         }
         tx.commit()?;
@@ -411,11 +427,11 @@ impl Writer {
 }
 
 /// Drops the oldest groups of a topic that nobody reads.
-fn trim(tx: &rusqlite::Transaction<'_>, topic: &str) -> rusqlite::Result<()> {
+fn trim(tx: &rusqlite::Transaction<'_>, topic: &str, bytes_max: u64) -> rusqlite::Result<()> {
     let held = |tx: &rusqlite::Transaction<'_>| -> rusqlite::Result<i64> {
         tx.query_row("SELECT sum(length(payload)) FROM groups WHERE topic = ?1", [topic], |row| row.get(0))
     };
-    while held(tx)? > UNREAD_TOPIC_BYTES_MAX as i64 {
+    while held(tx)?.max(0) as u64 > bytes_max {
         tx.execute("DELETE FROM groups WHERE topic = ?1 AND first = (SELECT min(first) FROM groups WHERE topic = ?1)", [topic])?;
     }
     Ok(())
@@ -433,6 +449,10 @@ fn retry(error: rusqlite::Error) -> LogError {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    fn open(path: &Path, bytes_max: u64) -> Journal {
+        Journal::open(path, &JournalConfig { bytes_max, ..JournalConfig::default() }).unwrap()
+    }
 
     fn record(text: &str) -> Outgoing {
         Outgoing { payload: text.as_bytes().to_vec(), ..Outgoing::default() }
@@ -459,7 +479,7 @@ mod tests {
     async fn what_was_appended_is_read_from_any_position_and_goes_once_committed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        let journal = Journal::open(&path, 1 << 20).unwrap();
+        let journal = open(&path, 1 << 20);
         journal.append(INGEST_TOPIC, vec![record("a"), record("b")]).await.unwrap();
         journal.append(DEAD, vec![record("x")]).await.unwrap();
         journal.append(INGEST_TOPIC, vec![record("c")]).await.unwrap();
@@ -467,7 +487,7 @@ mod tests {
         assert_eq!(read_all(&mut source), [(1, "b".to_owned()), (2, "c".to_owned())]);
         commit(&journal, 3);
         drop(journal);
-        let journal = Journal::open(&path, 1 << 20).unwrap();
+        let journal = open(&path, 1 << 20);
         journal.append(INGEST_TOPIC, vec![record("d")]).await.unwrap();
         let mut source = journal.source(&path, 3).unwrap();
         assert_eq!(read_all(&mut source), [(3, "d".to_owned())]);
@@ -484,14 +504,66 @@ mod tests {
     async fn a_full_journal_refuses_and_takes_again_after_a_commit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        let journal = Journal::open(&path, 1).unwrap();
+        let journal = open(&path, 1);
         journal.append(INGEST_TOPIC, vec![record("a")]).await.unwrap();
         assert!(matches!(journal.append(INGEST_TOPIC, vec![record("b")]).await, Err(LogError::Full { .. })));
         drop(journal);
-        let journal = Journal::open(&path, 1_000).unwrap();
+        let journal = open(&path, 1_000);
         journal.append(INGEST_TOPIC, vec![record("b")]).await.unwrap();
         commit(&journal, 1);
         assert!(journal.ingest_bytes() > 0);
         assert_eq!(journal.ingest_end(), 2);
+    }
+
+    /// How many records each group of a topic has.
+    fn groups(journal: &Journal, topic: &str) -> Vec<i64> {
+        let connection = journal.connection.lock();
+        let mut statement = connection.prepare("SELECT records FROM groups WHERE topic = ?1 ORDER BY first").unwrap();
+        let groups = statement.query_map([topic], |row| row.get(0)).unwrap();
+        groups.map(Result::unwrap).collect()
+    }
+
+    #[tokio::test]
+    async fn groups_waiting_appends_and_topics_without_a_reader_are_limited() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = JournalConfig {
+            unread_topic_bytes_max: 300,
+            group_records_max: 4,
+            group_bytes_max: 1_000,
+            appends_waiting_max: 5,
+            ..JournalConfig::default()
+        };
+        let (journal, mut writer) = Journal::at_rest(&folder.path().join("journal.db"), &limits, Clock::system()).unwrap();
+        let append = |topic, records| {
+            let journal = journal.clone();
+            tokio::spawn(async move { journal.append(topic, records).await })
+        };
+        let waiting: Vec<_> = (0..5).map(|_| append(INGEST_TOPIC, vec![record("a"), record("b")])).collect();
+        tokio::task::yield_now().await;
+        assert!(matches!(append(INGEST_TOPIC, vec![record("c")]).await.unwrap(), Err(LogError::Full { .. })), "five wait");
+        (0..5).for_each(|_| writer.turn(|| true));
+        for done in waiting {
+            done.await.unwrap().unwrap();
+        }
+        assert_eq!(groups(&journal, INGEST_TOPIC), [4, 4, 2], "a group ends with the append that fills it");
+
+        let large = [0; 2].map(|_| append(INGEST_TOPIC, vec![record(&"x".repeat(1_000))]));
+        tokio::task::yield_now().await;
+        (0..2).for_each(|_| writer.turn(|| true));
+        for done in large {
+            done.await.unwrap().unwrap();
+        }
+        assert_eq!(groups(&journal, INGEST_TOPIC), [4, 4, 2, 1, 1], "by bytes, too");
+
+        for number in 0..20_u32 {
+            let noise =
+                (0..100).map(|n| char::from(33 + (number.wrapping_mul(7_919).wrapping_add(n * n * 31) % 90) as u8)).collect::<String>();
+            let dead = append(DEAD, vec![record(&noise)]);
+            tokio::task::yield_now().await;
+            writer.turn(|| true);
+            dead.await.unwrap().unwrap();
+        }
+        let kept = groups(&journal, DEAD).len();
+        assert!((1..10).contains(&kept), "{kept}");
     }
 }

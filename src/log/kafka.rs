@@ -34,8 +34,6 @@ use std::time::{Duration, Instant};
 /// Unread records from which a partition is behind. The last offsets of a log may be of transactions, which no
 /// reader is given, so nobody waits for a few.
 const BACKLOG_MIN: i64 = 1_000;
-/// Messages taken in one fetch before they are handed on.
-const FETCH_RECORDS_MAX: usize = 10_000;
 /// How long metadata and watermark requests may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the question for end offsets may take; a broker that needs longer is down.
@@ -76,6 +74,8 @@ pub struct KafkaConfig {
     pub sasl_password_file: PathBuf,
     /// Static member id; empty: made once and kept in the data directory.
     pub instance_id: String,
+    /// Messages taken in one fetch before they are handed on; default 10,000.
+    pub fetch_records_max: usize,
 }
 
 impl Default for KafkaConfig {
@@ -88,6 +88,7 @@ impl Default for KafkaConfig {
             properties: BTreeMap::new(),
             sasl_password_file: PathBuf::new(),
             instance_id: String::new(),
+            fetch_records_max: 10_000,
         }
     }
 }
@@ -115,6 +116,7 @@ impl KafkaConfig {
         if let Err(error) = self.client_without_password().create_native_config() {
             errors.push(("properties", error.to_string()));
         }
+        errors.extend(out_of_range!(self; fetch_records_max: 1..=1_000_000));
         errors
     }
 
@@ -231,6 +233,7 @@ pub struct KafkaSource {
     held: BTreeSet<PartitionId>,
     next: BTreeMap<PartitionId, Reading>,
     ends: Ends,
+    fetch_records_max: usize,
 }
 
 struct Reading {
@@ -277,7 +280,8 @@ pub fn open_source(config: &KafkaConfig, instance_id: &str, start: Positions) ->
     watch_ends(Arc::downgrade(&consumer), Arc::clone(&ends))?;
     let positions = KafkaPositions { consumer: Arc::clone(&consumer), ends: Arc::clone(&ends) };
     let inputs = config.inputs().into_iter().map(str::to_owned).collect();
-    Ok((KafkaSource { consumer, inputs, held: BTreeSet::new(), next: BTreeMap::new(), ends }, positions))
+    let fetch_records_max = config.fetch_records_max;
+    Ok((KafkaSource { consumer, inputs, held: BTreeSet::new(), next: BTreeMap::new(), ends, fetch_records_max }, positions))
 }
 
 /// Asks for the end offsets of the assigned partitions once a second, in a thread of its own, since
@@ -381,7 +385,7 @@ impl Source for KafkaSource {
         let mut records: Vec<(PartitionId, Vec<Fetched>)> = Vec::new();
         let mut wait = timeout;
         let mut failed = None;
-        for _ in 0..FETCH_RECORDS_MAX {
+        for _ in 0..self.fetch_records_max {
             match self.consumer.poll(std::mem::take(&mut wait)) {
                 None => break,
                 Some(Err(error)) => {

@@ -30,12 +30,10 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch_records_max: BATCH_RECORDS_MAX, batch_bytes_max: 16 << 20, buffer_bytes_max: 16 << 20 }
+        Self { batch_records_max: 8_192, batch_bytes_max: 16 << 20, buffer_bytes_max: 16 << 20 }
     }
 }
 
-/// Records of one batch, unless they are limited otherwise.
-pub const BATCH_RECORDS_MAX: usize = 8_192;
 /// Log time by which one partition may run ahead of another within a batch.
 const SKEW_MS: i64 = 1_000;
 

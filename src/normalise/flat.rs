@@ -252,7 +252,7 @@ mod tests {
 
     fn full(text: &str) -> Result<Members<'_>, Reject> {
         let mut members = Vec::new();
-        json::each_member(text, |name, value| {
+        json::each_member(text, &super::super::NormaliseConfig::default(), |name, value| {
             members.push((name, value));
             Ok(())
         })

@@ -5,6 +5,7 @@
 //! borrowed from the record unless they hold an escape. Reasons never come from `serde`'s own type
 //! errors, as those quote the value.
 
+use super::NormaliseConfig;
 use super::reject::{Reject, RejectCode};
 use hashbrown::HashSet;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -13,10 +14,6 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-/// Objects and arrays inside one another, the record itself included.
-pub const DEPTH_MAX: usize = 32;
-/// Values in one record; bounds the memory that a record of many tiny values takes.
-pub const VALUES_MAX: usize = 65_536;
 /// Members up to which duplicates are looked for one by one rather than with a set.
 const LINEAR_MEMBERS_MAX: usize = 16;
 
@@ -46,8 +43,8 @@ impl<'a> Json<'a> {
     ///
     /// # Errors
     /// `not_json`, `too_deep`, `too_large`, `duplicate_member`, `out_of_range`.
-    pub fn parse(text: &'a str) -> Result<Self, Reject> {
-        let guard = Guard::default();
+    pub fn parse(text: &'a str, limits: &NormaliseConfig) -> Result<Self, Reject> {
+        let guard = Guard::new(limits);
         read(text, &guard, Node { depth: 0, guard: &guard })
     }
 
@@ -139,13 +136,19 @@ impl Serialize for Json<'_> {
 }
 
 /// What one reading has counted, and the rule it broke, which `serde`'s error cannot carry.
-#[derive(Default)]
 pub(crate) struct Guard {
+    depth_max: usize,
+    values_max: usize,
     values: Cell<usize>,
     failure: RefCell<Option<Reject>>,
 }
 
 impl Guard {
+    fn new(limits: &NormaliseConfig) -> Self {
+        let NormaliseConfig { depth_max, values_max, .. } = *limits;
+        Self { depth_max, values_max, values: Cell::default(), failure: RefCell::default() }
+    }
+
     /// Notes the broken rule and gives the error that ends the reading.
     pub(crate) fn fail<E: serde::de::Error>(&self, reject: Reject) -> E {
         self.failure.borrow_mut().get_or_insert(reject);
@@ -154,8 +157,9 @@ impl Guard {
 
     fn count<E: serde::de::Error>(&self) -> Result<(), E> {
         self.values.set(self.values.get() + 1);
-        if self.values.get() > VALUES_MAX {
-            return Err(self.fail(Reject::new(RejectCode::TooLarge, format!("more than {VALUES_MAX} values in one record"))));
+        if self.values.get() > self.values_max {
+            let reason = format!("more than {} values in one record", self.values_max);
+            return Err(self.fail(Reject::new(RejectCode::TooLarge, reason)));
         }
         Ok(())
     }
@@ -190,8 +194,9 @@ pub(crate) struct Node<'g> {
 
 impl Node<'_> {
     fn down<E: serde::de::Error>(self) -> Result<Self, E> {
-        if self.depth >= DEPTH_MAX {
-            return Err(self.guard.fail(Reject::new(RejectCode::TooDeep, format!("nested deeper than {DEPTH_MAX}"))));
+        let depth_max = self.guard.depth_max;
+        if self.depth >= depth_max {
+            return Err(self.guard.fail(Reject::new(RejectCode::TooDeep, format!("nested deeper than {depth_max}"))));
         }
         Ok(Self { depth: self.depth + 1, ..self })
     }
@@ -316,8 +321,12 @@ impl<'de, F: FnMut(Cow<'de, str>, Json<'de>) -> Result<(), Reject>> Visitor<'de>
 }
 
 /// Reads an object member by member.
-pub(crate) fn each_member<'a>(text: &'a str, each: impl FnMut(Cow<'a, str>, Json<'a>) -> Result<(), Reject>) -> Result<(), Reject> {
-    let guard = Guard::default();
+pub(crate) fn each_member<'a>(
+    text: &'a str,
+    limits: &NormaliseConfig,
+    each: impl FnMut(Cow<'a, str>, Json<'a>) -> Result<(), Reject>,
+) -> Result<(), Reject> {
+    let guard = Guard::new(limits);
     read(text, &guard, Members { guard: &guard, each })
 }
 
@@ -369,17 +378,22 @@ fn end_of_string(bytes: &[u8], start: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Json<'_>, Reject> {
+        Json::parse(text, &NormaliseConfig { depth_max: 5, values_max: 200, ..NormaliseConfig::default() })
+    }
+
     fn code(text: &str) -> RejectCode {
-        Json::parse(text).unwrap_err().code
+        parse(text).unwrap_err().code
     }
 
     #[test]
     fn depth_and_size_end_at_their_limit() {
         assert_eq!(code(&"[".repeat(10_000)), RejectCode::TooDeep);
         assert_eq!(code(&"{\"a\":".repeat(10_000)), RejectCode::TooDeep);
-        assert!(Json::parse(&format!("{}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX))).is_ok());
-        assert_eq!(code(&format!("{}{}", "[".repeat(DEPTH_MAX + 1), "]".repeat(DEPTH_MAX + 1))), RejectCode::TooDeep);
-        assert_eq!(code(&format!("[{}0]", "0,".repeat(VALUES_MAX))), RejectCode::TooLarge);
+        assert!(parse(&format!("{}{}", "[".repeat(5), "]".repeat(5))).is_ok());
+        assert_eq!(code(&format!("{}{}", "[".repeat(6), "]".repeat(6))), RejectCode::TooDeep);
+        assert!(parse(&format!("[{}0]", "0,".repeat(198))).is_ok());
+        assert_eq!(code(&format!("[{}0]", "0,".repeat(199))), RejectCode::TooLarge);
     }
 
     #[test]
@@ -392,7 +406,7 @@ mod tests {
     #[test]
     fn errors_quote_nothing() {
         for text in ["{\"token\":\"hunter2\"", "\"hunter2\"", "{\"a\":hunter2}", "[1e999]"] {
-            let reject = each_member(text, |_, _| Ok(())).unwrap_err();
+            let reject = each_member(text, &NormaliseConfig::default(), |_, _| Ok(())).unwrap_err();
             assert!(!reject.reason.contains("hunter2"), "{}", reject.reason);
         }
         assert_eq!(code("[1e999]"), RejectCode::OutOfRange);

@@ -53,13 +53,59 @@ pub struct NormaliseConfig {
     pub assume_year: Option<i16>,
     /// Zone of times that have none: an IANA name or an offset; absent: UTC.
     pub assume_zone: Option<String>,
-    /// Size of one record in bytes.
+    /// Size of one record in bytes; default 1 MiB.
     pub record_bytes_max: usize,
+    /// Objects and arrays inside one another, the record itself included; default 32.
+    pub depth_max: usize,
+    /// Values in one record; bounds the memory that a record of many tiny values takes; default 65,536.
+    pub values_max: usize,
+    /// Length of a token in bytes: it may be a long JWT; default 16 KiB.
+    pub token_bytes_max: usize,
+    /// Members in `attrs`; default 128.
+    pub attrs_max: usize,
+    /// Length of `attrs` as JSON in bytes; default 32 KiB.
+    pub attrs_bytes_max: usize,
+    /// Length of a name in `attrs` in bytes; default 256.
+    pub attr_name_bytes_max: usize,
+    /// Length of one value in `attrs` in bytes, beyond which it is cut; default 2 KiB.
+    pub attr_bytes_max: usize,
 }
 
 impl Default for NormaliseConfig {
     fn default() -> Self {
-        Self { trusted_proxies: Vec::new(), assume_year: None, assume_zone: None, record_bytes_max: 1 << 20 }
+        Self {
+            trusted_proxies: Vec::new(),
+            assume_year: None,
+            assume_zone: None,
+            record_bytes_max: 1 << 20,
+            depth_max: 32,
+            values_max: 65_536,
+            token_bytes_max: 16 << 10,
+            attrs_max: 128,
+            attrs_bytes_max: 32 << 10,
+            attr_name_bytes_max: 256,
+            attr_bytes_max: 2 << 10,
+        }
+    }
+}
+
+impl NormaliseConfig {
+    /// Which limits are out of their range, each with its key; empty when none is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        out_of_range!(self;
+            record_bytes_max: 1..=256 << 20,
+            // Below the first of these an event could not be one, above it the stack would be at risk.
+            depth_max: 4..=120,
+            values_max: straight::VALUES_MIN..=16 << 20,
+            token_bytes_max: 16..=1 << 20,
+            // Whether a name is there already is looked for one by one.
+            attrs_max: 0..=4_096,
+            attrs_bytes_max: 16..=16 << 20,
+            attr_name_bytes_max: 1..=64 << 10,
+            attr_bytes_max: 16..=16 << 20,
+        )
+        .collect()
     }
 }
 
@@ -100,7 +146,7 @@ pub struct Normaliser {
     proxies: Proxies,
     assumed: Assumed,
     hasher: TokenHasher,
-    record_bytes_max: usize,
+    config: NormaliseConfig,
 }
 
 impl Normaliser {
@@ -120,21 +166,21 @@ impl Normaliser {
         if config.assume_year.is_some_and(|year| !(1..=9998).contains(&year)) {
             return Err(wrong("assume_year", "must be from 1 to 9998"));
         }
-        if config.record_bytes_max == 0 {
-            return Err(wrong("record_bytes_max", "must be more than 0"));
+        if let Some((key, problem)) = config.errors().into_iter().next() {
+            return Err(ConfigError { key, problem });
         }
         Ok(Self {
             proxies,
             assumed: Assumed { year: config.assume_year, zone },
             hasher: TokenHasher::new(token_key),
-            record_bytes_max: config.record_bytes_max,
+            config: config.clone(),
         })
     }
 
     /// The largest record taken, in bytes: what readers may skip without keeping.
     #[must_use]
     pub fn record_bytes_max(&self) -> usize {
-        self.record_bytes_max
+        self.config.record_bytes_max
     }
 
     /// Adds the event of one record to the batch. `Ok(false)`: nothing to see in it (see the module's header).
@@ -149,7 +195,7 @@ impl Normaliser {
             format if format == Format::BARTIZAN => Some(Strangers::Kept),
             _ => None,
         };
-        if strangers.and_then(|strangers| straight::read(text, strangers, &self.hasher, context, batch)).is_some() {
+        if strangers.and_then(|strangers| straight::read(text, strangers, self, context, batch)).is_some() {
             return Ok(true);
         }
         Ok(self.draft_of(format, text, context)?.map(|draft| _ = batch.push(&draft)).is_some())
@@ -165,8 +211,8 @@ impl Normaliser {
 
     /// The record as text without blanks around it; `None` if nothing is left.
     fn text_of<'a>(&self, raw: &'a [u8]) -> Result<Option<&'a str>, Reject> {
-        if raw.len() > self.record_bytes_max {
-            return Err(Reject::new(RejectCode::TooLarge, format!("the record is longer than {} bytes", self.record_bytes_max)));
+        if raw.len() > self.config.record_bytes_max {
+            return Err(Reject::new(RejectCode::TooLarge, format!("the record is longer than {} bytes", self.config.record_bytes_max)));
         }
         let text = simdutf8::basic::from_utf8(raw)
             .or_else(|_| std::str::from_utf8(raw))
@@ -178,11 +224,11 @@ impl Normaliser {
         let record = Record::new(text);
         let spec = match format {
             Format::Canonical => return canonical(text, context).map(Some),
-            Format::Auto => formats::recognise(&record)?,
+            Format::Auto => formats::recognise(&record, &self.config)?,
             Format::Of(spec) => spec,
         };
-        match (spec.parse)(&record, &Env { proxies: &self.proxies })? {
-            Some(raw) => validate::validate(raw, &self.assumed, &self.hasher, context).map(Some),
+        match (spec.parse)(&record, &Env { proxies: &self.proxies, limits: &self.config })? {
+            Some(raw) => validate::validate(raw, self, context).map(Some),
             None => Ok(None),
         }
     }

@@ -8,7 +8,7 @@ use super::draft::parse_ip;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// Hops looked at, from the right.
+/// Hops looked at, from the right: more than any chain of one's own proxies has.
 const HOPS_MAX: usize = 64;
 
 /// The operator's own proxies.

@@ -11,13 +11,15 @@ use super::flat::{self, Sink};
 use super::formats::bartizan::Member;
 use super::json::Json;
 use super::secrets::without_query_secrets;
-use super::token_hash::TokenHasher;
-use super::validate::{ATTRS_MAX, DEFAULT_TENANT, TOKEN_BYTES_MAX, attrs_json, in_window, limit};
-use super::{Context, time};
+use super::validate::{DEFAULT_TENANT, attrs_json, in_window, limit};
+use super::{Context, Normaliser, time};
 use bartizan_core::batch::{Field, Writer};
 use bartizan_core::{Attestation, EventBatch, Kind, Outcome, TimeMs, TokenHash, UserKind};
 use std::borrow::Cow;
 use std::ops::Range;
+
+/// Values that a record may have in any case: more than an event has members.
+pub(super) const VALUES_MIN: usize = 128;
 
 /// How members that are none of the event's are taken.
 #[derive(Clone, Copy, PartialEq)]
@@ -29,9 +31,9 @@ pub(super) enum Strangers {
 }
 
 /// Reads a record into the batch. `None`: it is not ordinary, and the batch is as it was.
-pub(super) fn read(text: &str, strangers: Strangers, hasher: &TokenHasher, context: &Context<'_>, batch: &mut EventBatch) -> Option<()> {
+pub(super) fn read(text: &str, strangers: Strangers, normaliser: &Normaliser, context: &Context<'_>, batch: &mut EventBatch) -> Option<()> {
     batch.write(text, |writer| {
-        let mut reader = Reader { text, strangers, hasher, writer, seen: 0, time_ms: None, kind: None, attrs: Attrs::default() };
+        let mut reader = Reader { text, strangers, normaliser, writer, seen: 0, time_ms: None, kind: None, attrs: Attrs::default() };
         flat::each_member(text, &mut reader)?;
         reader.finish(context)
     })
@@ -40,7 +42,7 @@ pub(super) fn read(text: &str, strangers: Strangers, hasher: &TokenHasher, conte
 struct Reader<'a, 'r, 'w> {
     text: &'a str,
     strangers: Strangers,
-    hasher: &'r TokenHasher,
+    normaliser: &'r Normaliser,
     writer: &'r mut Writer<'w>,
     seen: u64,
     time_ms: Option<i64>,
@@ -72,8 +74,8 @@ impl<'a> Sink<'a> for Reader<'a, '_, '_> {
             Member::UserKind => self.writer.record.user_kind = UserKind::parse(text)?,
             Member::Attestation => self.writer.record.attestation = Attestation::parse(text)?,
             Member::Ip => self.writer.record.ip = Some(parse_ip(text)?),
-            Member::Token => self.writer.record.token = Some(self.token(text, known)?),
-            Member::TokenIssued => self.writer.record.token_issued = Some(self.token(text, known)?),
+            Member::Token => self.writer.record.token = Some(self.token(text)?),
+            Member::TokenIssued => self.writer.record.token_issued = Some(self.token(text)?),
             _ => return None,
         }
         Some(())
@@ -114,9 +116,9 @@ impl<'a> Reader<'a, '_, '_> {
         fresh.then_some(())
     }
 
-    fn token(&mut self, text: &str, known: &Known) -> Option<TokenHash> {
+    fn token(&mut self, text: &str) -> Option<TokenHash> {
         self.writer.leave_out();
-        (text.len() <= known.bytes_max).then(|| self.hasher.hash(text))
+        (text.len() <= self.normaliser.config.token_bytes_max).then(|| self.normaliser.hasher.hash(text))
     }
 
     fn attr(&mut self, name: Range<usize>, value: Json<'a>) -> Option<()> {
@@ -130,7 +132,7 @@ impl<'a> Reader<'a, '_, '_> {
 
     fn named_attr(&mut self, name: Cow<'a, str>, value: Json<'a>) -> Option<()> {
         self.writer.leave_out();
-        if self.attrs.0.len() >= ATTRS_MAX || self.attrs.has(&name) {
+        if self.attrs.0.len() >= self.normaliser.config.attrs_max || self.attrs.has(&name) {
             return None;
         }
         self.attrs.push(name, value);
@@ -139,7 +141,7 @@ impl<'a> Reader<'a, '_, '_> {
 
     /// What is to be seen of a record as a whole.
     fn finish(self, context: &Context<'_>) -> Option<()> {
-        let Self { writer, attrs, .. } = self;
+        let Self { writer, attrs, normaliser, .. } = self;
         let time_ms = self.time_ms.filter(|time_ms| time::is_representable(*time_ms))?;
         if context.window.is_some_and(|window| in_window(time_ms, window).is_err()) {
             return None;
@@ -157,7 +159,12 @@ impl<'a> Reader<'a, '_, '_> {
             writer.add(Field::Id, context.default_id)?;
         }
         if attrs.0.iter().any(|(_, value)| *value != Json::Null) {
-            writer.add(Field::Attrs, attrs_json(attrs).ok()?)?;
+            // Others than the event's own: of those there are fewer than `VALUES_MIN`.
+            let values = attrs.0.iter().map(|(_, value)| if let Json::Object(members) = value { members.len() + 1 } else { 1 });
+            if values.sum::<usize>() > normaliser.config.values_max - VALUES_MIN {
+                return None;
+            }
+            writer.add(Field::Attrs, attrs_json(attrs, &normaliser.config).ok()?)?;
         }
         Some(())
     }
@@ -180,7 +187,7 @@ struct Known {
     member: Member,
     /// Its place in the set of members seen.
     bit: u64,
-    /// Length up to which a text is taken as it is.
+    /// Length up to which a text is taken as it is; that of tokens is configured.
     bytes_max: usize,
 }
 
@@ -235,7 +242,7 @@ const fn known_members() -> [Known; 1 << SLOTS_BITS] {
                 at += 1;
             }
             assert!(table[slot(name)].bit == 0, "two names in one slot");
-            let bytes_max = if let Member::Text(field) = member { limit(field).0 } else { TOKEN_BYTES_MAX };
+            let bytes_max = if let Member::Text(field) = member { limit(field).0 } else { usize::MAX };
             table[slot(name)] = Known { name, member, bit: member.bit(), bytes_max };
         }
         index += 1;

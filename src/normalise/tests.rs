@@ -400,6 +400,44 @@ fn blank() -> impl Strategy<Value = &'static str> {
     prop_oneof![8 => Just(""), 1 => Just(" "), 1 => Just("\t")]
 }
 
+/// Smaller limits than usual hold, and on both ways alike.
+#[test]
+fn configured_limits_hold_on_both_ways() {
+    let limits = NormaliseConfig {
+        values_max: 140,
+        depth_max: 4,
+        token_bytes_max: 20,
+        attrs_max: 3,
+        attrs_bytes_max: 60,
+        attr_name_bytes_max: 8,
+        attr_bytes_max: 16,
+        ..NormaliseConfig::default()
+    };
+    let normaliser = Normaliser::new(&limits, &TokenKey([7; 32])).unwrap();
+    let long = |length: usize| "x".repeat(length);
+    let object = |members: usize| (0..members).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(",");
+    let cases = [
+        (format!("\"token\":\"{}\"", long(20)), true),
+        (format!("\"token\":\"{}\"", long(21)), false),
+        ("\"a\":1,\"b\":2,\"c\":3".to_owned(), true),
+        ("\"a\":1,\"b\":2,\"c\":3,\"d\":4".to_owned(), false),
+        (format!("\"{}\":1", long(8)), true),
+        (format!("\"{}\":1", long(9)), false),
+        // Values of attributes are cut, one by one.
+        (format!("\"a\":\"{}\"", long(500)), true),
+        (format!("\"a\":{{{}}}", object(120)), true),
+        (format!("\"a\":{{{}}}", object(150)), false),
+        (format!("\"a\":\"{0}\",\"b\":\"{0}\",\"c\":\"{0}\"", long(16)), false),
+        ("\"a\":[[[1]]]".to_owned(), true),
+        ("\"a\":[[[[1]]]]".to_owned(), false),
+    ];
+    for (members, taken) in cases {
+        let raw = format!("{{\"time\":1780000000000,\"kind\":\"login\",{members}}}");
+        straight_is_long(&normaliser, Format::BARTIZAN, raw.as_bytes(), &context()).unwrap();
+        assert_eq!(normaliser.normalise(Format::BARTIZAN, raw.as_bytes(), &context()).is_ok(), taken, "{members}");
+    }
+}
+
 #[test]
 fn an_empty_text_where_none_may_stand_is_no_short_way() {
     for member in ["token_hash", "token_issued_hash", "status", "bytes", "duration_ms", "attrs", "time"] {

@@ -11,9 +11,7 @@ use super::draft::{Attrs, RawDraft, Secret};
 use super::json::Json;
 use super::reject::{Reject, RejectCode};
 use super::secrets;
-use super::time::Assumed;
-use super::token_hash::TokenHasher;
-use super::{Context, TimeWindow};
+use super::{Context, NormaliseConfig, Normaliser, TimeWindow};
 use bartizan_core::batch::Field;
 use bartizan_core::{Attestation, EventDraft, Outcome, TimeMs, TokenHash, UserKind};
 use serde::Serializer as _;
@@ -22,16 +20,6 @@ use std::borrow::Cow;
 
 /// The tenant of records that name none.
 pub const DEFAULT_TENANT: &str = "default";
-/// A token may be a long JWT; more than this is none.
-pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
-/// Members in `attrs`.
-pub const ATTRS_MAX: usize = 128;
-/// Length of a name in `attrs`.
-pub const ATTR_NAME_BYTES_MAX: usize = 256;
-/// Length of one value in `attrs`, beyond which it is cut.
-pub const ATTR_BYTES_MAX: usize = 2 * 1024;
-/// Length of `attrs` as JSON.
-pub const ATTRS_BYTES_MAX: usize = 32 * 1024;
 /// Stands where a text was cut.
 const CUT: char = '…';
 
@@ -42,7 +30,8 @@ pub(crate) enum Long {
     Reject,
 }
 
-/// The limit of each text member in bytes.
+/// The limit of each text member in bytes: a property of the event, whose identity and sizes in detectors' state
+/// rest on it. How long `attrs` may be, [`attrs_json`] sees to.
 pub(crate) const fn limit(field: Field) -> (usize, Long) {
     match field {
         Field::Tenant => (128, Long::Reject),
@@ -52,17 +41,13 @@ pub(crate) const fn limit(field: Field) -> (usize, Long) {
         Field::Reason | Field::Region | Field::City | Field::NetworkName => (256, Long::Cut),
         Field::UserAgent | Field::Scope => (2048, Long::Cut),
         Field::Path => (4096, Long::Cut),
-        Field::Attrs => (ATTRS_BYTES_MAX, Long::Reject),
+        Field::Attrs => (usize::MAX, Long::Reject),
     }
 }
 
 /// Makes the event of a raw draft.
-pub(crate) fn validate<'a>(
-    raw: RawDraft<'a>,
-    assumed: &Assumed,
-    hasher: &TokenHasher,
-    context: &Context<'_>,
-) -> Result<EventDraft<'a>, Reject> {
+pub(crate) fn validate<'a>(raw: RawDraft<'a>, normaliser: &Normaliser, context: &Context<'_>) -> Result<EventDraft<'a>, Reject> {
+    let Normaliser { assumed, config: limits, .. } = normaliser;
     let time_ms = raw.time.as_ref().ok_or_else(|| Reject::missing("time"))?.resolve(assumed, context.reference_ms)?;
     if let Some(window) = context.window {
         in_window(time_ms, window)?;
@@ -74,8 +59,8 @@ pub(crate) fn validate<'a>(
         user_kind: raw.user_kind.unwrap_or(UserKind::Human),
         attestation: raw.attestation.unwrap_or(Attestation::Unknown),
         ip: raw.ip.map(|ip| ip.to_canonical()),
-        token: token("token", raw.token.as_ref(), hasher)?,
-        token_issued: token("token_issued", raw.token_issued.as_ref(), hasher)?,
+        token: token("token", raw.token.as_ref(), normaliser)?,
+        token_issued: token("token_issued", raw.token_issued.as_ref(), normaliser)?,
         status: raw.status.map(status).transpose()?,
         bytes: raw.bytes,
         duration_ms: raw.duration_ms,
@@ -85,7 +70,7 @@ pub(crate) fn validate<'a>(
         clean(&mut draft, *field)?;
     }
     if raw.attrs.0.iter().any(|(_, value)| *value != Json::Null) {
-        draft.texts.set(Field::Attrs, attrs_json(raw.attrs)?);
+        draft.texts.set(Field::Attrs, attrs_json(raw.attrs, limits)?);
     }
     identify(&mut draft, context)?;
     Ok(draft)
@@ -124,13 +109,14 @@ fn status(value: u64) -> Result<u16, Reject> {
     u16::try_from(value).ok().filter(|status| (100..=999).contains(status)).ok_or_else(range)
 }
 
-fn token(member: &str, secret: Option<&Secret<'_>>, hasher: &TokenHasher) -> Result<Option<TokenHash>, Reject> {
+fn token(member: &str, secret: Option<&Secret<'_>>, normaliser: &Normaliser) -> Result<Option<TokenHash>, Reject> {
+    let bytes_max = normaliser.config.token_bytes_max;
     match secret {
         None => Ok(None),
         Some(Secret::Hashed(hash)) => Ok(Some(*hash)),
         Some(Secret::Clear(text)) if text.is_empty() => Ok(None),
-        Some(Secret::Clear(text)) if text.len() > TOKEN_BYTES_MAX => Err(Reject::too_large(member, TOKEN_BYTES_MAX)),
-        Some(Secret::Clear(text)) => Ok(Some(hasher.hash(text))),
+        Some(Secret::Clear(text)) if text.len() > bytes_max => Err(Reject::too_large(member, bytes_max)),
+        Some(Secret::Clear(text)) => Ok(Some(normaliser.hasher.hash(text))),
     }
 }
 
@@ -168,10 +154,11 @@ fn cut(text: &str, bytes_max: usize) -> Option<String> {
 }
 
 /// The attributes as one JSON object. A nested value becomes its compact JSON text: `attrs` is flat.
-pub(crate) fn attrs_json(attrs: Attrs<'_>) -> Result<String, Reject> {
+pub(crate) fn attrs_json(attrs: Attrs<'_>, limits: &NormaliseConfig) -> Result<String, Reject> {
+    let NormaliseConfig { attrs_max, attrs_bytes_max, attr_name_bytes_max, attr_bytes_max, .. } = *limits;
     let too_many = |what: String| Reject::new(RejectCode::TooLarge, format!("attrs: {what}"));
-    if attrs.0.len() > ATTRS_MAX {
-        return Err(too_many(format!("more than {ATTRS_MAX} members")));
+    if attrs.0.len() > attrs_max {
+        return Err(too_many(format!("more than {attrs_max} members")));
     }
     let mut out = Vec::with_capacity(256);
     let mut serializer = serde_json::Serializer::new(&mut out);
@@ -179,27 +166,27 @@ pub(crate) fn attrs_json(attrs: Attrs<'_>) -> Result<String, Reject> {
     let failed = |_| too_many("cannot be written as JSON".to_owned());
     let mut map = serializer.serialize_map(None).map_err(failed)?;
     for (name, mut value) in attrs.0.into_iter().filter(|(_, value)| *value != Json::Null) {
-        if name.len() > ATTR_NAME_BYTES_MAX {
-            return Err(Reject::too_large(&name, ATTR_NAME_BYTES_MAX));
+        if name.len() > attr_name_bytes_max {
+            return Err(Reject::too_large(&name, attr_name_bytes_max));
         }
         secrets::remove_secrets(&name, &mut value);
         let name = if name.contains('\0') { Cow::Owned(name.replace('\0', "\u{fffd}")) } else { name };
-        map.serialize_entry(&name, &attr(value)).map_err(failed)?;
+        map.serialize_entry(&name, &attr(value, attr_bytes_max)).map_err(failed)?;
     }
     map.end().map_err(failed)?;
-    if out.len() > ATTRS_BYTES_MAX {
-        return Err(too_many(format!("longer than {ATTRS_BYTES_MAX} bytes")));
+    if out.len() > attrs_bytes_max {
+        return Err(too_many(format!("longer than {attrs_bytes_max} bytes")));
     }
     String::from_utf8(out).map_err(|_| too_many("are not UTF-8".to_owned()))
 }
 
-fn attr(value: Json<'_>) -> Json<'_> {
+fn attr(value: Json<'_>, bytes_max: usize) -> Json<'_> {
     let text = match value {
         Json::Text(text) => text,
         Json::Array(_) | Json::Object(_) => Cow::Owned(serde_json::to_string(&value).unwrap_or_default()),
         scalar => return scalar,
     };
-    match cut(&text, ATTR_BYTES_MAX) {
+    match cut(&text, bytes_max) {
         Some(shorter) => Json::Text(Cow::Owned(shorter)),
         None => Json::Text(text),
     }

@@ -15,6 +15,7 @@ fn routing() -> Routing {
         channels: vec![people("oncall", Severity::Medium), people("pager", Severity::Critical), Route::every_version("alerts-topic")],
         targets: vec![target("identity", "http://127.0.0.1:9/revoke", false)],
         public_url: Some("https://bartizan.example".to_owned()),
+        ..Routing::default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The `[[channels]]` tables.
+//! The `[[channels]]` tables, and `[notify]`, the limits of all of them.
 
 use crate::secret::Secret;
 use bartizan_core::Severity;
@@ -27,6 +27,53 @@ impl Problem {
     /// A problem with one key.
     pub fn new(key: impl ToString, message: impl ToString) -> Self {
         Self { key: key.to_string(), message: message.to_string() }
+    }
+}
+
+/// `[notify]`: limits of telling.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NotifyConfig {
+    /// Alerts that a detector may open in a tenant and minute; its further ones are folded. Default 100.
+    pub opened_per_minute_max: u32,
+    /// Recipients of one mail channel. Default 50.
+    pub recipients_max: usize,
+    /// Alerts that the notice of a campaign or backlog shows. Default 10.
+    pub samples_max: usize,
+    /// Calls of one webhook or revocation target at the same time. Default 4.
+    pub calls_in_flight_max: usize,
+    /// Mails of one channel at the same time. Default 2.
+    pub mails_in_flight_max: usize,
+    /// Versions of alerts on their way to one topic, or to the store, at the same time. Default 64.
+    pub versions_in_flight_max: usize,
+}
+
+impl Default for NotifyConfig {
+    fn default() -> Self {
+        Self {
+            opened_per_minute_max: 100,
+            recipients_max: 50,
+            samples_max: 10,
+            calls_in_flight_max: 4,
+            mails_in_flight_max: 2,
+            versions_in_flight_max: 64,
+        }
+    }
+}
+
+impl NotifyConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        out_of_range!(self;
+            opened_per_minute_max: 1..=1_000_000,
+            recipients_max: 1..=10_000,
+            samples_max: 0..=1_000,
+            calls_in_flight_max: 1..=1_000,
+            mails_in_flight_max: 1..=1_000,
+            versions_in_flight_max: 1..=10_000,
+        )
+        .collect()
     }
 }
 

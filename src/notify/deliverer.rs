@@ -152,7 +152,7 @@ impl Deliverer {
     /// Begins what is due; returns how long nothing more will be.
     async fn start_due(&mut self) -> Duration {
         let now_ms = self.shared.clock.now_ms();
-        let room = self.channel.concurrency_max().saturating_sub(self.in_flight.len());
+        let room = self.channel.in_flight_max(&self.shared.routing.limits).saturating_sub(self.in_flight.len());
         let mut sleep_ms = POLL_MS;
         if now_ms < self.paused_until_ms {
             sleep_ms = sleep_ms.min(self.paused_until_ms - now_ms);

@@ -257,7 +257,7 @@ async fn a_restart_in_the_middle_delivers_each_message_once_in_effect() {
 fn hook(db: &Db, url: &str) -> (Routing, Arc<dyn Channel>) {
     let config = target("identity", url, false);
     let hook = RevocationHook::new(&config, db.clone()).unwrap();
-    (Routing { channels: vec![people("oncall", Severity::Info)], targets: vec![config], public_url: None }, Arc::new(hook))
+    (Routing { channels: vec![people("oncall", Severity::Info)], targets: vec![config], ..Routing::default() }, Arc::new(hook))
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! A message is one mail to all recipients of the channel. Mails of one alert refer to one made-up
 //! parent, so that readers show them as one thread. What a mail says, [`super::email_text`] decides.
 
-use super::config::ChannelConfig;
+use super::config::{ChannelConfig, NotifyConfig};
 use super::email_text::render;
 use super::{Channel, Outcome};
 use crate::db::outbox::Message;
@@ -21,8 +21,6 @@ use std::time::Duration;
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// Longest time for one mail.
 const MAIL_MAX: Duration = Duration::from_secs(60);
-/// Recipients of one channel.
-const RECIPIENTS_MAX: usize = 50;
 
 /// Why mail cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +40,8 @@ pub enum MailError {
         address: String,
     },
     /// Too many recipients or none.
-    #[error("to: 1 to {RECIPIENTS_MAX} recipients")]
-    Recipients,
+    #[error("to: 1 to {0} recipients (notify.recipients_max)")]
+    Recipients(usize),
     /// The certificates.
     #[error("ca_file: {0}")]
     Certificates(String),
@@ -62,11 +60,11 @@ pub struct Email {
 }
 
 impl Email {
-    /// From its table; reads its files. Connects to nothing yet.
+    /// From its table, for at most `recipients_max`; reads its files. Connects to nothing yet.
     ///
     /// # Errors
     /// Something is missing, unreadable, not in its form, or would send a password in the clear.
-    pub fn new(config: &ChannelConfig) -> Result<Self, MailError> {
+    pub fn new(config: &ChannelConfig, recipients_max: usize) -> Result<Self, MailError> {
         let password = Secret::resolve(config.password.as_ref(), config.password_file.as_deref())?;
         let text = config.smtp.as_deref().ok_or_else(|| MailError::Url("missing".to_owned()))?;
         let url = server_url(text, password.as_ref())?;
@@ -75,8 +73,8 @@ impl Email {
             builder = builder.tls(tls_with(&url, path)?);
         }
         let to: Vec<Mailbox> = config.to.iter().map(|address| mailbox("to", address)).collect::<Result<_, _>>()?;
-        if to.is_empty() || to.len() > RECIPIENTS_MAX {
-            return Err(MailError::Recipients);
+        if to.is_empty() || to.len() > recipients_max {
+            return Err(MailError::Recipients(recipients_max));
         }
         let from = mailbox("from", config.from.as_deref().unwrap_or_default())?;
         Ok(Self { name: config.name.clone(), server: text.to_owned(), from, to, transport: builder.build() })
@@ -157,8 +155,8 @@ impl Channel for Email {
         Sha256::digest(&self.server).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn concurrency_max(&self) -> usize {
-        2
+    fn in_flight_max(&self, limits: &NotifyConfig) -> usize {
+        limits.mails_in_flight_max
     }
 
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {

@@ -24,6 +24,7 @@ fn message_of(alert: &crate::alert::Alert) -> Message {
         channels: vec![people("mail", Severity::Info)],
         targets: Vec::new(),
         public_url: Some("https://bartizan.example".to_owned()),
+        ..Routing::default()
     };
     commit_at(&db, alert, &routing, START_MS);
     messages(&db, "mail", State::Pending).remove(0)
@@ -49,7 +50,7 @@ fn hostile_names_break_neither_headers_nor_pages() {
     assert!(!rendered.subject.contains(['\r', '\n', '\u{202e}', '\0']) && rendered.subject.chars().count() < 400);
     assert!(!rendered.html.contains("<script") && !rendered.html.contains("http://evil"));
     assert!(!rendered.text.contains(['\r', '\u{202e}', '\0']));
-    let mail = String::from_utf8(Email::new(&config(json!({}))).unwrap().mail(&message).unwrap().formatted()).unwrap();
+    let mail = String::from_utf8(Email::new(&config(json!({})), 2).unwrap().mail(&message).unwrap().formatted()).unwrap();
     let (headers, _) = mail.split_once("\r\n\r\n").unwrap();
     assert!(!headers.lines().any(|line| line.starts_with("Bcc")), "{headers}");
 }
@@ -57,7 +58,7 @@ fn hostile_names_break_neither_headers_nor_pages() {
 #[test]
 fn a_mail_keeps_its_message_id_and_its_thread() {
     let message = message_of(&alert("a1"));
-    let email = Email::new(&config(json!({}))).unwrap();
+    let email = Email::new(&config(json!({})), 2).unwrap();
     let mail = String::from_utf8(email.mail(&message).unwrap().formatted()).unwrap();
     assert!(mail.contains(&format!("Message-ID: <{}@a.example>\r\n", message.message_id)), "{mail}");
     assert!(mail.contains("References: <msg_"));
@@ -72,7 +73,7 @@ fn a_notice_is_a_mail_too() {
     assert_eq!(rendered.subject, "[bartizan] The channel x was ended");
     assert!(rendered.text.contains("channel = x; n = 3"));
     let mut tally = crate::notify::notice::Tally::default();
-    tally.add(&alert("a1"));
+    tally.add(&alert("a1"), 10);
     let body = json!({"type": "backlog.notice", "timestamp": "2026-03-01T12:00:00.000Z", "data": {"title": "1 alert", "text": "Old.", "details": tally}});
     let rendered = render(&body.to_string()).unwrap();
     assert!(rendered.text.contains("Alerts   high token_reuse session:ses-1 (acme)\n"), "{}", rendered.text);
@@ -104,5 +105,7 @@ fn nothing_goes_unencrypted_but_to_this_machine() {
     ] {
         assert!(server_url(text, with_password.then_some(&secret)).is_err(), "{text}");
     }
-    assert!(matches!(Email::new(&config(json!({"to": ["no address"]}))), Err(MailError::Address { key: "to", .. })));
+    let many = config(json!({"to": ["a@a.example", "b@a.example", "c@a.example"]}));
+    assert!(matches!(Email::new(&many, 2), Err(MailError::Recipients(2))));
+    assert!(matches!(Email::new(&config(json!({"to": ["no address"]})), 2), Err(MailError::Address { key: "to", .. })));
 }

@@ -2,7 +2,7 @@
 //!
 //! The log is Apache Kafka or the local journal.
 
-use super::{Channel, Outcome};
+use super::{Channel, NotifyConfig, Outcome};
 use crate::db::outbox::Message;
 use crate::log::{Appender, Outgoing};
 use futures::future::BoxFuture;
@@ -11,8 +11,6 @@ use std::time::Duration;
 
 /// Longest try; the log itself retries within it.
 const TRY_MAX: Duration = Duration::from_secs(30);
-/// Appends under way at the same time.
-const APPENDS_MAX: usize = 64;
 
 /// A topic as a channel.
 pub struct TopicChannel {
@@ -37,8 +35,8 @@ impl Channel for TopicChannel {
         self.topic.clone()
     }
 
-    fn concurrency_max(&self) -> usize {
-        APPENDS_MAX
+    fn in_flight_max(&self, limits: &NotifyConfig) -> usize {
+        limits.versions_in_flight_max
     }
 
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {

@@ -28,7 +28,7 @@ pub mod webhook;
 
 pub use build::{Built, build, problems};
 pub use commit::{Detected, Effects, commit_alert, commit_triage};
-pub use config::{ChannelConfig, ChannelKind, Problem};
+pub use config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 pub use deliverer::{Deliveries, Wake};
 pub use routing::{Route, Routing};
 
@@ -68,8 +68,8 @@ pub trait Channel: Send + Sync {
     fn fingerprint(&self) -> String;
 
     /// Tries at the same time.
-    fn concurrency_max(&self) -> usize {
-        4
+    fn in_flight_max(&self, limits: &NotifyConfig) -> usize {
+        limits.calls_in_flight_max
     }
 
     /// Done once, before the first try.

@@ -16,9 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Alerts that a tally shows.
-const SAMPLES_MAX: usize = 10;
-/// Detectors that a tally tells apart; further ones count as `other`.
+/// Detectors that a tally tells apart; further ones count as `other`. The catalogue has fewer.
 const DETECTORS_MAX: usize = 50;
 /// A tally that was sent is followed by that of the next period; clocks that step back a little
 /// may need one more.
@@ -113,8 +111,8 @@ pub struct Sample {
 }
 
 impl Tally {
-    /// Counts one more alert.
-    pub fn add(&mut self, alert: &Alert) {
+    /// Counts one more alert, and shows it as one of `samples_max`.
+    pub fn add(&mut self, alert: &Alert, samples_max: usize) {
         let first = if self.alerts == 0 { alert.first_event_time } else { self.first_event_time.min(alert.first_event_time) };
         self.first_event_time = first;
         self.last_event_time = self.last_event_time.max(alert.last_event_time);
@@ -122,7 +120,7 @@ impl Tally {
         let room = self.by_detector.len() < DETECTORS_MAX || self.by_detector.contains_key(&alert.detector);
         *self.by_detector.entry(if room { alert.detector.clone() } else { "other".to_owned() }).or_default() += 1;
         *self.by_severity.entry(alert.severity).or_default() += 1;
-        if self.samples.len() < SAMPLES_MAX {
+        if self.samples.len() < samples_max {
             self.samples.push(Sample {
                 id: alert.id.clone(),
                 detector: alert.detector.clone(),
@@ -143,6 +141,8 @@ pub struct Gathering<'a> {
     pub scope: &'a [&'a str],
     /// Gives the notice its title and text.
     pub words: fn(&Alert, &Tally) -> (String, String),
+    /// How many it shows.
+    pub samples_max: usize,
 }
 
 /// Adds an alert to the tally of a channel.
@@ -161,7 +161,7 @@ pub fn gather(tx: &Connection, route: &Route, into: &Gathering<'_>, alert: &Aler
             Some((_, false)) => continue,
             Some((body, true)) => stored_tally(body)?,
         };
-        sum.add(alert);
+        sum.add(alert, into.samples_max);
         let (title, text) = (into.words)(alert, &sum);
         let data = Notice { title, text, details: serde_json::to_value(&sum)? };
         let payload = Payload { kind: tally.kind.to_owned(), timestamp: TimeMs(now_ms), data, response: <_>::default(), url: None };

@@ -1,6 +1,6 @@
 //! Who is told of what: the configured channels and targets, without their wires.
 
-use super::config::{ChannelConfig, ChannelKind, Problem};
+use super::config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 use crate::alert::Alert;
 use crate::respond::RevocationConfig;
 use bartizan_core::Severity;
@@ -45,6 +45,8 @@ pub struct Routing {
     pub channels: Vec<Route>,
     /// Revocation targets.
     pub targets: Vec<RevocationConfig>,
+    /// How many are told singly, and shown.
+    pub limits: NotifyConfig,
     /// Where people reach the console, e.g. `https://bartizan.example`; alerts link to it.
     pub public_url: Option<String>,
 }
@@ -52,7 +54,7 @@ pub struct Routing {
 impl Routing {
     /// From the configuration.
     #[must_use]
-    pub fn new(channels: &[ChannelConfig], targets: &[RevocationConfig], public_url: Option<&str>) -> Self {
+    pub fn new(channels: &[ChannelConfig], targets: &[RevocationConfig], limits: &NotifyConfig, public_url: Option<&str>) -> Self {
         let route = |config: &ChannelConfig| match config.kind {
             ChannelKind::Kafka => Route::every_version(&config.name),
             ChannelKind::Webhook | ChannelKind::Email => Route {
@@ -63,7 +65,7 @@ impl Routing {
             },
         };
         let public_url = public_url.filter(|url| !url.is_empty()).map(|url| url.trim_end_matches('/').to_owned());
-        Self { channels: channels.iter().map(route).collect(), targets: targets.to_vec(), public_url }
+        Self { channels: channels.iter().map(route).collect(), targets: targets.to_vec(), limits: limits.clone(), public_url }
     }
 
     /// Everything wrong with the two lists of tables, at once.

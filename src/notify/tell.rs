@@ -2,7 +2,7 @@
 //!
 //! Singly is the rule. Two things fold alerts together, so that nobody is paged forty times for one
 //! cause: a backlog (the last event is older than a day when it is found) and a detector that opens
-//! more than a hundred alerts a minute in one tenant. Alerts with hits are told singly even then.
+//! more alerts a minute in one tenant than `notify.opened_per_minute_max`. Alerts with hits are told singly even then.
 
 use super::notice::{Gathering, Tally, TallyKind, gather};
 use super::payload::{Payload, Response, message_id};
@@ -17,8 +17,6 @@ use rusqlite::Connection;
 
 /// An alert about older events is backlog.
 pub const BACKLOG_MS: i64 = DAY_MS;
-/// A detector that opens more alerts than this in a tenant and minute has its further ones folded.
-pub const OPENED_A_MINUTE_MAX: u32 = 100;
 
 const BACKLOG: TallyKind = TallyKind { kind: "backlog.notice", period_ms: HOUR_MS, hold_ms: 30 * SECOND_MS };
 const CAMPAIGN: TallyKind = TallyKind { kind: "alert.campaign", period_ms: 5 * MINUTE_MS, hold_ms: 30 * SECOND_MS };
@@ -61,15 +59,15 @@ impl<'a> Teller<'a> {
     /// SQLite says no.
     pub fn detection(&self, applied: &Applied, response: Response) -> Result<Way, DbError> {
         self.every_version(&applied.alert)?;
-        let way = self.way(applied)?;
+        let (way, samples_max) = (self.way(applied)?, self.routing.limits.samples_max);
         match way {
             Way::Silent => {}
             Way::Singly => self.singly(applied, response)?,
-            Way::Backlog => self.fold(applied, &Gathering { tally: BACKLOG, scope: &[], words: backlog_words })?,
+            Way::Backlog => self.fold(applied, &Gathering { tally: BACKLOG, scope: &[], words: backlog_words, samples_max })?,
             Way::Campaign => {
                 let alert = &applied.alert;
                 let scope = [alert.tenant.as_str(), &alert.detector];
-                self.fold(applied, &Gathering { tally: CAMPAIGN, scope: &scope, words: campaign_words })?;
+                self.fold(applied, &Gathering { tally: CAMPAIGN, scope: &scope, words: campaign_words, samples_max })?;
             }
         }
         Ok(way)
@@ -103,7 +101,8 @@ impl<'a> Teller<'a> {
         }
         // What was folded at its opening stays folded until it has a hit, however it grows or ends.
         let opens = applied.told.is_none() && hits(alert) == 0;
-        let storm = opens && alerts::opened_within(self.tx, alert, MINUTE_MS, OPENED_A_MINUTE_MAX + 1)? > OPENED_A_MINUTE_MAX;
+        let opened_max = self.routing.limits.opened_per_minute_max;
+        let storm = opens && alerts::opened_within(self.tx, alert, MINUTE_MS, opened_max + 1)? > opened_max;
         Ok(if storm { Way::Campaign } else { Way::Singly })
     }
 
@@ -174,10 +173,8 @@ fn backlog_words(_: &Alert, tally: &Tally) -> (String, String) {
 
 fn campaign_words(alert: &Alert, tally: &Tally) -> (String, String) {
     let title = format!("{} of {} in {} folded into one", alerts_counted(tally.alerts), alert.detector, alert.tenant);
-    let text = format!(
-        "The detector opens more than {OPENED_A_MINUTE_MAX} alerts a minute: a wide attack, or a faulty rule or log. All are stored; those with a hit are still told singly."
-    );
-    (title, text)
+    let text = "The detector opens more alerts a minute than are told singly (notify.opened_per_minute_max): a wide attack, or a faulty rule or log. All are stored; those with a hit are still told singly.";
+    (title, text.to_owned())
 }
 
 fn alerts_counted(count: u64) -> String {

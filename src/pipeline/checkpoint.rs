@@ -25,8 +25,6 @@ pub struct Durable {
 
 /// Fact that there was a checkpoint: without one a later start has lost something.
 pub const CHECKPOINTED: &str = "checkpointed";
-/// Pieces of checkpoints that may wait for the writer.
-pub const PIECES_MAX: usize = 8;
 
 /// A piece of a checkpoint.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! no transaction: its order waits for the next one, or for a checkpoint.
 
 use super::detect::Detected;
-use super::{Acknowledge, Acknowledged, Backoff};
+use super::{Acknowledge, Acknowledged, Backoff, PipelineConfig};
 use crate::alert::Alert;
 use crate::blocking::blocking;
 use crate::clock::Clock;
@@ -26,11 +26,6 @@ use tokio::sync::broadcast;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-
-/// Orders that wait for an alert before they are written all the same.
-const ORDERS_WAITING_MAX: usize = 256;
-/// Sessions of one version whose facts are looked up.
-const FACTS_MAX: usize = 1_000;
 
 /// Orders that are not recorded yet, since no alert depends on them. A checkpoint has them recorded before
 /// it becomes durable: the one before it, if ever it must do, needs them.
@@ -100,6 +95,8 @@ pub struct CommitStage {
     pub unrecorded: Unrecorded,
     /// Does the log keep the order itself?
     pub keeps_order: bool,
+    /// What may wait, and be looked up.
+    pub limits: PipelineConfig,
     /// Gives up; what is not committed comes again after the next start.
     pub abandon: CancellationToken,
 }
@@ -110,7 +107,7 @@ impl CommitStage {
         while let Some(detected) = batches.recv().await {
             let recorded = self.keeps_order || sabotaged!(OrderNotRecorded);
             let waiting = if recorded { 0 } else { self.unrecorded.add(detected.flow.order.clone()) };
-            if !detected.alerts.is_empty() || waiting >= ORDERS_WAITING_MAX {
+            if !detected.alerts.is_empty() || waiting >= self.limits.orders_waiting_max {
                 let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());
                 if !self.commit(&detected, self.unrecorded.take()).instrument(span).await {
                     return;
@@ -176,13 +173,14 @@ impl CommitStage {
     fn write(&self, detected: &Arc<Detected>, orders: &Arc<Vec<Order>>) -> impl FnOnce() -> Result<Vec<Effects>, DbError> + use<> {
         let (db, routing, active_sessions) = (self.db.clone(), Arc::clone(&self.routing), self.active_sessions.clone());
         let (detected, orders, clock) = (Arc::clone(detected), Arc::clone(orders), self.clock.clone());
+        let facts_max = self.limits.session_facts_max;
         move || {
             let within = if sabotaged!(OutboxAfterTransaction) { Arc::default() } else { Arc::clone(&routing) };
             let all = db.write(|tx| {
                 orders::append(tx, &orders)?;
                 let (mut all, named) = (Vec::new(), BySession::of(&detected));
                 for alert in &detected.alerts {
-                    let facts = named.facts(alert);
+                    let facts = named.facts(alert, facts_max);
                     let acts = !alert.actions.is_empty();
                     let active_sessions = acts.then(|| active_sessions.of(&alert.tenant)).flatten();
                     let version = notify::Detected { alert, facts: &facts, active_sessions };
@@ -216,7 +214,7 @@ impl<'d> BySession<'d> {
     }
 
     /// What the events that the alert names say of its sessions.
-    fn facts(&self, alert: &Alert) -> Vec<SessionFacts> {
+    fn facts(&self, alert: &Alert, facts_max: usize) -> Vec<SessionFacts> {
         if alert.actions.is_empty() {
             return Vec::new();
         }
@@ -232,7 +230,7 @@ impl<'d> BySession<'d> {
             token_hash: event.token().map(|token| token.to_hex()),
             time_ms: Some(event.time_ms()),
         });
-        facts.take(FACTS_MAX).collect()
+        facts.take(facts_max).collect()
     }
 }
 

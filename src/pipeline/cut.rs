@@ -7,6 +7,7 @@
 //! work, too. After [`LONGEST`] one begins in any case: the log keeps what lies behind it. A writer that is
 //! slow is not waited for; if too much piles up before it, the checkpoint is given up.
 
+use super::PipelineConfig;
 use super::checkpoint::{Finished, Piece};
 use crate::clock::Effort;
 use crate::detect::checkpoint::{CheckpointError, Parts};
@@ -28,6 +29,8 @@ pub struct Pace {
     pub step_bytes: usize,
     /// Bytes given to the writer at once.
     pub piece_bytes: usize,
+    /// Bytes that may wait for the writer beside those in its queue.
+    pub waiting_bytes_max: usize,
     /// What processor time is taken for.
     pub effort: Effort,
 }
@@ -35,13 +38,18 @@ pub struct Pace {
 impl Pace {
     /// The daemon's, with this time between two checkpoints.
     #[must_use]
-    pub fn every(interval: Duration) -> Self {
-        Self { interval, pause: Duration::from_millis(1), step_bytes: 32 << 10, piece_bytes: 1 << 20, effort: Effort::MACHINE }
+    pub fn every(interval: Duration, limits: &PipelineConfig) -> Self {
+        Self {
+            interval,
+            pause: Duration::from_millis(1),
+            step_bytes: 32 << 10,
+            piece_bytes: 1 << 20,
+            waiting_bytes_max: limits.checkpoint_waiting_bytes_max,
+            effort: Effort::MACHINE,
+        }
     }
 }
 
-/// Bytes that may wait for the writer beside those in its queue.
-const WAITING_BYTES_MAX: usize = 64 << 20;
 /// How much more work than the last checkpoint there is before the next.
 const WORK_BETWEEN: u32 = 19;
 /// The longest time without a checkpoint.
@@ -169,7 +177,7 @@ impl Cutter {
                         return Ok(());
                     }
                     Ok(permit) => permit.send(Piece::Parts(std::mem::take(&mut cutting.parts))),
-                    Err(TrySendError::Full(())) if cutting.parts.len() <= WAITING_BYTES_MAX => break,
+                    Err(TrySendError::Full(())) if cutting.parts.len() <= self.pace.waiting_bytes_max => break,
                     Err(_) => return Err(CheckpointError::TooSlow),
                 }
             }

@@ -9,13 +9,14 @@
 //! ```
 //!
 //! `read`, `prepare` and `detect` are threads, one batch at a time, with small bounded channels
-//! between them ([`STAGE_BATCHES_MAX`], [`STORE_EVENTS_MAX`]): when one is slow, the ones before it
+//! between them ([`PipelineConfig`]): when one is slow, the ones before it
 //! wait, and in the end the source holds its partitions. A checkpoint is cut between batches, a little at
 //! a time, and becomes durable only when the store and the database have
 //! acknowledged everything before it, and only then are offsets committed.
 
 pub mod checkpoint;
 pub mod commit;
+pub mod config;
 pub mod cut;
 pub mod detect;
 pub mod prepare;
@@ -24,13 +25,11 @@ pub mod read;
 pub mod skew;
 pub mod store;
 
+pub use config::PipelineConfig;
+
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Batches waiting between two stages.
-pub const STAGE_BATCHES_MAX: usize = 4;
-/// Events waiting for the store: a little more than one insert takes, so that the next one is as large.
-pub const STORE_EVENTS_MAX: usize = 11 * crate::log::sequencer::BATCH_RECORDS_MAX;
 /// First and longest wait between two tries of something that may pass.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);

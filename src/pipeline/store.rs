@@ -6,10 +6,10 @@
 
 use super::detect::Detected;
 use super::queue::Receiver;
-use super::{Acknowledge, Backoff};
+use super::{Acknowledge, Backoff, PipelineConfig};
 use crate::flow::{EventFlow, Rejected};
 use crate::log::{Appender, DEAD_LETTER_TOPIC, LogError, Outgoing};
-use crate::store::{EventRow, INSERT_ROWS_MAX, Position, Store, StoreError};
+use crate::store::{EventRow, Position, Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
@@ -21,18 +21,22 @@ use tracing::Instrument as _;
 
 /// How long an insert that is not full waits for more.
 const LINGER: Duration = Duration::from_secs(1);
-/// Bytes that are kept of a dead letter that the topic does not take whole: well below the limit that
-/// brokers have by default.
-const CUT_BYTES_MAX: usize = 256 << 10;
 
 /// What the stage asks of a store.
 pub trait EventStore: Send + Sync {
+    /// Rows that it takes in one insert.
+    fn insert_rows_max(&self) -> usize;
+
     /// Stores events; done once all of them are durable. On an error any part of them may be stored:
     /// the same ones are given again, and count once.
     fn insert<'a>(&'a self, rows: Rows<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
 impl EventStore for Store {
+    fn insert_rows_max(&self) -> usize {
+        Self::insert_rows_max(self)
+    }
+
     fn insert<'a>(&'a self, rows: Rows<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.insert_events(rows))
     }
@@ -48,6 +52,8 @@ pub struct StoreStage<S> {
     pub telemetry: Telemetry,
     /// Told when a group is stored.
     pub acknowledge: Acknowledge,
+    /// How much is kept of a dead letter that the topic does not take whole.
+    pub limits: PipelineConfig,
     /// Gives up; what is not stored comes again after the next start.
     pub abandon: CancellationToken,
 }
@@ -59,7 +65,7 @@ impl<S: EventStore> StoreStage<S> {
             let mut rows = first.flow.events.len();
             let mut group = vec![first];
             let until = tokio::time::Instant::now() + LINGER;
-            while rows < INSERT_ROWS_MAX
+            while rows < self.store.insert_rows_max()
                 && let Ok(Some(next)) = tokio::time::timeout_at(until, batches.recv()).await
             {
                 rows += next.flow.events.len();
@@ -113,7 +119,7 @@ impl<S: EventStore> StoreStage<S> {
     /// does not take whole are cut, as they must not stop what comes behind them.
     async fn bury(&self, group: &[Arc<Detected>]) -> bool {
         let mut backoff = Backoff::new();
-        let mut payload_bytes_max = usize::MAX;
+        let (mut payload_bytes_max, cut_bytes_max) = (usize::MAX, self.limits.dead_letter_bytes_max);
         loop {
             let rejected = group.iter().flat_map(|detected| &detected.flow.rejected);
             let records: Vec<_> = rejected.map(|rejected| dead_letter(rejected, payload_bytes_max)).collect();
@@ -125,8 +131,8 @@ impl<S: EventStore> StoreStage<S> {
             let Some(appended) = self.abandon.run_until_cancelled(appending).await else { return false };
             match appended {
                 Ok(()) => return true,
-                Err(LogError::TooLarge(_)) if payload_bytes_max > CUT_BYTES_MAX => {
-                    payload_bytes_max = CUT_BYTES_MAX;
+                Err(LogError::TooLarge(_)) if payload_bytes_max > cut_bytes_max => {
+                    payload_bytes_max = cut_bytes_max;
                     continue;
                 }
                 Err(error) => tracing::warn!(%error, "dead letters cannot be written"),

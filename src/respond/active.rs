@@ -8,9 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tenants with an estimate, those with most sessions.
-pub const TENANTS_MAX: u32 = 10_000;
-
 /// Estimates of all tenants. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct ActiveSessions(Arc<Shared>);

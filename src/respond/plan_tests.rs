@@ -14,7 +14,7 @@ fn routing(dry_run: bool) -> Routing {
     Routing {
         channels: vec![people("oncall", Severity::Info)],
         targets: vec![target("identity", "http://127.0.0.1:9/", dry_run)],
-        public_url: None,
+        ..Routing::default()
     }
 }
 

@@ -15,11 +15,31 @@ pub struct StoreConfig {
     pub query_time_max_ms: u64,
     /// How long one insert may take until it counts as failed, in milliseconds; default 60,000.
     pub insert_time_max_ms: u64,
+    /// Rows in one insert; default 80,000.
+    pub insert_rows_max: usize,
+    /// Newest events that the summary of a user, address or session counts; default 100,000.
+    pub summary_events_max: u32,
+    /// Values of each kind in such a summary, those with most events; default 20.
+    pub summary_values_max: u32,
+    /// Versions of one alert that are read; default 1,000.
+    pub alert_versions_max: u32,
+    /// Tenants whose active sessions are counted for the brakes of revocation, those with most; default 10,000.
+    pub tenants_counted_max: u32,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { retention_days: 90, alert_retention_days: 400, query_time_max_ms: 15_000, insert_time_max_ms: 60_000 }
+        Self {
+            retention_days: 90,
+            alert_retention_days: 400,
+            query_time_max_ms: 15_000,
+            insert_time_max_ms: 60_000,
+            insert_rows_max: 80_000,
+            summary_events_max: 100_000,
+            summary_values_max: 20,
+            alert_versions_max: 1_000,
+            tenants_counted_max: 10_000,
+        }
     }
 }
 
@@ -33,8 +53,16 @@ impl StoreConfig {
         let times = [("query_time_max_ms", self.query_time_max_ms), ("insert_time_max_ms", self.insert_time_max_ms)];
         let days = days.into_iter().filter(|(_, days)| !(1..=DAYS_MAX).contains(days));
         let times = times.into_iter().filter(|(_, time)| !(1_000..=3_600_000).contains(time));
+        let counts = out_of_range!(self;
+            insert_rows_max: 1..=10_000_000,
+            summary_events_max: 1..=10_000_000,
+            summary_values_max: 1..=1_000,
+            alert_versions_max: 1..=100_000,
+            tenants_counted_max: 1..=1_000_000,
+        );
         days.map(|(key, days)| (key, format!("{days} is not between 1 and {DAYS_MAX} days")))
             .chain(times.map(|(key, time)| (key, format!("{time} is not between 1000 and 3600000 ms"))))
+            .chain(counts)
             .collect()
     }
 }

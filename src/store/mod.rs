@@ -26,9 +26,7 @@ pub(crate) mod tests;
 pub use config::{ClickHouseConfig, StoreConfig};
 pub use error::{ErrorClass, StoreError};
 pub use event::{EventRow, Position, StoredEvent};
-pub use query::{
-    Entity, EntitySummary, EventCursor, EventFilter, EventPage, IDS_MAX, Name, PAGE_MAX, SUMMARY_EVENTS_MAX, Seen, SeenNetwork, SeenPlace,
-};
+pub use query::{Entity, EntitySummary, EventCursor, EventFilter, EventPage, IDS_MAX, Name, PAGE_MAX, Seen, SeenNetwork, SeenPlace};
 
 use crate::alert::Alert;
 use alert::AlertRow;
@@ -41,8 +39,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Rows in one insert. One insert is one request and, per month, one part.
-pub const INSERT_ROWS_MAX: usize = 80_000;
 /// Months in one insert; ClickHouse refuses over 100 partitions.
 const INSERT_MONTHS_MAX: usize = 90;
 /// Bytes of a password file.
@@ -88,6 +84,12 @@ impl Store {
         let client = client.with_database(database).with_product_info("bartizan", env!("CARGO_PKG_VERSION"));
         let trusting = client.clone().with_validation(false);
         Self { client, trusting, fits: Arc::default(), database: database.to_owned(), config: config.clone() }
+    }
+
+    /// Rows in one insert. One insert is one request and, per month, one part.
+    #[must_use]
+    pub fn insert_rows_max(&self) -> usize {
+        self.config.insert_rows_max
     }
 
     /// Makes the schema or brings it up to date, and applies the retention. Wants to run once at
@@ -136,7 +138,7 @@ impl Store {
         while rows.peek().is_some() {
             let client = if self.fits.load(Ordering::Relaxed) { &self.trusting } else { &self.client };
             let mut insert = self.insert::<EventRow<'_>>(client, "events").await?;
-            for row in rows.by_ref().take(INSERT_ROWS_MAX) {
+            for row in rows.by_ref().take(self.config.insert_rows_max) {
                 insert.write(&row).await.map_err(StoreError::of("insert events"))?;
             }
             insert.end().await.map_err(StoreError::of("insert events"))?;

@@ -2,9 +2,9 @@
 //! bound on its rows and its time, and every answer is free of duplicates (by the sort key, here or
 //! with `LIMIT 1 BY`).
 
-use super::Store;
 use super::error::{ErrorClass, StoreError};
 use super::event::{StoredEvent, mapped};
+use super::{Store, StoreConfig};
 use crate::alert::Alert;
 use bartizan_core::{Kind, Outcome};
 use clickhouse::Row;
@@ -13,20 +13,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Events in one page.
+/// Events in one page: what the API's contract promises.
 pub const PAGE_MAX: u32 = 1_000;
 /// Rounds to fill a page whose rows were written many times; then the page is just shorter.
 const PAGE_ROUNDS_MAX: usize = 8;
 /// Ids in one question.
 pub const IDS_MAX: usize = 1_000;
-/// Versions of one alert that are read.
-const VERSIONS_MAX: u32 = 1_000;
-/// Newest events that a summary counts; first and last seen are over all of them.
-pub const SUMMARY_EVENTS_MAX: u32 = 100_000;
-/// Rows that a summary reads, those that were written twice included.
-const SUMMARY_ROWS_MAX: u32 = 2 * SUMMARY_EVENTS_MAX;
-/// Values of each kind in a summary, those with most events.
-const FACET_VALUES_MAX: u32 = 20;
 
 /// Which events are meant. Absent members do not filter.
 #[derive(Clone, Debug, Default)]
@@ -123,15 +115,15 @@ pub struct SeenNetwork {
     pub class: String,
 }
 
-/// What the store knows of a user, an address or a session. Lists hold the twenty values with most
-/// events.
+/// What the store knows of a user, an address or a session. Lists hold the values with most events, as
+/// many as `store.summary_values_max` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EntitySummary {
     /// First event ever, in milliseconds; `None`: never seen.
     pub first_ms: Option<i64>,
     /// Last event, in milliseconds.
     pub last_ms: Option<i64>,
-    /// Events counted: all, or the newest [`SUMMARY_EVENTS_MAX`].
+    /// Events counted: all, or the newest `store.summary_events_max`.
     pub events: u64,
     /// Are there more events than were counted?
     pub truncated: bool,
@@ -270,9 +262,10 @@ impl Store {
     /// The store is away, or the question takes longer than it may.
     pub async fn entity_summary(&self, tenant: Option<&str>, entity: &Entity) -> Result<EntitySummary, StoreError> {
         let conditions = Conditions::of_entity(tenant, entity);
+        let events_max = self.config.summary_events_max;
         // Neither end changes when an event was written twice, so this needs no deduplication.
         let sql = format!(
-            "SELECT toUnixTimestamp64Milli(min(time)) AS first_ms, toUnixTimestamp64Milli(max(time)) AS last_ms, count() > {SUMMARY_EVENTS_MAX} AS more, \
+            "SELECT toUnixTimestamp64Milli(min(time)) AS first_ms, toUnixTimestamp64Milli(max(time)) AS last_ms, count() > {events_max} AS more, \
              count() > 0 AS found FROM events WHERE {}",
             conditions.sql()
         );
@@ -283,7 +276,7 @@ impl Store {
             return Ok(EntitySummary::default());
         }
         let conditions = Conditions::of_entity(tenant, entity);
-        let sql = facets_sql(&conditions.sql());
+        let sql = facets_sql(&conditions.sql(), &self.config);
         let facets: Vec<FacetRow> =
             conditions.bind(self.question(&sql)).fetch_all().await.map_err(StoreError::of("summarise an entity"))?;
         let mut summary = EntitySummary { first_ms: Some(first_ms), last_ms: Some(last_ms), ..EntitySummary::default() };
@@ -292,16 +285,17 @@ impl Store {
         }
         summary.events = summary.outcomes.iter().map(|outcome| outcome.events).sum();
         // Rows written twice count in `more` until they are merged.
-        summary.truncated = more && summary.events >= u64::from(SUMMARY_EVENTS_MAX);
+        summary.truncated = more && summary.events >= u64::from(events_max);
         Ok(summary)
     }
 
-    /// About how many sessions each tenant had events of since `since_ms`, of the `limit` tenants with
-    /// most of them. An event that was written twice changes nothing.
+    /// About how many sessions each tenant had events of since `since_ms`, of as many tenants as are counted,
+    /// those with most of them. An event that was written twice changes nothing.
     ///
     /// # Errors
     /// The store is away, or the question takes longer than it may.
-    pub async fn active_sessions(&self, since_ms: i64, limit: u32) -> Result<BTreeMap<String, u64>, StoreError> {
+    pub async fn active_sessions(&self, since_ms: i64) -> Result<BTreeMap<String, u64>, StoreError> {
+        let limit = self.config.tenants_counted_max;
         // A sketch of 2^12 cells is off by 1.6 % and keeps the memory of many tenants small.
         let sql = format!(
             "SELECT toString(tenant) AS name, uniqCombined(12)(session) AS sessions FROM events \
@@ -317,8 +311,9 @@ impl Store {
     /// # Errors
     /// The store is away, or a row is no alert of this program's.
     pub async fn alert_versions(&self, tenant: &str, id: &str) -> Result<Vec<Alert>, StoreError> {
+        let versions_max = self.config.alert_versions_max;
         let sql = format!(
-            "SELECT json FROM alerts WHERE tenant = {{tenant:String}} AND id = {{id:String}} ORDER BY version LIMIT 1 BY version LIMIT {VERSIONS_MAX}"
+            "SELECT json FROM alerts WHERE tenant = {{tenant:String}} AND id = {{id:String}} ORDER BY version LIMIT 1 BY version LIMIT {versions_max}"
         );
         let query = self.question(&sql).param("tenant", tenant).param("id", id);
         let versions: Vec<String> = query.fetch_all().await.map_err(StoreError::of("read an alert's versions"))?;
@@ -342,7 +337,10 @@ struct FacetRow {
 }
 
 /// One pass over the newest events of an entity, counted by every kind of value.
-fn facets_sql(conditions: &str) -> String {
+fn facets_sql(conditions: &str, limits: &StoreConfig) -> String {
+    let StoreConfig { summary_events_max: events_max, summary_values_max: values_max, .. } = limits;
+    // Those that were written twice included.
+    let rows_max = events_max.saturating_mul(2);
     format!(
         "SELECT f.1 AS facet, f.2 AS value, count() AS events, toUnixTimestamp64Milli(min(time)) AS first_ms, toUnixTimestamp64Milli(max(time)) AS last_ms \
          FROM (SELECT time, arrayJoin([('outcome', toString(outcome)), ('kind', toString(kind)), ('device', device), \
@@ -350,9 +348,9 @@ fn facets_sql(conditions: &str) -> String {
          ('place', if(country = '', '', concat(toString(country), '\\t', toString(region), '\\t', toString(city)))), \
          ('network', if(asn = 0, '', concat(toString(asn), '\\t', toString(network_name), '\\t', toString(network_class))))]) AS f \
          FROM (SELECT time, outcome, kind, device, user_agent, user, ip_text, session, country, region, city, asn, network_name, network_class \
-         FROM (SELECT *, ip_text FROM events WHERE {conditions} ORDER BY time DESC, tenant DESC, id DESC LIMIT {SUMMARY_ROWS_MAX}) \
-         ORDER BY time DESC, tenant DESC, id DESC LIMIT 1 BY time, tenant, id LIMIT {SUMMARY_EVENTS_MAX})) \
-         WHERE value != '' GROUP BY facet, value ORDER BY facet, events DESC, value LIMIT {FACET_VALUES_MAX} BY facet"
+         FROM (SELECT *, ip_text FROM events WHERE {conditions} ORDER BY time DESC, tenant DESC, id DESC LIMIT {rows_max}) \
+         ORDER BY time DESC, tenant DESC, id DESC LIMIT 1 BY time, tenant, id LIMIT {events_max})) \
+         WHERE value != '' GROUP BY facet, value ORDER BY facet, events DESC, value LIMIT {values_max} BY facet"
     )
 }
 

@@ -411,10 +411,11 @@ async fn active_sessions_are_counted_by_tenant() {
     store.insert_events(rows.iter().cloned()).await.unwrap();
     store.insert_events(rows.iter().cloned()).await.unwrap();
     store.insert_events(std::iter::once(EventRow { session: "", tenant: "none", ..row("e", "u1", JUNE_MS) })).await.unwrap();
-    let counted = store.active_sessions(JUNE_MS, 10).await.unwrap();
+    let counted = store.active_sessions(JUNE_MS).await.unwrap();
     assert_eq!(counted.keys().collect::<Vec<_>>(), ["acme", "beta"]);
     assert!((475..=525).contains(&counted["acme"]) && counted["beta"] == 20, "{counted:?}");
-    assert_eq!(store.active_sessions(JUNE_MS, 1).await.unwrap().len(), 1);
+    let one = Store::embedded(embedded.endpoint(), &StoreConfig { tenants_counted_max: 1, ..config() });
+    assert_eq!(one.active_sessions(JUNE_MS).await.unwrap().len(), 1);
     embedded.stop().await;
 }
 

@@ -4,12 +4,11 @@
 //! subject where there are several of a kind (a channel, a detector, a file); raising again what is
 //! raised keeps its beginning. Each id has an entry of that name in the runbook.
 
+use super::TelemetryConfig;
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Health alerts that can be raised at once; more are not recorded.
-const ACTIVE_MAX: usize = 500;
 /// Bytes of a detail or subject that are kept.
 const TEXT_BYTES_MAX: usize = 512;
 /// The file whose headings are the ids.
@@ -87,16 +86,29 @@ pub struct HealthAlert {
 }
 
 /// What is wrong now; shared by reference.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
+    active_max: usize,
     active: Mutex<BTreeMap<(HealthId, String), (i64, String)>>,
 }
 
+impl Default for Health {
+    fn default() -> Self {
+        Self::new(TelemetryConfig::default().health_alerts_max)
+    }
+}
+
 impl Health {
+    /// Nothing wrong; records so many alerts at once.
+    #[must_use]
+    pub fn new(active_max: usize) -> Self {
+        Self { active_max, active: Mutex::default() }
+    }
+
     /// Raises an alert, or renews its detail. True if it was not raised before.
     pub fn raise(&self, id: HealthId, subject: &str, since_ms: i64, detail: &str) -> bool {
         let mut active = self.active.lock();
-        let full = active.len() >= ACTIVE_MAX;
+        let full = active.len() >= self.active_max;
         match active.entry((id, cut(subject))) {
             std::collections::btree_map::Entry::Occupied(mut raised) => {
                 raised.get_mut().1 = cut(detail);
@@ -205,11 +217,11 @@ mod tests {
 
     #[test]
     fn the_registry_is_bounded() {
-        let health = Health::default();
-        for number in 0..ACTIVE_MAX * 2 {
+        let health = Health::new(70);
+        for number in 0..140 {
             health.raise(HealthId::DeliveryFailed, &number.to_string(), 0, &"é".repeat(1_000));
         }
-        assert_eq!(health.active().len(), ACTIVE_MAX);
+        assert_eq!(health.active().len(), 70);
         assert!(health.active().iter().all(|alert| alert.detail.len() <= TEXT_BYTES_MAX));
     }
 }

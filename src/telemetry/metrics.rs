@@ -1,10 +1,11 @@
 //! All Prometheus metrics, by name, in one place.
 //!
 //! Labels are bounded twice: by what callers put in (configured names, the catalogue, closed sets;
-//! never a user, an address or a raw path) and by [`SERIES_MAX`] for each metric, past which values
+//! never a user, an address or a raw path) and by `telemetry.series_max` for each metric, past which values
 //! are counted under `other`. Metrics that only show a state (queues, lags, health) are set just
 //! before they are read; everything else counts where it happens, once a batch.
 
+use super::TelemetryConfig;
 use super::health::Health;
 use super::latency::{Latencies, QUANTILES};
 use prometheus_client::encoding::text::encode;
@@ -16,11 +17,9 @@ use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Series that one metric may have.
-pub const SERIES_MAX: usize = 1_000;
 /// Bytes of a label's value that are kept.
 const LABEL_BYTES_MAX: usize = 128;
-/// What stands for values past [`SERIES_MAX`].
+/// What stands for values past the maximum of series.
 const OTHER: &str = "other";
 /// What all names begin with.
 pub const PREFIX: &str = "bartizan";
@@ -83,12 +82,13 @@ pub struct Labelled<M, const N: usize> {
     family: Family<Pairs<N>, M, fn() -> M>,
     /// Series made so far; several threads may pass the maximum by one each.
     made: Arc<AtomicUsize>,
+    series_max: usize,
 }
 
 #[expect(private_bounds, reason = "only the kinds of this file exist")]
 impl<M: Kind, const N: usize> Labelled<M, N> {
-    fn new(keys: [&'static str; N]) -> Self {
-        Self { keys, family: Family::new_with_constructor(M::create), made: Arc::default() }
+    fn new(keys: [&'static str; N], series_max: usize) -> Self {
+        Self { keys, family: Family::new_with_constructor(M::create), made: Arc::default(), series_max }
     }
 
     /// The series with these values, in the order of the metric's labels. Hot code keeps the handle.
@@ -98,7 +98,7 @@ impl<M: Kind, const N: usize> Labelled<M, N> {
         if let Some(series) = self.family.get(&pairs).map(|series| series.clone()) {
             return series;
         }
-        if self.made.load(Ordering::Relaxed) >= SERIES_MAX {
+        if self.made.load(Ordering::Relaxed) >= self.series_max {
             return self.family.get_or_create_owned(&self.pairs([OTHER; N]));
         }
         self.made.fetch_add(1, Ordering::Relaxed);
@@ -131,12 +131,12 @@ macro_rules! metrics {
         }
 
         impl Metrics {
-            /// A fresh set, all at zero.
+            /// A fresh set, all at zero, with so many series for each metric.
             #[must_use]
-            pub fn new() -> Self {
+            pub fn new(series_max: usize) -> Self {
                 let mut registry = Registry::with_prefix(PREFIX);
                 $(
-                    let $field = metrics!(@new $kind $([$($label),+])?);
+                    let $field = metrics!(@new $kind $([$($label),+] series_max)?);
                     registry.register($name, $help, metrics!(@registered $field $([$($label),+])?));
                 )+
                 Self { registry: Arc::new(registry), $($field,)+ }
@@ -157,7 +157,7 @@ macro_rules! metrics {
     (@type $kind:ident) => { $kind };
     (@type $kind:ident [$($label:literal),+]) => { Labelled<$kind, { [$($label),+].len() }> };
     (@new $kind:ident) => { <$kind as Kind>::create() };
-    (@new $kind:ident [$($label:literal),+]) => { Labelled::<$kind, { [$($label),+].len() }>::new([$($label),+]) };
+    (@new $kind:ident [$($label:literal),+] $series_max:ident) => { Labelled::<$kind, { [$($label),+].len() }>::new([$($label),+], $series_max) };
     (@registered $field:ident) => { $field.clone() };
     (@registered $field:ident [$($label:literal),+]) => { $field.family.clone() };
 }
@@ -193,6 +193,9 @@ metrics! {
     findings: Counter["detector"] = "findings", "Findings of detectors, before they become alerts";
     alerts: Counter["detector", "severity"] = "alerts_opened", "Alerts opened, with their first severity";
     alert_versions: Counter["detector"] = "alert_versions", "Versions of alerts written: opened, updated, closed";
+    alerts_open: Gauge = "alerts_ongoing", "Alerts that may still grow";
+    alerts_open_bytes: Gauge = "alerts_ongoing_bytes", "Memory of alerts that may still grow";
+    alerts_closed_early: Counter = "alerts_closed_early", "Alerts closed while they could still grow, as these held more than they may";
     alerts_folded: Counter["detector"] = "alerts_folded", "Alerts folded into a campaign by the brake on floods";
 
     deliveries: Counter["channel", "outcome"] = "deliveries", "Attempts to tell a channel: delivered, retried, failed";
@@ -215,7 +218,7 @@ metrics! {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new()
+        Self::new(TelemetryConfig::default().series_max)
     }
 }
 
@@ -267,7 +270,7 @@ mod tests {
 
     #[test]
     fn counted_things_appear_under_their_names() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         metrics.rejected.with(["not_json"]).inc_by(3);
         metrics.alerts.with(["token_reuse", "high"]).inc();
         metrics.insert_seconds.with(["events"]).observe(0.02);
@@ -295,7 +298,7 @@ mod tests {
 
     #[test]
     fn every_series_that_is_encoded_is_declared() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         metrics.http_seconds.with(["/healthz"]).observe(0.1);
         metrics.partition_lag.with(["auth", "0"]).set(1);
         let declared = Metrics::series();
@@ -307,13 +310,13 @@ mod tests {
 
     #[test]
     fn labels_cannot_grow_without_bound() {
-        let metrics = Metrics::new();
-        for number in 0..SERIES_MAX * 2 {
+        let metrics = Metrics::new(100);
+        for number in 0..200 {
             metrics.rejected.with([&number.to_string()]).inc();
         }
         let series = metrics.encode().lines().filter(|line| line.starts_with("bartizan_events_rejected_total")).count();
-        assert_eq!(series, SERIES_MAX + 1);
-        assert_eq!(metrics.rejected.with([OTHER]).get(), SERIES_MAX as u64);
+        assert_eq!(series, 101);
+        assert_eq!(metrics.rejected.with([OTHER]).get(), 100);
         metrics.received.with([&"ä".repeat(1_000)]).inc();
         assert!(metrics.encode().lines().all(|line| line.len() < 400));
     }

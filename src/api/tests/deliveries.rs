@@ -11,7 +11,7 @@ fn api() -> Api {
     let routing = Routing {
         channels: vec![Route::every_version("oncall")],
         targets: vec![target("identity", "https://idp.example", false)],
-        public_url: None,
+        ..Routing::default()
     };
     Api::routed(HttpConfig { requests_burst_max: 10_000, ..HttpConfig::default() }, None, routing)
 }

@@ -6,6 +6,7 @@ mod answers;
 mod deliveries;
 mod documented;
 mod ingest;
+mod limited;
 mod served;
 mod stored;
 mod streamed;
@@ -141,7 +142,7 @@ impl Api {
             changes: changes.clone(),
             status: Arc::new(FakePipeline),
             health: health.clone(),
-            metrics: Metrics::new(),
+            metrics: Metrics::default(),
             latencies,
             shutdown: shutdown.clone(),
         };

@@ -270,6 +270,10 @@ impl Appender for Topics {
 pub(super) struct Tables(pub Arc<World>);
 
 impl EventStore for Tables {
+    fn insert_rows_max(&self) -> usize {
+        100_000
+    }
+
     fn insert<'a>(&'a self, rows: Rows<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
         let row = |row: crate::store::EventRow<'_>| {
             let key = (row.tenant.to_owned(), row.id.to_owned(), row.time);

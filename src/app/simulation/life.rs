@@ -23,7 +23,6 @@ use crate::notify::routing::{ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL};
 use crate::notify::schedule::Schedule;
 use crate::notify::testing::{people, target};
 use crate::notify::{Channel, Deliveries, Route, Routing, Wake};
-use crate::pipeline::STAGE_BATCHES_MAX;
 use crate::pipeline::cut::Pace;
 use crate::pipeline::read::{Piece, Reader, Turn};
 use crate::respond::ActiveSessions;
@@ -86,7 +85,7 @@ fn routing() -> Routing {
     Routing {
         channels: every.into_iter().chain([people(PEOPLE.0, PEOPLE.1)]).collect(),
         targets: vec![target("identity", "http://127.0.0.1:9/", false)],
-        public_url: None,
+        ..Routing::default()
     }
 }
 
@@ -172,6 +171,7 @@ impl House {
 
         let (changes, _) = broadcast::channel(16);
         let (normaliser, enricher) = normalising();
+        let limits = self.config.pipeline;
         let parts = Parts {
             db: self.db.clone(),
             log,
@@ -188,10 +188,11 @@ impl House {
             changes,
             active_sessions: ActiveSessions::default(),
             telemetry: telemetry.clone(),
+            limits,
             start,
         };
         let (read_sender, read) = mpsc::channel(1);
-        let (raw_sender, raw) = mpsc::channel(STAGE_BATCHES_MAX);
+        let (raw_sender, raw) = mpsc::channel(limits.stage_batches_max);
         let Stages { reader, prepare, detect, behind, seen, acknowledged, stop, abandon, .. } = wire(parts, (read_sender, raw));
         let mut pipeline = JoinSet::new();
         pipeline.spawn(drive(reader.within(world.lock().plan.limits), Arc::clone(world)));
@@ -205,7 +206,8 @@ impl House {
     /// Little at a time, so that much happens between the first part of a checkpoint and its last.
     fn pace(&self) -> Pace {
         let interval = Duration::from_millis(self.config.detect.checkpoint_interval_ms);
-        Pace { interval, pause: Duration::ZERO, step_bytes: 4 << 10, piece_bytes: 16 << 10, effort: Effort::NONE }
+        let limits = &self.config.pipeline;
+        Pace { pause: Duration::ZERO, step_bytes: 4 << 10, piece_bytes: 16 << 10, effort: Effort::NONE, ..Pace::every(interval, limits) }
     }
 
     fn open_log(&self, from: &Positions, others: &mut JoinSet<()>) -> Result<OpenLog, crate::log::LogError> {
@@ -221,7 +223,7 @@ impl House {
                 formats: Self::formats(),
             });
         };
-        let (journal, writer) = Journal::at_rest(path, self.config.journal.bytes_max, world.clock())?;
+        let (journal, writer) = Journal::at_rest(path, &self.config.journal, world.clock())?;
         let inner = journal.source(path, from.values().next().copied().unwrap_or(0))?;
         others.spawn(write(writer, Arc::clone(world)));
         others.spawn(send(self.lines.clone(), journal.clone(), Arc::clone(world)));

@@ -1,6 +1,6 @@
 //! Reads partitions from given offsets, outside of any group: beside a daemon, and without a trace.
 
-use super::{FETCH_RECORDS_MAX, KafkaConfig, REQUEST_TIMEOUT, fatal, gather, ids, retry};
+use super::{KafkaConfig, REQUEST_TIMEOUT, fatal, gather, ids, retry};
 use crate::flow::{PartitionId, Positions};
 use crate::log::{LogError, Notice, Source};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -13,6 +13,7 @@ pub struct Assigned {
     consumer: BaseConsumer,
     start: Option<Positions>,
     held: BTreeSet<PartitionId>,
+    fetch_records_max: usize,
 }
 
 impl Assigned {
@@ -35,7 +36,7 @@ impl Assigned {
             list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset)).map_err(fatal)?;
         }
         consumer.assign(&list).map_err(fatal)?;
-        Ok(Self { consumer, start: Some(start), held: BTreeSet::new() })
+        Ok(Self { consumer, start: Some(start), held: BTreeSet::new(), fetch_records_max: config.fetch_records_max })
     }
 }
 
@@ -43,7 +44,7 @@ impl Source for Assigned {
     fn fetch(&mut self, timeout: Duration, notices: &mut Vec<Notice>) -> Result<(), LogError> {
         notices.extend(self.start.take().map(Notice::Assigned));
         let (mut records, mut wait) = (Vec::new(), timeout);
-        for _ in 0..FETCH_RECORDS_MAX {
+        for _ in 0..self.fetch_records_max {
             let Some(message) = self.consumer.poll(std::mem::take(&mut wait)) else { break };
             gather(&mut records, &message.map_err(retry)?);
         }

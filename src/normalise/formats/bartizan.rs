@@ -23,9 +23,9 @@ fn detect(record: &Record<'_>) -> Confidence {
     }
 }
 
-fn parse<'a>(record: &Record<'a>, _: &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject> {
-    let mut reader = Reader::default();
-    json::each_member(record.text, |name, value| reader.member(name, value))?;
+fn parse<'a>(record: &Record<'a>, env: &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject> {
+    let mut reader = Reader { attrs_max: env.limits.attrs_max, ..Reader::default() };
+    json::each_member(record.text, env.limits, |name, value| reader.member(name, value))?;
     Ok(Some(reader.draft))
 }
 
@@ -116,6 +116,7 @@ impl Member {
 struct Reader<'a> {
     draft: RawDraft<'a>,
     seen: u64,
+    attrs_max: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -166,10 +167,9 @@ impl<'a> Reader<'a> {
     }
 
     fn attr(&mut self, name: Cow<'a, str>, value: Json<'a>) -> Result<(), Reject> {
-        use crate::normalise::validate::ATTRS_MAX;
         // Checked here too, so that looking for duplicates stays cheap.
-        if self.draft.attrs.0.len() >= ATTRS_MAX {
-            return Err(Reject::new(RejectCode::TooLarge, format!("attrs: more than {ATTRS_MAX} members")));
+        if self.draft.attrs.0.len() >= self.attrs_max {
+            return Err(Reject::new(RejectCode::TooLarge, format!("attrs: more than {} members", self.attrs_max)));
         }
         if self.draft.attrs.has(&name) {
             return Err(Reject::duplicate(&name));

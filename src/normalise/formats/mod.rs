@@ -11,6 +11,7 @@ mod pam;
 mod sshd;
 pub mod syslog;
 
+use super::NormaliseConfig;
 use super::draft::RawDraft;
 use super::json::{self, Json};
 use super::proxies::Proxies;
@@ -53,6 +54,8 @@ pub enum Confidence {
 pub struct Env<'e> {
     /// The operator's own proxies.
     pub proxies: &'e Proxies,
+    /// How large what is in a record may be.
+    pub limits: &'e NormaliseConfig,
 }
 
 /// One record: text without surrounding blanks, never empty.
@@ -166,7 +169,7 @@ impl<'de> Deserialize<'de> for Format {
 }
 
 /// The format that is surest of a record.
-pub(crate) fn recognise(record: &Record<'_>) -> Result<&'static FormatSpec, Reject> {
+pub(crate) fn recognise(record: &Record<'_>, limits: &NormaliseConfig) -> Result<&'static FormatSpec, Reject> {
     let mut best: (Confidence, Option<&'static FormatSpec>) = (Confidence::No, None);
     for spec in SPECS {
         let confidence = (spec.detect)(record);
@@ -174,13 +177,13 @@ pub(crate) fn recognise(record: &Record<'_>) -> Result<&'static FormatSpec, Reje
             best = (confidence, Some(spec));
         }
     }
-    best.1.ok_or_else(|| unrecognised(record))
+    best.1.ok_or_else(|| unrecognised(record, limits))
 }
 
 /// Broken JSON deserves a better word than «unknown format».
-fn unrecognised(record: &Record<'_>) -> Reject {
+fn unrecognised(record: &Record<'_>, limits: &NormaliseConfig) -> Reject {
     if record.is_object()
-        && let Err(reject) = Json::parse(record.text)
+        && let Err(reject) = Json::parse(record.text, limits)
     {
         return reject;
     }

@@ -33,7 +33,7 @@ fn detect(record: &Record<'_>) -> Confidence {
 }
 
 fn parse<'a>(record: &Record<'a>, env: &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject> {
-    let event = Json::parse(record.text)?;
+    let event = Json::parse(record.text, env.limits)?;
     if !matches!(event, Json::Object(_)) {
         return Err(Reject::new(RejectCode::NotObject, "not a JSON object"));
     }

@@ -86,9 +86,9 @@ fn detect(record: &Record<'_>) -> Confidence {
     }
 }
 
-fn parse<'a>(record: &Record<'a>, _: &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject> {
+fn parse<'a>(record: &Record<'a>, env: &Env<'_>) -> Result<Option<RawDraft<'a>>, Reject> {
     let frame = if record.is_object() {
-        let Some(frame) = syslog::parse_journal(record.text)? else { return Ok(None) };
+        let Some(frame) = syslog::parse_journal(record.text, env.limits)? else { return Ok(None) };
         frame
     } else {
         syslog::parse_line(record.text).ok_or_else(|| Reject::new(RejectCode::Malformed, "neither a syslog line nor journald JSON"))?

@@ -5,6 +5,7 @@
 //! JSON export (`journalctl -o json`, systemd's «Journal Export Formats»). Any format that comes through
 //! syslog builds on this file.
 
+use crate::normalise::NormaliseConfig;
 use crate::normalise::json::Json;
 use crate::normalise::reject::{Reject, RejectCode};
 use crate::normalise::time::RawTime;
@@ -150,8 +151,8 @@ fn base_name(program: &str) -> &str {
 ///
 /// # Errors
 /// What is wrong with the JSON, or that the time is missing.
-pub fn parse_journal(text: &str) -> Result<Option<Frame<'_>>, Reject> {
-    let entry = Json::parse(text)?;
+pub fn parse_journal<'a>(text: &'a str, limits: &NormaliseConfig) -> Result<Option<Frame<'a>>, Reject> {
+    let entry = Json::parse(text, limits)?;
     let Json::Object(members) = &entry else { return Err(not_journal()) };
     if !members.iter().any(|(name, _)| name == "MESSAGE" || name == "__REALTIME_TIMESTAMP") {
         return Err(not_journal());
@@ -236,9 +237,10 @@ mod tests {
     #[test]
     fn journal_fields_may_be_bytes_or_lists() {
         let text = r#"{"__REALTIME_TIMESTAMP":"1700000000123456","MESSAGE":[104,105,255],"SYSLOG_IDENTIFIER":["sshd","x"],"_PID":"7"}"#;
-        let frame = parse_journal(text).unwrap().unwrap();
+        let limits = NormaliseConfig::default();
+        let frame = parse_journal(text, &limits).unwrap().unwrap();
         assert_eq!((frame.program.as_ref(), frame.pid.as_ref(), frame.message.as_ref()), ("sshd", "7", "hi\u{fffd}"));
-        assert!(parse_journal(r#"{"MESSAGE":null}"#).unwrap().is_none());
-        assert!(parse_journal(r#"{"MESSAGE":"x"}"#).is_err());
+        assert!(parse_journal(r#"{"MESSAGE":null}"#, &limits).unwrap().is_none());
+        assert!(parse_journal(r#"{"MESSAGE":"x"}"#, &limits).is_err());
     }
 }

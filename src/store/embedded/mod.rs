@@ -30,11 +30,15 @@ pub struct EmbeddedConfig {
     pub library: Option<PathBuf>,
     /// Memory that the engine may use, in bytes; default 2 GiB. A statement that needs more fails.
     pub memory_bytes_max: u64,
+    /// Bytes of one request to it, before and after unpacking; default 256 MiB.
+    pub body_bytes_max: usize,
+    /// Bytes of one answer, which is held in memory, unless the statement says otherwise; default 256 MiB.
+    pub answer_bytes_max: u64,
 }
 
 impl Default for EmbeddedConfig {
     fn default() -> Self {
-        Self { library: None, memory_bytes_max: 2 << 30 }
+        Self { library: None, memory_bytes_max: 2 << 30, body_bytes_max: 256 << 20, answer_bytes_max: 256 << 20 }
     }
 }
 
@@ -42,13 +46,12 @@ impl EmbeddedConfig {
     /// What is wrong with the values, each with its key; empty when nothing is.
     #[must_use]
     pub fn errors(&self) -> Vec<(&'static str, String)> {
-        const MEMORY_BYTES_MIN: u64 = 512 << 20;
-        if self.memory_bytes_max < MEMORY_BYTES_MIN {
-            return vec![(
-                "memory_bytes_max",
-                format!("{} is below {MEMORY_BYTES_MIN} bytes: the engine does not run well", self.memory_bytes_max),
-            )];
-        }
-        Vec::new()
+        out_of_range!(self;
+            // With less the engine does not run well.
+            memory_bytes_max: 512 << 20..=1 << 50,
+            body_bytes_max: 1 << 20..=4 << 30,
+            answer_bytes_max: 1 << 20..=4 << 30,
+        )
+        .collect()
     }
 }

@@ -17,8 +17,6 @@ use base64::Engine as _;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// Bytes of a request body, before and after unpacking.
-pub(super) const BODY_BYTES_MAX: usize = 256 << 20;
 /// Server-side parameters of one request.
 const PARAMETERS_MAX: usize = 200;
 /// Settings of one request.
@@ -104,15 +102,15 @@ impl Incoming {
         self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Reads the body and makes the statement of it all.
-    pub(super) async fn statement(self) -> Result<Statement, Refusal> {
+    /// Reads the body, of at most `bytes_max` before and after unpacking, and makes the statement of it all.
+    pub(super) async fn statement(self, bytes_max: usize) -> Result<Statement, Refusal> {
         if self.value("session_id").is_some_and(|id| !id.is_empty()) {
             return Err(Refusal::bad("sessions are not supported by the embedded store"));
         }
         let Self { method, headers, mut pairs, body } = self;
-        let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await;
-        let body = body.map_err(|error| Refusal::bad(format!("the body was cut off or is over {BODY_BYTES_MAX} bytes: {error}")))?;
-        let mut body = decode(&headers, body)?;
+        let body = axum::body::to_bytes(body, bytes_max).await;
+        let body = body.map_err(|error| Refusal::bad(format!("the body was cut off or is over {bytes_max} bytes: {error}")))?;
+        let mut body = decode(&headers, body, bytes_max)?;
         let multipart =
             headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|kind| multer::parse_boundary(kind).ok());
         if let Some(boundary) = multipart {
@@ -121,7 +119,7 @@ impl Incoming {
         }
         let take = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         if take("decompress").as_deref() == Some("1") && !body.is_empty() {
-            body = blocks::unpack(&body, BODY_BYTES_MAX).map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, 271, reason))?.into();
+            body = blocks::unpack(&body, bytes_max).map_err(|reason| Refusal::new(StatusCode::BAD_REQUEST, 271, reason))?.into();
         }
         let (sql, rows) = split(take("query"), body)?;
         if method == Method::GET && !only_reads(&sql) {
@@ -166,7 +164,7 @@ fn only_reads(sql: &str) -> bool {
     READS.iter().any(|word| first.eq_ignore_ascii_case(word))
 }
 
-fn decode(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
+fn decode(headers: &HeaderMap, body: Bytes, bytes_max: usize) -> Result<Bytes, Refusal> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
     let refused = |error: std::io::Error| Refusal::bad(format!("the body cannot be unpacked: {error}"));
     let reader: Box<dyn Read + '_> = match encoding.as_deref() {
@@ -176,9 +174,9 @@ fn decode(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
         Some(_) => return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, 48, "content-encoding: use gzip, zstd or none")),
     };
     let mut unpacked = Vec::new();
-    reader.take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut unpacked).map_err(refused)?;
-    if unpacked.len() > BODY_BYTES_MAX {
-        return Err(Refusal::bad(format!("the body is over {BODY_BYTES_MAX} bytes when unpacked")));
+    reader.take(bytes_max as u64 + 1).read_to_end(&mut unpacked).map_err(refused)?;
+    if unpacked.len() > bytes_max {
+        return Err(Refusal::bad(format!("the body is over {bytes_max} bytes when unpacked")));
     }
     Ok(unpacked.into())
 }

@@ -34,8 +34,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(4);
 const BOOT_BYTES_MAX: u64 = 64 << 10;
 /// Seconds that a statement may run unless it says otherwise.
 const STATEMENT_SECONDS_MAX: u32 = 300;
-/// Bytes of an answer, which is held in memory, unless the statement says otherwise.
-const ANSWER_BYTES_MAX: u32 = 256 << 20;
 
 /// How far the engine stands back where there are too few cores: an alert is worth more at once than a
 /// merge, and on a machine with time to spare it makes no difference.
@@ -50,6 +48,8 @@ pub(super) struct Boot {
     pub(super) port: u16,
     pub(super) password: String,
     pub(super) memory_bytes_max: u64,
+    pub(super) body_bytes_max: usize,
+    pub(super) answer_bytes_max: u64,
 }
 
 /// What the child tells the parent.
@@ -112,6 +112,7 @@ fn report(report: &Report) -> std::io::Result<()> {
 
 struct Store {
     password: String,
+    body_bytes_max: usize,
     reads: Pool,
     inserts: Pool,
 }
@@ -123,7 +124,12 @@ fn serve_boot(boot: &Boot) -> Result<(), ServeError> {
         let sessions: Result<Vec<_>, _> = (0..count).map(|_| Ok(Session::new(engine.connect(&arguments)?, base_settings(boot)))).collect();
         Ok(Pool::new(sessions?))
     };
-    let store = Store { password: boot.password.clone(), reads: sessions(READ_SESSIONS)?, inserts: sessions(INSERT_SESSIONS)? };
+    let store = Store {
+        password: boot.password.clone(),
+        body_bytes_max: boot.body_bytes_max,
+        reads: sessions(READ_SESSIONS)?,
+        inserts: sessions(INSERT_SESSIONS)?,
+    };
     let store = Arc::new(store);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(listen(boot.port, Arc::clone(&store), engine.version()));
@@ -143,7 +149,7 @@ fn base_settings(boot: &Boot) -> BTreeMap<String, String> {
     [
         ("max_memory_usage", statement_bytes.to_string()),
         ("max_execution_time", STATEMENT_SECONDS_MAX.to_string()),
-        ("max_result_bytes", ANSWER_BYTES_MAX.to_string()),
+        ("max_result_bytes", boot.answer_bytes_max.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
@@ -196,7 +202,7 @@ async fn answer(store: Arc<Store>, incoming: Incoming) -> Result<Response<Body>,
         return Err(Refusal::new(StatusCode::FORBIDDEN, 516, "Authentication failed: wrong user or password. (AUTHENTICATION_FAILED)"));
     }
     let wants_blocks = incoming.wants_blocks();
-    let statement = incoming.statement().await?;
+    let statement = incoming.statement(store.body_bytes_max).await?;
     let format = statement.format.clone();
     let pool = if statement.rows.is_some() { &store.inserts } else { &store.reads };
     let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 210, "the store is stopping");

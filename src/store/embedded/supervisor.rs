@@ -146,7 +146,15 @@ impl Embedded {
         let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LETTERS);
         let mut keeper = Keeper {
             launch,
-            boot: Boot { library, path: data, port: 0, password: password.clone(), memory_bytes_max: config.memory_bytes_max },
+            boot: Boot {
+                library,
+                path: data,
+                port: 0,
+                password: password.clone(),
+                memory_bytes_max: config.memory_bytes_max,
+                body_bytes_max: config.body_bytes_max,
+                answer_bytes_max: config.answer_bytes_max,
+            },
             restarts: 0,
             _lock: lock,
         };
