@@ -49,7 +49,6 @@ CREATE TABLE outbox (
     kind        TEXT NOT NULL,        -- alert.opened, alert.updated, alert.resolved, session.revoke, backlog.notice …
     alert_id    TEXT NOT NULL,
     version     INTEGER NOT NULL,
-    body        TEXT NOT NULL,        -- JSON payload as it is sent
     state       TEXT NOT NULL,        -- pending, delivered, failed, expired, held, cancelled, dry_run
     attempts    INTEGER NOT NULL DEFAULT 0,  -- tries begun
     created_ms  INTEGER NOT NULL,     -- the day of tries counts from here; asked for again, it counts anew
@@ -57,10 +56,13 @@ CREATE TABLE outbox (
     not_after_ms INTEGER,             -- a revocation is tried until then
     finished_ms INTEGER,
     last_error  TEXT,
+    body        TEXT NOT NULL,        -- JSON payload as it is sent; last, so that the rest is read without it
     UNIQUE (channel, message_id)
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (channel, state, next_ms);
 CREATE INDEX outbox_order ON outbox (channel, alert_id, state, id);  -- one alert's messages go in their order
+CREATE INDEX outbox_delivered ON outbox (channel, finished_ms) WHERE state = 'delivered';
+CREATE INDEX outbox_trying ON outbox (channel, next_ms) WHERE state = 'pending' AND attempts > 0;
 CREATE INDEX outbox_finished ON outbox (finished_ms) WHERE finished_ms IS NOT NULL;
 
 -- What is known of a channel's other end. It counts only for the address (fingerprint) it was learned of.

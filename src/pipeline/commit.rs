@@ -17,8 +17,9 @@ use crate::respond::{ActiveSessions, SessionFacts};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
+use bartizan_core::Event;
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::broadcast;
@@ -177,9 +178,9 @@ impl CommitStage {
             let within = if sabotaged!(OutboxAfterTransaction) { Arc::default() } else { Arc::clone(&routing) };
             let all = db.write(|tx| {
                 orders::append(tx, &orders)?;
-                let mut all = Vec::new();
+                let (mut all, named) = (Vec::new(), BySession::of(&detected));
                 for alert in &detected.alerts {
-                    let facts = facts(alert, &detected, facts_max);
+                    let facts = named.facts(alert, facts_max);
                     let acts = !alert.actions.is_empty();
                     let active_sessions = acts.then(|| active_sessions.of(&alert.tenant)).flatten();
                     let version = notify::Detected { alert, facts: &facts, active_sessions };
@@ -195,22 +196,44 @@ impl CommitStage {
     }
 }
 
-/// What the events of this batch say of the sessions that the alert names.
-fn facts(alert: &Alert, detected: &Detected, facts_max: usize) -> Vec<SessionFacts> {
-    if alert.actions.is_empty() {
-        return Vec::new();
+/// The events of a batch by session; none if no alert asks for anything to be done.
+struct BySession<'d>(HashMap<&'d str, Vec<Event<'d>>>);
+
+impl<'d> BySession<'d> {
+    fn of(detected: &'d Detected) -> Self {
+        let mut by_session = HashMap::new();
+        let wanted: HashSet<&str> = detected.alerts.iter().filter(|alert| !alert.actions.is_empty()).flat_map(sessions_of).collect();
+        if !wanted.is_empty() {
+            for event in detected.flow.events.iter() {
+                if let Some(session) = event.session().filter(|session| wanted.contains(session)) {
+                    by_session.entry(session).or_insert_with(Vec::new).push(event);
+                }
+            }
+        }
+        Self(by_session)
     }
-    let sessions: HashSet<&str> = alert.entities.sessions.iter().map(String::as_str).collect();
-    let events = detected.flow.events.iter().filter(|event| event.tenant() == alert.tenant);
-    let ids: HashSet<&str> = alert.event_ids.iter().map(String::as_str).collect();
-    let named = events.filter(|event| ids.contains(event.id()) && event.session().is_some_and(|session| sessions.contains(session)));
-    let facts = named.map(|event| SessionFacts {
-        session: event.session().map(str::to_owned),
-        user: event.user().map(str::to_owned),
-        source: event.source().map(str::to_owned),
-        token_id: event.token_id().map(str::to_owned),
-        token_hash: event.token().map(|token| token.to_hex()),
-        time_ms: Some(event.time_ms()),
-    });
-    facts.take(facts_max).collect()
+
+    /// What the events that the alert names say of its sessions.
+    fn facts(&self, alert: &Alert, facts_max: usize) -> Vec<SessionFacts> {
+        if alert.actions.is_empty() {
+            return Vec::new();
+        }
+        let ids: HashSet<&str> = alert.event_ids.iter().map(String::as_str).collect();
+        let sessions: BTreeSet<&str> = sessions_of(alert).collect();
+        let events = sessions.iter().filter_map(|session| self.0.get(session)).flatten();
+        let named = events.filter(|event| event.tenant() == alert.tenant && ids.contains(event.id()));
+        let facts = named.map(|event| SessionFacts {
+            session: event.session().map(str::to_owned),
+            user: event.user().map(str::to_owned),
+            source: event.source().map(str::to_owned),
+            token_id: event.token_id().map(str::to_owned),
+            token_hash: event.token().map(|token| token.to_hex()),
+            time_ms: Some(event.time_ms()),
+        });
+        facts.take(facts_max).collect()
+    }
+}
+
+fn sessions_of(alert: &Alert) -> impl Iterator<Item = &str> {
+    alert.entities.sessions.iter().map(String::as_str)
 }

@@ -16,7 +16,7 @@ pub struct PipelineConfig {
     /// Batches waiting between two stages; default 4.
     pub stage_batches_max: usize,
     /// Events waiting for the store: a little more than one insert takes, so that the next one is as
-    /// large; default 114,688.
+    /// large; default 90,112.
     pub store_events_max: usize,
     /// Orders that wait for an alert before they are written all the same; default 256.
     pub orders_waiting_max: usize,
@@ -39,7 +39,7 @@ impl Default for PipelineConfig {
             batch_bytes_max,
             buffer_bytes_max,
             stage_batches_max: 4,
-            store_events_max: 114_688,
+            store_events_max: 90_112,
             orders_waiting_max: 256,
             session_facts_max: 1_000,
             dead_letter_bytes_max: 256 << 10,

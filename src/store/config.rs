@@ -15,7 +15,7 @@ pub struct StoreConfig {
     pub query_time_max_ms: u64,
     /// How long one insert may take until it counts as failed, in milliseconds; default 60,000.
     pub insert_time_max_ms: u64,
-    /// Rows in one insert; default 100,000.
+    /// Rows in one insert; default 80,000.
     pub insert_rows_max: usize,
     /// Newest events that the summary of a user, address or session counts; default 100,000.
     pub summary_events_max: u32,
@@ -34,7 +34,7 @@ impl Default for StoreConfig {
             alert_retention_days: 400,
             query_time_max_ms: 15_000,
             insert_time_max_ms: 60_000,
-            insert_rows_max: 100_000,
+            insert_rows_max: 80_000,
             summary_events_max: 100_000,
             summary_values_max: 20,
             alert_versions_max: 1_000,

@@ -35,6 +35,8 @@ use clickhouse::{Client, Compression};
 use embedded::Endpoint;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Months in one insert; ClickHouse refuses over 100 partitions.
@@ -46,6 +48,9 @@ const PASSWORD_BYTES_MAX: u64 = 4 << 10;
 #[derive(Clone)]
 pub struct Store {
     client: Client,
+    /// The same, which takes for granted that events fit their table: once some did, the others do.
+    trusting: Client,
+    fits: Arc<AtomicBool>,
     database: String,
     config: StoreConfig,
 }
@@ -77,7 +82,8 @@ impl Store {
 
     fn new(client: Client, database: &str, config: &StoreConfig) -> Self {
         let client = client.with_database(database).with_product_info("bartizan", env!("CARGO_PKG_VERSION"));
-        Self { client, database: database.to_owned(), config: config.clone() }
+        let trusting = client.clone().with_validation(false);
+        Self { client, trusting, fits: Arc::default(), database: database.to_owned(), config: config.clone() }
     }
 
     /// Rows in one insert. One insert is one request and, per month, one part.
@@ -130,11 +136,13 @@ impl Store {
     async fn insert_in_blocks<'a>(&self, rows: impl Iterator<Item = EventRow<'a>> + Send) -> Result<(), StoreError> {
         let mut rows = rows.peekable();
         while rows.peek().is_some() {
-            let mut insert = self.insert::<EventRow<'_>>("events").await?;
+            let client = if self.fits.load(Ordering::Relaxed) { &self.trusting } else { &self.client };
+            let mut insert = self.insert::<EventRow<'_>>(client, "events").await?;
             for row in rows.by_ref().take(self.config.insert_rows_max) {
                 insert.write(&row).await.map_err(StoreError::of("insert events"))?;
             }
             insert.end().await.map_err(StoreError::of("insert events"))?;
+            self.fits.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -147,7 +155,7 @@ impl Store {
         if alerts.is_empty() {
             return Ok(());
         }
-        let mut insert = self.insert::<AlertRow<'_>>("alerts").await?;
+        let mut insert = self.insert::<AlertRow<'_>>(&self.client, "alerts").await?;
         for alert in alerts {
             let row = AlertRow::new(alert, now_ms);
             let row = row.map_err(|error| StoreError::new(ErrorClass::Refused, "insert alerts", error.to_string()))?;
@@ -156,9 +164,9 @@ impl Store {
         insert.end().await.map_err(StoreError::of("insert alerts"))
     }
 
-    async fn insert<T: clickhouse::Row>(&self, table: &str) -> Result<clickhouse::insert::Insert<T>, StoreError> {
+    async fn insert<T: clickhouse::Row>(&self, client: &Client, table: &str) -> Result<clickhouse::insert::Insert<T>, StoreError> {
         let limit = Duration::from_millis(self.config.insert_time_max_ms);
-        let insert = self.client.insert::<T>(table).await.map_err(StoreError::of("describe a table"))?;
+        let insert = client.insert::<T>(table).await.map_err(StoreError::of("describe a table"))?;
         // A server's profile may have asynchronous inserts on: they would be acknowledged from memory.
         Ok(insert.with_timeouts(Some(limit), Some(limit)).with_setting("async_insert", "0"))
     }
