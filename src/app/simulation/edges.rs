@@ -271,7 +271,7 @@ pub(super) struct Tables(pub Arc<World>);
 
 impl EventStore for Tables {
     fn insert_rows_max(&self) -> usize {
-        100_000
+        80_000
     }
 
     fn insert<'a>(&'a self, rows: Rows<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
