@@ -1,13 +1,13 @@
 //! The recorded order of a daemon with a journal, exported beside it from its oldest checkpoint on, and judged again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::daemon::Daemon;
 use crate::support::outcome::judged_again;
-use crate::support::scenario::{BASE, Line, Script, wait_until_stored};
+use crate::support::scenario::{BASE, Line, Script, replayed, wait_until_stored};
 
 const SETTLED: Duration = Duration::from_secs(90);
 
@@ -33,7 +33,10 @@ fn what_was_judged_since_the_oldest_checkpoint_is_judged_alike_again() {
     wait_until_stored(&mut daemon, before.len(), SETTLED);
     let checkpoints = |daemon: &Daemon| std::fs::read_dir(daemon.folder.join("data/checkpoints")).map_or(0, Iterator::count);
     daemon.wait_for("a checkpoint", SETTLED, |daemon| (checkpoints(daemon) > 0).then_some(()));
-    let opened_before = alerts(&daemon, &viewer);
+    let wanted: BTreeSet<String> = replayed(&daemon, before).into_keys().map(|(id, _)| id).collect();
+    let opened_before = daemon.wait_for("the alerts before", SETTLED, |daemon| {
+        Some(alerts(daemon, &viewer)).filter(|opened| wanted.iter().all(|id| opened.contains_key(id)))
+    });
     daemon.kill();
     daemon.launch();
     daemon.wait_until_ready(SETTLED);
