@@ -228,12 +228,15 @@ type Ends = Arc<Mutex<Watched>>;
 
 /// Kafka as a source of records.
 pub struct KafkaSource {
+    config: KafkaConfig,
+    instance_id: String,
     consumer: Arc<GroupConsumer>,
+    /// The same, for whoever commits.
+    current: Arc<Mutex<Arc<GroupConsumer>>>,
     inputs: Vec<String>,
     held: BTreeSet<PartitionId>,
     next: BTreeMap<PartitionId, Reading>,
     ends: Ends,
-    fetch_records_max: usize,
 }
 
 struct Reading {
@@ -245,7 +248,7 @@ struct Reading {
 /// Commits offsets and tells how far behind the source is.
 #[derive(Clone)]
 pub struct KafkaPositions {
-    consumer: Arc<GroupConsumer>,
+    current: Arc<Mutex<Arc<GroupConsumer>>>,
     ends: Ends,
 }
 
@@ -254,6 +257,26 @@ pub struct KafkaPositions {
 /// # Errors
 /// A setting that librdkafka does not take.
 pub fn open_source(config: &KafkaConfig, instance_id: &str, start: Positions) -> Result<(KafkaSource, KafkaPositions), LogError> {
+    let consumer = join(config, instance_id, start)?;
+    let ends = Ends::default();
+    watch_ends(Arc::downgrade(&consumer), Arc::clone(&ends))?;
+    let current = Arc::new(Mutex::new(Arc::clone(&consumer)));
+    let positions = KafkaPositions { current: Arc::clone(&current), ends: Arc::clone(&ends) };
+    let source = KafkaSource {
+        config: config.clone(),
+        instance_id: instance_id.to_owned(),
+        consumer,
+        current,
+        inputs: config.inputs().into_iter().map(str::to_owned).collect(),
+        held: BTreeSet::new(),
+        next: BTreeMap::new(),
+        ends,
+    };
+    Ok((source, positions))
+}
+
+/// A member of the group that reads from `start` on.
+fn join(config: &KafkaConfig, instance_id: &str, start: Positions) -> Result<Arc<GroupConsumer>, LogError> {
     let mut client = config.client()?;
     let defaults = [
         ("group.id", config.group.as_str()),
@@ -275,13 +298,7 @@ pub fn open_source(config: &KafkaConfig, instance_id: &str, start: Positions) ->
     let context = Context { start: Mutex::new(start), news: Mutex::default() };
     let consumer: GroupConsumer = client.create_with_context(context).map_err(fatal)?;
     consumer.subscribe(&config.inputs()).map_err(fatal)?;
-    let consumer = Arc::new(consumer);
-    let ends = Ends::default();
-    watch_ends(Arc::downgrade(&consumer), Arc::clone(&ends))?;
-    let positions = KafkaPositions { consumer: Arc::clone(&consumer), ends: Arc::clone(&ends) };
-    let inputs = config.inputs().into_iter().map(str::to_owned).collect();
-    let fetch_records_max = config.fetch_records_max;
-    Ok((KafkaSource { consumer, inputs, held: BTreeSet::new(), next: BTreeMap::new(), ends, fetch_records_max }, positions))
+    Ok(Arc::new(consumer))
 }
 
 /// Asks for the end offsets of the assigned partitions once a second, in a thread of its own, since
@@ -314,6 +331,20 @@ fn ask_ends(consumer: &GroupConsumer, ends: &Ends) -> Result<(), KafkaError> {
 }
 
 impl KafkaSource {
+    /// Joins the group anew in place of a member that librdkafka has given up: fenced, say, as its session
+    /// ended while it committed. Its partitions count as lost until they are assigned again.
+    fn rejoin(&mut self, reason: &str, notices: &mut Vec<Notice>) -> Result<(), LogError> {
+        tracing::warn!(reason, "kafka consumer was given up, another one joins the group");
+        let start = self.consumer.context().start.lock().clone();
+        let consumer = join(&self.config, &self.instance_id, start)?;
+        watch_ends(Arc::downgrade(&consumer), Arc::clone(&self.ends))?;
+        self.current.lock().clone_from(&consumer);
+        self.consumer = consumer;
+        self.held.clear();
+        notices.push(Notice::Lost(std::mem::take(&mut self.next).into_keys().collect()));
+        Ok(())
+    }
+
     /// Partitions of all input topics, as the brokers know them.
     fn expected(&self) -> Result<BTreeSet<PartitionId>, LogError> {
         let mut expected = BTreeSet::new();
@@ -382,10 +413,13 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn fetch(&mut self, timeout: Duration, notices: &mut Vec<Notice>) -> Result<(), LogError> {
+        if let Some((_, reason)) = self.consumer.client().fatal_error() {
+            return self.rejoin(&reason, notices);
+        }
         let mut records: Vec<(PartitionId, Vec<Fetched>)> = Vec::new();
         let mut wait = timeout;
         let mut failed = None;
-        for _ in 0..self.fetch_records_max {
+        for _ in 0..self.config.fetch_records_max {
             match self.consumer.poll(std::mem::take(&mut wait)) {
                 None => break,
                 Some(Err(error)) => {
@@ -455,7 +489,11 @@ impl Committer for KafkaPositions {
         for (partition, offset) in newest {
             list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset)).map_err(retry)?;
         }
-        if list.count() == 0 { Ok(()) } else { self.consumer.commit(&list, CommitMode::Async).map_err(retry) }
+        let consumer = Arc::clone(&self.current.lock());
+        // While it holds nothing (its session has ended, say) a commit would be fenced, which ends a static member for
+        // good. Nothing is lost: reading goes on at the checkpoint's positions, not at those.
+        let holds_some = consumer.assignment().map_err(retry)?.count() > 0;
+        if list.count() > 0 && holds_some { consumer.commit(&list, CommitMode::Async).map_err(retry) } else { Ok(()) }
     }
 
     fn ends(&self) -> Positions {
