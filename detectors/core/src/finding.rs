@@ -164,13 +164,42 @@ impl Finding {
     }
 }
 
+/// How far a sign-in is believed to be its person's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// Somebody else's.
+    Stranger,
+    /// Perhaps somebody else's.
+    Doubtful,
+    /// Nothing speaks against it.
+    #[default]
+    Full,
+}
+
 /// Where detectors put findings. The runner knows which detector and event it is called for.
 #[derive(Debug, Default)]
 pub struct Findings {
     list: Vec<Finding>,
+    trust: Trust,
 }
 
 impl Findings {
+    /// Begins with an event, before the first detector looks at it.
+    pub fn next_event(&mut self) {
+        self.trust = Trust::Full;
+    }
+
+    /// Says how far the event may be learnt as its person's. What the most doubtful detector says stands.
+    pub fn doubt(&mut self, trust: Trust) {
+        self.trust = self.trust.min(trust);
+    }
+
+    /// What was said of this event so far.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        self.trust
+    }
+
     /// Adds a finding.
     pub fn push(&mut self, finding: Finding) {
         self.list.push(finding);
