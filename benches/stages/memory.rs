@@ -2,6 +2,9 @@
 //! events of many users in, less the growth that an engine without detectors shows over the same events.
 //!
 //! Each measurement runs in a process of its own, since memory that was freed does not go back to the system.
+//!
+//! All users have signed in within the last day, so that their sign-ins are still compared with others; but for
+//! one measurement, in which they do so in waves, one after the other, and only the last wave has.
 
 use crate::stages::{BATCH_EVENTS, engine, only};
 use bartizan::detect::Enabled;
@@ -12,6 +15,7 @@ use bartizan_core::{EventBatch, EventDraft, Kind, NetworkClass, Outcome, Place, 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::process::Command;
 
 /// Set to the name of a measurement, the benchmark does nothing but that.
@@ -20,6 +24,8 @@ pub const VARIABLE: &str = "BENCH_MEMORY_OF";
 const USERS: u32 = 200_000;
 const START_MS: i64 = 1_780_272_000_000;
 const DAY_MS: i64 = 86_400_000;
+/// Waves in which they come, where they do not come at once.
+const WAVES: u32 = 20;
 /// Days on which each user signs in, at another place and with another device on each.
 const DAYS: u32 = 4;
 /// Places of the users: country, region, network (the last two are one carrier's) and its class.
@@ -29,6 +35,11 @@ const PLACES: [([u8; 2], &str, u32, NetworkClass); DAYS as usize] = [
     (*b"NL", "Utrecht", 20_057, NetworkClass::Mobile),
     (*b"NL", "Limburg", 20_057, NetworkClass::Mobile),
 ];
+
+/// Measurements that are of no single detector.
+const PLACES_OF_ALL: &str = "places";
+const WAVE_BY_WAVE: &str = "places in waves";
+const NONE_WAVE_BY_WAVE: &str = "none in waves";
 
 /// Prints what users cost.
 ///
@@ -41,7 +52,14 @@ pub fn print() -> Result<(), Box<dyn Error>> {
     };
     println!("\nresident memory of {USERS} users with 4 places, 4 devices, 3 networks and a last sign-in");
     let base = growth("none")?;
-    for (name, of) in [("impossible_travel", "impossible_travel"), ("unusual_location", "unusual_location"), ("all detectors", "all")] {
+    for (name, of) in [
+        ("impossible_travel", "impossible_travel"),
+        ("unusual_location", "unusual_location"),
+        ("both detectors of places", PLACES_OF_ALL),
+        ("the same, 19 of 20 users signed in days ago", WAVE_BY_WAVE),
+        ("all detectors", "all"),
+    ] {
+        let base = if of == WAVE_BY_WAVE { growth(NONE_WAVE_BY_WAVE)? } else { base };
         println!("{name:<46} {:>6} bytes a user", (growth(of)? - base) / i64::from(USERS));
     }
     println!(
@@ -57,19 +75,25 @@ pub fn print() -> Result<(), Box<dyn Error>> {
 /// # Errors
 /// There is no such measurement.
 pub fn measure(of: &str) -> Result<(), Box<dyn Error>> {
-    let all = || Enabled::new(bartizan_catalogue::all(), &BTreeMap::new()).map_err(|errors| errors.join("; "));
+    let catalogue = bartizan_catalogue::all;
+    let places = catalogue().filter(|spec| ["impossible_travel", "unusual_location"].contains(&spec.id));
     let enabled = match of {
-        "none" => Enabled { detectors: Vec::new() },
-        "all" | "sessions" => all()?,
+        "none" | NONE_WAVE_BY_WAVE => Enabled { detectors: Vec::new() },
+        "all" | "sessions" => Enabled::new(catalogue(), &BTreeMap::new()).map_err(|errors| errors.join("; "))?,
+        PLACES_OF_ALL | WAVE_BY_WAVE => Enabled::new(places, &BTreeMap::new()).map_err(|errors| errors.join("; "))?,
         detector => only(detector)?,
     };
+    let waves = if [WAVE_BY_WAVE, NONE_WAVE_BY_WAVE].contains(&of) { WAVES } else { 1 };
     let mut engine = engine(&enabled);
     let before = resident()?;
-    for day in 0..DAYS {
-        feed(&mut engine, day, &[Kind::Login]);
+    for wave in 0..waves {
+        let users = USERS / waves * wave..USERS / waves * (wave + 1);
+        for place in 0..DAYS {
+            feed(&mut engine, users.clone(), wave * DAYS + place, place, &[Kind::Login]);
+        }
     }
     if of == "sessions" {
-        feed(&mut engine, DAYS, &[Kind::TokenRefresh, Kind::ApiRequest]);
+        feed(&mut engine, 0..USERS, DAYS, DAYS - 1, &[Kind::TokenRefresh, Kind::ApiRequest]);
     }
     println!("{}", resident()? - before);
     Ok(())
@@ -82,21 +106,21 @@ fn resident() -> Result<i64, Box<dyn Error>> {
     Ok(pages * rustix::param::page_size() as i64)
 }
 
-/// All users, one after the other over eight hours of a day, each with events of these kinds.
-fn feed(engine: &mut Engine, day: u32, kinds: &[Kind]) {
+/// Users, one after the other over eight hours of a day, at one of their places, each with events of these kinds.
+fn feed(engine: &mut Engine, users: Range<u32>, day: u32, place: u32, kinds: &[Kind]) {
     let mut batch = EventBatch::with_capacity(BATCH_EVENTS);
-    for user in 0..USERS {
+    let end = users.end;
+    for user in users {
         for (step, kind) in kinds.iter().enumerate() {
-            add(&mut batch, user, day, step as u32, *kind);
+            add(&mut batch, user, (day, place), step as u32, *kind);
         }
-        if batch.len() >= BATCH_EVENTS || user + 1 == USERS {
+        if batch.len() >= BATCH_EVENTS || user + 1 == end {
             engine.process(&mut EventFlow::replayed(std::mem::take(&mut batch), engine.next_seq()));
         }
     }
 }
 
-fn add(batch: &mut EventBatch, user: u32, day: u32, step: u32, kind: Kind) {
-    let place = day.min(DAYS - 1);
+fn add(batch: &mut EventBatch, user: u32, (day, place): (u32, u32), step: u32, kind: Kind) {
     let (country, region, asn, class) = PLACES[place as usize];
     let mut token = [step as u8; 16];
     token.iter_mut().zip(user.to_be_bytes()).for_each(|(to, from)| *to = from);

@@ -5,7 +5,9 @@
 //! global (watermark, repetitions), then lets each slice see the events of its keys, then joins the
 //! findings in order of sequence, detector and key kind.
 //!
-//! A detector that panics is caught, switched off and reported; the others go on.
+//! A detector that panics is caught, switched off and reported; the others go on. What is known of people
+//! belongs to the slice, not to a detector: it comes after them, learns from each event that they have seen,
+//! and is counted, saved and switched off like one of them.
 //!
 //! A checkpoint is the engine's state between two batches. [`Engine::begin_checkpoint`] marks it, and
 //! [`Engine::save_some`] hands it out in parts while batches go on being processed: whatever is about to
@@ -18,7 +20,9 @@ use super::{DetectConfig, Enabled, SLICES};
 use crate::alert::Alert;
 use crate::alert::episode::{Episodes, Limits};
 use crate::flow::{EventFlow, PartitionId, Positions};
-use bartizan_core::{Budget, Detector, Event, EventBatch, Finding, Findings, KeyHasher, KeyKind, Kind, Spec, State, state};
+use bartizan_core::{
+    Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, KeyKind, Kind, People, Spec, State, Trust, people, state,
+};
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +57,7 @@ pub struct Outcome {
 
 struct Slice {
     detectors: Vec<Box<dyn Detector>>,
+    people: People,
     budget: Arc<Budget>,
 }
 
@@ -60,36 +65,45 @@ impl Slice {
     fn new(enabled: &Enabled, bytes_max: usize) -> Self {
         let budget = Arc::new(Budget::new(bytes_max));
         let detectors = enabled.detectors.iter().map(|(spec, parameters)| (spec.build)(parameters, &budget)).collect();
-        Self { detectors, budget }
+        Self { detectors, people: People::new(&budget), budget }
+    }
+
+    /// Lets a detector see an event, or people be learnt from it when all have.
+    fn observe(&mut self, route: &Route, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        match self.detectors.get_mut(route.detector) {
+            Some(detector) if route.by_people => detector.observe(key, &self.people.known(key, event), findings),
+            Some(detector) => detector.observe(key, event, findings),
+            None => self.people.learn(key, event, findings),
+        }
     }
 
     /// Makes room when the last event took the slice beyond its share.
     fn keep_within_budget(&mut self, watermark_ms: i64) {
         if self.budget.excess() > 0 {
-            let detectors = &mut self.detectors;
-            state::give_way(&self.budget, watermark_ms, &mut |visit| detectors.iter_mut().for_each(|detector| detector.each_state(visit)));
+            let (detectors, people) = (&mut self.detectors, &mut self.people);
+            state::give_way(&self.budget, watermark_ms, &mut |visit| {
+                detectors.iter_mut().for_each(|detector| detector.each_state(visit));
+                visit(people.state());
+            });
         }
     }
 
-    /// Loads a part into one state of a detector.
+    /// Loads a part into one state of a detector, or of people.
     fn load(&mut self, detector: usize, state_number: usize, part: Part) -> Result<(), postcard::Error> {
-        let (mut part, mut number, mut result) = (Some(part), 0, Err(postcard::Error::DeserializeBadEncoding));
-        if let Some(detector) = self.detectors.get_mut(detector) {
-            detector.each_state(&mut |state| {
-                if number == state_number {
-                    match part.take() {
-                        Some(Part::Header(bytes)) => result = state.begin_load(&bytes),
-                        Some(Part::Slots(bytes)) => result = state.load_some(&bytes),
-                        None => {}
-                    }
+        let (mut part, mut result) = (Some(part), Err(postcard::Error::DeserializeBadEncoding));
+        self.each_state(|of, number, state| {
+            if (of, number) == (detector, state_number) {
+                match part.take() {
+                    Some(Part::Header(bytes)) => result = state.begin_load(&bytes),
+                    Some(Part::Slots(bytes)) => result = state.load_some(&bytes),
+                    None => {}
                 }
-                number += 1;
-            });
-        }
+            }
+        });
         result
     }
 
-    /// Shows each state with the number of its detector and its own within that, until `visit` has enough.
+    /// Shows each state with the number of its detector and its own within that; people come last.
     fn each_state(&mut self, mut visit: impl FnMut(usize, usize, &mut dyn State)) {
         for (number, detector) in self.detectors.iter_mut().enumerate() {
             let mut states = 0;
@@ -98,12 +112,16 @@ impl Slice {
                 states += 1;
             });
         }
+        visit(self.detectors.len(), 0, self.people.state());
     }
 }
 
 /// One key kind of one detector.
 struct Route {
+    /// Its number; one more than the last is that of people.
     detector: usize,
+    /// Does it go by people?
+    by_people: bool,
     /// Position in the detector's list of key kinds.
     kind: usize,
     key: KeyKind,
@@ -119,7 +137,11 @@ impl Routes {
         for (kind_of_event, list) in Kind::ALL.iter().zip(&mut routes.0) {
             for (detector, (spec, instance)) in specs.iter().zip(detectors).enumerate() {
                 let keys = spec.keys.iter().enumerate().filter(|(_, key)| instance.looks_at(**key, *kind_of_event));
-                list.extend(keys.map(|(kind, key)| Route { detector, kind, key: *key }));
+                let by_people = |key: KeyKind| instance.goes_by_people() && key == people::KEY;
+                list.extend(keys.map(|(kind, key)| Route { detector, by_people: by_people(*key), kind, key: *key }));
+            }
+            if People::looks_at(*kind_of_event) && detectors.iter().any(|detector| detector.goes_by_people()) {
+                list.push(Route { detector: detectors.len(), by_people: false, kind: 0, key: people::KEY });
             }
         }
         routes
@@ -144,6 +166,7 @@ pub struct Engine {
     threads: usize,
     hasher: KeyHasher,
     specs: Vec<&'static Spec>,
+    /// Which detectors are on, and at last whether people are learnt.
     enabled: Vec<bool>,
     routes: Routes,
     slices: Vec<Slice>,
@@ -175,7 +198,7 @@ impl Engine {
             // The other half of them prepares what these judge.
             threads: (config.threads / 2).clamp(1, SLICES),
             hasher,
-            enabled: vec![true; enabled.detectors.len()],
+            enabled: vec![true; enabled.detectors.len() + 1],
             routes: Routes::new(&specs, &slices),
             specs,
             slices,
@@ -187,6 +210,11 @@ impl Engine {
             positions: Positions::new(),
             saving: None,
         }
+    }
+
+    /// What holds state, with its version: the detectors, and people.
+    fn holders(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.specs.iter().map(|spec| (spec.id, spec.state_version)).chain([(people::ID, people::STATE_VERSION)])
     }
 
     /// Sequence number of the next record.
@@ -225,9 +253,9 @@ impl Engine {
         self.episodes.bytes()
     }
 
-    /// Keys held and keys pushed out, by detector.
+    /// Keys held and keys pushed out, by detector, and of people.
     pub fn state_keys(&mut self) -> Vec<(&'static str, usize, u64)> {
-        let mut held: Vec<_> = self.specs.iter().map(|spec| (spec.id, 0, 0)).collect();
+        let mut held: Vec<_> = self.holders().map(|(id, _)| (id, 0, 0)).collect();
         for slice in &mut self.slices {
             slice.each_state(|detector, _, state| {
                 if let Some((_, keys, evicted)) = held.get_mut(detector) {
@@ -311,11 +339,12 @@ impl Engine {
                 results.extend(handles.into_iter().filter_map(|handle| handle.join().ok()));
             });
         }
-        for (position, (on, spec)) in self.enabled.iter_mut().zip(&self.specs).enumerate() {
+        let ids: Vec<_> = self.holders().map(|(id, _)| id).collect();
+        for (position, (on, id)) in self.enabled.iter_mut().zip(ids).enumerate() {
             let still = results.iter().all(|(_, enabled)| enabled.get(position).copied().unwrap_or(true));
             if *on && !still {
                 *on = false;
-                disabled.push(spec.id);
+                disabled.push(id);
             }
         }
         let mut found: Vec<Found> = results.into_iter().flat_map(|(found, _)| found).collect();
@@ -353,11 +382,10 @@ impl Engine {
             episodes: self.episodes.begin_save(),
             slices: SLICES,
             detectors: self
-                .specs
-                .iter()
-                .map(|spec| {
-                    let forgotten = sabotaged!(DetectorNotSaved) && spec.id == "credential_stuffing";
-                    (spec.id.to_owned(), spec.state_version + u32::from(forgotten))
+                .holders()
+                .map(|(id, version)| {
+                    let forgotten = sabotaged!(DetectorNotSaved) && id == "credential_stuffing";
+                    (id.to_owned(), version + u32::from(forgotten))
                 })
                 .collect(),
         };
@@ -439,14 +467,14 @@ impl Engine {
     /// The checkpoint cannot be read.
     pub fn restore(&mut self, mut saved: Saved) -> Result<Vec<&'static str>, CheckpointError> {
         let header = saved.header()?;
-        let position = |spec: &Spec| header.detectors.iter().position(|(id, version)| id == spec.id && *version == spec.state_version);
+        let position = |(id, version): (&str, u32)| header.detectors.iter().position(|of| (of.0.as_str(), of.1) == (id, version));
         // For each detector of the checkpoint, which of ours it is.
         let mut ours = vec![None; header.detectors.len()];
         let mut afresh = Vec::new();
-        for (number, spec) in self.specs.iter().enumerate() {
-            match position(spec).filter(|_| header.slices == SLICES).and_then(|position| ours.get_mut(position)) {
+        for (number, holder) in self.holders().enumerate() {
+            match position(holder).filter(|_| header.slices == SLICES).and_then(|position| ours.get_mut(position)) {
                 Some(own) => *own = Some(number),
-                None => afresh.push(spec.id),
+                None => afresh.push(holder.0),
             }
         }
         self.dedup.begin_load(header.dedup);
@@ -587,18 +615,24 @@ fn observe_all(
     let mut all = Vec::new();
     let mut findings = Findings::default();
     for (index, event) in events.iter().enumerate().filter(|(_, event)| event.is_judged()) {
-        for Route { detector, kind, key } in routes.of(&event) {
-            let (detector, kind) = (*detector, *kind);
-            let Some(key) = event.key(*key) else { continue };
+        findings.believe(Trust::Full);
+        for route in routes.of(&event) {
+            let Route { detector, kind, .. } = *route;
+            let Some(key) = event.key(route.key) else { continue };
             // The top bits choose the slice; the maps within use the lower ones.
             let slice = (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize;
             let Some(slice) = slice.checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
-            let Some(instance) = slice.detectors.get_mut(detector) else { continue };
             let Some(on) = enabled.get_mut(detector).filter(|on| **on) else { continue };
-            if catch_unwind(AssertUnwindSafe(|| instance.observe(key, &event, &mut findings))).is_err() {
+            let trust = findings.trust();
+            if catch_unwind(AssertUnwindSafe(|| slice.observe(route, key, &event, &mut findings))).is_err() {
                 *on = false;
                 findings.drain();
+                findings.believe(trust);
                 continue;
+            }
+            if !route.by_people {
+                // Its slice may be another thread's, so what it thinks must not matter here either.
+                findings.believe(trust);
             }
             slice.keep_within_budget(event.watermark_ms());
             all.extend(findings.drain().map(|finding| Found { index, detector, kind, finding }));

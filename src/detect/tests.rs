@@ -194,6 +194,61 @@ fn a_detector_that_fails_is_switched_off_and_the_others_go_on() {
     assert!(rest.iter().any(|alert| alert.detector != "brittle"));
 }
 
+/// Alerts about the traffic with these detectors of places alone (and `BRITTLE_JUDGE` before them), and the bytes of
+/// what is known of people.
+fn with_places(ids: &[&str], brittle: bool) -> (Vec<Alert>, usize) {
+    let specs = bartizan_catalogue::all().filter(|spec| ids.contains(&spec.id));
+    let mut enabled = Enabled::new(specs, &super::DetectorTables::new()).unwrap();
+    if brittle {
+        enabled.detectors.insert(0, (&BRITTLE_JUDGE, Parameters::defaults(&[])));
+    }
+    let mut engine = Engine::new(&DetectConfig::default(), &enabled, KeyHasher::new([3; 16]));
+    let (mut alerts, mut disabled) = (Vec::new(), Vec::new());
+    let mut batch = EventBatch::default();
+    (0..traffic().len()).for_each(|index| _ = batch.copy(&traffic().get(index).unwrap()));
+    let outcome = engine.process(&mut EventFlow::replayed(batch, 0));
+    alerts.extend(outcome.alerts);
+    disabled.extend(outcome.disabled);
+    assert_eq!(disabled, if brittle { vec!["brittle"] } else { vec![] });
+    let people = engine.state_keys().into_iter().find(|(id, ..)| *id == bartizan_core::people::ID);
+    (alerts, people.map_or(0, |(_, keys, _)| keys))
+}
+
+#[test]
+fn detectors_of_people_share_what_is_known_and_each_finds_its_own_alone() {
+    let of = |alerts: &[Alert], id: &str| alerts.iter().filter(|alert| alert.detector == id).count();
+    let (both, people) = with_places(&["impossible_travel", "unusual_location"], false);
+    assert!(people > 0, "known once, by whatever number of detectors");
+    for id in ["impossible_travel", "unusual_location"] {
+        let (alone, known) = with_places(&[id], false);
+        assert_eq!((of(&alone, id), known), (of(&both, id), people), "{id}");
+    }
+    assert_eq!(with_places(&["token_reuse"], false).1, 0, "nobody goes by people");
+    let (others, known) = with_places(&["impossible_travel", "unusual_location"], true);
+    assert_eq!((bytes(&others), known), (bytes(&both), people), "one that fails takes nothing with it");
+}
+
+/// A detector that fails on its third sign-in, with doubts about all.
+struct BrittleJudge(u32);
+
+impl Detector for BrittleJudge {
+    fn observe(&mut self, _key: Key, event: &Event<'_>, findings: &mut Findings) {
+        assert!(event.person().is_some(), "it goes by people");
+        self.0 += 1;
+        findings.doubt(bartizan_core::Trust::Stranger);
+        assert!(self.0 < 3, "broken invariant");
+    }
+    fn looks_at(&self, _: bartizan_core::KeyKind, event: Kind) -> bool {
+        event == Kind::Login
+    }
+    fn goes_by_people(&self) -> bool {
+        true
+    }
+    fn each_state(&mut self, _visit: &mut dyn FnMut(&mut dyn State)) {}
+}
+
+static BRITTLE_JUDGE: Spec = Spec { build: |_: &Parameters, _: &Arc<Budget>| Box::new(BrittleJudge(0)), ..BRITTLE };
+
 /// The traffic as it comes from `PARTITIONS` partitions, each in its own order, that run up to `SKEW_MS` of
 /// event time apart; another interleaving for each seed. Users stay in their partition.
 fn interleaved(seed: u64) -> Vec<(usize, usize)> {

@@ -429,12 +429,12 @@ impl EventBatch {
     /// The event at `index`.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Event<'_>> {
-        self.records.get(index).map(|record| Event { text: &self.arena, record })
+        self.records.get(index).map(|record| Event::new(&self.arena, record))
     }
 
     /// All events in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Event<'_>> + Clone {
-        self.records.iter().map(|record| Event { text: &self.arena, record })
+        self.records.iter().map(|record| Event::new(&self.arena, record))
     }
 
     /// The records, for the stages that fill them (sequencer, enricher).
@@ -454,7 +454,7 @@ impl EventBatch {
             if tenant != last.0 {
                 last = (tenant, hasher.tenant(tenant));
             }
-            let event = Event { text: arena, record };
+            let event = Event::new(arena, record);
             let identity = hasher.identity(last.1, event.id(), event.time_ms());
             let keys = keys_of(&event, last.1, hasher);
             let software = memo.get(keys.get(KeyKind::Client as usize).copied().unwrap_or(0), &event);

@@ -54,6 +54,13 @@ pub trait Detector: Send {
         true
     }
 
+    /// Does it judge people by what is known of them? Then each event that it sees under the key of people has
+    /// that in [`Event::person`], as of before the event; what the event adds is learnt when all detectors have seen it,
+    /// unless one [doubts](Findings::doubt) it.
+    fn goes_by_people(&self) -> bool {
+        false
+    }
+
     /// Shows its states, always in the same order. Everything that it remembers is in them: they are
     /// counted, bounded, saved and loaded by whoever runs it.
     fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State));

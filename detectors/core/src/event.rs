@@ -6,6 +6,7 @@
 use crate::batch::{Field, Record};
 use crate::client::Software;
 use crate::keys::{Key, KeyKind};
+use crate::people::Person;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -197,6 +198,7 @@ impl Place {
 pub struct Event<'a> {
     pub(crate) text: &'a str,
     pub(crate) record: &'a Record,
+    pub(crate) person: Option<&'a Person>,
 }
 
 /// Declares one accessor for each text member.
@@ -207,6 +209,17 @@ macro_rules! texts {
 }
 
 impl<'a> Event<'a> {
+    pub(crate) fn new(text: &'a str, record: &'a Record) -> Self {
+        Self { text, record, person: None }
+    }
+
+    /// What is known of the event's person, for detectors that
+    /// [go by it](crate::Detector::goes_by_people); `None` for all others.
+    #[must_use]
+    pub fn person(&self) -> Option<&'a Person> {
+        self.person
+    }
+
     fn optional(&self, field: Field) -> Option<&'a str> {
         let text = self.text(field);
         (!text.is_empty()).then_some(text)

@@ -165,13 +165,44 @@ impl Finding {
     }
 }
 
+/// How far a sign-in is believed to be its person's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// Somebody else's.
+    Stranger,
+    /// Perhaps somebody else's.
+    Doubtful,
+    /// Nothing speaks against it.
+    #[default]
+    Full,
+}
+
 /// Where detectors put findings. The runner knows which detector and event it is called for.
 #[derive(Debug, Default)]
 pub struct Findings {
     list: Vec<Finding>,
+    trust: Trust,
 }
 
 impl Findings {
+    /// Sets how far the event is believed, whatever was said: full before the first detector looks at it, and what it
+    /// was before where a detector's doubt does not count.
+    pub fn believe(&mut self, trust: Trust) {
+        self.trust = trust;
+    }
+
+    /// Says how far the event may be learnt as its person's. What the most doubtful detector says stands. It counts
+    /// only from detectors that [go by people](crate::Detector::goes_by_people), and for the key of people.
+    pub fn doubt(&mut self, trust: Trust) {
+        self.trust = self.trust.min(trust);
+    }
+
+    /// What was said of this event so far.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        self.trust
+    }
+
     /// Adds a finding.
     pub fn push(&mut self, finding: Finding) {
         self.list.push(finding);

@@ -12,6 +12,7 @@ pub mod finding;
 pub mod geo;
 pub mod keys;
 pub mod params;
+pub mod people;
 pub mod state;
 pub mod time;
 
@@ -19,8 +20,9 @@ pub use batch::{EventBatch, EventDraft};
 pub use client::{Changes, ClientPrint};
 pub use detector::{Detector, Spec};
 pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind};
-pub use finding::{Action, EntityKind, Finding, Findings, Role, Severity, Subject};
+pub use finding::{Action, EntityKind, Finding, Findings, Role, Severity, Subject, Trust};
 pub use keys::{Key, KeyHasher, KeyKind};
 pub use params::{Parameter, ParameterError, Parameters, Value};
+pub use people::{People, Person};
 pub use state::{Budget, KeyedState, Retained, State, heap_bytes};
 pub use time::TimeMs;

@@ -18,15 +18,20 @@
 //! The attacker is the end that is less like the person; that end is not learnt, except that a network
 //! that comes back on three days becomes the person's own (a new VPN tells thrice at most).
 //!
+//! What the person is known for is the baseline that all detectors share ([`bartizan_core::people`]); of its
+//! own it keeps the sign-ins of the window, which are gone with it.
+//!
 //! Absent on purpose: what colleagues do, and places learnt over the whole tenant.
 
 mod journey;
+mod recent;
 
 use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Role, Severity,
-    Spec, State, Subject,
+    Spec, State, Subject, Trust,
 };
 use journey::{Journey, SignIn, Traveller};
+use recent::{Past, Recent};
 use std::sync::Arc;
 
 /// What it is and how it is tuned.
@@ -43,7 +48,7 @@ pub static SPEC: Spec = Spec {
     parameters: PARAMETERS,
     attack: &[("TA0001", "T1078")],
     quiet_gap_ms: 6 * 3_600_000,
-    state_version: 3,
+    state_version: 4,
     build: |parameters, budget| Box::new(ImpossibleTravel::new(parameters, budget)),
 };
 
@@ -74,7 +79,9 @@ pub(crate) struct Config {
 
 struct ImpossibleTravel {
     config: Config,
-    travellers: KeyedState<Traveller>,
+    recent: KeyedState<Recent>,
+    /// Room to pack in; nothing is remembered in it.
+    buffer: Vec<u8>,
 }
 
 impl ImpossibleTravel {
@@ -87,17 +94,32 @@ impl ImpossibleTravel {
             window_ms: parameters.int("window_ms"),
             network_days_min: u16::try_from(parameters.int("network_days_min")).unwrap_or(u16::MAX),
         };
-        Self { config, travellers: KeyedState::new(budget) }
+        Self { config, recent: KeyedState::new(budget), buffer: Vec::new() }
     }
 }
 
 impl Detector for ImpossibleTravel {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let Some(sign_in) = SignIn::of(event) else { return };
-        let mut traveller = self.travellers.entry(key.hash, event.watermark_ms(), Traveller::default);
-        traveller.observe(sign_in, event.watermark_ms(), &self.config, |journey| {
-            findings.push(finding(event, journey, &self.config));
-        });
+        let (Some(sign_in), Some(person)) = (SignIn::of(event), event.person()) else { return };
+        let (config, watermark_ms) = (&self.config, event.watermark_ms());
+        let traveller = Traveller::new(person, &sign_in, config);
+        self.recent.sweep(watermark_ms);
+        let mut recent = self.recent.entry(key.hash, watermark_ms, Recent::default);
+        let (packed, until_ms) = recent.take();
+        // No earlier sign-in than of the watermark will come.
+        let mut past = Past::unpack(&packed, until_ms, watermark_ms.saturating_sub(config.window_ms));
+        match traveller.worst(&past, &sign_in) {
+            None => past.keep(sign_in),
+            Some(conflict) => {
+                let journey = traveller.judge(&mut past, conflict, sign_in);
+                if journey.stranger == sign_in {
+                    findings.doubt(Trust::Stranger);
+                }
+                let again = recent.tell(journey.stranger.client.line());
+                findings.push(finding(event, &journey, again, config));
+            }
+        }
+        recent.keep(&past, config.window_ms, person.days(), &mut self.buffer);
     }
 
     fn looks_at(&self, _: KeyKind, event: Kind) -> bool {
@@ -105,11 +127,16 @@ impl Detector for ImpossibleTravel {
     }
 
     fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
-        visit(&mut self.travellers);
+        visit(&mut self.recent);
+    }
+
+    fn goes_by_people(&self) -> bool {
+        true
     }
 }
 
-fn finding(event: &Event<'_>, journey: &Journey<'_>, config: &Config) -> Finding {
+/// `again`: the network was told for this person before.
+fn finding(event: &Event<'_>, journey: &Journey<'_>, again: bool, config: &Config) -> Finding {
     let severity = if journey.new_client { Severity::High } else { Severity::Medium };
     let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
     "Sign-ins at two places too far apart".clone_into(&mut finding.title);
@@ -129,8 +156,9 @@ fn finding(event: &Event<'_>, journey: &Journey<'_>, config: &Config) -> Finding
     );
     finding.confidence = if journey.new_client { 0.85 } else { 0.6 };
     finding.first_time_ms = first.time_ms;
-    finding.event_count = if journey.again { 1 } else { 2 };
-    finding.event_ids = [stranger, other].iter().map(|one| one.event).filter(|id| *id != event.id()).map(ToOwned::to_owned).collect();
+    finding.event_count = if again { 1 } else { 2 };
+    let ids = [stranger, other].map(|one| one.event.text().into_owned());
+    finding.event_ids = ids.into_iter().filter(|id| id != event.id()).collect();
     finding.event_ids.push(event.id().to_owned());
     finding
         .note("distance_km", journey.distance_km.round())
@@ -156,11 +184,11 @@ fn subjects(finding: &mut Finding, event: &Event<'_>, journey: &Journey<'_>) {
     };
     finding.involve(victim(EntityKind::User, event.user().unwrap_or_default()));
     finding.involve(Subject::new(EntityKind::Ip, journey.stranger.ip, Role::Attacker));
-    if let Some(session) = journey.stranger.session() {
-        finding.involve(victim(EntityKind::Session, session));
+    let session = &journey.stranger.session;
+    if !session.is_empty() {
+        finding.involve(victim(EntityKind::Session, &session.text()));
     }
-    finding.actions =
-        if hit && journey.stranger.session().is_some() { vec![Action::RevokeSessions, Action::StepUp] } else { vec![Action::StepUp] };
+    finding.actions = if hit && !session.is_empty() { vec![Action::RevokeSessions, Action::StepUp] } else { vec![Action::StepUp] };
 }
 
 fn country<'a>(sign_in: &'a SignIn<'_>) -> &'a str {

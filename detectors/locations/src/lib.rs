@@ -1,6 +1,5 @@
 //! Detectors of sign-ins from places where their user is not.
 
-mod habits;
 pub mod impossible_travel;
 pub mod unusual_location;
 

@@ -20,16 +20,13 @@
 //!
 //! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
 
-use crate::habits::{Feature, Habits, day_of};
-use bartizan_core::client::{self, region};
 use bartizan_core::geo::least_distance_km;
+use bartizan_core::people::{Feature, NO_DEVICE, Traits};
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{
-    Action, Budget, ClientPrint, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, NetworkClass, Outcome,
-    Parameter, Parameters, Place, Retained, Role, Severity, Spec, State, Subject, UserKind,
+    Action, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, Kind, NetworkClass, Parameter, Parameters, Person, Role,
+    Severity, Spec, State, Subject, Trust,
 };
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
@@ -44,8 +41,8 @@ pub static SPEC: Spec = Spec {
     parameters: PARAMETERS,
     attack: &[("TA0001", "T1078")],
     quiet_gap_ms: DAY_MS,
-    state_version: 3,
-    build: |parameters, budget| Box::new(UnusualLocation::new(parameters, budget)),
+    state_version: 4,
+    build: |parameters, _| Box::new(UnusualLocation::new(parameters)),
 };
 
 static PARAMETERS: &[Parameter] = &[
@@ -55,91 +52,21 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::int("days_min", 2, 1, 100, "Days on which they were."),
 ];
 
-/// How long a person is remembered; longer history says little (Wiefling et al., TOPS 2022).
-const KEPT_MS: i64 = 180 * DAY_MS;
 /// Sign-ins that the share for new values is worth.
 const SMOOTHING: f32 = 1.0;
 /// History beyond so many sign-ins makes new values no more surprising.
 const WEIGHT_MAX: f32 = 30.0;
 /// So far from its phones a carrier may leave the net.
 const GATEWAY_DISTANCE_KM: f64 = 2_500.0;
-/// Stands for a sign-in without a device id, which is a habit like any other: for whom it is none, it
-/// is news.
-const NO_DEVICE: u32 = 1;
 /// Share of new devices, in one sign-in, of a person of whom one device or several are known.
 const DEVICE_PRIORS: [f32; 2] = [0.5, 0.15];
 /// The same of new user agents, where there are no device ids.
 const AGENT_PRIOR: f32 = 0.3;
-/// Weight of a sign-in that was told with a new device, or by a new device behind a tunnel.
-const DOUBTFUL: f32 = 0.12;
-
 struct Config {
     surprise_min: f32,
     surprise_medium_min: f32,
-    sign_ins_min: u32,
+    sign_ins_min: u16,
     days_min: u16,
-}
-
-/// One person's history.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Person {
-    last_ms: i64,
-    sign_ins: u32,
-    last_day: u16,
-    days: u16,
-    /// The latest place beyond doubt.
-    last_place: Option<Place>,
-    habits: Habits,
-}
-
-impl Default for Person {
-    fn default() -> Self {
-        Self { last_ms: i64::MIN, sign_ins: 0, last_day: 0, days: 0, last_place: None, habits: Habits::default() }
-    }
-}
-
-impl Retained for Person {
-    fn expires_ms(&self) -> i64 {
-        self.last_ms.saturating_add(KEPT_MS)
-    }
-
-    fn worth(&self) -> u8 {
-        (self.days / 2).min(4) as u8
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.habits.heap_bytes()
-    }
-}
-
-/// What a sign-in shows of its person; 0 where it shows nothing.
-struct Traits {
-    country: u32,
-    region: u32,
-    network: u32,
-    device: u32,
-    agent: u32,
-    day: u16,
-    class: NetworkClass,
-    place: Option<Place>,
-}
-
-impl Traits {
-    fn of(event: &Event<'_>) -> Self {
-        let print = ClientPrint::of(event);
-        let class = event.network_class();
-        let country = event.place().map(|place| place.country).filter(|country| *country != [0; 2] && class != NetworkClass::Vpn);
-        Self {
-            country: country.map_or(0, client::country),
-            region: country.map_or(0, |_| region(event)),
-            network: print.line(),
-            device: if print.device == 0 { NO_DEVICE } else { print.device },
-            agent: print.agent,
-            day: day_of(event.time_ms()),
-            class,
-            place: event.place(),
-        }
-    }
 }
 
 /// How a sign-in looks against its person's history.
@@ -172,24 +99,31 @@ impl Verdict {
     }
 }
 
-impl Person {
-    fn judge(&self, traits: &Traits) -> Verdict {
-        let new = |feature, value| !self.habits.knows(feature, value, traits.day);
+/// A sign-in of a person.
+struct SignIn<'a> {
+    person: &'a Person,
+    traits: Traits,
+}
+
+impl SignIn<'_> {
+    fn judge(&self) -> Verdict {
+        let (habits, traits) = (&self.person.habits, &self.traits);
+        let new = |feature, value| !habits.knows(feature, value, traits.day);
         // Where there is no device id as usual, the user agent's family has to do.
         let (device_feature, device, device_prior) = match traits.device {
             NO_DEVICE if !new(Feature::Device, NO_DEVICE) => (Feature::Agent, traits.agent, AGENT_PRIOR),
             device => {
                 let [one, several] = DEVICE_PRIORS;
-                (Feature::Device, device, if self.habits.known(Feature::Device, traits.day) > 1 { several } else { one })
+                (Feature::Device, device, if habits.known(Feature::Device, traits.day) > 1 { several } else { one })
             }
         };
         let new_country = new(Feature::Country, traits.country);
-        let mut surprise = self.surprise(Feature::Country, traits.country, 0.02, traits.day)
-            + self.surprise(Feature::Network, traits.network, 0.1, traits.day)
-            + self.surprise(device_feature, device, device_prior, traits.day);
+        let mut surprise = self.surprise(Feature::Country, traits.country, 0.02)
+            + self.surprise(Feature::Network, traits.network, 0.1)
+            + self.surprise(device_feature, device, device_prior);
         if !new_country {
             // A region of a new country is no further news.
-            surprise += self.surprise(Feature::Region, traits.region, 0.1, traits.day);
+            surprise += self.surprise(Feature::Region, traits.region, 0.1);
         }
         Verdict {
             surprise,
@@ -199,18 +133,18 @@ impl Person {
             new_device: new(device_feature, device),
             own_device: traits.device != NO_DEVICE
                 && !new(Feature::Device, traits.device)
-                && self.habits.seen_before(Feature::Device, traits.device, traits.day),
+                && habits.seen_before(Feature::Device, traits.device, traits.day),
         }
     }
 
     /// Farther from the person's latest place than a carrier's gateway lies from its phones?
-    fn is_far(&self, traits: &Traits) -> bool {
-        let both = traits.place.zip(self.last_place);
+    fn is_far(&self) -> bool {
+        let both = self.traits.place.zip(self.person.last_place());
         both.is_some_and(|(now, before)| least_distance_km(&now, &before) > GATEWAY_DISTANCE_KM)
     }
 
-    fn surprise(&self, feature: Feature, value: u32, prior: f32, day: u16) -> f32 {
-        let (one, all) = self.habits.weights(feature, value, day);
+    fn surprise(&self, feature: Feature, value: u32, prior: f32) -> f32 {
+        let (one, all) = self.person.habits.weights(feature, value, self.traits.day);
         if value == 0 || all <= 0.0 {
             return 0.0;
         }
@@ -218,102 +152,49 @@ impl Person {
         let scale = (WEIGHT_MAX / all).min(1.0);
         -((one * scale + SMOOTHING * prior) / (all * scale + SMOOTHING)).log10()
     }
-
-    fn count(&mut self, traits: &Traits, time_ms: i64) {
-        self.sign_ins = self.sign_ins.saturating_add(1);
-        self.days = self.days.saturating_add(u16::from(self.last_ms == i64::MIN || traits.day > self.last_day));
-        self.last_day = self.last_day.max(traits.day);
-        self.last_ms = self.last_ms.max(time_ms);
-    }
-
-    fn is_new_day(&self, event: &Event<'_>) -> bool {
-        day_of(event.time_ms()) > self.last_day
-    }
-
-    /// The first use of a known device on a new day counts like a sign-in: sessions live for weeks.
-    fn goes_on(&mut self, event: &Event<'_>) {
-        let traits = Traits::of(event);
-        if traits.device != NO_DEVICE && self.habits.knows(Feature::Device, traits.device, traits.day) {
-            self.learn(&traits, 1.0);
-            self.count(&traits, event.time_ms());
-        }
-    }
-
-    fn learn(&mut self, traits: &Traits, weight: f32) {
-        let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
-        let places = traits.class.tells_place();
-        if places {
-            let says_where = weight >= 1.0 && (traits.class != NetworkClass::Mobile || self.last_place.is_none());
-            self.last_place = traits.place.filter(|_| says_where).or(self.last_place);
-            self.habits.learn(Feature::Country, traits.country, traits.day, weight);
-            self.habits.learn(Feature::Region, traits.region, traits.day, weight);
-        }
-        // Behind a tunnel anybody may be, so a device seen there alone becomes known slowly.
-        let weight = if places || knows_device { weight } else { weight.min(DOUBTFUL) };
-        self.habits.learn(Feature::Network, traits.network, traits.day, weight);
-        self.habits.learn(Feature::Device, traits.device, traits.day, weight);
-        self.habits.learn(Feature::Agent, traits.agent, traits.day, weight);
-    }
 }
 
 struct UnusualLocation {
     config: Config,
-    people: KeyedState<Person>,
 }
 
 impl UnusualLocation {
-    fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
+    fn new(parameters: &Parameters) -> Self {
         let config = Config {
             surprise_min: parameters.float("surprise_min") as f32,
             surprise_medium_min: parameters.float("surprise_medium_min") as f32,
-            sign_ins_min: u32::try_from(parameters.int("sign_ins_min")).unwrap_or(u32::MAX),
+            sign_ins_min: u16::try_from(parameters.int("sign_ins_min")).unwrap_or(u16::MAX),
             days_min: u16::try_from(parameters.int("days_min")).unwrap_or(u16::MAX),
         };
-        Self { config, people: KeyedState::new(budget) }
+        Self { config }
     }
 }
 
 impl Detector for UnusualLocation {
-    fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let counts = event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human && event.ip().is_some();
-        if !counts || matches!(event.network_class(), NetworkClass::Relay | NetworkClass::Satellite) {
-            return;
-        }
-        match event.kind() {
-            Kind::Login => {}
-            Kind::ApiRequest | Kind::TokenRefresh => {
-                // Nearly always the day is known already: then the state is not touched.
-                let is_news = self.people.get(key.hash, event.watermark_ms()).is_some_and(|person| person.is_new_day(event));
-                if is_news && let Some(mut person) = self.people.get_mut(key.hash, event.watermark_ms()) {
-                    person.goes_on(event);
-                }
-                return;
+    fn observe(&mut self, _: Key, event: &Event<'_>, findings: &mut Findings) {
+        let known = event.person().filter(|_| event.kind() == Kind::Login);
+        let is_established = |person: &&Person| person.sign_ins() >= self.config.sign_ins_min && person.days() >= self.config.days_min;
+        let Some((person, traits)) = known.filter(is_established).zip(Traits::of(event)) else { return };
+        let sign_in = SignIn { person, traits };
+        let verdict = sign_in.judge();
+        if let Some(severity) = verdict.severity(traits.class, sign_in.is_far(), &self.config) {
+            findings.push(finding(event, &verdict, severity, person, &self.config));
+            if verdict.new_device {
+                findings.doubt(Trust::Doubtful);
             }
-            _ => return,
         }
-        let traits = Traits::of(event);
-        let mut person = self.people.entry(key.hash, event.watermark_ms(), Person::default);
-        let established = person.sign_ins >= self.config.sign_ins_min && person.days >= self.config.days_min;
-        let told = if established {
-            let verdict = person.judge(&traits);
-            verdict.severity(traits.class, person.is_far(&traits), &self.config).map(|severity| (verdict, severity))
-        } else {
-            None
-        };
-        if let Some((verdict, severity)) = &told {
-            findings.push(finding(event, verdict, *severity, &person, &self.config));
-        }
-        person.learn(&traits, if told.is_some_and(|(verdict, _)| verdict.new_device) { DOUBTFUL } else { 1.0 });
-        person.count(&traits, event.time_ms());
     }
 
     fn looks_at(&self, _: KeyKind, event: Kind) -> bool {
-        matches!(event, Kind::Login | Kind::ApiRequest | Kind::TokenRefresh)
+        event == Kind::Login
     }
 
-    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
-        visit(&mut self.people);
+    fn goes_by_people(&self) -> bool {
+        true
     }
+
+    /// All that it goes by is what is known of people.
+    fn each_state(&mut self, _: &mut dyn FnMut(&mut dyn State)) {}
 }
 
 fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Person, config: &Config) -> Finding {
@@ -334,10 +215,10 @@ fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Pe
         news.join(", "),
         if country.is_empty() { String::new() } else { format!(" ({country})") },
         verdict.surprise,
-        person.sign_ins,
-        person.days
+        person.sign_ins(),
+        person.days()
     );
-    let confidence = (0.2 + verdict.surprise / 20.0 + f32::from(person.days.min(20)) / 100.0).min(0.9);
+    let confidence = (0.2 + verdict.surprise / 20.0 + f32::from(person.days().min(20)) / 100.0).min(0.9);
     finding.confidence = (confidence * 1_000.0).round() / 1_000.0;
     finding
         .note("surprise", f64::from((verdict.surprise * 100.0).round()) / 100.0)
@@ -347,8 +228,8 @@ fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Pe
         .note("new_network", verdict.new_network)
         .note("new_device", verdict.new_device)
         .note("country", country)
-        .note("known_sign_ins", person.sign_ins)
-        .note("known_days", person.days)
+        .note("known_sign_ins", person.sign_ins())
+        .note("known_days", person.days())
         .note("known_values", person.habits.len());
     finding.involve(Subject::new(EntityKind::User, event.user().unwrap_or_default(), Role::Victim));
     if let Some(ip) = event.ip() {

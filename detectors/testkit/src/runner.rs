@@ -1,7 +1,7 @@
 //! Feeds events to a detector as the daemon does.
 
 use crate::event::TestEvent;
-use bartizan_core::{Budget, Detector, EventBatch, Finding, Findings, KeyHasher, Parameters, Spec, State};
+use bartizan_core::{Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, Parameters, People, Spec, State, Trust, people};
 use std::sync::Arc;
 
 /// How far events may come out of order.
@@ -69,14 +69,19 @@ impl Runner {
         // Slice by slice, as threads would, so that a slice that looked at another would show.
         for (index, slice) in self.slices.iter_mut().enumerate() {
             for event in batch.iter() {
+                findings.believe(Trust::Full);
                 for (order, kind) in self.spec.keys.iter().enumerate() {
                     let Some(key) = event.key(*kind).filter(|key| key.hash % count == index as u64) else { continue };
                     if self.spares && !slice.detector.looks_at(*kind, event.kind()) {
                         continue;
                     }
-                    slice.detector.observe(key, &event, &mut findings);
-                    slice.keep_within_budget(event.watermark_ms());
+                    slice.observe(key, &event, &mut findings);
                     found.extend(findings.drain().map(|finding| (event.seq(), order, finding)));
+                }
+                let learns = slice.detector.goes_by_people() && (People::looks_at(event.kind()) || !self.spares);
+                if let Some(key) = event.key(people::KEY).filter(|key| learns && key.hash % count == index as u64) {
+                    slice.people.learn(key, &event, &findings);
+                    slice.keep_within_budget(event.watermark_ms());
                 }
             }
         }
@@ -114,24 +119,43 @@ pub type SavedSlice = Vec<(Vec<u8>, Vec<u8>)>;
 
 struct Slice {
     detector: Box<dyn Detector>,
+    people: People,
     budget: Arc<Budget>,
 }
 
 impl Slice {
     fn new(spec: &'static Spec, parameters: &Parameters, bytes_max: usize) -> Self {
         let budget = Arc::new(Budget::new(bytes_max));
-        Self { detector: (spec.build)(parameters, &budget), budget }
+        Self { detector: (spec.build)(parameters, &budget), people: People::new(&budget), budget }
+    }
+
+    fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        if key.kind == people::KEY && self.detector.goes_by_people() {
+            self.detector.observe(key, &self.people.known(key, event), findings);
+        } else {
+            self.detector.observe(key, event, findings);
+        }
+        self.keep_within_budget(event.watermark_ms());
+    }
+
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        self.detector.each_state(visit);
+        visit(self.people.state());
     }
 
     fn keep_within_budget(&mut self, watermark_ms: i64) {
         if self.budget.excess() > 0 {
-            bartizan_core::state::give_way(&self.budget, watermark_ms, &mut |visit| self.detector.each_state(visit));
+            let (detector, people) = (&mut self.detector, &mut self.people);
+            bartizan_core::state::give_way(&self.budget, watermark_ms, &mut |visit| {
+                detector.each_state(visit);
+                visit(people.state());
+            });
         }
     }
 
     fn save(&mut self) -> SavedSlice {
         let mut saved = SavedSlice::new();
-        self.detector.each_state(&mut |state| {
+        self.each_state(&mut |state| {
             let (mut header, mut slots) = (Vec::new(), Vec::new());
             state.begin_save(&mut header);
             while !state.save_some(SAVED_AT_ONCE, &mut slots) {}
@@ -148,7 +172,7 @@ impl Slice {
             state.load_some(slots)?;
             state.end_load()
         };
-        self.detector.each_state(&mut |state| {
+        self.each_state(&mut |state| {
             if result.is_ok() {
                 result = load(state);
             }

@@ -386,7 +386,9 @@ impl<V: Retained + Serialize + DeserializeOwned> KeyedState<V> {
         self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
     }
 
-    fn sweep(&mut self, watermark_ms: i64) {
+    /// Drops what has expired among the next few slots. Each insertion does so; a state whose keys nearly
+    /// all come again needs it more often.
+    pub fn sweep(&mut self, watermark_ms: i64) {
         for _ in 0..SWEEP_SLOTS {
             self.step_hand();
             if self.slots.get(self.hand).is_some_and(|slot| slot.value.expires_ms() < watermark_ms) {

@@ -1,0 +1,307 @@
+//! What is known of people: one baseline for each, held once in a slice and shared by all detectors that
+//! judge people by it.
+//!
+//! **One gate.** Detectors read a baseline ([`Event::person`]) and never write it. When all of them have
+//! seen an event, [`People::learn`] takes in what it shows, as far as the most doubtful of them allows
+//! ([`Findings::doubt`]); and it alone decides what may be learnt at all. Failed sign-ins, programs, relays
+//! and satellites teach nothing; an end of an impossible journey nothing but that its network was seen again;
+//! behind tunnels no places are learnt, and devices only slowly; what was told as strange becomes known slowly.
+//! So a detector that fails or is switched off leaves no half-learnt person, and takes its doubts with it.
+//!
+//! **Small.** A person with 4 places, 4 devices and 3 networks takes 96 bytes beside a slot of 40 and an entry in the
+//! index. What is needed for a day only, like the texts of recent sign-ins, does not belong here.
+
+mod habits;
+
+pub use habits::{Feature, Habits};
+
+use crate::client::{ClientPrint, country, region};
+use crate::event::{Event, Kind, NetworkClass, Outcome, Place, UserKind};
+use crate::finding::{Findings, Trust};
+use crate::keys::{Key, KeyKind};
+use crate::state::{Budget, KeyedState, Retained, State};
+use crate::time::DAY_MS;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What it is called beside the detectors, in checkpoints and in what is told of state.
+pub const ID: &str = "people";
+/// Version of the saved state.
+pub const STATE_VERSION: u32 = 1;
+/// The key that people are held by.
+pub const KEY: KeyKind = KeyKind::User;
+
+/// Days that a person is remembered; longer history says little (Wiefling et al., TOPS 2022).
+const KEPT_DAYS: i64 = 180;
+/// Stands for a sign-in without a device id, which is a habit like any other: for whom it is none, it
+/// is news.
+pub const NO_DEVICE: u32 = 1;
+
+/// The number of a day since 1970, within what 16 bits hold (until 2149).
+#[must_use]
+pub fn day_of(time_ms: i64) -> u16 {
+    u16::try_from(time_ms.div_euclid(DAY_MS).max(0)).unwrap_or(u16::MAX)
+}
+
+/// A place in six bytes, to a third of a kilometre.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Spot {
+    latitude: i16,
+    longitude: i16,
+    accuracy_km: u16,
+}
+
+impl Spot {
+    /// Degrees times this fill 16 bits, but for the least value of all.
+    const LATITUDE: f32 = i16::MAX as f32 / 90.0;
+    const LONGITUDE: f32 = i16::MAX as f32 / 180.0;
+    /// Stands for no place.
+    const NOWHERE: Self = Self { latitude: i16::MIN, longitude: 0, accuracy_km: 0 };
+
+    fn of(place: Place) -> Self {
+        let fixed = |degrees: f32, scale: f32| (degrees * scale).round().max(-f32::from(i16::MAX)) as i16;
+        Self {
+            latitude: fixed(place.latitude, Self::LATITUDE),
+            longitude: fixed(place.longitude, Self::LONGITUDE),
+            accuracy_km: place.accuracy_km,
+        }
+    }
+
+    fn place(self) -> Option<Place> {
+        (self != Self::NOWHERE).then(|| Place {
+            country: [0; 2],
+            latitude: f32::from(self.latitude) / Self::LATITUDE,
+            longitude: f32::from(self.longitude) / Self::LONGITUDE,
+            accuracy_km: self.accuracy_km,
+        })
+    }
+}
+
+/// One person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Person {
+    /// What the person usually has.
+    pub habits: Habits,
+    sign_ins: u16,
+    last_place: Spot,
+}
+
+impl Default for Person {
+    fn default() -> Self {
+        Self { habits: Habits::default(), sign_ins: 0, last_place: Spot::NOWHERE }
+    }
+}
+
+impl Retained for Person {
+    fn expires_ms(&self) -> i64 {
+        (i64::from(self.habits.day()) + 1 + KEPT_DAYS) * DAY_MS
+    }
+
+    fn worth(&self) -> u8 {
+        (self.days() / 2).min(4) as u8
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.habits.heap_bytes()
+    }
+}
+
+impl Person {
+    /// Sign-ins, and days on which a session went on, up to 65,535.
+    #[must_use]
+    pub fn sign_ins(&self) -> u16 {
+        self.sign_ins
+    }
+
+    /// Days on which they were.
+    #[must_use]
+    pub fn days(&self) -> u16 {
+        self.habits.days()
+    }
+
+    /// The latest place beyond doubt, without its country.
+    #[must_use]
+    pub fn last_place(&self) -> Option<Place> {
+        self.last_place.place()
+    }
+
+    /// Learns a sign-in, or a day on which a session went on.
+    fn learn(&mut self, traits: &Traits, sight: Sight) {
+        self.habits.advance(traits.day);
+        let places = traits.class.tells_place();
+        // Behind a tunnel anybody may be, so a device seen there alone becomes known slowly.
+        let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
+        let sight = if places || knows_device { sight } else { DOUBTFUL };
+        let mut learn = |feature, value, sight: Sight| self.habits.learn(feature, value, traits.day, sight.weight, sight.counts);
+        if places {
+            learn(Feature::Country, traits.country, sight);
+            learn(Feature::Region, traits.region, sight);
+        }
+        // A network's days count whoever comes from it: a new tunnel becomes known by them.
+        learn(Feature::Network, traits.network, Sight { counts: true, ..sight });
+        learn(Feature::Device, traits.device, sight);
+        learn(Feature::Agent, traits.agent, sight);
+        let says_where = places && sight == CERTAIN && (traits.class != NetworkClass::Mobile || self.last_place == Spot::NOWHERE);
+        if let Some(place) = traits.place.filter(|_| says_where) {
+            self.last_place = Spot::of(place);
+        }
+    }
+
+    /// An end of an impossible journey: all that stays of it is that its network was seen on this day.
+    fn learn_stranger(&mut self, traits: &Traits) {
+        self.habits.advance(traits.day);
+        self.habits.learn(Feature::Network, traits.network, traits.day, PASSING.weight, PASSING.counts);
+    }
+
+    fn count(&mut self) {
+        self.sign_ins = self.sign_ins.saturating_add(1);
+    }
+}
+
+/// How much a sight of somebody is worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Sight {
+    weight: f32,
+    /// Does the day count, of those on which values were seen beyond doubt?
+    counts: bool,
+}
+
+const CERTAIN: Sight = Sight { weight: 1.0, counts: true };
+/// A sign-in that was told with a new device, or by a new device behind a tunnel.
+const DOUBTFUL: Sight = Sight { weight: 0.12, counts: false };
+/// What is seen beside a sign-in and must not weigh twice.
+const PASSING: Sight = Sight { weight: 0.0, counts: true };
+
+/// What a sign-in shows of its person; 0 where it shows nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
+    /// Country, unless a VPN lies between.
+    pub country: u32,
+    /// Region, where the country is known.
+    pub region: u32,
+    /// [`ClientPrint::line`].
+    pub network: u32,
+    /// Device, or [`NO_DEVICE`].
+    pub device: u32,
+    /// Family of the user agent.
+    pub agent: u32,
+    /// Day since 1970.
+    pub day: u16,
+    /// Class of the network.
+    pub class: NetworkClass,
+    /// Where the address lies.
+    pub place: Option<Place>,
+}
+
+impl Traits {
+    /// The traits of an event, if it is one that tells anything of its person.
+    #[must_use]
+    pub fn of(event: &Event<'_>) -> Option<Self> {
+        let class = event.network_class();
+        let counts = event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human && event.ip().is_some();
+        if !counts || matches!(class, NetworkClass::Relay | NetworkClass::Satellite) {
+            return None;
+        }
+        let print = ClientPrint::of(event);
+        let known = event.place().map(|place| place.country).filter(|country| *country != [0; 2] && class != NetworkClass::Vpn);
+        Some(Self {
+            country: known.map_or(0, country),
+            region: known.map_or(0, |_| region(event)),
+            network: print.line(),
+            device: if print.device == 0 { NO_DEVICE } else { print.device },
+            agent: print.agent,
+            day: day_of(event.time_ms()),
+            class,
+            place: event.place().filter(|place| place.latitude.is_finite() && place.longitude.is_finite()),
+        })
+    }
+}
+
+/// The people of one slice.
+#[derive(Debug)]
+pub struct People {
+    known: KeyedState<Person>,
+    /// Who is not known.
+    blank: Person,
+}
+
+impl People {
+    /// Nobody, with memory from `budget`.
+    #[must_use]
+    pub fn new(budget: &Arc<Budget>) -> Self {
+        Self { known: KeyedState::new(budget), blank: Person::default() }
+    }
+
+    /// Does the gate let anything of such events in?
+    #[must_use]
+    pub fn looks_at(kind: Kind) -> bool {
+        matches!(kind, Kind::Login | Kind::MfaResult | Kind::ApiRequest | Kind::TokenRefresh)
+    }
+
+    /// The event with what is known of its person, for detectors that [go by that](crate::Detector::goes_by_people).
+    #[must_use]
+    pub fn known<'a>(&'a self, key: Key, event: &Event<'a>) -> Event<'a> {
+        let person = self.known.get(key.hash, event.watermark_ms()).unwrap_or(&self.blank);
+        Event { person: Some(person), ..*event }
+    }
+
+    /// The gate: takes in what an event shows, once all detectors have judged it.
+    pub fn learn(&mut self, key: Key, event: &Event<'_>, findings: &Findings) {
+        match event.kind() {
+            Kind::Login => self.sign_in(key, event, findings.trust()),
+            // A push is answered on the phone, wherever the sign-in is.
+            Kind::MfaResult if event.factor() != Some("push") => self.second_factor(key, event, findings.trust()),
+            Kind::ApiRequest | Kind::TokenRefresh => self.session(key, event),
+            _ => {}
+        }
+    }
+
+    fn sign_in(&mut self, key: Key, event: &Event<'_>, trust: Trust) {
+        let Some(traits) = Traits::of(event) else { return };
+        let mut person = self.known.entry(key.hash, event.watermark_ms(), Person::default);
+        match trust {
+            Trust::Full => person.learn(&traits, CERTAIN),
+            Trust::Doubtful => person.learn(&traits, DOUBTFUL),
+            Trust::Stranger => person.learn_stranger(&traits),
+        }
+        person.count();
+    }
+
+    /// It belongs to a sign-in that counts by itself, or to a session that goes on, or is all that is told of a sign-in.
+    fn second_factor(&mut self, key: Key, event: &Event<'_>, trust: Trust) {
+        if trust == Trust::Full {
+            self.session(key, event);
+        }
+        let Some(traits) = Traits::of(event).filter(|traits| traits.class.tells_place()) else { return };
+        let mut person = self.known.entry(key.hash, event.watermark_ms(), Person::default);
+        match trust {
+            Trust::Full => person.learn(&traits, PASSING),
+            Trust::Doubtful | Trust::Stranger => person.learn_stranger(&traits),
+        }
+    }
+
+    /// The first use of a known device on a new day counts like a sign-in: sessions live for weeks.
+    fn session(&mut self, key: Key, event: &Event<'_>) {
+        // Nearly always the day is known already: then the state is not touched.
+        let day = day_of(event.time_ms());
+        if self.known.get(key.hash, event.watermark_ms()).is_none_or(|person| day <= person.habits.day()) {
+            return;
+        }
+        let Some(traits) = Traits::of(event).filter(|traits| traits.device != NO_DEVICE) else { return };
+        if let Some(mut person) = self.known.get_mut(key.hash, event.watermark_ms())
+            && person.habits.knows(Feature::Device, traits.device, traits.day)
+        {
+            person.learn(&traits, CERTAIN);
+            person.count();
+        }
+    }
+
+    /// All that it remembers.
+    pub fn state(&mut self) -> &mut dyn State {
+        &mut self.known
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests;
