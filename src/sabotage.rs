@@ -131,7 +131,7 @@ mod switches {
         /// The journal takes more than its limit.
         JournalLimitIgnored = 350,
         /// A full journal waits for a batch before its next checkpoint.
-        FullJournalWaits = 92,
+        FullJournalWaits = 226,
         /// The journal drops groups behind the oldest position.
         JournalCutTooFar = 22,
     }

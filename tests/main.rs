@@ -15,6 +15,7 @@ mod kafka_end_to_end;
 mod kills;
 mod outages;
 mod parts;
+mod place_files;
 mod poison;
 mod rebalance;
 mod shutdown;

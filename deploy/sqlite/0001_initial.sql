@@ -118,7 +118,8 @@ CREATE TABLE facts (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The recorded order since the oldest checkpoint, where the log does not keep one of its own (Kafka).
+-- The recorded order since the oldest checkpoint. Of a log that is its own order (the journal): the entries at which
+-- something else than records changed, like the place files.
 CREATE TABLE orders (
     first_seq INTEGER PRIMARY KEY,
     entry     BLOB NOT NULL             -- which records came next, encoded with postcard

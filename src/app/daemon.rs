@@ -3,16 +3,16 @@
 use super::maintain::{Maintenance, tell_places};
 use super::pipeline::{Parts, Running};
 use super::status::{Kinds, Status};
-use super::{history, log, open_database, open_enricher, pipeline, secrets, sessions, store};
+use super::{history, log, open_database, open_enricher, pipeline, places, secrets, sessions, store};
 use crate::api::server::ServeError;
 use crate::api::{self, ApiParts, ApiState, Server};
 use crate::clock::{Clock, now_ms};
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::detect::Enabled;
-use crate::detect::checkpoint::{CheckpointError, Checkpoints};
+use crate::detect::checkpoint::{CheckpointError, Checkpoints, Saved};
 use crate::detect::engine::Engine;
-use crate::flow::{Order, Positions};
+use crate::flow::{Order, Start};
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
@@ -99,7 +99,7 @@ pub(super) struct Resumed {
     /// Ids and titles of the detectors that are switched on.
     pub detectors: Vec<(&'static str, &'static str)>,
     pub checkpoints: Checkpoints,
-    pub start: (Positions, u64, Vec<Order>),
+    pub start: Start,
 }
 
 impl Daemon {
@@ -120,9 +120,12 @@ impl Daemon {
 
         let normaliser = Arc::new(normaliser(&config, &db)?);
         let (enricher, problems) = open_enricher(&config);
+        let enricher = enricher.keeping(places::kept(&config.data_dir));
         tell_places(&telemetry, problems);
-        let resumed = resume(&config, &db, &telemetry)?;
-        let start = Sequencer::new(resumed.start.0.clone(), resumed.start.1, resumed.start.2.clone(), false).start();
+        let keeps_order = config.kafka.is_none();
+        let resumed = resume(&config, &db, &telemetry, keeps_order)?;
+        places::forget_unneeded(&config.data_dir, &enricher, &db);
+        let start = Sequencer::new(resumed.start.clone(), keeps_order).start();
         if let Some(kafka) = config.kafka.clone() {
             create_topics(kafka, &stop, &mut tasks).await;
         }
@@ -257,8 +260,9 @@ fn normaliser(config: &Config, db: &Db) -> Result<Normaliser, StartError> {
     Normaliser::new(&config.normalise, &key).map_err(|error| StartError::Config(error.to_string()))
 }
 
-/// Loads the newest checkpoint that reads, and the recorded order since.
-pub(super) fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<Resumed, StartError> {
+/// Loads the newest checkpoint that reads, and the recorded order since, of which a log that is its own order
+/// (`keeps_order`) has little.
+pub(super) fn resume(config: &Config, db: &Db, telemetry: &Telemetry, keeps_order: bool) -> Result<Resumed, StartError> {
     let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| StartError::Config(errors.join("\n")))?;
     let hasher = secrets::key_hasher(db)?;
     let checkpoints = Checkpoints::open(&config.data_dir.join(CHECKPOINTS))?;
@@ -302,11 +306,26 @@ pub(super) fn resume(config: &Config, db: &Db, telemetry: &Telemetry) -> Result<
             Engine::new(&config.detect, &enabled, hasher)
         }
     };
-    let orders = db.orders_from(engine.next_seq())?;
-    db.forget_orders_from(orders.last().map_or(engine.next_seq(), Order::next_seq))?;
-    let start = (engine.positions().clone(), engine.next_seq(), orders);
+    let start = engine.start(if keeps_order { changes(&engine, &checkpoints, db)? } else { merged_order(&engine, db)? });
     let detectors = enabled.detectors.iter().map(|(spec, _)| (spec.id, spec.title)).collect();
     Ok(Resumed { engine, detectors, checkpoints, start })
+}
+
+/// The recorded order since the checkpoint.
+fn merged_order(engine: &Engine, db: &Db) -> Result<Vec<Order>, StartError> {
+    let orders = db.orders_from(engine.next_seq())?;
+    db.forget_orders_from(orders.last().map_or(engine.next_seq(), Order::next_seq))?;
+    Ok(orders)
+}
+
+/// The same of a journal, which is its own order: what changed besides.
+fn changes(engine: &Engine, checkpoints: &Checkpoints, db: &Db) -> Result<Vec<Order>, StartError> {
+    // One that does not read stays for now, and what it may need with it.
+    let oldest = checkpoints.oldest()?.and_then(|path| Saved::open(&path).and_then(|mut saved| saved.header()).ok());
+    if let Some(oldest) = oldest {
+        db.forget_changes_until(oldest.arrival_ms)?;
+    }
+    Ok(db.changes_after(engine.arrival_ms())?)
 }
 
 /// Makes the daemon's own topics, so that the group can hold all partitions from the start; where the

@@ -7,8 +7,8 @@ use super::{is_installed, open_database, secrets};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, DbError};
-use crate::detect::checkpoint::{CheckpointError, Checkpoints, Saved};
-use crate::flow::{Order, Positions};
+use crate::detect::checkpoint::{CheckpointError, Checkpoints, Header, Saved};
+use crate::flow::{Order, Start};
 use crate::log::journal::Journal;
 use crate::log::kafka::Assigned;
 use crate::log::recording::{Head, RecordingError, Writer};
@@ -72,32 +72,33 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, ExportError> {
         return Err(ExportError::NotInstalled(config.data_dir.clone()));
     }
     let db = open_database(config)?;
-    let start = Start::find(config, &db)?;
+    let start = Beginning::find(config, &db)?;
     let mut formats: Vec<_> = config.kafka.iter().flat_map(|kafka| &kafka.topics).collect();
     formats.sort_by(|a, b| a.name.cmp(&b.name));
     let head = Head {
-        next_seq: start.next_seq,
+        next_seq: start.start.next_seq,
         state_key: secrets::state_key(&db)?,
         formats: formats.into_iter().map(|topic| (topic.name.clone(), topic.format.clone())).collect(),
         retention_ms: i64::from(config.store.retention_days) * DAY_MS,
     };
     let mut writer = Writer::create(out, head)?;
-    let mut exported = Exported { first_seq: start.next_seq, ..Exported::default() };
+    let mut exported = Exported { first_seq: start.start.next_seq, ..Exported::default() };
     if let Some(checkpoint) = start.checkpoint {
         writer.checkpoint(checkpoint)?;
     }
+    let start = start.start;
     match &config.kafka {
-        Some(kafka) if !start.orders.is_empty() => {
-            let sequencer = Sequencer::new(start.positions, start.next_seq, start.orders.clone(), false);
+        Some(kafka) if !start.recorded.is_empty() => {
+            let sequencer = Sequencer::new(start.clone(), false);
             let source = Assigned::open(kafka, sequencer.start())?;
-            copy(source, sequencer, Until::Order(&start.orders), &mut writer, &mut exported)?;
+            copy(source, sequencer, Until::Order(&start.recorded), &mut writer, &mut exported)?;
         }
         Some(_) => {}
         None => {
             let path = config.data_dir.join(JOURNAL);
             let (journal, _writer) = Journal::at_rest(&path, &config.journal, Clock::system())?;
             let source = journal.source(&path, start.positions.values().next().copied().unwrap_or(0))?;
-            let sequencer = Sequencer::new(start.positions, start.next_seq, Vec::new(), true);
+            let sequencer = Sequencer::new(start, true);
             copy(source, sequencer, Until::Offset(journal.ingest_end()), &mut writer, &mut exported)?;
         }
     }
@@ -106,22 +107,20 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, ExportError> {
 }
 
 /// Where the order begins.
-struct Start {
+struct Beginning {
     /// The oldest checkpoint; none: with nothing.
     checkpoint: Option<File>,
-    positions: Positions,
-    next_seq: u64,
-    orders: Vec<Order>,
+    start: Start,
 }
 
-impl Start {
+impl Beginning {
     fn find(config: &Config, db: &Db) -> Result<Self, ExportError> {
         let checkpoints = Checkpoints::at(&config.data_dir.join(CHECKPOINTS));
         let mut tries = 0;
         loop {
             tries += 1;
             let oldest = checkpoints.oldest()?;
-            let found = Self::at(oldest.as_deref(), db);
+            let found = Self::at(oldest.as_deref(), db, config.kafka.is_some());
             // Unless it is still there, the order may have been cut behind it meanwhile.
             if checkpoints.oldest()? == oldest || tries == TRIES {
                 return found;
@@ -129,14 +128,15 @@ impl Start {
         }
     }
 
-    fn at(checkpoint: Option<&Path>, db: &Db) -> Result<Self, ExportError> {
+    fn at(checkpoint: Option<&Path>, db: &Db, merged: bool) -> Result<Self, ExportError> {
+        let recorded = |next_seq, arrival_ms| if merged { db.orders_from(next_seq) } else { db.changes_after(arrival_ms) };
         let Some(path) = checkpoint else {
-            return Ok(Self { checkpoint: None, positions: Positions::new(), next_seq: 0, orders: db.orders_from(0)? });
+            return Ok(Self { checkpoint: None, start: Start { recorded: recorded(0, i64::MIN)?, ..Start::default() } });
         };
         let open = || File::open(path).map_err(CheckpointError::Io);
-        let header = Saved::of(path, Box::new(open()?))?.header()?;
-        let orders = db.orders_from(header.next_seq)?;
-        Ok(Self { checkpoint: Some(open()?), positions: header.positions, next_seq: header.next_seq, orders })
+        let Header { next_seq, positions, arrival_ms, places, .. } = Saved::of(path, Box::new(open()?))?.header()?;
+        let start = Start { positions, next_seq, places, recorded: recorded(next_seq, arrival_ms)? };
+        Ok(Self { checkpoint: Some(open()?), start })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::disk;
 use super::outbox::OutboxWatch;
 use super::pipeline::{Queue, Seen};
+use super::places;
 use crate::clock::now_ms;
 use crate::db::{Db, alerts, audit, outbox as messages};
 use crate::enrich::Enricher;
@@ -101,6 +102,7 @@ impl Maintenance {
             Ok(Some(problems)) => {
                 tracing::info!(version = self.enricher.places().version(), "place files read again");
                 tell_places(&self.telemetry, problems);
+                places::forget_unneeded(&self.data_dir, &self.enricher, &self.db);
             }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "place files could not be looked at"),

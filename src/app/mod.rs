@@ -8,6 +8,7 @@ mod log;
 mod maintain;
 mod outbox;
 mod pipeline;
+mod places;
 mod secrets;
 mod sessions;
 #[cfg(test)]
@@ -43,9 +44,16 @@ pub fn open_database(config: &Config) -> Result<Db, DbError> {
     Db::open(&config.data_dir.join(DATABASE))
 }
 
+/// The same place files, with those that a daemon keeps for what is judged again.
+#[must_use]
+pub fn find_places(config: &Config, enricher: Enricher) -> Enricher {
+    enricher.finding(places::kept(&config.data_dir))
+}
+
 /// Reads the place files, with what is wrong with them.
 #[must_use]
 pub fn open_enricher(config: &Config) -> (Enricher, Vec<Problem>) {
-    let folder = config.folder.as_deref().and_then(|folder| std::path::absolute(folder).ok());
+    // Of a configuration that was named without a folder, it is empty.
+    let folder = config.folder.as_deref().and_then(|folder| std::path::absolute(std::path::Path::new(".").join(folder)).ok());
     Enricher::open(config.places.clone(), Folders::usual(folder.as_deref()))
 }

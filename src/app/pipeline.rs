@@ -10,7 +10,7 @@ use crate::db::Db;
 use crate::detect::checkpoint::Checkpoints;
 use crate::detect::engine::{Engine, Outcome};
 use crate::enrich::Enricher;
-use crate::flow::{EventFlow, Order, PartitionId, Positions};
+use crate::flow::{EventFlow, PartitionId, Positions, Start};
 use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
@@ -55,8 +55,8 @@ pub(super) struct Parts<S> {
     pub active_sessions: ActiveSessions,
     pub telemetry: Telemetry,
     pub limits: PipelineConfig,
-    /// Positions and sequence of the checkpoint that was loaded, and the recorded order since.
-    pub start: (Positions, u64, Vec<Order>),
+    /// Where the checkpoint that was loaded stands, and the recorded order since.
+    pub start: Start,
 }
 
 /// What others may see of detection, renewed with each batch.
@@ -168,10 +168,10 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
         Queue::before("commit", &commit_sender),
         Queue::before("checkpoint", &checkpoint_sender),
     ];
-    let first = Acknowledged { stored: parts.start.1, committed: parts.start.1 };
+    let first = Acknowledged { stored: parts.start.next_seq, committed: parts.start.next_seq };
     let (acknowledge, acknowledged) = watch::channel(first);
 
-    let durable = Arc::new(Mutex::new(Durable { positions: parts.start.0.clone() }));
+    let durable = Arc::new(Mutex::new(Durable { positions: parts.start.positions.clone() }));
     let unrecorded = Unrecorded::default();
     let commit = CommitStage {
         db: parts.db.clone(),
@@ -191,20 +191,24 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
         checkpoints: parts.checkpoints,
         db: parts.db,
         unrecorded,
+        keeps_order: parts.log.source.keeps_order(),
         committer: parts.log.committer,
         telemetry: parts.telemetry.clone(),
         acknowledged: acknowledged.clone(),
         durable: Arc::clone(&durable),
-        previous: (parts.start.1, parts.start.0.clone()),
+        previous: (parts.start.next_seq, parts.start.positions.clone()),
         finished: finish,
         effort: parts.pace.effort,
         abandon: abandon.clone(),
     };
     let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), limits, abandon.clone(), to_store);
 
+    let mut preparer = Preparer::new(parts.normaliser, Arc::clone(&parts.enricher), parts.log.formats, parts.retention_ms);
+    if let Some(version) = &parts.start.places {
+        preparer.use_places(version);
+    }
     let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone());
-    let reader = reader.until(stop.clone()).by(parts.clock).within(limits.batches());
-    let preparer = Preparer::new(parts.normaliser, parts.enricher, parts.log.formats, parts.retention_ms);
+    let reader = reader.until(stop.clone()).by(parts.clock).within(limits.batches()).with_places(parts.enricher);
     let outputs = Outputs { store: store_sender, commit: commit_sender };
     let cutter = Cutter::new(parts.engine.next_seq(), checkpoint_sender, finished, parts.telemetry.clone(), parts.pace);
     let stage = DetectStage::new(parts.engine, outputs, cutter, parts.telemetry.clone());

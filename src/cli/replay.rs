@@ -135,17 +135,20 @@ fn judge_recording(
     for (topic, format) in head.formats {
         formats.insert(topic.into(), format.parse().map_err(io::Error::other)?);
     }
+    let (normaliser, enricher) = (Arc::new(normaliser), Arc::new(app::find_places(config, enricher(config))));
+    let mut preparer = Preparer::new(normaliser, enricher, formats, head.retention_ms);
     let mut judge = Judge::new(config, KeyHasher::new(head.state_key), format, out)?;
     let mut checkpoint = Vec::new();
     if recording.checkpoint(&mut checkpoint).map_err(io::Error::other)? {
         let saved = Saved::of(path, Box::new(io::Cursor::new(checkpoint)));
         let afresh = saved.and_then(|saved| judge.engine.restore(saved)).map_err(io::Error::other)?;
+        if let Some(version) = judge.engine.places() {
+            preparer.use_places(version);
+        }
         if !afresh.is_empty() {
             tracing::warn!(detectors = afresh.join(","), "detectors start without state, as this version keeps it differently");
         }
     }
-    let (normaliser, enricher) = (Arc::new(normaliser), Arc::new(enricher(config)));
-    let mut preparer = Preparer::new(normaliser, enricher, formats, head.retention_ms);
     while let Some(batch) = recording.entry().map_err(io::Error::other)? {
         let mut flow = preparer.normalise(batch);
         judge.summary.counts.rejected += flow.rejected.len() as u64;

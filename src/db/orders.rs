@@ -7,12 +7,12 @@ use super::{Db, DbError};
 use crate::flow::Order;
 use rusqlite::{Transaction, params};
 
-/// Writes orders; one that is there already stays as it is.
+/// Writes orders. A repetition writes the same ones again.
 ///
 /// # Errors
 /// SQLite says no.
 pub fn append(tx: &Transaction<'_>, orders: &[Order]) -> Result<(), DbError> {
-    let mut statement = tx.prepare_cached("INSERT OR IGNORE INTO orders (first_seq, entry) VALUES (?1, ?2)")?;
+    let mut statement = tx.prepare_cached("INSERT OR REPLACE INTO orders (first_seq, entry) VALUES (?1, ?2)")?;
     for order in orders {
         let without_idle = || Order { idle: Vec::new(), ..order.clone() };
         let order = if sabotaged!(IdleNotRecorded) { &without_idle() } else { order };
@@ -27,14 +27,8 @@ impl Db {
     /// # Errors
     /// SQLite says no, or an entry does not read.
     pub fn orders_from(&self, first_seq: u64) -> Result<Vec<Order>, DbError> {
-        let entries = self.read(|connection| {
-            let mut statement = connection.prepare("SELECT entry FROM orders WHERE first_seq >= ?1 ORDER BY first_seq")?;
-            let entries = statement.query_map([first_seq as i64], |row| row.get::<_, Vec<u8>>(0))?;
-            Ok::<_, DbError>(entries.collect::<Result<Vec<_>, _>>()?)
-        })?;
-        let mut orders: Vec<Order> = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let order: Order = postcard::from_bytes(&entry)?;
+        let mut orders: Vec<Order> = Vec::new();
+        for order in self.entries_from(first_seq)? {
             // What follows a hole was merged by a run that never made its checkpoint durable.
             if order.first_seq != orders.last().map_or(first_seq, Order::next_seq) {
                 break;
@@ -44,6 +38,27 @@ impl Db {
         Ok(orders)
     }
 
+    /// The entries that changed something and arrived after `arrival_ms`, by arrival: what is recorded of a log that
+    /// is its own order.
+    ///
+    /// # Errors
+    /// SQLite says no, or an entry does not read.
+    pub fn changes_after(&self, arrival_ms: i64) -> Result<Vec<Order>, DbError> {
+        let mut orders = self.entries_from(0)?;
+        orders.retain(|order| order.arrival_ms > arrival_ms && !order.changes.is_empty());
+        orders.sort_by_key(|order| order.arrival_ms);
+        Ok(orders)
+    }
+
+    fn entries_from(&self, first_seq: u64) -> Result<Vec<Order>, DbError> {
+        let entries = self.read(|connection| {
+            let mut statement = connection.prepare("SELECT entry FROM orders WHERE first_seq >= ?1 ORDER BY first_seq")?;
+            let entries = statement.query_map([first_seq as i64], |row| row.get::<_, Vec<u8>>(0))?;
+            Ok::<_, DbError>(entries.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        entries.iter().map(|entry| Ok(postcard::from_bytes(entry)?)).collect()
+    }
+
     /// Forgets what begins at `first_seq` or behind it: what follows a hole stands in the way of what is
     /// merged now.
     ///
@@ -51,6 +66,19 @@ impl Db {
     /// SQLite says no.
     pub fn forget_orders_from(&self, first_seq: u64) -> Result<(), DbError> {
         self.write(|tx| Ok(tx.execute("DELETE FROM orders WHERE first_seq >= ?1", [first_seq as i64]).map(|_| ())?))
+    }
+
+    /// Forgets what arrived at `arrival_ms` or before, of a log that is its own order.
+    ///
+    /// # Errors
+    /// SQLite says no, or an entry does not read.
+    pub fn forget_changes_until(&self, arrival_ms: i64) -> Result<(), DbError> {
+        let old = self.entries_from(0)?.into_iter().filter(|order| order.arrival_ms <= arrival_ms);
+        let seqs: Vec<_> = old.map(|order| order.first_seq as i64).collect();
+        self.write(|tx| {
+            let mut statement = tx.prepare_cached("DELETE FROM orders WHERE first_seq = ?1")?;
+            Ok(seqs.iter().try_for_each(|seq| statement.execute([seq]).map(|_| ()))?)
+        })
     }
 
     /// Forgets what lies before the oldest checkpoint.

@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Generations kept.
 pub const GENERATIONS: usize = 2;
-const MAGIC: &[u8; 8] = b"BTZNCKP2";
+const MAGIC: &[u8; 8] = b"BTZNCKP3";
 /// Stands at the very end: an LZ4 frame without its last checksum looks like a whole one.
 const END: &[u8; 8] = b"BTZNEND2";
 const EXTENSION: &str = "checkpoint";
@@ -88,6 +89,10 @@ pub struct Header {
     pub next_seq: u64,
     /// Next offset of each partition.
     pub positions: Positions,
+    /// When the latest records arrived, in milliseconds since 1970.
+    pub arrival_ms: i64,
+    /// Version of the place files in use.
+    pub places: Option<Arc<str>>,
     /// Watermarks.
     pub watermarks: Watermarks,
     /// Events seen.
@@ -189,9 +194,17 @@ impl Checkpoints {
     /// # Errors
     /// The folder cannot be listed.
     pub fn oldest(&self) -> Result<Option<PathBuf>, CheckpointError> {
+        Ok(self.all()?.into_iter().next())
+    }
+
+    /// The files of all that are kept, oldest first.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn all(&self) -> Result<Vec<PathBuf>, CheckpointError> {
         match self.list(EXTENSION) {
-            Err(CheckpointError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            listed => Ok(listed?.into_iter().next()),
+            Err(CheckpointError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed,
         }
     }
 
@@ -270,7 +283,11 @@ pub struct Saved {
 }
 
 impl Saved {
-    fn open(path: &Path) -> Result<Self, CheckpointError> {
+    /// The checkpoint in a file.
+    ///
+    /// # Errors
+    /// It cannot be opened or is of another version.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         Self::of(path, Box::new(File::open(path)?))
     }
 

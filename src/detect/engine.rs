@@ -19,7 +19,7 @@ use super::watermark::Watermarks;
 use super::{DetectConfig, Enabled, SLICES};
 use crate::alert::Alert;
 use crate::alert::episode::{Episodes, Limits};
-use crate::flow::{EventFlow, PartitionId, Positions};
+use crate::flow::{Change, EventFlow, Order, PartitionId, Positions, Start};
 use bartizan_core::{
     Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, KeyKind, Kind, People, Spec, State, Trust, people, state,
 };
@@ -176,6 +176,10 @@ pub struct Engine {
     episode_limits: Limits,
     next_seq: u64,
     positions: Positions,
+    /// When the latest records arrived.
+    arrival_ms: i64,
+    /// Version of the place files in use.
+    places: Option<Arc<str>>,
     saving: Option<Step>,
 }
 
@@ -208,6 +212,8 @@ impl Engine {
             episode_limits: config.episodes(),
             next_seq: 0,
             positions: Positions::new(),
+            arrival_ms: i64::MIN,
+            places: None,
             saving: None,
         }
     }
@@ -221,6 +227,24 @@ impl Engine {
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.next_seq
+    }
+
+    /// Where the order goes on, with the entries that are `recorded` of it.
+    #[must_use]
+    pub fn start(&self, recorded: Vec<Order>) -> Start {
+        Start { positions: self.positions.clone(), next_seq: self.next_seq, places: self.places.clone(), recorded }
+    }
+
+    /// When the latest records arrived, in milliseconds since 1970; the least number if none did.
+    #[must_use]
+    pub fn arrival_ms(&self) -> i64 {
+        self.arrival_ms
+    }
+
+    /// Version of the place files in use, once the order has said so.
+    #[must_use]
+    pub fn places(&self) -> Option<&str> {
+        self.places.as_deref()
     }
 
     /// The next offset of each partition.
@@ -291,9 +315,20 @@ impl Engine {
             self.watermarks.idle(partition, self.lateness_ms);
         }
         self.dedup.advance(self.watermarks.current_ms());
-        self.next_seq = flow.order.next_seq();
-        flow.order.advance(&mut self.positions);
+        self.go_past(&flow.order);
         outcome
+    }
+
+    /// The entry of the order is done.
+    fn go_past(&mut self, order: &Order) {
+        self.next_seq = order.next_seq();
+        order.advance(&mut self.positions);
+        if !order.runs.is_empty() {
+            self.arrival_ms = order.arrival_ms;
+        }
+        for Change::Places(version) in &order.changes {
+            self.places = Some(Arc::clone(version));
+        }
     }
 
     /// Sets the watermark of each event and whether it is judged.
@@ -377,6 +412,8 @@ impl Engine {
         let header = Header {
             next_seq: self.next_seq,
             positions: self.positions.clone(),
+            arrival_ms: self.arrival_ms,
+            places: self.places.clone(),
             watermarks: self.watermarks.clone(),
             dedup: self.dedup.begin_save(),
             episodes: self.episodes.begin_save(),
@@ -495,6 +532,8 @@ impl Engine {
         }
         self.next_seq = header.next_seq;
         self.positions = header.positions;
+        self.arrival_ms = header.arrival_ms;
+        self.places = header.places;
         Ok(afresh)
     }
 

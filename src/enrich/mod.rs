@@ -2,7 +2,8 @@
 //!
 //! Everything works without the files and says so: a file that is missing or damaged is a [`Problem`]
 //! with what to do about it, never a failure. An answer depends on nothing but the address and the
-//! files, whose names, sizes and ages stand in [`Places::version`].
+//! files, whose names, sizes and ages stand in [`Places::version`]. Which version is used from which record on is
+//! part of the recorded order; [`Kept`] has those that may be needed again.
 //!
 //! Addresses that are not public (loopback, private, link-local, carriers' shared 100.64.0.0/10 and so
 //! on, by IANA's special-purpose registries) have no place and no network; their class is unknown
@@ -14,6 +15,7 @@ mod city;
 pub(crate) mod classes;
 mod config;
 mod files;
+mod kept;
 mod networks;
 mod ranges;
 #[cfg(test)]
@@ -24,6 +26,7 @@ pub use cache::AddressCache;
 pub use city::{CITY_ACCURACY_KM, COUNTRY_ACCURACY_KM, REGION_ACCURACY_KM, has_coordinates};
 pub use config::{ClassList, Folders, PlacesConfig};
 pub use files::Problem;
+pub use kept::Kept;
 
 use arc_swap::ArcSwap;
 use bartizan_core::{EventBatch, NetworkClass};
@@ -44,7 +47,7 @@ pub struct Places {
     city: Vec<CityFile>,
     networks: Vec<NetworkFile>,
     lists: ClassLists,
-    version: String,
+    version: Arc<str>,
     seen: Vec<Seen>,
     /// Names of the configured files that could be read.
     read: Vec<String>,
@@ -56,7 +59,7 @@ impl Places {
     #[must_use]
     pub fn load(config: &PlacesConfig, folders: &Folders) -> (Self, Vec<Problem>) {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
-        let mut loading = Loading { config, folders, places: Self::empty(), problems: Vec::new() };
+        let mut loading = Loading { config, folders, places: Self::empty(), version: String::new(), problems: Vec::new() };
         loading.places.generation = GENERATION.fetch_add(1, Ordering::Relaxed);
         for name in &config.city {
             loading.city(name);
@@ -69,6 +72,7 @@ impl Places {
             loading.list(list, &mut lists);
         }
         loading.places.lists = lists.build();
+        loading.places.version = loading.version.into();
         (loading.places, loading.problems)
     }
 
@@ -78,7 +82,7 @@ impl Places {
             city: Vec::new(),
             networks: Vec::new(),
             lists: ClassLists::default(),
-            version: String::new(),
+            version: Arc::from(""),
             seen: Vec::new(),
             read: Vec::new(),
             damaged: AtomicU64::new(0),
@@ -88,6 +92,12 @@ impl Places {
     /// Which files these are: name, size and age or checksum of each, the same on every machine.
     #[must_use]
     pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The same, to be held.
+    #[must_use]
+    pub fn version_shared(&self) -> &Arc<str> {
         &self.version
     }
 
@@ -161,6 +171,7 @@ struct Loading<'a> {
     config: &'a PlacesConfig,
     folders: &'a Folders,
     places: Places,
+    version: String,
     problems: Vec<Problem>,
 }
 
@@ -229,8 +240,8 @@ impl Loading<'_> {
 
     /// Notes a file that was read: name, size, and build time or checksum.
     fn stamp(&mut self, seen: &Seen, size: usize, mark: u64) {
-        let separator = if self.places.version.is_empty() { "" } else { " " };
-        self.places.version.push_str(&format!("{separator}{}:{size}:{mark:x}", seen.base_name()));
+        let separator = if self.version.is_empty() { "" } else { " " };
+        self.version.push_str(&format!("{separator}{}:{size}:{mark:x}", seen.base_name()));
         self.places.read.push(seen.name.clone());
     }
 
@@ -246,6 +257,7 @@ pub struct Enricher {
     current: ArcSwap<Places>,
     /// The files as they were at the last attempt to read them, good or not.
     tried: Mutex<Vec<Seen>>,
+    kept: Option<Kept>,
 }
 
 impl Enricher {
@@ -254,7 +266,40 @@ impl Enricher {
     pub fn open(config: PlacesConfig, folders: Folders) -> (Self, Vec<Problem>) {
         let (places, problems) = Places::load(&config, &folders);
         let tried = Mutex::new(places.seen.clone());
-        (Self { config, folders, current: ArcSwap::from_pointee(places), tried }, problems)
+        (Self { config, folders, current: ArcSwap::from_pointee(places), tried, kept: None }, problems)
+    }
+
+    /// Keeps copies of the files in use, and finds earlier ones again.
+    #[must_use]
+    pub fn keeping(self, kept: Kept) -> Self {
+        if let Err(error) = kept.keep(&self.current.load(), &self.folders) {
+            tracing::warn!(%error, "place files cannot be kept: a restart after they changed may judge its last records with other ones");
+        }
+        self.finding(kept)
+    }
+
+    /// Finds earlier files again, and keeps none.
+    #[must_use]
+    pub fn finding(self, kept: Kept) -> Self {
+        Self { kept: Some(kept), ..self }
+    }
+
+    /// The files of a version; where they are not to be had any more, those in use now. Reads files if
+    /// the version is an earlier one.
+    #[must_use]
+    pub fn of_version(&self, version: &str) -> Arc<Places> {
+        let current = self.places();
+        if current.version() == version {
+            return current;
+        }
+        let loaded = self.kept.as_ref().and_then(|kept| kept.load(version, &self.config));
+        loaded.map_or_else(
+            || {
+                tracing::warn!(version, "earlier place files are not kept: what was judged with them is judged again with those of now");
+                current
+            },
+            Arc::new,
+        )
     }
 
     /// A cache for one worker, of the configured size.
@@ -287,13 +332,21 @@ impl Enricher {
     }
 
     /// Reads all files again; blocks. If a file that is in use can no longer be read (it may be half
-    /// written), all files in use stay in use. Returns what is wrong now.
+    /// written) or none can be kept, all files in use stay in use. Returns what is wrong now.
     pub fn reload(&self) -> Vec<Problem> {
         let (places, problems) = Places::load(&self.config, &self.folders);
-        *self.tried.lock() = places.seen.clone();
-        if self.current.load().read.iter().all(|name| places.read.contains(name)) {
-            self.current.store(Arc::new(places));
+        let seen = places.seen.clone();
+        let kept = self.kept.as_ref().map_or(Ok(()), |kept| kept.keep(&places, &self.folders));
+        match kept {
+            Ok(()) if self.current.load().read.iter().all(|name| places.read.contains(name)) => self.current.store(Arc::new(places)),
+            Ok(()) => {}
+            Err(error) => {
+                // They are tried again at the next look.
+                tracing::warn!(%error, "new place files cannot be kept, so they are not used yet");
+                return problems;
+            }
         }
+        *self.tried.lock() = seen;
         problems
     }
 }

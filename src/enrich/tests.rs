@@ -171,3 +171,37 @@ fn the_cache_stays_within_its_size_and_keeps_what_is_in_use() {
     }
     assert!(!cache.is_empty());
 }
+
+#[test]
+fn what_is_kept_is_found_again_and_forgotten_when_nobody_needs_it() {
+    let fixture = Fixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    let kept = || Kept::at(folder.path().join("places"));
+    let (enricher, _) = fixture.open();
+    let enricher = enricher.keeping(kept());
+    let first = enricher.places().version().to_owned();
+    fixture.write("asn-ipv4.csv", b"203.0.113.0,203.0.113.255,64501,Renamed Net\n");
+    assert_eq!(enricher.reload(), []);
+    let second = enricher.places().version().to_owned();
+    let name = |version: &str| {
+        let mut batch = batch(&["203.0.113.7"]);
+        let (places, mut cache) = (enricher.of_version(version), enricher.cache());
+        places.enrich(&mut batch, &mut cache);
+        (places.version().to_owned(), batch.get(0).unwrap().network_name().map(str::to_owned))
+    };
+    assert_eq!(name(&first), (first.clone(), Some("Example Net".to_owned())));
+    assert_eq!(name(&second), (second.clone(), Some("Renamed Net".to_owned())));
+    kept().forget_all_but([&*second].into_iter()).unwrap();
+    assert_eq!(name(&first).0, second, "what is gone is stood in for by what is in use");
+    assert_eq!(std::fs::read_dir(folder.path().join("places")).unwrap().count(), 1);
+    // A kept file that was written over is not taken for what it was.
+    fixture.write("asn-ipv4.csv", b"203.0.113.0,203.0.113.255,64501,Third Net\n");
+    assert_eq!(enricher.reload(), []);
+    for entry in std::fs::read_dir(folder.path().join("places")).unwrap() {
+        let files = std::fs::read_dir(entry.unwrap().path()).unwrap().flat_map(|file| std::fs::read_dir(file.unwrap().path()).unwrap());
+        files
+            .filter(|file| file.as_ref().unwrap().file_name() == "asn-ipv4.csv")
+            .for_each(|file| std::fs::write(file.unwrap().path(), "1").unwrap());
+    }
+    assert_ne!(name(&second).0, second);
+}

@@ -49,6 +49,13 @@ pub struct Run {
     pub records: u32,
 }
 
+/// What else than records changes findings, as of a place in the recorded order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// From here on addresses are looked up in the place files of this [version](crate::enrich::Places::version).
+    Places(Arc<str>),
+}
+
 /// One entry of the recorded order: what was read next, and what became known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -62,6 +69,21 @@ pub struct Order {
     pub runs: Vec<Run>,
     /// Partitions that were found read to their end after these records.
     pub idle: Vec<PartitionId>,
+    /// What changed before these records.
+    pub changes: Vec<Change>,
+}
+
+/// Where the order goes on after a start.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The next offset of each partition.
+    pub positions: Positions,
+    /// Sequence number of the next record.
+    pub next_seq: u64,
+    /// Version of the place files in use there; none where no entry has said so yet.
+    pub places: Option<Arc<str>>,
+    /// The entries recorded since. Of a log that is its own order those with changes alone, by arrival.
+    pub recorded: Vec<Order>,
 }
 
 impl Order {

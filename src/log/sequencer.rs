@@ -5,11 +5,16 @@
 //! was never recorded is merged anew, by the log's own times: in short runs, so that partitions that
 //! are far behind advance side by side in event time. For that a batch ends where a partition that is known to
 //! hold a backlog has nothing buffered, and the next one waits for it ([`Sequencer::awaits`]). A journal is its own order, and its groups are
-//! the batches.
+//! the batches; of its entries those with changes alone are recorded.
+//!
+//! Other place files are part of the order, too: an entry says from which batch on they are used. In a journal that
+//! is the first group that arrived after they were read, since those before may have been judged already; and
+//! its entries are told apart by the groups' arrival.
 
 use super::{Fetched, Notice};
-use crate::flow::{Order, PartitionId, Positions, RawBatch, Run};
+use crate::flow::{Change, Order, PartitionId, Positions, RawBatch, Run, Start};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// How much is held at once.
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +73,19 @@ pub struct Sequencer {
     ended: Vec<PartitionId>,
     /// Partitions that the others wait for while they have nothing buffered.
     awaited: BTreeSet<PartitionId>,
+    /// Version of the place files in use before the next record.
+    places: Option<Arc<str>>,
+    /// Version of those that were read last, and when.
+    newest_places: Option<(Arc<str>, i64)>,
+    /// Arrival of the latest group of a journal.
+    group_ms: Option<i64>,
 }
 
 impl Sequencer {
-    /// A sequencer that goes on from `positions` and `next_seq`, through the recorded order first.
+    /// A sequencer that goes on from `start`, through the recorded order first.
     #[must_use]
-    pub fn new(positions: Positions, next_seq: u64, recorded: Vec<Order>, keeps_order: bool) -> Self {
+    pub fn new(start: Start, keeps_order: bool) -> Self {
+        let Start { positions, next_seq, places, recorded } = start;
         Self {
             buffers: BTreeMap::new(),
             recorded: if sabotaged!(RecordedOrderIgnored) { VecDeque::new() } else { recorded.into() },
@@ -84,6 +96,16 @@ impl Sequencer {
             assigned: Vec::new(),
             ended: Vec::new(),
             awaited: BTreeSet::new(),
+            places,
+            newest_places: None,
+            group_ms: None,
+        }
+    }
+
+    /// Place files of this version were read at `read_ms`.
+    pub fn read_places(&mut self, version: &Arc<str>, read_ms: i64) {
+        if self.newest_places.as_ref().is_none_or(|(newest, _)| newest != version) {
+            self.newest_places = Some((Arc::clone(version), read_ms));
         }
     }
 
@@ -183,7 +205,7 @@ impl Sequencer {
 
     /// The next batch, if there is one; `now_ms` becomes its recorded arrival.
     pub fn next(&mut self, now_ms: i64) -> Option<RawBatch> {
-        let mut batch = match self.recorded.front() {
+        let mut batch = match self.recorded.front().filter(|_| !self.keeps_order) {
             Some(order) if !self.holds(order) && !sabotaged!(RepeatedTooEarly) => return None,
             Some(_) => self.repeat(now_ms)?,
             None if self.is_waiting() => return None,
@@ -194,6 +216,9 @@ impl Sequencer {
         }
         batch.order.first_seq = self.next_seq;
         self.next_seq = batch.order.next_seq();
+        for Change::Places(version) in &batch.order.changes {
+            self.places = Some(Arc::clone(version));
+        }
         batch.order.advance(&mut self.positions);
         Some(batch)
     }
@@ -255,7 +280,26 @@ impl Sequencer {
         batch.order.idle = std::mem::take(&mut self.ended);
         let waiting = |id: &PartitionId| self.buffers.get(id).is_some_and(|buffer| !buffer.queue.is_empty());
         batch.order.idle.retain(|id| !waiting(id) || sabotaged!(IdleWithRecords));
+        if !batch.order.runs.is_empty() {
+            batch.order.changes.extend(self.other_places(batch.order.arrival_ms).map(Change::Places));
+        }
         batch
+    }
+
+    /// Are there other place files to use from a batch on?
+    fn other_places(&mut self, arrival_ms: i64) -> Option<Arc<str>> {
+        let mut recorded = None;
+        while let Some(order) = self.recorded.pop_front_if(|order| order.arrival_ms <= arrival_ms) {
+            recorded = order.changes.into_iter().map(|Change::Places(version)| version).next_back().or(recorded);
+        }
+        let before_ms = self.group_ms.replace(arrival_ms);
+        let newest = self.newest_places.as_ref().filter(|(_, read_ms)| {
+            // Of a group that was cut in two, one half may have been judged already.
+            let is_later = arrival_ms >= *read_ms && before_ms.is_none_or(|before_ms| arrival_ms > before_ms);
+            self.recorded.is_empty() && (!self.keeps_order || is_later)
+        });
+        let version = recorded.or_else(|| newest.map(|(version, _)| Arc::clone(version)))?;
+        (self.places.as_ref() != Some(&version)).then_some(version)
     }
 
     /// Moves records of one partition into the batch, up to a log time or the end of a journal group.
@@ -287,7 +331,7 @@ mod tests {
     }
 
     fn ready(recorded: Vec<Order>) -> Sequencer {
-        let mut sequencer = Sequencer::new(Positions::new(), 0, recorded, false);
+        let mut sequencer = Sequencer::new(Start { recorded, ..Start::default() }, false);
         sequencer.accept(Notice::Assigned(Positions::from([(id(0), -1), (id(1), -1)])));
         sequencer
     }
@@ -319,6 +363,61 @@ mod tests {
         assert_eq!(second.next(9).unwrap().order, orders[1]);
         let fresh = second.next(9).unwrap();
         assert_eq!((fresh.order.first_seq, fresh.len(), fresh.order.arrival_ms), (5, 2, 9));
+    }
+
+    fn places(batch: &RawBatch) -> Vec<&str> {
+        batch.order.changes.iter().map(|Change::Places(version)| &**version).collect()
+    }
+
+    #[test]
+    fn other_place_files_are_used_behind_the_recorded_order() {
+        let mut first = ready(Vec::new());
+        first.read_places(&"a".into(), 0);
+        first.accept(Notice::Records(id(0), records(0, &[1])));
+        let recorded = vec![first.next(1).unwrap().order];
+
+        let mut second = ready(recorded);
+        second.read_places(&"b".into(), 5);
+        second.accept(Notice::Records(id(0), records(0, &[1, 2])));
+        let batches = [second.next(9).unwrap(), second.next(9).unwrap()];
+        assert_eq!(batches.each_ref().map(places), [["a"], ["b"]]);
+        second.accept(Notice::Records(id(0), records(2, &[3])));
+        assert_eq!(places(&second.next(9).unwrap()), [""; 0], "said once");
+    }
+
+    #[test]
+    fn in_a_journal_other_place_files_are_used_for_what_arrives_after_they_were_read() {
+        let journal = |start: Start, arrivals: &[i64]| {
+            let mut sequencer = Sequencer::new(start, true);
+            sequencer.accept(Notice::Assigned(Positions::from([(id(0), 0)])));
+            sequencer.accept(Notice::Records(id(0), records(0, arrivals)));
+            sequencer
+        };
+        let used = |sequencer: &mut Sequencer| {
+            let batches: Vec<_> = std::iter::from_fn(|| sequencer.next(100)).filter(|batch| !batch.order.runs.is_empty()).collect();
+            batches.into_iter().map(|batch| (batch.order.arrival_ms, batch.order.changes)).collect::<Vec<_>>()
+        };
+        let change = |version: &str| vec![Change::Places(version.into())];
+        let mut first = journal(Start::default(), &[10, 10, 20]);
+        first.read_places(&"a".into(), 20);
+        let told = used(&mut first);
+        assert_eq!(told, [(10, vec![]), (20, change("a"))]);
+        // What came before the second start keeps its files, however its entries are numbered.
+        let order = Order { first_seq: 77, arrival_ms: 20, changes: change("a"), ..Order::default() };
+        let mut second = journal(Start { recorded: vec![order], ..Start::default() }, &[10, 10, 20, 30, 50]);
+        second.read_places(&"b".into(), 40);
+        assert_eq!(used(&mut second), [(10, vec![]), (20, change("a")), (30, vec![]), (50, change("b"))]);
+    }
+
+    #[test]
+    fn a_group_that_is_cut_in_two_is_looked_up_in_the_same_files() {
+        let mut sequencer = Sequencer::new(Start::default(), true).within(Limits { batch_records_max: 1, ..Limits::default() });
+        sequencer.accept(Notice::Assigned(Positions::from([(id(0), 0)])));
+        sequencer.accept(Notice::Records(id(0), records(0, &[10, 10, 20])));
+        assert_eq!(sequencer.next(10).unwrap().len(), 1);
+        sequencer.read_places(&"a".into(), 10);
+        assert_eq!(places(&sequencer.next(10).unwrap()), [""; 0]);
+        assert_eq!(places(&sequencer.next(10).unwrap()), ["a"]);
     }
 
     #[test]

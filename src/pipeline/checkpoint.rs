@@ -59,6 +59,8 @@ pub struct CheckpointWriter {
     pub db: Db,
     /// The order that is not in it yet.
     pub unrecorded: Unrecorded,
+    /// Does the log keep the order itself?
+    pub keeps_order: bool,
     /// The log.
     pub committer: Arc<dyn Committer>,
     /// What is told of the stage.
@@ -141,6 +143,7 @@ impl CheckpointWriter {
         let Begun { writing, next_seq, positions, started, cost } = begun;
         let (db, unrecorded, committer) = (self.db.clone(), self.unrecorded.clone(), Arc::clone(&self.committer));
         let (oldest_seq, oldest) = self.previous.clone();
+        let keeps_order = self.keeps_order;
         let newest = positions.clone();
         let oldest_seq = if sabotaged!(OrderCutTooFar) { next_seq } else { oldest_seq };
         let oldest = if sabotaged!(LogCutTooFar) { newest.clone() } else { oldest };
@@ -153,7 +156,8 @@ impl CheckpointWriter {
             if let Err(error) = db.fact(CHECKPOINTED, Vec::new) {
                 tracing::warn!(%error, "it cannot be noted that there is a checkpoint");
             }
-            if let Err(error) = db.prune_orders(oldest_seq) {
+            // A log that is its own order counts anew after a restart: what is recorded of it goes by arrival, and then.
+            if !keeps_order && let Err(error) = db.prune_orders(oldest_seq) {
                 tracing::warn!(%error, "recorded order cannot be cut");
             }
             if let Err(error) = committer.commit(&newest, &oldest) {
@@ -229,6 +233,7 @@ mod tests {
             checkpoints: Checkpoints::open(&path).unwrap(),
             db: Db::in_memory().unwrap(),
             unrecorded: Unrecorded::default(),
+            keeps_order: false,
             committer: cuts.clone(),
             telemetry: Telemetry::default(),
             acknowledged: watch::channel(Acknowledged::default()).1,

@@ -105,7 +105,7 @@ impl CommitStage {
     /// Commits batches until the channel closes.
     pub async fn run(self, mut batches: Receiver<Arc<Detected>>) {
         while let Some(detected) = batches.recv().await {
-            let recorded = self.keeps_order || sabotaged!(OrderNotRecorded);
+            let recorded = (self.keeps_order && detected.flow.order.changes.is_empty()) || sabotaged!(OrderNotRecorded);
             let waiting = if recorded { 0 } else { self.unrecorded.add(detected.flow.order.clone()) };
             if !detected.alerts.is_empty() || waiting >= self.limits.orders_waiting_max {
                 let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());

@@ -3,8 +3,8 @@
 //! The same function serves the daemon and `replay`. What breaks a rule goes on as a reject beside the
 //! events of its batch; the batch itself never fails.
 
-use crate::enrich::{AddressCache, Enricher};
-use crate::flow::{EventFlow, PartitionId, RawBatch, Rejected};
+use crate::enrich::{AddressCache, Enricher, Places};
+use crate::flow::{Change, EventFlow, PartitionId, RawBatch, Rejected};
 use crate::normalise::{Context, Format, Normaliser, TimeWindow};
 use bartizan_core::time::DAY_MS;
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ const AHEAD_MS: i64 = DAY_MS;
 pub struct Preparer {
     normaliser: Arc<Normaliser>,
     enricher: Arc<Enricher>,
+    /// The place files that the order says; until it says so, those at hand.
+    places: Option<Arc<Places>>,
     cache: AddressCache,
     formats: HashMap<Arc<str>, Format>,
     retention_ms: i64,
@@ -28,7 +30,12 @@ impl Preparer {
     #[must_use]
     pub fn new(normaliser: Arc<Normaliser>, enricher: Arc<Enricher>, formats: HashMap<Arc<str>, Format>, retention_ms: i64) -> Self {
         let cache = enricher.cache();
-        Self { normaliser, enricher, cache, formats, retention_ms }
+        Self { normaliser, enricher, places: None, cache, formats, retention_ms }
+    }
+
+    /// Goes on with the place files of this version. Blocks if they are not those in use.
+    pub fn use_places(&mut self, version: &str) {
+        self.places = Some(self.enricher.of_version(version));
     }
 
     /// Turns a raw batch into events, without places and networks yet.
@@ -57,9 +64,15 @@ impl Preparer {
         flow
     }
 
-    /// Adds places and networks.
+    /// Adds places and networks, by the files that the order says.
     pub fn enrich(&mut self, flow: &mut EventFlow) {
-        self.enricher.enrich(&mut flow.events, &mut self.cache);
+        for Change::Places(version) in &flow.order.changes {
+            self.use_places(version);
+        }
+        match &self.places {
+            Some(places) => places.enrich(&mut flow.events, &mut self.cache),
+            None => self.enricher.enrich(&mut flow.events, &mut self.cache),
+        }
     }
 
     fn record(&mut self, at: (&PartitionId, i64, &[u8]), format: Format, window: TimeWindow, flow: &mut EventFlow) {

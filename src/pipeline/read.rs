@@ -5,7 +5,8 @@
 //! the next stage is full, the piece in hand waits, all partitions are held, and the turns go on.
 
 use crate::clock::Clock;
-use crate::flow::{Order, Positions, RawBatch};
+use crate::enrich::Enricher;
+use crate::flow::{RawBatch, Start};
 use crate::log::sequencer::{Event, Limits, Sequencer};
 use crate::log::{LogError, Notice, Source};
 use crate::telemetry::Telemetry;
@@ -68,6 +69,8 @@ pub struct Reader {
     next: Sender<Piece>,
     telemetry: Telemetry,
     clock: Clock,
+    /// Where files are read again, which becomes part of the order.
+    places: Option<Arc<Enricher>>,
     reading: Arc<Reading>,
     stop: CancellationToken,
     /// What the next stage had no room for, and since when.
@@ -85,10 +88,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A read stage that goes on from `positions` and `next_seq`, through the recorded order first.
-    pub fn new(mut source: Box<dyn Source>, start: (Positions, u64, Vec<Order>), next: Sender<Piece>, telemetry: Telemetry) -> Self {
-        let (positions, next_seq, recorded) = start;
-        let sequencer = Sequencer::new(positions, next_seq, recorded, source.keeps_order());
+    /// A read stage that goes on from `start`, through the recorded order first.
+    pub fn new(mut source: Box<dyn Source>, start: Start, next: Sender<Piece>, telemetry: Telemetry) -> Self {
+        let sequencer = Sequencer::new(start, source.keeps_order());
         source.resume_at(&sequencer.start());
         Self {
             sequencer,
@@ -96,6 +98,7 @@ impl Reader {
             next,
             telemetry,
             clock: Clock::system(),
+            places: None,
             reading: Arc::default(),
             stop: CancellationToken::new(),
             in_hand: None,
@@ -117,6 +120,12 @@ impl Reader {
     #[must_use]
     pub fn by(self, clock: Clock) -> Self {
         Self { clock, ..self }
+    }
+
+    /// Puts into the order when other place files are used.
+    #[must_use]
+    pub fn with_places(self, places: Arc<Enricher>) -> Self {
+        Self { places: Some(places), ..self }
     }
 
     /// Holds no more than `limits`.
@@ -240,6 +249,9 @@ impl Reader {
             return None;
         }
         self.partial_since = None;
+        if let Some(places) = &self.places {
+            self.sequencer.read_places(places.places().version_shared(), self.clock.now_ms());
+        }
         let Some(batch) = self.sequencer.next(self.clock.now_ms()) else {
             return (self.handed_on.elapsed() >= QUIET).then_some((Piece::Quiet, None));
         };

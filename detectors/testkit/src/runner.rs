@@ -1,7 +1,9 @@
 //! Feeds events to a detector as the daemon does.
 
 use crate::event::TestEvent;
-use bartizan_core::{Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, Parameters, People, Spec, State, Trust, people};
+use bartizan_core::{
+    Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, Parameters, People, Spec, State, Trust, people,
+};
 use std::sync::Arc;
 
 /// How far events may come out of order.

@@ -148,8 +148,9 @@ impl House {
     fn start(&self) -> Result<Daemon, String> {
         let world = &self.world;
         let telemetry = Telemetry::default();
-        let Resumed { engine, checkpoints, start, .. } = resume(&self.config, &self.db, &telemetry).map_err(|error| error.to_string())?;
-        let from = Sequencer::new(start.0.clone(), start.1, start.2.clone(), false).start();
+        let Resumed { engine, checkpoints, start, .. } =
+            resume(&self.config, &self.db, &telemetry, self.journal.is_some()).map_err(|error| error.to_string())?;
+        let from = Sequencer::new(start.clone(), self.journal.is_some()).start();
         let mut others = JoinSet::new();
         let log = self.open_log(&from, &mut others).map_err(|error| error.to_string())?;
         let (appender, committer) = (Arc::clone(&log.appender), Arc::clone(&log.committer));
