@@ -23,6 +23,8 @@ pub(crate) enum Family {
     PythonRequests,
     Curl,
     GoHttp,
+    /// A script with a token that was issued to the app for Android.
+    AppScript,
     /// A stuffing tool that claims to be a browser of three years ago.
     StaleChrome,
 }
@@ -47,7 +49,7 @@ impl Client {
     pub(crate) fn app(self) -> &'static str {
         match self.family {
             Family::AppIphone => "ios",
-            Family::AppAndroid => "android",
+            Family::AppAndroid | Family::AppScript => "android",
             Family::Backend => "sync",
             _ => "web",
         }
@@ -61,7 +63,7 @@ impl Client {
             Family::SafariMac | Family::AppIphone => "t13d2014h2_a09f3c656075_14788d8d241b",
             Family::AppAndroid => "t13d1513h2_8daaf6152771_eca864cca44a",
             Family::Backend => "t13d1411h1_c866b44c5a26_b1fcce4e8b35",
-            Family::PythonRequests => "t13d1812h1_85036bcba153_d41ae481755e",
+            Family::PythonRequests | Family::AppScript => "t13d1812h1_85036bcba153_d41ae481755e",
             Family::Curl => "t13d3112h2_e8f1e7e78f70_6bebaf5329ac",
             Family::GoHttp => "t13d1312h2_f57a46bbacb6_ab7e3b40a677",
             Family::StaleChrome => "t13d1517h2_8daaf6152771_b0da82dd1658",
@@ -105,7 +107,7 @@ impl fmt::Display for Agent {
             Family::AppIphone => write!(f, "{brand}/5.{} (iPhone; iOS 26.{}) CFNetwork/3826.500", v - 100, (v - 140).max(0) / 2),
             Family::AppAndroid => write!(f, "{brand}/5.{} (Android 16; Pixel 9) okhttp/4.12.0", v - 100),
             Family::Backend => f.write_str("sync-worker/2.8 Java-http-client/21.0.5"),
-            Family::PythonRequests => f.write_str("python-requests/2.32.3"),
+            Family::PythonRequests | Family::AppScript => f.write_str("python-requests/2.32.3"),
             Family::Curl => f.write_str("curl/8.9.1"),
             Family::GoHttp => f.write_str("Go-http-client/2.0"),
             Family::StaleChrome => write!(f, "Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT}/108.0.0.0 Safari/537.36"),

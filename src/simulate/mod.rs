@@ -166,7 +166,7 @@ fn scale(pace: &mut Pace, factor: f64) {
     pace.visits_per_day = (pace.visits_per_day * wanted / pace.requests).clamp(0.05, 4.0 * VISITS_PER_DAY);
 }
 
-/// Spreads the attacks, and a quarter as many awkward innocent happenings, over the days: after people
+/// Spreads the attacks, and half as many awkward innocent happenings, over the days: after people
 /// have a past, before the end.
 fn schedule_attacks(world: &mut World, config: &SimulationConfig, count: u64) {
     let length_ms = i64::from(config.days) * DAY_MS;
@@ -176,9 +176,14 @@ fn schedule_attacks(world: &mut World, config: &SimulationConfig, count: u64) {
         let earliest_ms = if *attack == Attack::UnusualLocation { at(0.5) } else { at(0.25) };
         let time_ms = world.stage.dice.between(earliest_ms, at(0.85));
         world.schedule(time_ms, Turn::Attack(*attack));
-        if number % 4 == 0 {
-            let time_ms = world.stage.dice.between(at(0.1), at(0.9));
-            world.schedule(time_ms, if number % 8 == 0 { Turn::OfficeMorning } else { Turn::StaleSecret });
+        if number % 2 == 0
+            && let Some(turn) = Turn::INNOCENT.get(number as usize / 2 % Turn::INNOCENT.len())
+            && (*turn != Turn::SupportDay || number / 2 < Turn::INNOCENT.len() as u64)
+        {
+            // Whose work it is does it from the first day on.
+            let latest = if *turn == Turn::SupportDay { at(0.1) } else { at(0.9) };
+            let time_ms = world.stage.dice.between(at(0.1), latest.max(at(0.1)));
+            world.schedule(time_ms, *turn);
         }
     }
 }

@@ -26,6 +26,18 @@ pub(crate) enum Turn {
     OfficeMorning,
     /// A service account with an old secret.
     StaleSecret,
+    /// Pushes to a phone that is offline.
+    OfflinePhone,
+    /// A password forgotten and reset.
+    ForgottenPassword,
+    /// People whose work is to look at many customers.
+    SupportDay,
+}
+
+impl Turn {
+    /// Awkward but innocent happenings.
+    pub(crate) const INNOCENT: [Self; 5] =
+        [Self::OfficeMorning, Self::StaleSecret, Self::OfflinePhone, Self::ForgottenPassword, Self::SupportDay];
 }
 
 /// A world with its agenda.
@@ -101,6 +113,15 @@ impl World {
             }
             Turn::OfficeMorning => happenings::office_morning(&mut self.stage, now_ms),
             Turn::StaleSecret => happenings::stale_secret(&mut self.stage, now_ms),
+            Turn::OfflinePhone => happenings::offline_phone(&mut self.stage, now_ms),
+            Turn::ForgottenPassword => happenings::forgotten_password(&mut self.stage, now_ms),
+            Turn::SupportDay => {
+                happenings::support_day(&mut self.stage, now_ms);
+                // It is their work: each day again.
+                if now_ms + DAY_MS < self.attacks_end_ms {
+                    self.schedule(now_ms + DAY_MS, turn);
+                }
+            }
         }
     }
 

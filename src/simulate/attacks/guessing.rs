@@ -112,7 +112,10 @@ pub(super) fn spraying(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option
     let mut time_ms = now_ms;
     for _ in 0..stage.dice.between(2, 4) {
         for target in &targets {
-            time_ms += stage.wait_ms(SECOND_MS, 20 * SECOND_MS);
+            time_ms += match attack {
+                Attack::SprayingSlow => stage.wait_ms(3 * MINUTE_MS, 9 * MINUTE_MS),
+                _ => stage.wait_ms(SECOND_MS, 20 * SECOND_MS),
+            };
             let ip = *addresses.get(stage.dice.index(addresses.len()))?;
             miss(stage, Actor { tenant, user: User::Person(*target), ip, client, label, by_owner: false }, "bad_password", time_ms);
         }
@@ -122,18 +125,27 @@ pub(super) fn spraying(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option
     Some(())
 }
 
-/// Many passwords on one account, from one or a few addresses.
-pub(super) fn brute_force(stage: &mut Stage, now_ms: i64) -> Option<()> {
+/// Many passwords on one account, from one or a few addresses, or each from another one.
+pub(super) fn brute_force(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
     let (index, person) = victim(stage, now_ms, |_, p| !p.dormant)?;
-    let label = stage.open_label(Attack::BruteForce.plan(), person.tenant);
+    let label = stage.open_label(attack.plan(), person.tenant);
     let client = thief_client(stage);
-    let addresses: Vec<IpAddr> = (0..stage.dice.between(1, 3)).filter_map(|_| anywhere(stage)).collect();
+    let count = if attack == Attack::BruteForceSpread { stage.dice.between(40, 120) } else { stage.dice.between(1, 3) };
+    let addresses: Vec<IpAddr> = (0..count).filter_map(|_| anywhere(stage)).collect();
+    let tries = match attack {
+        Attack::BruteForceSlow => stage.dice.between(80, 150),
+        _ => stage.dice.between(40, stage.pace.attempts_max.clamp(40, 300)),
+    };
     let is_hit = stage.dice.chance(0.2) && !person.mfa;
     let mut time_ms = now_ms;
     let mut actor =
         Actor { tenant: person.tenant, user: User::Person(person.number), ip: *addresses.first()?, client, label, by_owner: false };
-    for _ in 0..stage.dice.between(40, stage.pace.attempts_max.clamp(40, 300)) {
-        time_ms += stage.wait_ms(500, 6 * SECOND_MS);
+    for _ in 0..tries {
+        time_ms += match attack {
+            Attack::BruteForceSlow => stage.wait_ms(8 * MINUTE_MS, 15 * MINUTE_MS),
+            Attack::BruteForceSpread => stage.wait_ms(5 * SECOND_MS, MINUTE_MS),
+            _ => stage.wait_ms(500, 6 * SECOND_MS),
+        };
         actor.ip = *addresses.get(stage.dice.index(addresses.len()))?;
         miss(stage, actor, "bad_password", time_ms);
     }

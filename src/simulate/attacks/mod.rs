@@ -6,6 +6,8 @@
 //! What leaves no evidence in the log is no labelled attack: a thief whom nobody could tell from the
 //! victim, with all that the log says, would only measure luck.
 
+mod enumeration;
+mod factors;
 mod guessing;
 mod takeover;
 mod tokens;
@@ -33,8 +35,14 @@ pub enum Attack {
     SprayingOneAddress,
     /// The same from a few addresses with nothing in common: each sees a few tries.
     SprayingSpread,
+    /// The same from one address, a name every few minutes for hours.
+    SprayingSlow,
     /// Many passwords tried on one account.
     BruteForce,
+    /// The same, a password every ten minutes or so for a day.
+    BruteForceSlow,
+    /// The same, each password from another address.
+    BruteForceSpread,
     /// A stolen refresh token used before its owner uses it.
     ReplayThiefFirst,
     /// A stolen refresh token used after its owner has used it.
@@ -49,13 +57,25 @@ pub enum Attack {
     UnusualLocation,
     /// Push after push until somebody gives in.
     MfaFatigue,
+    /// The same, one or two an hour over a night.
+    MfaPatient,
     /// Object after object of other people, by number.
     ApiEnumeration,
+    /// The same by an ordinary user with their own session, who gets what they ask for.
+    ApiInsider,
+    /// A token of the app in the hands of a script.
+    AppToken,
+    /// A sign-in with the right password in the victim's own town, and a factor of the thief's own.
+    TakeoverNear,
+    /// A password reset that the owner did not ask for, a sign-in, and changes.
+    TakeoverRecovery,
+    /// Approved by the victim at home; the token is issued to somebody else.
+    TakeoverDeviceCode,
 }
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 23] = [
         Self::StuffingOneAddress,
         Self::ReplayOwnerFirst,
         Self::ImpossibleTravel,
@@ -70,6 +90,15 @@ impl Attack {
         Self::MfaFatigue,
         Self::ApiEnumeration,
         Self::SprayingSpread,
+        Self::TakeoverNear,
+        Self::BruteForceSpread,
+        Self::MfaPatient,
+        Self::ApiInsider,
+        Self::AppToken,
+        Self::TakeoverRecovery,
+        Self::SprayingSlow,
+        Self::BruteForceSlow,
+        Self::TakeoverDeviceCode,
     ];
 
     /// The label it gets: `kind`, `variant`, and the detectors of which any one finds it.
@@ -81,7 +110,10 @@ impl Attack {
             // From one address it is a list of names like any other.
             Self::SprayingOneAddress => ("password_spraying", "one_address", &["password_spraying", "credential_stuffing"]),
             Self::SprayingSpread => ("password_spraying", "spread", &["password_spraying"]),
+            Self::SprayingSlow => ("password_spraying", "slow", &["password_spraying", "credential_stuffing"]),
             Self::BruteForce => ("brute_force", "", &["brute_force"]),
+            Self::BruteForceSlow => ("brute_force", "slow", &["brute_force"]),
+            Self::BruteForceSpread => ("brute_force", "spread", &["brute_force"]),
             Self::ReplayThiefFirst => ("token_reuse", "thief_first", &["token_reuse"]),
             Self::ReplayOwnerFirst => ("token_reuse", "owner_first", &["token_reuse"]),
             Self::SessionInTurns => ("token_reuse", "in_turns", &["token_reuse"]),
@@ -89,7 +121,13 @@ impl Attack {
             Self::ImpossibleTravel => ("impossible_travel", "", &["impossible_travel"]),
             Self::UnusualLocation => ("unusual_location", "", &["unusual_location"]),
             Self::MfaFatigue => ("mfa_fatigue", "", &["mfa_fatigue"]),
+            Self::MfaPatient => ("mfa_fatigue", "patient", &["mfa_fatigue"]),
             Self::ApiEnumeration => ("api_enumeration", "", &["api_enumeration"]),
+            Self::ApiInsider => ("api_enumeration", "insider", &["api_enumeration"]),
+            Self::AppToken => ("client_integrity", "app_token", &["client_integrity", "token_reuse"]),
+            Self::TakeoverNear => ("account_takeover", "near", &["account_takeover"]),
+            Self::TakeoverRecovery => ("account_takeover", "recovery", &["account_takeover"]),
+            Self::TakeoverDeviceCode => ("account_takeover", "device_code", &["account_takeover"]),
         };
         Plan { kind, variant, detectors }
     }
@@ -110,16 +148,21 @@ impl Attack {
     pub(crate) fn launch(self, stage: &mut Stage, now_ms: i64) -> bool {
         let launched = match self {
             Self::StuffingOneAddress | Self::StuffingSubnet | Self::StuffingDistributed => guessing::stuffing(stage, self, now_ms),
-            Self::SprayingOneAddress | Self::SprayingSpread => guessing::spraying(stage, self, now_ms),
-            Self::BruteForce => guessing::brute_force(stage, now_ms),
+            Self::SprayingOneAddress | Self::SprayingSpread | Self::SprayingSlow => guessing::spraying(stage, self, now_ms),
+            Self::BruteForce | Self::BruteForceSlow | Self::BruteForceSpread => guessing::brute_force(stage, self, now_ms),
             Self::ReplayThiefFirst => tokens::thief_first(stage, now_ms),
             Self::ReplayOwnerFirst => tokens::owner_first(stage, now_ms),
             Self::SessionInTurns => tokens::in_turns(stage, now_ms),
             Self::AfterLogout => tokens::after_logout(stage, now_ms),
             Self::ImpossibleTravel => takeover::impossible_travel(stage, now_ms),
             Self::UnusualLocation => takeover::unusual_location(stage, now_ms),
-            Self::MfaFatigue => takeover::mfa_fatigue(stage, now_ms),
-            Self::ApiEnumeration => takeover::api_enumeration(stage, now_ms),
+            Self::MfaFatigue | Self::MfaPatient => factors::mfa_fatigue(stage, self, now_ms),
+            Self::ApiEnumeration => enumeration::newcomer(stage, now_ms),
+            Self::ApiInsider => enumeration::insider(stage, now_ms),
+            Self::AppToken => tokens::app_token(stage, now_ms),
+            Self::TakeoverNear => takeover::near(stage, now_ms),
+            Self::TakeoverRecovery => takeover::recovery(stage, now_ms),
+            Self::TakeoverDeviceCode => takeover::device_code(stage, now_ms),
         };
         launched.is_some()
     }

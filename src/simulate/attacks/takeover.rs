@@ -1,11 +1,12 @@
-//! Sign-ins with stolen credentials, second factors worn down, and objects of others by number.
+//! Sign-ins with stolen credentials, and what makes an account the thief's own.
 
-use super::{Attack, Class, far_address, fetch, has_place, settle, thief_client, thief_of, use_account, victim};
-use crate::simulate::draft::{Draft, User};
+use super::{Attack, Class, far_address, has_past, has_place, settle, thief_of, use_account, victim};
+use crate::simulate::draft::{Draft, Token};
+use crate::simulate::people::{Person, Session};
 use crate::simulate::stage::Stage;
-use crate::simulate::tenants::TENANTS;
 use crate::simulate::visits::{Actor, open_session, request};
 use bartizan_core::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
+use std::net::IpAddr;
 
 /// Without a past no place is unusual: its victims have signed in at least this often.
 const SIGN_INS_MIN: u32 = 4;
@@ -50,53 +51,91 @@ pub(super) fn unusual_location(stage: &mut Stage, now_ms: i64) -> Option<()> {
     Some(())
 }
 
-/// The thief has the password and sends push after push.
-pub(super) fn mfa_fatigue(stage: &mut Stage, now_ms: i64) -> Option<()> {
-    let (index, person) = victim(stage, now_ms, |_, p| p.mfa && !p.dormant)?;
-    let network = stage.atlas.anywhere(&mut stage.dice, Class::Hosting)?;
+/// An address of the victim's own town, on a line or a phone that is not theirs.
+fn near_address(stage: &mut Stage, person: &Person) -> Option<IpAddr> {
+    let class = stage.dice.of(&[Class::Residential, Class::Mobile]);
+    let network = stage.atlas.pick(&mut stage.dice, person.town, class, false)?;
     let number = stage.dice.bits();
-    let ip = stage.atlas.address(network, number);
-    let label = stage.open_label(Attack::MfaFatigue.plan(), person.tenant);
-    let thief = thief_of(stage, &person, label, ip);
-    let gives_in = stage.dice.chance(0.4);
-    let mut time_ms = now_ms;
-    let pushes = stage.dice.between(5, 15);
-    for push in 1..=pushes {
-        stage.emit(Draft { factor: "push", ..thief.draft(time_ms, "mfa_challenge", "success") });
-        time_ms += stage.wait_ms(5 * SECOND_MS, 30 * SECOND_MS);
-        if push == pushes && gives_in {
-            stage.emit(Draft { factor: "push", ..thief.draft(time_ms, "mfa_result", "success") });
-            let session = open_session(stage, thief, time_ms + 300);
-            time_ms = use_account(stage, thief, session, time_ms + 300);
-        } else {
-            stage.emit(Draft { factor: "push", reason: "mfa_denied", ..thief.draft(time_ms, "mfa_result", "failure") });
-            time_ms += stage.wait_ms(5 * SECOND_MS, 40 * SECOND_MS);
-        }
+    Some(stage.atlas.address(network, number))
+}
+
+/// Days in which somebody must have come to be known.
+fn is_known(person: &Person, now_ms: i64) -> bool {
+    !person.dormant && person.sign_ins >= SIGN_INS_MIN && has_past(person, now_ms)
+}
+
+/// The owner goes on as ever, at the laptop.
+fn owner_goes_on(stage: &mut Stage, person: &mut Person, from_ms: i64) -> i64 {
+    let ip = person.home_ip(stage, from_ms);
+    let owner = Actor::owner(person, false, ip, 0);
+    let mut time_ms = from_ms;
+    let session = person.laptop_session.unwrap_or_else(|| open_session(stage, owner, time_ms));
+    person.laptop_session = Some(session);
+    for _ in 0..stage.dice.between(2, 5) {
+        time_ms += stage.wait_ms(5 * SECOND_MS, 2 * MINUTE_MS);
+        request(stage, owner, session, time_ms);
     }
-    stage.book.seal(label, gives_in);
+    time_ms
+}
+
+/// A thief in the victim's own town has the password, gets in at once, adds a factor of their own and waits.
+pub(super) fn near(stage: &mut Stage, now_ms: i64) -> Option<()> {
+    let (index, mut person) = victim(stage, now_ms, |s, p| is_known(p, now_ms) && has_place(s, p))?;
+    let ip = near_address(stage, &person)?;
+    let label = stage.open_label(Attack::TakeoverNear.plan(), person.tenant);
+    let from_ms = now_ms.max(person.busy_until_ms) + 500;
+    let mut time_ms = owner_goes_on(stage, &mut person, from_ms);
+    time_ms += stage.wait_ms(20 * MINUTE_MS, 3 * HOUR_MS);
+    let thief = thief_of(stage, &person, label, ip);
+    let session = open_session(stage, thief, time_ms);
+    time_ms += stage.wait_ms(MINUTE_MS, 10 * MINUTE_MS);
+    stage.emit(Draft { session: session.id, factor: "totp", ..thief.draft(time_ms, "account_change", "success") });
+    let after_ms = time_ms + stage.wait_ms(20 * MINUTE_MS, 2 * HOUR_MS);
+    time_ms = owner_goes_on(stage, &mut person, after_ms);
+    stage.book.seal(label, true);
     settle(stage, index, person, time_ms);
     Some(())
 }
 
-/// A fresh account walks through the invoices of others, number by number.
-pub(super) fn api_enumeration(stage: &mut Stage, now_ms: i64) -> Option<()> {
-    let tenant = stage.dice.index(TENANTS.len()) as u8;
+/// The thief reads the victim's mail: resets the password, signs in, changes what the account is reached by.
+pub(super) fn recovery(stage: &mut Stage, now_ms: i64) -> Option<()> {
+    let (index, person) = victim(stage, now_ms, |s, p| is_known(p, now_ms) && has_place(s, p))?;
+    let ip = near_address(stage, &person)?;
+    let label = stage.open_label(Attack::TakeoverRecovery.plan(), person.tenant);
+    let thief = thief_of(stage, &person, label, ip);
+    let mut time_ms = now_ms.max(person.busy_until_ms) + 500;
+    stage.emit(thief.draft(time_ms, "password_reset", "success"));
+    time_ms += stage.wait_ms(30 * SECOND_MS, 5 * MINUTE_MS);
+    let session = open_session(stage, thief, time_ms);
+    for _ in 0..stage.dice.between(1, 2) {
+        time_ms += stage.wait_ms(30 * SECOND_MS, 5 * MINUTE_MS);
+        stage.emit(Draft { session: session.id, ..thief.draft(time_ms, "account_change", "success") });
+    }
+    time_ms = use_account(stage, thief, session, time_ms);
+    stage.book.seal(label, true);
+    settle(stage, index, person, time_ms);
+    Some(())
+}
+
+/// The victim enters a code that the thief sent, at home and with their own device; the token goes to the thief.
+pub(super) fn device_code(stage: &mut Stage, now_ms: i64) -> Option<()> {
+    let (index, person) = victim(stage, now_ms, |s, p| is_known(p, now_ms) && has_place(s, p))?;
     let network = stage.atlas.anywhere(&mut stage.dice, Class::Hosting)?;
     let number = stage.dice.bits();
     let ip = stage.atlas.address(network, number);
-    let label = stage.open_label(Attack::ApiEnumeration.plan(), tenant);
-    let client = thief_client(stage);
-    let thief = Actor { tenant, user: User::Leaked(stage.dice.bits() as u32), ip, client, label, by_owner: false };
-    stage.emit(thief.draft(now_ms, "signup", "success"));
-    let session = open_session(stage, thief, now_ms + SECOND_MS);
-    let mut time_ms = now_ms + 5 * SECOND_MS;
-    let first = stage.dice.between(1_000, 80_000) as u64;
-    let leaks = stage.dice.chance(0.4);
-    for step in 0..stage.dice.between(80, stage.pace.attempts_max.max(80)) {
-        time_ms += stage.wait_ms(150, 3 * SECOND_MS);
-        let status = if leaks && stage.dice.chance(0.3) { 200 } else { stage.dice.of(&[403, 404, 404]) };
-        fetch(stage, thief, session, first + step as u64, status, time_ms);
-    }
-    stage.book.seal(label, leaks);
+    let label = stage.open_label(Attack::TakeoverDeviceCode.plan(), person.tenant);
+    let mut time_ms = now_ms.max(person.busy_until_ms) + 500;
+    let home_ip = person.home_ip(stage, time_ms);
+    let owner = Actor::owner(&person, false, home_ip, label);
+    let session = open_session(stage, owner, time_ms);
+    time_ms += stage.wait_ms(20 * SECOND_MS, 3 * MINUTE_MS);
+    let thief = thief_of(stage, &person, label, ip);
+    let stolen = stage.number();
+    let issue = thief.draft(time_ms, "token_issue", "success");
+    let token = Some(Token::Refresh(stage.number()));
+    stage.emit(Draft { grant: "device_code", session: stolen, token, ..issue });
+    time_ms = use_account(stage, thief, Session { id: stolen, ..session }, time_ms);
+    stage.book.seal(label, true);
+    settle(stage, index, person, time_ms);
     Some(())
 }

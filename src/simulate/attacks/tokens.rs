@@ -1,6 +1,7 @@
 //! Stolen tokens and sessions.
 
 use super::{Attack, far_address, settle, thief_of, use_account, victim};
+use crate::simulate::clients::{Client, Family};
 use crate::simulate::draft::{Draft, Token};
 use crate::simulate::labels::LabelId;
 use crate::simulate::people::{Person, Session};
@@ -167,5 +168,28 @@ pub(super) fn after_logout(stage: &mut Stage, now_ms: i64) -> Option<()> {
         theft.time_ms = use_account(stage, theft.thief, rotated(theft.session, issued, theft.time_ms), theft.time_ms);
     }
     theft.finish(stage, is_hit);
+    Some(())
+}
+
+/// A token taken from the victim's phone, used by a script beside the app.
+pub(super) fn app_token(stage: &mut Stage, now_ms: i64) -> Option<()> {
+    let (index, mut person) = victim(stage, now_ms, |_, p| !p.dormant && p.phone.family == Family::AppAndroid)?;
+    let thief_ip = far_address(stage, &person, now_ms, 500.0, 20_100.0)?;
+    let label = stage.open_label(Attack::AppToken.plan(), person.tenant);
+    let mut time_ms = now_ms.max(person.busy_until_ms) + 500;
+    let home_ip = person.home_ip(stage, time_ms);
+    let owner = Actor::owner(&person, true, home_ip, label);
+    let session = open_session(stage, owner, time_ms);
+    person.phone_session = Some(session);
+    let script = Actor { ip: thief_ip, client: Client::tool(Family::AppScript), by_owner: false, ..owner };
+    for _ in 0..stage.dice.between(3, 6) {
+        time_ms += stage.wait_ms(MINUTE_MS, 10 * MINUTE_MS);
+        request(stage, owner, session, time_ms);
+        time_ms += stage.wait_ms(10 * SECOND_MS, MINUTE_MS);
+        request(stage, script, session, time_ms);
+    }
+    time_ms = use_account(stage, script, session, time_ms);
+    stage.book.seal(label, true);
+    settle(stage, index, person, time_ms);
     Some(())
 }
