@@ -25,4 +25,5 @@ pub mod respond;
 pub mod secret;
 pub mod simulate;
 pub mod store;
+pub mod suppress;
 pub mod telemetry;

@@ -21,3 +21,4 @@ mod rebalance;
 mod shutdown;
 mod store_down;
 mod support;
+mod suppressions;

@@ -124,3 +124,37 @@ CREATE TABLE orders (
     first_seq INTEGER PRIMARY KEY,
     entry     BLOB NOT NULL             -- which records came next, encoded with postcard
 ) STRICT;
+
+-- What people want no alerts about. Entries stay after they ended, for as long as an earlier version of the list may
+-- be needed to judge again what was judged with it.
+CREATE TABLE suppressions (
+    id         TEXT PRIMARY KEY,
+    tenant     TEXT NOT NULL,
+    detector   TEXT,                    -- null: all
+    kind       TEXT NOT NULL,           -- user, ip, network, device, session, user_agent, app
+    value      TEXT NOT NULL,
+    owner      TEXT NOT NULL,           -- name of the token that made it
+    reason     TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    added      INTEGER NOT NULL,        -- version of the list that has it first
+    removed    INTEGER                  -- version of the list that lacks it again
+) STRICT, WITHOUT ROWID;
+
+-- The ledger of what they held back: a line for each suppression, detector, key and hour of event time.
+CREATE TABLE suppressed (
+    id             INTEGER PRIMARY KEY,
+    tenant         TEXT NOT NULL,
+    suppression    TEXT NOT NULL,
+    detector       TEXT NOT NULL,
+    key            TEXT NOT NULL,       -- what the alert would have been about
+    hour           INTEGER NOT NULL,
+    severity       INTEGER NOT NULL,    -- the worst
+    findings       INTEGER NOT NULL,
+    first_event_ms INTEGER NOT NULL,
+    last_event_ms  INTEGER NOT NULL,
+    event_id       TEXT NOT NULL,       -- of the worst
+    reason         TEXT NOT NULL,
+    last_seq       INTEGER NOT NULL,    -- a repetition of the recorded order counts nothing twice
+    UNIQUE (tenant, suppression, detector, key, hour)
+) STRICT;

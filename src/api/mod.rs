@@ -27,6 +27,7 @@ pub mod risk;
 pub mod server;
 pub mod status;
 pub mod stream;
+pub mod suppressions;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
 use crate::pipeline::commit::AlertChanges;
 use crate::store::Store;
+use crate::suppress::Lists;
 use crate::telemetry::{Health, Latencies, Metrics};
 use axum::body::Bytes;
 use axum::http::HeaderValue;
@@ -77,6 +79,10 @@ pub struct ApiParts {
     pub wake: Wake,
     /// Changes of alerts, for streams; triage steps are sent to it, too.
     pub changes: AlertChanges,
+    /// Suppressions as the pipeline sees them.
+    pub suppressions: Arc<Lists>,
+    /// Suppressions that may be in force.
+    pub suppressions_max: usize,
     /// Tells how the pipeline stands.
     pub status: Arc<dyn StatusSource>,
     /// Health.
@@ -173,6 +179,9 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(deliveries::retry))
         .routes(routes!(deliveries::release))
         .routes(routes!(detectors::list))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::remove))
+        .routes(routes!(suppressions::held))
         .routes(routes!(status::get))
         .routes(routes!(stream::get))
         .routes(routes!(openapi::get))

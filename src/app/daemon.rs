@@ -23,6 +23,7 @@ use crate::notify::{self, Deliveries, Route, Wake};
 use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::pipeline::cut::Pace;
 use crate::respond::ActiveSessions;
+use crate::suppress::Lists;
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::time::DAY_MS;
 use std::fs::{File, TryLockError};
@@ -141,7 +142,7 @@ impl Daemon {
 
         let (routing, wake, deliveries) = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
-        let enricher = Arc::new(enricher);
+        let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let active_sessions = ActiveSessions::default();
         let mut running = pipeline::start(Parts {
             db: db.clone(),
@@ -152,6 +153,7 @@ impl Daemon {
             pace: Pace::every(Duration::from_millis(config.detect.checkpoint_interval_ms), &config.pipeline),
             normaliser: Arc::clone(&normaliser),
             enricher: Arc::clone(&enricher),
+            suppressions: Arc::clone(&suppressions),
             retention_ms: i64::from(config.store.retention_days) * DAY_MS,
             store: store.clone(),
             routing: Arc::clone(&routing),
@@ -183,6 +185,8 @@ impl Daemon {
             routing,
             wake,
             changes,
+            suppressions,
+            suppressions_max: config.detect.suppressions_max,
             status,
             health: Arc::clone(&telemetry.health),
             metrics: telemetry.metrics.clone(),
@@ -206,6 +210,7 @@ impl Daemon {
             seen: Arc::clone(&running.seen),
             queues: std::mem::take(&mut running.queues),
             data_dir: config.data_dir.clone(),
+            suppressed_lines_max: config.detect.suppressed_lines_max,
             telemetry: telemetry.clone(),
             stop: stop.clone(),
         };

@@ -6,7 +6,7 @@ use super::log::JOURNAL;
 use super::{is_installed, open_database, secrets};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, suppressions};
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Header, Saved};
 use crate::flow::{Order, Start};
 use crate::log::journal::Journal;
@@ -80,6 +80,7 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, ExportError> {
         state_key: secrets::state_key(&db)?,
         formats: formats.into_iter().map(|topic| (topic.name.clone(), topic.format.clone())).collect(),
         retention_ms: i64::from(config.store.retention_days) * DAY_MS,
+        suppressions: db.read(suppressions::all)?,
     };
     let mut writer = Writer::create(out, head)?;
     let mut exported = Exported { first_seq: start.start.next_seq, ..Exported::default() };
@@ -134,8 +135,8 @@ impl Beginning {
             return Ok(Self { checkpoint: None, start: Start { recorded: recorded(0, i64::MIN)?, ..Start::default() } });
         };
         let open = || File::open(path).map_err(CheckpointError::Io);
-        let Header { next_seq, positions, arrival_ms, places, .. } = Saved::of(path, Box::new(open()?))?.header()?;
-        let start = Start { positions, next_seq, places, recorded: recorded(next_seq, arrival_ms)? };
+        let Header { next_seq, positions, arrival_ms, in_force, .. } = Saved::of(path, Box::new(open()?))?.header()?;
+        let start = Start { positions, next_seq, in_force, recorded: recorded(next_seq, arrival_ms)? };
         Ok(Self { checkpoint: Some(open()?), start })
     }
 }

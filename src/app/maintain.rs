@@ -5,7 +5,7 @@ use super::outbox::OutboxWatch;
 use super::pipeline::{Queue, Seen};
 use super::places;
 use crate::clock::now_ms;
-use crate::db::{Db, alerts, audit, outbox as messages};
+use crate::db::{Db, alerts, audit, outbox as messages, suppressions};
 use crate::enrich::Enricher;
 use crate::log::Committer;
 use crate::telemetry::{HealthId, Telemetry, latency};
@@ -35,6 +35,8 @@ pub(super) struct Maintenance {
     pub seen: Arc<Mutex<Seen>>,
     pub queues: Vec<Queue>,
     pub data_dir: PathBuf,
+    /// Lines that the ledger of suppressed findings may have.
+    pub suppressed_lines_max: usize,
     pub telemetry: Telemetry,
     pub stop: CancellationToken,
 }
@@ -110,13 +112,15 @@ impl Maintenance {
     }
 
     async fn prune(&self) {
-        let db = self.db.clone();
+        let (db, lines_max) = (self.db.clone(), self.suppressed_lines_max);
         let prune = move || {
             let now_ms = now_ms();
             db.write(|tx| {
                 alerts::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 audit::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 messages::prune(tx, now_ms - DELIVERED_KEPT_MS, PRUNE_ROWS_MAX)?;
+                suppressions::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
+                suppressions::prune_held(tx, now_ms - ALERTS_KEPT_MS, lines_max, PRUNE_ROWS_MAX)?;
                 Ok::<_, crate::db::DbError>(())
             })
         };

@@ -19,6 +19,7 @@ use crate::flow::EventFlow;
 use crate::log::{INGEST_TOPIC, recording};
 use crate::normalise::{Format, Normaliser, TokenKey};
 use crate::pipeline::prepare::Preparer;
+use crate::suppress::Lists;
 use bartizan_core::{EventBatch, KeyHasher};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, HashMap};
@@ -136,15 +137,16 @@ fn judge_recording(
         formats.insert(topic.into(), format.parse().map_err(io::Error::other)?);
     }
     let (normaliser, enricher) = (Arc::new(normaliser), Arc::new(app::find_places(config, enricher(config))));
-    let mut preparer = Preparer::new(normaliser, enricher, formats, head.retention_ms);
+    let suppressions = Arc::new(Lists::fixed(head.suppressions));
+    let preparer = Preparer::new(normaliser, enricher, formats, head.retention_ms);
+    let mut preparer = preparer.with_suppressions(Arc::clone(&suppressions));
     let mut judge = Judge::new(config, KeyHasher::new(head.state_key), format, out)?;
     let mut checkpoint = Vec::new();
     if recording.checkpoint(&mut checkpoint).map_err(io::Error::other)? {
         let saved = Saved::of(path, Box::new(io::Cursor::new(checkpoint)));
         let afresh = saved.and_then(|saved| judge.engine.restore(saved)).map_err(io::Error::other)?;
-        if let Some(version) = judge.engine.places() {
-            preparer.use_places(version);
-        }
+        preparer.go_on_with(judge.engine.in_force());
+        judge.engine = judge.engine.with_suppressions(&suppressions);
         if !afresh.is_empty() {
             tracing::warn!(detectors = afresh.join(","), "detectors start without state, as this version keeps it differently");
         }

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod channels;
 pub mod orders;
 pub mod outbox;
+pub mod suppressions;
 pub mod tokens;
 
 use parking_lot::Mutex;

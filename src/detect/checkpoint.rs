@@ -10,13 +10,12 @@
 use super::dedup::DedupHeader;
 use super::disk;
 use super::watermark::Watermarks;
-use crate::flow::Positions;
+use crate::flow::{Change, Positions};
 use lz4_flex::frame::{BlockMode, FrameDecoder, FrameEncoder, FrameInfo};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Generations kept.
 pub const GENERATIONS: usize = 2;
@@ -91,8 +90,8 @@ pub struct Header {
     pub positions: Positions,
     /// When the latest records arrived, in milliseconds since 1970.
     pub arrival_ms: i64,
-    /// Version of the place files in use.
-    pub places: Option<Arc<str>>,
+    /// The changes that are in force.
+    pub in_force: Vec<Change>,
     /// Watermarks.
     pub watermarks: Watermarks,
     /// Events seen.

@@ -20,6 +20,7 @@ use super::{DetectConfig, Enabled, SLICES};
 use crate::alert::Alert;
 use crate::alert::episode::{Episodes, Limits};
 use crate::flow::{Change, EventFlow, Order, PartitionId, Positions, Start};
+use crate::suppress::{Held, Lists, Suppressions};
 use bartizan_core::{
     Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, KeyKind, Kind, People, Spec, State, Trust, people, state,
 };
@@ -41,6 +42,8 @@ const PARTS_WAITING_MAX: usize = 64;
 pub struct Outcome {
     /// Versions of alerts, in order.
     pub alerts: Vec<Alert>,
+    /// Findings that suppressions held back, in order.
+    pub held: Vec<Held>,
     /// Events that detectors saw.
     pub judged: u64,
     /// Events older than the watermark: stored, not judged.
@@ -122,6 +125,8 @@ struct Route {
     detector: usize,
     /// Does it go by people?
     by_people: bool,
+    /// Is it where people are learnt?
+    learns: bool,
     /// Position in the detector's list of key kinds.
     kind: usize,
     key: KeyKind,
@@ -138,10 +143,10 @@ impl Routes {
             for (detector, (spec, instance)) in specs.iter().zip(detectors).enumerate() {
                 let keys = spec.keys.iter().enumerate().filter(|(_, key)| instance.looks_at(**key, *kind_of_event));
                 let by_people = |key: KeyKind| instance.goes_by_people() && key == people::KEY;
-                list.extend(keys.map(|(kind, key)| Route { detector, by_people: by_people(*key), kind, key: *key }));
+                list.extend(keys.map(|(kind, key)| Route { detector, by_people: by_people(*key), learns: false, kind, key: *key }));
             }
             if People::looks_at(*kind_of_event) && detectors.iter().any(|detector| detector.goes_by_people()) {
-                list.push(Route { detector: detectors.len(), by_people: false, kind: 0, key: people::KEY });
+                list.push(Route { detector: detectors.len(), by_people: false, learns: true, kind: 0, key: people::KEY });
             }
         }
         routes
@@ -178,8 +183,9 @@ pub struct Engine {
     positions: Positions,
     /// When the latest records arrived.
     arrival_ms: i64,
-    /// Version of the place files in use.
-    places: Option<Arc<str>>,
+    /// The changes that are in force.
+    in_force: Vec<Change>,
+    suppressions: Arc<Suppressions>,
     saving: Option<Step>,
 }
 
@@ -213,7 +219,8 @@ impl Engine {
             next_seq: 0,
             positions: Positions::new(),
             arrival_ms: i64::MIN,
-            places: None,
+            in_force: Vec::new(),
+            suppressions: Arc::default(),
             saving: None,
         }
     }
@@ -232,7 +239,7 @@ impl Engine {
     /// Where the order goes on, with the entries that are `recorded` of it.
     #[must_use]
     pub fn start(&self, recorded: Vec<Order>) -> Start {
-        Start { positions: self.positions.clone(), next_seq: self.next_seq, places: self.places.clone(), recorded }
+        Start { positions: self.positions.clone(), next_seq: self.next_seq, in_force: self.in_force.clone(), recorded }
     }
 
     /// When the latest records arrived, in milliseconds since 1970; the least number if none did.
@@ -241,10 +248,18 @@ impl Engine {
         self.arrival_ms
     }
 
-    /// Version of the place files in use, once the order has said so.
+    /// The changes that are in force.
     #[must_use]
-    pub fn places(&self) -> Option<&str> {
-        self.places.as_deref()
+    pub fn in_force(&self) -> &[Change] {
+        &self.in_force
+    }
+
+    /// Takes the lists that are in force, after a restore.
+    #[must_use]
+    pub fn with_suppressions(self, lists: &Lists) -> Self {
+        let version =
+            self.in_force.iter().find_map(|change| if let Change::Suppressions(version) = change { Some(*version) } else { None });
+        Self { suppressions: version.map(|version| lists.of_version(version)).unwrap_or_default(), ..self }
     }
 
     /// The next offset of each partition.
@@ -303,13 +318,16 @@ impl Engine {
         for partition in &flow.order.assigned {
             self.watermarks.assign(partition);
         }
+        if let Some(suppressions) = flow.suppressions.take() {
+            self.suppressions = suppressions;
+        }
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
         let found = self.detect(&flow.events, &mut outcome.disabled);
         for spec in found.iter().filter_map(|found| self.specs.get(found.detector)) {
             *outcome.findings.entry(spec.id).or_default() += 1;
         }
-        self.join(&flow.events, found, &mut outcome.alerts);
+        self.join(&flow.events, found, &mut outcome);
         outcome.closed_early = self.episodes.take_closed_early();
         for partition in &flow.order.idle {
             self.watermarks.idle(partition, self.lateness_ms);
@@ -326,9 +344,7 @@ impl Engine {
         if !order.runs.is_empty() {
             self.arrival_ms = order.arrival_ms;
         }
-        for Change::Places(version) in &order.changes {
-            self.places = Some(Arc::clone(version));
-        }
+        order.changes.iter().for_each(|change| change.put_in_force(&mut self.in_force));
     }
 
     /// Sets the watermark of each event and whether it is judged.
@@ -361,8 +377,9 @@ impl Engine {
 
     fn detect(&mut self, events: &EventBatch, disabled: &mut Vec<&'static str>) -> Vec<Found> {
         let per_thread = SLICES.div_ceil(self.threads);
-        let (routes, enabled) = (&self.routes, &self.enabled);
-        let run = |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, routes, enabled.clone(), events);
+        let (routes, enabled, suppressions) = (&self.routes, &self.enabled, &*self.suppressions);
+        let run =
+            |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, routes, enabled.clone(), events, suppressions);
         let mut results: Vec<(Vec<Found>, Vec<bool>)> = Vec::new();
         if self.threads == 1 {
             results.push(run(0, &mut self.slices));
@@ -389,15 +406,18 @@ impl Engine {
     }
 
     /// Joins findings into episodes and closes episodes as the watermark passes them.
-    fn join(&mut self, events: &EventBatch, found: Vec<Found>, alerts: &mut Vec<Alert>) {
+    fn join(&mut self, events: &EventBatch, found: Vec<Found>, outcome: &mut Outcome) {
+        let (alerts, held) = (&mut outcome.alerts, &mut outcome.held);
         let mut found = found.into_iter().peekable();
         for (index, event) in events.iter().enumerate() {
             if self.episodes.next_close_ms() < event.watermark_ms() {
                 self.episodes.advance(event.watermark_ms(), event.arrival_ms(), alerts);
             }
             while let Some(next) = found.next_if(|next| next.index == index) {
-                if let Some(spec) = self.specs.get(next.detector) {
-                    self.episodes.apply(spec, next.finding, event.arrival_ms(), alerts);
+                let Some(spec) = self.specs.get(next.detector) else { continue };
+                match self.suppressions.of(&event, Some(spec.id)) {
+                    Some(by) => held.push(Held::new(by, spec.id, &event, next.finding)),
+                    None => self.episodes.apply(spec, next.finding, event.arrival_ms(), alerts),
                 }
             }
         }
@@ -413,7 +433,7 @@ impl Engine {
             next_seq: self.next_seq,
             positions: self.positions.clone(),
             arrival_ms: self.arrival_ms,
-            places: self.places.clone(),
+            in_force: self.in_force.clone(),
             watermarks: self.watermarks.clone(),
             dedup: self.dedup.begin_save(),
             episodes: self.episodes.begin_save(),
@@ -533,7 +553,7 @@ impl Engine {
         self.next_seq = header.next_seq;
         self.positions = header.positions;
         self.arrival_ms = header.arrival_ms;
-        self.places = header.places;
+        self.in_force = header.in_force;
         Ok(afresh)
     }
 
@@ -650,6 +670,7 @@ fn observe_all(
     routes: &Routes,
     mut enabled: Vec<bool>,
     events: &EventBatch,
+    suppressions: &Suppressions,
 ) -> (Vec<Found>, Vec<bool>) {
     let mut all = Vec::new();
     let mut findings = Findings::default();
@@ -662,6 +683,9 @@ fn observe_all(
             let slice = (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize;
             let Some(slice) = slice.checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
             let Some(on) = enabled.get_mut(detector).filter(|on| **on) else { continue };
+            if route.learns && suppressions.of(&event, None).is_some() {
+                continue;
+            }
             let trust = findings.trust();
             if catch_unwind(AssertUnwindSafe(|| slice.observe(route, key, &event, &mut findings))).is_err() {
                 *on = false;

@@ -44,6 +44,10 @@ pub struct DetectConfig {
     pub episode_attempts_max: usize,
     /// Event ids at the head and at the tail of an alert's list, and ids of deciding events of hits.
     pub episode_event_ids_each_max: usize,
+    /// Suppressions in force, of all tenants.
+    pub suppressions_max: usize,
+    /// Lines of the ledger of what they held back; beyond it the oldest go.
+    pub suppressed_lines_max: usize,
 }
 
 impl Default for DetectConfig {
@@ -60,6 +64,8 @@ impl Default for DetectConfig {
             episode_hits_max: hits_max,
             episode_attempts_max: attempts_max,
             episode_event_ids_each_max: event_ids_each_max,
+            suppressions_max: 1_000,
+            suppressed_lines_max: 100_000,
         }
     }
 }
@@ -99,6 +105,8 @@ impl DetectConfig {
             episode_attempts_max: 0..=1_000_000,
             // The store is asked for at most a thousand events of an alert.
             episode_event_ids_each_max: 1..=333,
+            suppressions_max: 0..=100_000,
+            suppressed_lines_max: 1..=100_000_000,
         ));
         errors
     }

@@ -21,7 +21,7 @@ fn traffic() -> &'static EventBatch {
     TRAFFIC.get_or_init(|| {
         let normaliser = Normaliser::new(&NormaliseConfig::default(), &TokenKey([0; 32])).unwrap();
         let start_ms = 1_780_272_000_000;
-        let config = SimulationConfig { seed: 5, events: EVENTS, start_ms, days: 2, attacks: Attack::ALL.to_vec() };
+        let config = SimulationConfig { seed: 6, events: EVENTS, start_ms, days: 2, attacks: Attack::ALL.to_vec() };
         let mut simulation = Simulation::new(config);
         let (mut batch, mut line) = (EventBatch::default(), String::new());
         while simulation.next_event(&mut line) {

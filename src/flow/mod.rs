@@ -5,6 +5,7 @@
 //! adds findings, and the commit stage acknowledges it; the positions travel with the batch, so
 //! nothing is committed that was not acknowledged.
 
+use crate::suppress::Suppressions;
 use bartizan_core::EventBatch;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,6 +55,24 @@ pub struct Run {
 pub enum Change {
     /// From here on addresses are looked up in the place files of this [version](crate::enrich::Places::version).
     Places(Arc<str>),
+    /// From here on this version of the list of [suppressions](crate::suppress) counts.
+    Suppressions(u64),
+}
+
+impl Change {
+    /// Is it about the same as another one, so that the later of both counts?
+    #[must_use]
+    pub fn is_of_kind(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// Puts it in force among others.
+    pub fn put_in_force(&self, in_force: &mut Vec<Self>) {
+        match in_force.iter_mut().find(|other| other.is_of_kind(self)) {
+            Some(before) => before.clone_from(self),
+            None => in_force.push(self.clone()),
+        }
+    }
 }
 
 /// One entry of the recorded order: what was read next, and what became known.
@@ -80,8 +99,8 @@ pub struct Start {
     pub positions: Positions,
     /// Sequence number of the next record.
     pub next_seq: u64,
-    /// Version of the place files in use there; none where no entry has said so yet.
-    pub places: Option<Arc<str>>,
+    /// The changes that are in force there.
+    pub in_force: Vec<Change>,
     /// The entries recorded since. Of a log that is its own order those with changes alone, by arrival.
     pub recorded: Vec<Order>,
 }
@@ -202,6 +221,8 @@ pub struct EventFlow {
     pub rejected: Vec<Rejected>,
     /// Records that hold nothing for us.
     pub ignored: u64,
+    /// The suppressions that count from here on, where the order says so.
+    pub suppressions: Option<Arc<Suppressions>>,
 }
 
 impl EventFlow {

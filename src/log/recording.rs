@@ -6,6 +6,7 @@
 //! It holds the logs' raw records and the key of the state's hashes, so it is its owner's alone.
 
 use crate::flow::{Order, RawBatch};
+use crate::suppress::Suppression;
 use lz4_flex::frame::{FrameDecoder, FrameEncoder, FrameInfo};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -48,6 +49,8 @@ pub struct Head {
     pub formats: Vec<(String, String)>,
     /// Age at their arrival above which events were rejected, in milliseconds.
     pub retention_ms: i64,
+    /// The list of suppressions in all its versions.
+    pub suppressions: Vec<Suppression>,
 }
 
 /// A piece of the file.
@@ -274,7 +277,13 @@ mod tests {
     }
 
     fn write(path: &Path) -> Head {
-        let head = Head { next_seq: 5, state_key: [3; 16], formats: vec![("auth-logs".into(), "auto".into())], retention_ms: 7 };
+        let head = Head {
+            next_seq: 5,
+            state_key: [3; 16],
+            formats: vec![("auth-logs".into(), "auto".into())],
+            retention_ms: 7,
+            suppressions: Vec::new(),
+        };
         let mut writer = Writer::create(path, head.clone()).unwrap();
         writer.checkpoint(&b"a checkpoint"[..]).unwrap();
         batches().iter().for_each(|batch| writer.entry(batch).unwrap());

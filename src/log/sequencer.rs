@@ -7,14 +7,13 @@
 //! hold a backlog has nothing buffered, and the next one waits for it ([`Sequencer::awaits`]). A journal is its own order, and its groups are
 //! the batches; of its entries those with changes alone are recorded.
 //!
-//! Other place files are part of the order, too: an entry says from which batch on they are used. In a journal that
-//! is the first group that arrived after they were read, since those before may have been judged already; and
-//! its entries are told apart by the groups' arrival.
+//! What else changes findings (other place files, another list of suppressions) is part of the order, too: an entry
+//! says from which batch on it counts: the next one. In a journal that is none that arrived before this process began,
+//! since it may have been judged already without an entry; and its entries are told apart by their arrival.
 
 use super::{Fetched, Notice};
 use crate::flow::{Change, Order, PartitionId, Positions, RawBatch, Run, Start};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 /// How much is held at once.
 #[derive(Clone, Copy, Debug)]
@@ -73,10 +72,12 @@ pub struct Sequencer {
     ended: Vec<PartitionId>,
     /// Partitions that the others wait for while they have nothing buffered.
     awaited: BTreeSet<PartitionId>,
-    /// Version of the place files in use before the next record.
-    places: Option<Arc<str>>,
-    /// Version of those that were read last, and when.
-    newest_places: Option<(Arc<str>, i64)>,
+    /// Changes in force before the next record.
+    in_force: Vec<Change>,
+    /// The latest changes that were announced, in force or not yet.
+    announced: Vec<Change>,
+    /// When this process began. What a journal got before may have been judged already.
+    since_ms: i64,
     /// Arrival of the latest group of a journal.
     group_ms: Option<i64>,
 }
@@ -85,7 +86,7 @@ impl Sequencer {
     /// A sequencer that goes on from `start`, through the recorded order first.
     #[must_use]
     pub fn new(start: Start, keeps_order: bool) -> Self {
-        let Start { positions, next_seq, places, recorded } = start;
+        let Start { positions, next_seq, in_force, recorded } = start;
         Self {
             buffers: BTreeMap::new(),
             recorded: if sabotaged!(RecordedOrderIgnored) { VecDeque::new() } else { recorded.into() },
@@ -96,17 +97,22 @@ impl Sequencer {
             assigned: Vec::new(),
             ended: Vec::new(),
             awaited: BTreeSet::new(),
-            places,
-            newest_places: None,
+            in_force,
+            announced: Vec::new(),
+            since_ms: i64::MIN,
             group_ms: None,
         }
     }
 
-    /// Place files of this version were read at `read_ms`.
-    pub fn read_places(&mut self, version: &Arc<str>, read_ms: i64) {
-        if self.newest_places.as_ref().is_none_or(|(newest, _)| newest != version) {
-            self.newest_places = Some((Arc::clone(version), read_ms));
-        }
+    /// Begins at this time.
+    #[must_use]
+    pub fn since(self, since_ms: i64) -> Self {
+        Self { since_ms, ..self }
+    }
+
+    /// Something changed, or is as it was announced before.
+    pub fn announce(&mut self, change: &Change) {
+        change.put_in_force(&mut self.announced);
     }
 
     /// Holds no more than `limits`.
@@ -216,9 +222,7 @@ impl Sequencer {
         }
         batch.order.first_seq = self.next_seq;
         self.next_seq = batch.order.next_seq();
-        for Change::Places(version) in &batch.order.changes {
-            self.places = Some(Arc::clone(version));
-        }
+        batch.order.changes.iter().for_each(|change| change.put_in_force(&mut self.in_force));
         batch.order.advance(&mut self.positions);
         Some(batch)
     }
@@ -281,25 +285,26 @@ impl Sequencer {
         let waiting = |id: &PartitionId| self.buffers.get(id).is_some_and(|buffer| !buffer.queue.is_empty());
         batch.order.idle.retain(|id| !waiting(id) || sabotaged!(IdleWithRecords));
         if !batch.order.runs.is_empty() {
-            batch.order.changes.extend(self.other_places(batch.order.arrival_ms).map(Change::Places));
+            batch.order.changes = self.due_changes(batch.order.arrival_ms);
         }
         batch
     }
 
-    /// Are there other place files to use from a batch on?
-    fn other_places(&mut self, arrival_ms: i64) -> Option<Arc<str>> {
-        let mut recorded = None;
+    /// What changes before a batch.
+    fn due_changes(&mut self, arrival_ms: i64) -> Vec<Change> {
+        let mut due = Vec::new();
         while let Some(order) = self.recorded.pop_front_if(|order| order.arrival_ms <= arrival_ms) {
-            recorded = order.changes.into_iter().map(|Change::Places(version)| version).next_back().or(recorded);
+            order.changes.iter().for_each(|change| change.put_in_force(&mut due));
         }
         let before_ms = self.group_ms.replace(arrival_ms);
-        let newest = self.newest_places.as_ref().filter(|(_, read_ms)| {
-            // Of a group that was cut in two, one half may have been judged already.
-            let is_later = arrival_ms >= *read_ms && before_ms.is_none_or(|before_ms| arrival_ms > before_ms);
-            self.recorded.is_empty() && (!self.keeps_order || is_later)
-        });
-        let version = recorded.or_else(|| newest.map(|(version, _)| Arc::clone(version)))?;
-        (self.places.as_ref() != Some(&version)).then_some(version)
+        // Of a group that was cut in two, one half may have been judged already.
+        let is_new_group = before_ms.is_none_or(|before_ms| arrival_ms > before_ms);
+        if self.recorded.is_empty() && due.is_empty() {
+            let is_fresh = is_new_group && arrival_ms >= self.since_ms;
+            due.extend(self.announced.iter().filter(|_| is_fresh || !self.keeps_order).cloned());
+        }
+        due.retain(|change| !self.in_force.contains(change));
+        due
     }
 
     /// Moves records of one partition into the batch, up to a log time or the end of a journal group.
@@ -365,19 +370,20 @@ mod tests {
         assert_eq!((fresh.order.first_seq, fresh.len(), fresh.order.arrival_ms), (5, 2, 9));
     }
 
-    fn places(batch: &RawBatch) -> Vec<&str> {
-        batch.order.changes.iter().map(|Change::Places(version)| &**version).collect()
+    fn places(batch: &RawBatch) -> Vec<String> {
+        let version = |change: &Change| if let Change::Places(version) = change { version.to_string() } else { "another".to_owned() };
+        batch.order.changes.iter().map(version).collect()
     }
 
     #[test]
     fn other_place_files_are_used_behind_the_recorded_order() {
         let mut first = ready(Vec::new());
-        first.read_places(&"a".into(), 0);
+        first.announce(&Change::Places("a".into()));
         first.accept(Notice::Records(id(0), records(0, &[1])));
         let recorded = vec![first.next(1).unwrap().order];
 
         let mut second = ready(recorded);
-        second.read_places(&"b".into(), 5);
+        second.announce(&Change::Places("b".into()));
         second.accept(Notice::Records(id(0), records(0, &[1, 2])));
         let batches = [second.next(9).unwrap(), second.next(9).unwrap()];
         assert_eq!(batches.each_ref().map(places), [["a"], ["b"]]);
@@ -386,9 +392,9 @@ mod tests {
     }
 
     #[test]
-    fn in_a_journal_other_place_files_are_used_for_what_arrives_after_they_were_read() {
-        let journal = |start: Start, arrivals: &[i64]| {
-            let mut sequencer = Sequencer::new(start, true);
+    fn in_a_journal_changes_are_for_what_arrives_while_this_process_lives() {
+        let journal = |start: Start, since_ms: i64, arrivals: &[i64]| {
+            let mut sequencer = Sequencer::new(start, true).since(since_ms);
             sequencer.accept(Notice::Assigned(Positions::from([(id(0), 0)])));
             sequencer.accept(Notice::Records(id(0), records(0, arrivals)));
             sequencer
@@ -398,14 +404,14 @@ mod tests {
             batches.into_iter().map(|batch| (batch.order.arrival_ms, batch.order.changes)).collect::<Vec<_>>()
         };
         let change = |version: &str| vec![Change::Places(version.into())];
-        let mut first = journal(Start::default(), &[10, 10, 20]);
-        first.read_places(&"a".into(), 20);
+        let mut first = journal(Start::default(), 20, &[10, 10, 20]);
+        first.announce(&Change::Places("a".into()));
         let told = used(&mut first);
         assert_eq!(told, [(10, vec![]), (20, change("a"))]);
         // What came before the second start keeps its files, however its entries are numbered.
         let order = Order { first_seq: 77, arrival_ms: 20, changes: change("a"), ..Order::default() };
-        let mut second = journal(Start { recorded: vec![order], ..Start::default() }, &[10, 10, 20, 30, 50]);
-        second.read_places(&"b".into(), 40);
+        let mut second = journal(Start { recorded: vec![order], ..Start::default() }, 40, &[10, 10, 20, 30, 50]);
+        second.announce(&Change::Places("b".into()));
         assert_eq!(used(&mut second), [(10, vec![]), (20, change("a")), (30, vec![]), (50, change("b"))]);
     }
 
@@ -415,7 +421,7 @@ mod tests {
         sequencer.accept(Notice::Assigned(Positions::from([(id(0), 0)])));
         sequencer.accept(Notice::Records(id(0), records(0, &[10, 10, 20])));
         assert_eq!(sequencer.next(10).unwrap().len(), 1);
-        sequencer.read_places(&"a".into(), 10);
+        sequencer.announce(&Change::Places("a".into()));
         assert_eq!(places(&sequencer.next(10).unwrap()), [""; 0]);
         assert_eq!(places(&sequencer.next(10).unwrap()), ["a"]);
     }

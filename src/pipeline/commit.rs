@@ -9,11 +9,12 @@ use super::{Acknowledge, Acknowledged, Backoff, PipelineConfig};
 use crate::alert::Alert;
 use crate::blocking::blocking;
 use crate::clock::Clock;
-use crate::db::{Db, DbError, orders};
+use crate::db::{Db, DbError, orders, suppressions};
 use crate::flow::Order;
 use crate::notify::tell::{Teller, Way};
 use crate::notify::{self, Effects, Routing, Wake};
 use crate::respond::{ActiveSessions, SessionFacts};
+use crate::suppress::Tally;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
@@ -107,7 +108,8 @@ impl CommitStage {
         while let Some(detected) = batches.recv().await {
             let recorded = (self.keeps_order && detected.flow.order.changes.is_empty()) || sabotaged!(OrderNotRecorded);
             let waiting = if recorded { 0 } else { self.unrecorded.add(detected.flow.order.clone()) };
-            if !detected.alerts.is_empty() || waiting >= self.limits.orders_waiting_max {
+            let has_effects = !detected.alerts.is_empty() || !detected.held.is_empty();
+            if has_effects || waiting >= self.limits.orders_waiting_max {
                 let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());
                 if !self.commit(&detected, self.unrecorded.take()).instrument(span).await {
                     return;
@@ -178,6 +180,7 @@ impl CommitStage {
             let within = if sabotaged!(OutboxAfterTransaction) { Arc::default() } else { Arc::clone(&routing) };
             let all = db.write(|tx| {
                 orders::append(tx, &orders)?;
+                suppressions::count_held(tx, &Tally::of(&detected.held))?;
                 let (mut all, named) = (Vec::new(), BySession::of(&detected));
                 for alert in &detected.alerts {
                     let facts = named.facts(alert, facts_max);

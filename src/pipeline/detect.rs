@@ -5,6 +5,7 @@ use super::queue;
 use crate::alert::Alert;
 use crate::detect::engine::{Engine, Outcome};
 use crate::flow::EventFlow;
+use crate::suppress::Held;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Detected {
     pub flow: EventFlow,
     /// The versions of alerts that they caused.
     pub alerts: Vec<Alert>,
+    /// Findings that suppressions held back.
+    pub held: Vec<Held>,
     /// When the batch was taken from the log, for latencies.
     pub read_at: Instant,
 }
@@ -68,8 +71,8 @@ impl DetectStage {
                 Some(&format!("{id} failed on an event and is switched off until the next start")),
             );
         }
-        let alerts = std::mem::take(&mut outcome.alerts);
-        let detected = Arc::new(Detected { flow, alerts, read_at });
+        let (alerts, held) = (std::mem::take(&mut outcome.alerts), std::mem::take(&mut outcome.held));
+        let detected = Arc::new(Detected { flow, alerts, held, read_at });
         self.outputs.commit.send(Arc::clone(&detected)).await.ok()?;
         let events = detected.flow.events.len();
         self.outputs.store.send(detected, events).await?;

@@ -6,6 +6,7 @@
 use crate::enrich::{AddressCache, Enricher, Places};
 use crate::flow::{Change, EventFlow, PartitionId, RawBatch, Rejected};
 use crate::normalise::{Context, Format, Normaliser, TimeWindow};
+use crate::suppress::Lists;
 use bartizan_core::time::DAY_MS;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Preparer {
     enricher: Arc<Enricher>,
     /// The place files that the order says; until it says so, those at hand.
     places: Option<Arc<Places>>,
+    suppressions: Arc<Lists>,
     cache: AddressCache,
     formats: HashMap<Arc<str>, Format>,
     retention_ms: i64,
@@ -30,12 +32,22 @@ impl Preparer {
     #[must_use]
     pub fn new(normaliser: Arc<Normaliser>, enricher: Arc<Enricher>, formats: HashMap<Arc<str>, Format>, retention_ms: i64) -> Self {
         let cache = enricher.cache();
-        Self { normaliser, enricher, places: None, cache, formats, retention_ms }
+        Self { normaliser, enricher, places: None, suppressions: Arc::default(), cache, formats, retention_ms }
     }
 
-    /// Goes on with the place files of this version. Blocks if they are not those in use.
-    pub fn use_places(&mut self, version: &str) {
-        self.places = Some(self.enricher.of_version(version));
+    /// Takes the lists of suppressions that the order names from `lists`.
+    #[must_use]
+    pub fn with_suppressions(self, suppressions: Arc<Lists>) -> Self {
+        Self { suppressions, ..self }
+    }
+
+    /// Goes on with what is in force. Blocks if those are place files that are not in use any more.
+    pub fn go_on_with(&mut self, in_force: &[Change]) {
+        for change in in_force {
+            if let Change::Places(version) = change {
+                self.places = Some(self.enricher.of_version(version));
+            }
+        }
     }
 
     /// Turns a raw batch into events, without places and networks yet.
@@ -64,10 +76,13 @@ impl Preparer {
         flow
     }
 
-    /// Adds places and networks, by the files that the order says.
+    /// Adds places and networks by the files that the order says, and the suppressions that it says.
     pub fn enrich(&mut self, flow: &mut EventFlow) {
-        for Change::Places(version) in &flow.order.changes {
-            self.use_places(version);
+        self.go_on_with(&flow.order.changes);
+        for change in &flow.order.changes {
+            if let Change::Suppressions(version) = change {
+                flow.suppressions = Some(self.suppressions.of_version(*version));
+            }
         }
         match &self.places {
             Some(places) => places.enrich(&mut flow.events, &mut self.cache),

@@ -6,9 +6,10 @@
 
 use crate::clock::Clock;
 use crate::enrich::Enricher;
-use crate::flow::{RawBatch, Start};
+use crate::flow::{Change, RawBatch, Start};
 use crate::log::sequencer::{Event, Limits, Sequencer};
 use crate::log::{LogError, Notice, Source};
+use crate::suppress::Lists;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
@@ -69,8 +70,8 @@ pub struct Reader {
     next: Sender<Piece>,
     telemetry: Telemetry,
     clock: Clock,
-    /// Where files are read again, which becomes part of the order.
-    places: Option<Arc<Enricher>>,
+    /// What may change while it reads, which becomes part of the order.
+    changing: Option<(Arc<Enricher>, Arc<Lists>)>,
     reading: Arc<Reading>,
     stop: CancellationToken,
     /// What the next stage had no room for, and since when.
@@ -98,7 +99,7 @@ impl Reader {
             next,
             telemetry,
             clock: Clock::system(),
-            places: None,
+            changing: None,
             reading: Arc::default(),
             stop: CancellationToken::new(),
             in_hand: None,
@@ -122,10 +123,11 @@ impl Reader {
         Self { clock, ..self }
     }
 
-    /// Puts into the order when other place files are used.
+    /// Puts into the order when other place files or suppressions count.
     #[must_use]
-    pub fn with_places(self, places: Arc<Enricher>) -> Self {
-        Self { places: Some(places), ..self }
+    pub fn with_changes_of(self, places: Arc<Enricher>, suppressions: Arc<Lists>) -> Self {
+        let sequencer = self.sequencer.since(self.clock.now_ms());
+        Self { changing: Some((places, suppressions)), sequencer, ..self }
     }
 
     /// Holds no more than `limits`.
@@ -249,8 +251,9 @@ impl Reader {
             return None;
         }
         self.partial_since = None;
-        if let Some(places) = &self.places {
-            self.sequencer.read_places(places.places().version_shared(), self.clock.now_ms());
+        if let Some((places, suppressions)) = &self.changing {
+            self.sequencer.announce(&Change::Places(Arc::clone(places.places().version_shared())));
+            self.sequencer.announce(&Change::Suppressions(suppressions.newest()));
         }
         let Some(batch) = self.sequencer.next(self.clock.now_ms()) else {
             return (self.handed_on.elapsed() >= QUIET).then_some((Piece::Quiet, None));

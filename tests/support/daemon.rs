@@ -193,6 +193,11 @@ impl Daemon {
         send(request).expect("an answer")
     }
 
+    /// `DELETE` with a token.
+    pub fn delete(&self, path: &str, token: &str) -> Answer {
+        send(client().delete(self.url(path)).bearer_auth(token)).expect("an answer")
+    }
+
     /// `PATCH` of JSON with a token.
     pub fn patch(&self, path: &str, token: &str, body: &serde_json::Value) -> Answer {
         send(client().patch(self.url(path)).bearer_auth(token).json(body)).expect("an answer")

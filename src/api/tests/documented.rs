@@ -46,6 +46,9 @@ async fn what_is_documented_answers_and_nothing_else_does() {
         "/api/v1/revocations/release",
         "/api/v1/status",
         "/api/v1/stream",
+        "/api/v1/suppressed",
+        "/api/v1/suppressions",
+        "/api/v1/suppressions/{id}",
     ]
     .into();
     assert_eq!(paths.keys().map(String::as_str).collect::<BTreeSet<_>>(), wanted);

@@ -10,6 +10,7 @@ mod limited;
 mod served;
 mod stored;
 mod streamed;
+mod suppressions;
 
 use super::status::{ChannelStatus, DetectorStatus, EventCounts, PartitionStatus, SourceStatus, StoreStatus};
 use super::{ApiParts, ApiState, HttpConfig, PipelineStatus, StatusSource, router};
@@ -22,6 +23,7 @@ use crate::notify::testing::commit_at;
 use crate::notify::{Routing, Wake};
 use crate::pipeline::commit::AlertChanges;
 use crate::store::Store;
+use crate::suppress::Lists;
 use crate::telemetry::{Health, Latencies, Metrics, Stage};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -111,6 +113,7 @@ struct Api {
     changes: AlertChanges,
     health: Arc<Health>,
     shutdown: CancellationToken,
+    lists: Arc<Lists>,
     _store: watch::Sender<Option<Store>>,
 }
 
@@ -130,7 +133,10 @@ impl Api {
         let shutdown = CancellationToken::new();
         let latencies = Arc::new(Latencies::default());
         latencies.record(Stage::Detect, Duration::from_millis(3));
+        let lists = Arc::<Lists>::default();
         let parts = ApiParts {
+            suppressions: lists.clone(),
+            suppressions_max: 2,
             config,
             retention_days: 90,
             db: db.clone(),
@@ -147,7 +153,7 @@ impl Api {
             shutdown: shutdown.clone(),
         };
         let router = router(ApiState::new(parts));
-        Self { router, db, log, changes, health, shutdown, _store: store_sender }
+        Self { router, db, log, changes, health, shutdown, lists, _store: store_sender }
     }
 
     fn token(&self, role: Role, tenant: Option<&str>) -> String {

@@ -182,6 +182,7 @@ impl House {
             pace: self.pace(),
             normaliser,
             enricher,
+            suppressions: Arc::default(),
             retention_ms: RETENTION_MS,
             store: watch::channel(Some(Tables(Arc::clone(world)))).1,
             routing,

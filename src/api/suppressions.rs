@@ -1,0 +1,357 @@
+//! `/api/v1/suppressions`, `/api/v1/suppressed`: what people want no alerts about, and the ledger of what that held
+//! back.
+//!
+//! A change counts from the next batch on, and survives a crash as part of the recorded order. What was done stands in the
+//! audit trail with the token's name.
+
+use super::alerts::NoParams;
+use super::auth::Caller;
+use super::page::{self, Page};
+use super::problem::Problem;
+use super::query::{Params, VALUE_BYTES_MAX};
+use super::{ApiState, body, openapi};
+use crate::clock::now_ms;
+use crate::db::{DbError, audit, suppressions};
+use crate::suppress::{Kind, Suppression};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use bartizan_core::time::DAY_MS;
+use bartizan_core::{Severity, TimeMs};
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+/// How long a suppression lasts if nothing is said, and at most: nothing is held back for ever unseen.
+const LASTS_MS: i64 = 90 * DAY_MS;
+const LASTS_MAX_MS: i64 = 366 * DAY_MS;
+/// Bytes of a reason.
+const REASON_BYTES_MAX: usize = 1_024;
+
+/// What it is about.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuppressedEntity {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// Which one. Of an `ip` an address or a CIDR block, of a `network` `AS64496`; others to the letter.
+    #[schema(min_length = 1, max_length = 1024)]
+    pub value: String,
+}
+
+/// A suppression to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSuppression {
+    /// The tenant whose findings are held back; of a token of one tenant that one.
+    #[schema(max_length = 1024)]
+    tenant: Option<String>,
+    /// Id of the one detector that it is for; all if none is named.
+    #[schema(max_length = 128)]
+    detector: Option<String>,
+    /// What it is about.
+    entity: SuppressedEntity,
+    /// Why.
+    #[schema(min_length = 1, max_length = 1024)]
+    reason: String,
+    /// When it ends: 90 days from now if nothing is said, 366 days at most.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_time: Option<TimeMs>,
+}
+
+/// A suppression in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SuppressionView {
+    /// Its id.
+    pub id: String,
+    /// The tenant whose findings it holds back.
+    pub tenant: String,
+    /// The one detector that it is for; `null`: all.
+    #[schema(required)]
+    pub detector: Option<String>,
+    /// What it is about.
+    pub entity: SuppressedEntity,
+    /// Name of the token that made it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_time: TimeMs,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_time: TimeMs,
+}
+
+impl From<Suppression> for SuppressionView {
+    fn from(entry: Suppression) -> Self {
+        Self {
+            id: entry.id,
+            tenant: entry.tenant,
+            detector: entry.detector,
+            entity: SuppressedEntity { kind: entry.kind, value: entry.value },
+            owner: entry.owner,
+            reason: entry.reason,
+            created_time: TimeMs(entry.created_ms),
+            expires_time: TimeMs(entry.expires_ms),
+        }
+    }
+}
+
+/// Which suppressions.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query, which is read by name")]
+struct SuppressionQuery {
+    /// Only of this tenant; for tokens of all tenants.
+    #[param(max_length = 1024, min_length = 1)]
+    tenant: Option<String>,
+    /// `next_cursor` of the page before.
+    #[param(min_length = 1)]
+    cursor: Option<String>,
+    /// Suppressions on the page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: u32,
+}
+
+/// Where a page begins, as it stands in a cursor.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    before: i64,
+}
+
+/// One page of `found`, which has one more than `limit` if there is another one; `number` is what a place is told by.
+fn page_of<T, V: From<T>>(mut found: Vec<T>, limit: u32, question: &str, number: impl Fn(&T) -> i64) -> Page<V> {
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next_cursor = found.last().filter(|_| more).and_then(|last| page::cursor(question, &Place { before: number(last) }));
+    Page { items: found.into_iter().map(V::from).collect(), next_cursor }
+}
+
+fn place(params: &Params, question: &str) -> Result<i64, Problem> {
+    let place: Option<Place> = params.text("cursor").map(|cursor| page::place(question, &cursor)).transpose()?;
+    Ok(place.map_or(i64::MAX, |place| place.before))
+}
+
+/// Suppressions in force, newest first.
+#[utoipa::path(get, path = "/api/v1/suppressions", tag = "suppressions", params(SuppressionQuery),
+    responses((status = 200, description = "One page", body = Page<SuppressionView>), openapi::QuestionErrors))]
+pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<Page<SuppressionView>>, Problem> {
+    caller.may_read()?;
+    let params = Params::read::<SuppressionQuery>(&uri)?;
+    let tenant = caller.scope(params.text("tenant"))?;
+    let limit = params.limit()?;
+    let question = params.fingerprint("suppressions", tenant.as_deref());
+    let before = place(&params, &question)?;
+    let in_force = move |entry: &Suppression| {
+        let is_old = entry.removed.is_some() || entry.expires_ms <= now_ms();
+        !is_old && tenant.as_deref().is_none_or(|tenant| tenant == entry.tenant) && (entry.added as i64) < before
+    };
+    let mut found = state.read(suppressions::all).await?;
+    found.retain(in_force);
+    found.reverse();
+    found.truncate(limit as usize + 1);
+    Ok(Json(page_of(found, limit, &question, |entry: &Suppression| entry.added as i64)))
+}
+
+/// Suppresses the findings about something, from the next batch of events on.
+#[utoipa::path(post, path = "/api/v1/suppressions", tag = "suppressions",
+    request_body(content = NewSuppression, content_type = "application/json"),
+    responses((status = 201, description = "It is in force", body = SuppressionView), openapi::SuppressionErrors))]
+pub async fn add(
+    State(state): State<ApiState>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<SuppressionView>), Problem> {
+    caller.may_triage()?;
+    Params::read::<NoParams>(&uri)?;
+    let bytes = body::read(body, &headers, &state.config, state.config.action_body_bytes_max).await?;
+    let new: NewSuppression =
+        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))?;
+    let new = checked(new, &caller, now_ms())?;
+    let entries_max = state.suppressions_max;
+    let added = act(&state, move |tx, now_ms| {
+        let added = suppressions::add(tx, new, entries_max, now_ms)?;
+        if let Some(entry) = &added {
+            record(tx, now_ms, &entry.owner, "suppression.added", entry)?;
+        }
+        Ok(added)
+    });
+    let full =
+        || Problem::new(StatusCode::CONFLICT, format!("there are {entries_max} suppressions in force already (detect.suppressions_max)"));
+    Ok((StatusCode::CREATED, Json(added.await?.ok_or_else(full)?.into())))
+}
+
+/// What a request asks for, as an entry.
+fn checked(new: NewSuppression, caller: &Caller, now_ms: i64) -> Result<Suppression, Problem> {
+    let wrong = |member: &str, what: String| Problem::bad_request(format!("{member} {what}")).naming(member);
+    let tenant = match (&caller.tenant, new.tenant) {
+        (Some(own), named) if named.as_ref().is_none_or(|named| named == own) => own.clone(),
+        (Some(_), _) => return Err(wrong("tenant", "is another one's".to_owned())),
+        (None, Some(named)) if !named.is_empty() && named.len() <= VALUE_BYTES_MAX => named,
+        (None, _) => return Err(wrong("tenant", "must be named by a token of all tenants".to_owned())),
+    };
+    if let Some(detector) = new.detector.as_deref().filter(|id| bartizan_catalogue::find(id).is_none()) {
+        return Err(wrong("detector", format!("{detector:?} is none")));
+    }
+    if new.entity.value.len() > VALUE_BYTES_MAX {
+        return Err(wrong("entity.value", format!("must have at most {VALUE_BYTES_MAX} bytes")));
+    }
+    let value = new.entity.kind.normal(&new.entity.value).map_err(|what| wrong("entity.value", what.to_owned()))?;
+    if new.reason.trim().is_empty() || new.reason.len() > REASON_BYTES_MAX {
+        return Err(wrong("reason", format!("must be there and have at most {REASON_BYTES_MAX} bytes")));
+    }
+    let expires_ms = new.expires_time.map_or(now_ms + LASTS_MS, |time| time.0);
+    if !(now_ms + 1..=now_ms + LASTS_MAX_MS).contains(&expires_ms) {
+        return Err(wrong("expires_time", format!("must lie ahead, by {} days at most", LASTS_MAX_MS / DAY_MS)));
+    }
+    Ok(Suppression {
+        id: format!("sup_{:016x}", rand::random::<u64>()),
+        tenant,
+        detector: new.detector,
+        kind: new.entity.kind,
+        value,
+        owner: caller.name.clone(),
+        reason: new.reason,
+        created_ms: now_ms,
+        expires_ms,
+        added: 0,
+        removed: None,
+    })
+}
+
+/// Ends a suppression, from the next batch of events on.
+#[utoipa::path(delete, path = "/api/v1/suppressions/{id}", tag = "suppressions",
+    params(("id" = String, Path, description = "Its id")),
+    responses((status = 204, description = "It is no longer in force"), openapi::ItemErrors))]
+pub async fn remove(
+    State(state): State<ApiState>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<StatusCode, Problem> {
+    caller.may_triage()?;
+    Params::read::<NoParams>(&uri)?;
+    let none = || Problem::not_found("there is no suppression of this id in force");
+    let Path(id) = path.map_err(|_| none())?;
+    let removed = act(&state, move |tx, now_ms| {
+        // Another tenant's does not exist for this caller.
+        let Some(entry) = suppressions::get(tx, &id, now_ms)?.filter(|entry| caller.sees(&entry.tenant)) else { return Ok(false) };
+        suppressions::remove(tx, &id)?;
+        record(tx, now_ms, &caller.name, "suppression.removed", &entry)?;
+        Ok(true)
+    });
+    if removed.await? { Ok(StatusCode::NO_CONTENT) } else { Err(none()) }
+}
+
+fn record(tx: &Connection, now_ms: i64, actor: &str, action: &str, entry: &Suppression) -> Result<(), DbError> {
+    let Suppression { tenant, detector, kind, value, reason, expires_ms, .. } = entry;
+    let detail = json!({"tenant": tenant, "detector": detector, "type": kind.as_str(), "value": value, "reason": reason,
+        "expires_time": TimeMs(*expires_ms)});
+    Ok(audit::record(tx, now_ms, actor, action, &entry.id, &detail)?)
+}
+
+/// One transaction on a blocking thread; the pipeline sees the new list after it.
+async fn act<T: Send + 'static>(
+    state: &ApiState,
+    work: impl FnOnce(&Connection, i64) -> Result<T, DbError> + Send + 'static,
+) -> Result<T, Problem> {
+    let (db, lists) = (state.db.clone(), std::sync::Arc::clone(&state.suppressions));
+    let work = move || {
+        let done = db.write(|tx| work(tx, now_ms()))?;
+        lists.renew(&db)?;
+        Ok::<_, DbError>(done)
+    };
+    Ok(tokio::task::spawn_blocking(work).await??)
+}
+
+/// Which lines of the ledger.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query, which is read by name")]
+struct SuppressedQuery {
+    /// Only of this suppression.
+    #[param(max_length = 128, min_length = 1)]
+    suppression: Option<String>,
+    /// Only of this detector.
+    #[param(max_length = 128, min_length = 1)]
+    detector: Option<String>,
+    /// Only of this tenant; for tokens of all tenants.
+    #[param(max_length = 1024, min_length = 1)]
+    tenant: Option<String>,
+    /// `next_cursor` of the page before.
+    #[param(min_length = 1)]
+    cursor: Option<String>,
+    /// Lines on the page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: u32,
+}
+
+/// What a suppression held back of one detector about one key within an hour.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SuppressedView {
+    /// Id of the suppression.
+    pub suppression: String,
+    /// Tenant.
+    pub tenant: String,
+    /// Detector.
+    pub detector: String,
+    /// What the alert would have been about.
+    pub key: String,
+    /// How bad it would have been.
+    #[schema(value_type = String, example = "medium")]
+    pub severity: Severity,
+    /// Findings held back.
+    pub findings: u64,
+    /// Event time of the first.
+    #[schema(value_type = String, format = DateTime)]
+    pub first_event_time: TimeMs,
+    /// Event time of the last.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_event_time: TimeMs,
+    /// Event of the worst.
+    pub event_id: String,
+    /// What that would have said.
+    pub reason: String,
+}
+
+impl From<suppressions::Line> for SuppressedView {
+    fn from(line: suppressions::Line) -> Self {
+        Self {
+            suppression: line.suppression,
+            tenant: line.tenant,
+            detector: line.detector,
+            key: line.key,
+            severity: Severity::ALL.iter().copied().find(|severity| *severity as u8 == line.severity).unwrap_or(Severity::Info),
+            findings: line.findings,
+            first_event_time: TimeMs(line.first_event_ms),
+            last_event_time: TimeMs(line.last_event_ms),
+            event_id: line.event_id,
+            reason: line.reason,
+        }
+    }
+}
+
+/// The ledger of findings that were held back, newest lines first.
+#[utoipa::path(get, path = "/api/v1/suppressed", tag = "suppressions", params(SuppressedQuery),
+    responses((status = 200, description = "One page", body = Page<SuppressedView>), openapi::QuestionErrors))]
+pub async fn held(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<Page<SuppressedView>>, Problem> {
+    caller.may_read()?;
+    let params = Params::read::<SuppressedQuery>(&uri)?;
+    let tenant = caller.scope(params.text("tenant"))?;
+    let (suppression, detector, limit) = (params.text("suppression"), params.text("detector"), params.limit()?);
+    let question = params.fingerprint("suppressed", tenant.as_deref());
+    let before = place(&params, &question)?;
+    let find = move |tx: &Connection| {
+        let filter = (tenant.as_deref(), suppression.as_deref(), detector.as_deref());
+        suppressions::held(tx, filter, before, limit.saturating_add(1))
+    };
+    let found = state.read(find).await?;
+    Ok(Json(page_of(found, limit, &question, |line: &suppressions::Line| line.id)))
+}

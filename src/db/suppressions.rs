@@ -1,0 +1,196 @@
+//! Suppressions and the ledger of what they held back.
+
+use super::DbError;
+use crate::suppress::{Kind, Suppression, Tally};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+const COLUMNS: &str = "id, tenant, detector, kind, value, owner, reason, created_ms, expires_ms, added, removed";
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Suppression> {
+    let kind: String = row.get(3)?;
+    Ok(Suppression {
+        id: row.get(0)?,
+        tenant: row.get(1)?,
+        detector: row.get(2)?,
+        kind: Kind::parse(&kind).ok_or(rusqlite::Error::InvalidColumnType(3, kind, rusqlite::types::Type::Text))?,
+        value: row.get(4)?,
+        owner: row.get(5)?,
+        reason: row.get(6)?,
+        created_ms: row.get(7)?,
+        expires_ms: row.get(8)?,
+        added: row.get::<_, i64>(9)? as u64,
+        removed: row.get::<_, Option<i64>>(10)?.map(|version| version as u64),
+    })
+}
+
+/// All entries that there are or were, oldest first.
+///
+/// # Errors
+/// SQLite says no.
+pub fn all(connection: &Connection) -> Result<Vec<Suppression>, DbError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM suppressions ORDER BY added, id"))?;
+    Ok(statement.query_map([], entry)?.collect::<Result<_, _>>()?)
+}
+
+/// The newest version of a list with these entries.
+#[must_use]
+pub fn newest_of(entries: &[Suppression]) -> u64 {
+    entries.iter().map(|entry| entry.removed.unwrap_or(0).max(entry.added)).max().unwrap_or(0)
+}
+
+/// The version of the list that the next change makes.
+fn next_version(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT coalesce(max(max(added, coalesce(removed, 0))), 0) FROM suppressions";
+    Ok(connection.query_row(sql, [], |row| row.get::<_, i64>(0))? as u64 + 1)
+}
+
+/// Adds an entry, unless there are `entries_max` in force already; its version is set here. None: the list is full.
+///
+/// # Errors
+/// SQLite says no.
+pub fn add(tx: &Connection, new: Suppression, entries_max: usize, now_ms: i64) -> Result<Option<Suppression>, DbError> {
+    let sql = "SELECT count(*) FROM suppressions WHERE removed IS NULL AND expires_ms > ?1";
+    let in_force: i64 = tx.query_row(sql, [now_ms], |row| row.get(0))?;
+    if in_force >= entries_max as i64 {
+        return Ok(None);
+    }
+    let new = Suppression { added: next_version(tx)?, removed: None, ..new };
+    let sql = format!("INSERT INTO suppressions ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL)");
+    let Suppression { id, tenant, detector, kind, value, owner, reason, created_ms, expires_ms, added, .. } = &new;
+    tx.execute(&sql, params![id, tenant, detector, kind.as_str(), value, owner, reason, created_ms, expires_ms, *added as i64])?;
+    Ok(Some(new))
+}
+
+/// The entry of this id, if it is in force.
+///
+/// # Errors
+/// SQLite says no.
+pub fn get(connection: &Connection, id: &str, now_ms: i64) -> Result<Option<Suppression>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM suppressions WHERE id = ?1 AND removed IS NULL AND expires_ms > ?2");
+    Ok(connection.query_row(&sql, params![id, now_ms], entry).optional()?)
+}
+
+/// Takes an entry out of the list. It stays for as long as an earlier version may be needed.
+///
+/// # Errors
+/// SQLite says no.
+pub fn remove(tx: &Connection, id: &str) -> Result<(), DbError> {
+    let version = next_version(tx)? as i64;
+    tx.execute("UPDATE suppressions SET removed = ?2 WHERE id = ?1 AND removed IS NULL", params![id, version])?;
+    Ok(())
+}
+
+/// Drops up to `rows_max` entries that ended before `before_ms`, but never the one of the newest version, which
+/// the next one counts on from.
+///
+/// # Errors
+/// SQLite says no.
+pub fn prune(tx: &Connection, before_ms: i64, rows_max: u32) -> Result<usize, DbError> {
+    let newest = next_version(tx)? as i64 - 1;
+    let sql = "DELETE FROM suppressions WHERE id IN (SELECT id FROM suppressions WHERE expires_ms < ?1 AND added <> ?3
+               AND coalesce(removed, 0) <> ?3 ORDER BY expires_ms LIMIT ?2)";
+    Ok(tx.execute(sql, params![before_ms, rows_max, newest])?)
+}
+
+/// Counts findings that were held back. What a repetition of the recorded order brings again is not counted again.
+///
+/// # Errors
+/// SQLite says no.
+pub fn count_held(tx: &Connection, tallies: &[Tally]) -> Result<(), DbError> {
+    let sql = "INSERT INTO suppressed (tenant, suppression, detector, key, hour, severity, findings, first_event_ms, last_event_ms, event_id, reason, last_seq)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+               ON CONFLICT (tenant, suppression, detector, key, hour) DO UPDATE SET
+                 findings = findings + excluded.findings, first_event_ms = min(first_event_ms, excluded.first_event_ms),
+                 last_event_ms = max(last_event_ms, excluded.last_event_ms), last_seq = excluded.last_seq,
+                 event_id = iif(excluded.severity >= severity, excluded.event_id, event_id),
+                 reason = iif(excluded.severity >= severity, excluded.reason, reason), severity = max(severity, excluded.severity)
+               WHERE excluded.last_seq > last_seq";
+    let mut statement = tx.prepare_cached(sql)?;
+    for Tally { sample, findings, times_ms, last_seq } in tallies {
+        let hour = sample.time_ms.div_euclid(Tally::HOUR_MS);
+        statement.execute(params![
+            sample.tenant,
+            sample.suppression,
+            sample.detector,
+            sample.key,
+            hour,
+            sample.severity as i64,
+            *findings as i64,
+            times_ms.0,
+            times_ms.1,
+            sample.event_id,
+            sample.reason,
+            *last_seq as i64
+        ])?;
+    }
+    Ok(())
+}
+
+/// One line of the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its number: later ones are larger.
+    pub id: i64,
+    /// Tenant.
+    pub tenant: String,
+    /// Id of the suppression.
+    pub suppression: String,
+    /// Detector.
+    pub detector: String,
+    /// What the alert would have been about.
+    pub key: String,
+    /// Severity by number.
+    pub severity: u8,
+    /// Findings within the hour.
+    pub findings: u64,
+    /// Event time of the first.
+    pub first_event_ms: i64,
+    /// Event time of the last.
+    pub last_event_ms: i64,
+    /// Event of the worst finding.
+    pub event_id: String,
+    /// What that said.
+    pub reason: String,
+}
+
+/// Lines before the one of number `before`, newest first, of a tenant, a suppression or a detector where they are given.
+///
+/// # Errors
+/// SQLite says no.
+pub fn held(
+    connection: &Connection,
+    (tenant, suppression, detector): (Option<&str>, Option<&str>, Option<&str>),
+    before: i64,
+    limit: u32,
+) -> Result<Vec<Line>, DbError> {
+    let sql = "SELECT id, tenant, suppression, detector, key, severity, findings, first_event_ms, last_event_ms, event_id, reason
+               FROM suppressed WHERE id < ?1 AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR suppression = ?3)
+               AND (?4 IS NULL OR detector = ?4) ORDER BY id DESC LIMIT ?5";
+    let mut statement = connection.prepare_cached(sql)?;
+    let line = |row: &Row<'_>| {
+        Ok(Line {
+            id: row.get(0)?,
+            tenant: row.get(1)?,
+            suppression: row.get(2)?,
+            detector: row.get(3)?,
+            key: row.get(4)?,
+            severity: row.get(5)?,
+            findings: row.get::<_, i64>(6)? as u64,
+            first_event_ms: row.get(7)?,
+            last_event_ms: row.get(8)?,
+            event_id: row.get(9)?,
+            reason: row.get(10)?,
+        })
+    };
+    Ok(statement.query_map(params![before, tenant, suppression, detector, limit], line)?.collect::<Result<_, _>>()?)
+}
+
+/// Drops lines of the ledger whose last event is older than `before_ms`, and the oldest beyond `lines_max`; up to `rows_max` at once.
+///
+/// # Errors
+/// SQLite says no.
+pub fn prune_held(tx: &Connection, before_ms: i64, lines_max: usize, rows_max: u32) -> Result<usize, DbError> {
+    let sql = "DELETE FROM suppressed WHERE id IN (SELECT id FROM suppressed WHERE last_event_ms < ?1
+               OR id <= (SELECT id FROM suppressed ORDER BY id DESC LIMIT 1 OFFSET ?2) ORDER BY id LIMIT ?3)";
+    Ok(tx.execute(sql, params![before_ms, lines_max as i64, rows_max])?)
+}
