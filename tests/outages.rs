@@ -153,7 +153,7 @@ struct Shared {
 #[ignore = "takes minutes: make soak"]
 fn outages_one_after_another_and_together_cost_nothing() {
     let outage = Duration::from_secs(setting("SOAK_OUTAGE_S", 20));
-    let traffic = Traffic::simulate(setting("SOAK_SEED", 7), setting("SOAK_OUTAGE_EVENTS", 14_000_000), &[]);
+    let traffic = Traffic::simulate(setting("SOAK_SEED", 7), setting("SOAK_OUTAGE_EVENTS", 20_000_000), &[]);
     let mut scene = Scene::new();
     if scene.disk.is_none() {
         println!("no full disk: this user may not mount one");

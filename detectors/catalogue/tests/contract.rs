@@ -61,7 +61,7 @@ fn incidents() -> Vec<TestEvent> {
         let who = at(minute).user(user).ip("203.0.113.9").asn(1221, class).place("AU", -33.8, 151.2);
         who.device("thief").agent("curl").session(format!("{user}'s"))
     };
-    let mut events: Vec<_> = (0..4).flat_map(|day| ["ann", "bob", "eve"].map(|user| home(day * 1_440, user).login())).collect();
+    let mut events: Vec<_> = (0..4).flat_map(|day| ["ann", "bob", "eve", "joe"].map(|user| home(day * 1_440, user).login())).collect();
     let start = 4 * 1_440;
     events.push(home(start, "ann").login());
     events.push(thief(start + 20, "ann", NetworkClass::Residential).login().session("stolen"));
@@ -76,6 +76,7 @@ fn incidents() -> Vec<TestEvent> {
             .map(|n| at(start + 60).plus_ms(n * 10_000).login().user(format!("v{n}")).ip("192.0.2.66").agent("bot").fail("unknown_user")),
     );
     events.push(thief(start + 90, "bob", NetworkClass::Hosting).login().session("other"));
+    events.extend((0..20).map(|n| thief(start + 95, "joe", NetworkClass::Hosting).plus_ms(n * 9_000).login().fail("bad_password")));
     events
 }
 

@@ -23,6 +23,6 @@ pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHas
 pub use finding::{Action, EntityKind, Finding, Findings, Role, Severity, Subject, Trust};
 pub use keys::{Key, KeyHasher, KeyKind};
 pub use params::{Parameter, ParameterError, Parameters, Value};
-pub use people::{People, Person};
+pub use people::{Familiar, People, Person};
 pub use state::{Budget, KeyedState, Retained, State, heap_bytes};
 pub use time::TimeMs;

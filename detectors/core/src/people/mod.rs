@@ -158,6 +158,56 @@ impl Person {
     }
 }
 
+/// How much of a client is its person's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Familiar {
+    /// The device is one of theirs.
+    pub device: bool,
+    /// They come from this network.
+    pub network: bool,
+    /// They use programs of this family.
+    pub agent: bool,
+    /// They are in this country, or none is known.
+    pub country: bool,
+    /// Is enough known of the person to call anything strange: three sign-ins on two days?
+    pub established: bool,
+}
+
+impl Familiar {
+    /// Their own device, or their own network and kind of program.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        self.device || (self.network && self.agent)
+    }
+
+    /// Neither device nor network are theirs. A kind of program is too common to say anything.
+    #[must_use]
+    pub fn is_strange(self) -> bool {
+        self.established && !self.device && !self.network
+    }
+}
+
+/// Sign-ins, and days with them, from which a person is known.
+const ESTABLISHED_SIGN_INS: u16 = 3;
+const ESTABLISHED_DAYS: u16 = 2;
+
+impl Person {
+    /// How much of an event's client is this person's, whatever became of the event.
+    #[must_use]
+    pub fn familiar(&self, event: &Event<'_>) -> Familiar {
+        let (print, day) = (ClientPrint::of(event), day_of(event.time_ms()));
+        let knows = |feature, value| value != 0 && self.habits.knows(feature, value, day);
+        let land = event.place().map_or([0; 2], |place| place.country);
+        Familiar {
+            device: knows(Feature::Device, print.device),
+            network: knows(Feature::Network, print.line()),
+            agent: knows(Feature::Agent, print.agent),
+            country: land == [0; 2] || knows(Feature::Country, country(land)),
+            established: self.sign_ins >= ESTABLISHED_SIGN_INS && self.days() >= ESTABLISHED_DAYS,
+        }
+    }
+}
+
 /// How much a sight of somebody is worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Sight {
