@@ -65,6 +65,7 @@ fn incidents() -> Vec<TestEvent> {
     let start = 4 * 1_440;
     events.push(home(start, "ann").login());
     events.push(thief(start + 20, "ann", NetworkClass::Residential).login().session("stolen"));
+    events.push(thief(start + 25, "ann", NetworkClass::Residential).kind(Kind::AccountChange).session("stolen"));
     events.extend(
         (0..6)
             .map(|n| if n % 2 == 0 { home(start + 30 + n, "bob") } else { thief(start + 30 + n, "bob", NetworkClass::Unknown) }.request()),

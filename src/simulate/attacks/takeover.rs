@@ -53,10 +53,15 @@ pub(super) fn unusual_location(stage: &mut Stage, now_ms: i64) -> Option<()> {
 
 /// An address of the victim's own town, on a line or a phone that is not theirs.
 fn near_address(stage: &mut Stage, person: &Person) -> Option<IpAddr> {
-    let class = stage.dice.of(&[Class::Residential, Class::Mobile]);
-    let network = stage.atlas.pick(&mut stage.dice, person.town, class, false)?;
-    let number = stage.dice.bits();
-    Some(stage.atlas.address(network, number))
+    let asn = |stage: &Stage, network: Option<u16>| network.and_then(|n| stage.atlas.network(n)).map(|n| n.asn);
+    let own = [Some(person.home), person.carrier].map(|network| asn(stage, network));
+    (0..50).find_map(|_| {
+        let class = stage.dice.of(&[Class::Residential, Class::Mobile]);
+        let network = stage.atlas.pick(&mut stage.dice, person.town, class, false)?;
+        let number = stage.dice.bits();
+        // One provider's lines look alike from the outside.
+        (!own.contains(&asn(stage, Some(network)))).then(|| stage.atlas.address(network, number))
+    })
 }
 
 /// Days in which somebody must have come to be known.

@@ -1,0 +1,209 @@
+//! Account takeover: a sign-in that need not be strange enough by itself, and then what makes the account the thief's
+//! own (ATT&CK T1098, T1528).
+//!
+//! A new device in the victim's own town with the right password at once is an ordinary thing, and so is a new second
+//! factor. Both together, by a client and on a line that were never the person's, are not. So sign-ins by strange
+//! clients are remembered for an hour with what speaks against them, each piece with its weight: device, kind of
+//! program, network, country, a network that hides where its users are, a password reset by the same client just before,
+//! the person's own client at work elsewhere at the same time. A change by such a client (password, address, factor) is
+//! the takeover; its weight decides between high and critical.
+//!
+//! On a provider that the person uses (a neighbour's line looks like theirs from afar) it takes another device and another
+//! kind of program, and the person at work on their own line within the same hour. What the owner does afterwards counts
+//! as well as what they did before, in whatever order it arrives.
+//!
+//! Never enough are: a new client on an own line (a new phone at home, a new laptop in the office), an own client on a
+//! new line (a journey), and people of whom too little is known. Where there are no device ids, a kind of program that
+//! the person never used has to stand for them.
+//!
+//! A code that the victim enters for somebody else (device code phishing) needs no sign-in by the thief: the token itself
+//! is issued to a strange client on a strange line, within minutes of the victim's own sign-in elsewhere.
+
+mod strangers;
+
+use bartizan_core::time::{HOUR_MS, MINUTE_MS};
+use bartizan_core::{
+    Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Role,
+    Severity, Spec, State, Subject, Trust, UserKind,
+};
+use std::net::IpAddr;
+use std::sync::Arc;
+use strangers::{Changed, Signs, Strangers, Takeover, What};
+
+/// What it is and how it is tuned.
+pub static SPEC: Spec = Spec {
+    id: "account_takeover",
+    title: "Account takeover",
+    looks_for: "A change of password, address or factor by a client and on a line that are not the person's, within an hour of its sign-in; \
+                a device code approved by the person and used by somebody else.",
+    blind_spots: "Thieves who come with the victim's device id or by the victim's line, who wait longer than an hour with the change, or who change \
+                  nothing; people with fewer than three sign-ins on two days.",
+    innocent_causes: "A new phone or laptop on an own line, an own device on a journey, a forgotten password at home (not told). A new phone \
+                      that is set up on a strange line looks like a takeover, as does a command line in a cloud that is approved at home.",
+    keys: &[KeyKind::User],
+    parameters: PARAMETERS,
+    attack: &[("TA0003", "T1098"), ("TA0006", "T1528")],
+    quiet_gap_ms: 6 * HOUR_MS,
+    state_version: 1,
+    build: |parameters, budget| Box::new(AccountTakeover::new(parameters, budget)),
+};
+
+static PARAMETERS: &[Parameter] = &[
+    Parameter::float("weight_min", 2.0, 1.0, 10.0, "Weight of what speaks against a client from which on its change is told as high."),
+    Parameter::float("weight_critical_min", 2.5, 1.0, 10.0, "The same for critical."),
+    Parameter::int("used_ms", HOUR_MS, 60_000, 24 * HOUR_MS, "Longest time from a strange sign-in to a change."),
+    Parameter::int("approved_ms", 15 * MINUTE_MS, 10_000, HOUR_MS, "Longest time from an own sign-in to the use of a device code."),
+];
+
+/// The limits, read once.
+pub(crate) struct Config {
+    weight_min: f32,
+    weight_critical_min: f32,
+    used_ms: i64,
+    approved_ms: i64,
+}
+
+struct AccountTakeover {
+    config: Config,
+    strangers: KeyedState<Strangers>,
+}
+
+impl AccountTakeover {
+    fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
+        let config = Config {
+            weight_min: parameters.float("weight_min") as f32,
+            weight_critical_min: parameters.float("weight_critical_min") as f32,
+            used_ms: parameters.int("used_ms"),
+            approved_ms: parameters.int("approved_ms"),
+        };
+        Self { config, strangers: KeyedState::new(budget) }
+    }
+
+    fn code_used(&mut self, key: Key, event: &Event<'_>, signs: Signs, findings: &mut Findings) {
+        let Some(mut strangers) = self.strangers.get_mut(key.hash, event.watermark_ms()) else { return };
+        let Some(since_ms) = strangers.own_elsewhere(event).filter(|ms| *ms <= self.config.approved_ms) else { return };
+        strangers.add(event, signs);
+        let mut finding = finding(event, Severity::High, &signs, event.ip(), event.session());
+        "Device code used by somebody else".clone_into(&mut finding.title);
+        finding.reason = format!(
+            "A device code brought a token to a client that is not this person's ({}), {} minutes after their own sign-in elsewhere (limit {} minutes).",
+            signs.names(),
+            since_ms / 60_000,
+            self.config.approved_ms / 60_000
+        );
+        finding.note("since_own_sign_in_ms", since_ms).note("approved_ms", self.config.approved_ms);
+        findings.push(finding);
+    }
+
+    /// An own client at work: others are then elsewhere.
+    fn own_seen(&mut self, key: Key, event: &Event<'_>) {
+        // A sign-in is remembered; what follows it matters only where there are strangers.
+        if matches!(event.kind(), Kind::Login | Kind::MfaResult) {
+            self.strangers.entry(key.hash, event.watermark_ms(), Strangers::default).own_seen(event);
+        } else if self.strangers.get(key.hash, event.watermark_ms()).is_some_and(|strangers| !strangers.is_empty())
+            && let Some(mut strangers) = self.strangers.get_mut(key.hash, event.watermark_ms())
+        {
+            strangers.own_seen(event);
+        }
+    }
+
+    fn stranger_seen(&mut self, key: Key, event: &Event<'_>, signs: Signs, findings: &mut Findings) {
+        let what = match event.kind() {
+            Kind::TokenIssue if event.grant() == Some("device_code") => return self.code_used(key, event, signs, findings),
+            Kind::Login | Kind::PasswordReset => None,
+            Kind::PasswordChange => Some(What::Password),
+            Kind::AccountChange if event.factor().is_some() => Some(What::Factor),
+            Kind::AccountChange => Some(What::Account),
+            _ => return,
+        };
+        let mut strangers = self.strangers.entry(key.hash, event.watermark_ms(), Strangers::default);
+        match what {
+            Some(what) => strangers.change(event, signs, what),
+            None if event.kind() == Kind::Login => {
+                strangers.add(event, signs);
+                findings.doubt(Trust::Doubtful);
+            }
+            None => strangers.reset(event, signs),
+        }
+    }
+
+    fn tell(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let Some(mut strangers) = self.strangers.get_mut(key.hash, event.watermark_ms()) else { return };
+        let Some(takeover) = strangers.takeover(&self.config) else { return };
+        findings.push(told(event, &takeover, &self.config));
+    }
+}
+
+fn told(event: &Event<'_>, takeover: &Takeover, config: &Config) -> Finding {
+    let (signs, weight) = (&takeover.signs, takeover.signs.weight());
+    let Changed { ip, session, .. } = &takeover.changed;
+    let mut finding = finding(event, takeover.severity, signs, *ip, session.as_deref());
+    "Account changed by a client that is not its person's".clone_into(&mut finding.title);
+    finding.reason = format!(
+        "Changed the {} {} minutes after a sign-in that does not fit this person: {} (weight {weight:.1}, limit {:.1}).",
+        takeover.changed.what.name(),
+        takeover.after_ms / 60_000,
+        signs.names(),
+        config.weight_min
+    );
+    finding.first_time_ms = takeover.changed.time_ms.min(event.time_ms());
+    if *takeover.changed.event != *event.id() {
+        finding.event_ids.insert(0, takeover.changed.event.to_string());
+    }
+    finding
+        .note("weight", f64::from((weight * 10.0).round()) / 10.0)
+        .note("weight_min", f64::from(config.weight_min))
+        .note("weight_critical_min", f64::from(config.weight_critical_min))
+        .note("after_sign_in_ms", takeover.after_ms)
+        .note("changed", takeover.changed.what.name());
+    finding
+}
+
+/// `ip` and `session` are those of the stranger: what proves it may be an event of the owner's.
+fn finding(event: &Event<'_>, severity: Severity, signs: &Signs, ip: Option<IpAddr>, session: Option<&str>) -> Finding {
+    let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
+    finding.confidence = (0.5 + signs.weight() / 10.0).min(0.95);
+    signs.note(&mut finding);
+    finding.involve(Subject::new(EntityKind::User, event.user().unwrap_or_default(), Role::Victim).hit());
+    if let Some(ip) = ip {
+        finding.involve(Subject::new(EntityKind::Ip, ip, Role::Attacker));
+    }
+    if let Some(session) = session {
+        finding.involve(Subject::new(EntityKind::Session, session, Role::Victim).hit());
+    }
+    finding.actions = vec![Action::RevokeSessions, Action::StepUp];
+    finding
+}
+
+impl Detector for AccountTakeover {
+    fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let counts = event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human;
+        let Some(person) = event.person().filter(|_| counts) else { return };
+        let familiar = person.familiar(event);
+        // Once in, a stranger looks like one of the person's own.
+        let before = self.strangers.get(key.hash, event.watermark_ms()).and_then(|strangers| strangers.signs_of(event));
+        let signs = before.unwrap_or_else(|| Signs::of(event, familiar));
+        if before.is_none() && familiar.is_own() {
+            self.own_seen(key, event);
+        } else if signs.is_strange() {
+            self.stranger_seen(key, event, signs, findings);
+        } else {
+            return;
+        }
+        self.tell(key, event, findings);
+    }
+
+    fn looks_at(&self, _: KeyKind, event: Kind) -> bool {
+        let changes = matches!(event, Kind::PasswordChange | Kind::PasswordReset | Kind::AccountChange);
+        let signs_in = matches!(event, Kind::Login | Kind::MfaResult | Kind::TokenIssue);
+        changes || signs_in || matches!(event, Kind::ApiRequest | Kind::TokenRefresh)
+    }
+
+    fn goes_by_people(&self) -> bool {
+        true
+    }
+
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        visit(&mut self.strangers);
+    }
+}

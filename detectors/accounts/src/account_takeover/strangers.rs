@@ -1,0 +1,295 @@
+//! Strange clients of one person within the last hours, and what speaks against each.
+
+use super::Config;
+use bartizan_core::time::{DAY_MS, HOUR_MS};
+use bartizan_core::{ClientPrint, Event, Familiar, Finding, NetworkClass, Retained, Severity, heap_bytes};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Strange clients remembered; beyond them the oldest goes.
+const STRANGERS_MAX: usize = 4;
+/// How long anything is remembered: as long as the longest window that can be set.
+const KEPT_MS: i64 = DAY_MS;
+/// An own sign-in says so long where the person is.
+const PRESENT_MS: i64 = HOUR_MS;
+
+/// What speaks against a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Signs {
+    /// The device has an id that the person never had.
+    new_device: bool,
+    /// A kind of program that they never used.
+    new_agent: bool,
+    new_network: bool,
+    new_country: bool,
+    /// A network that hides where its users are, or has none.
+    hiding: bool,
+    own: bool,
+    established: bool,
+    /// The same client had the password reset before.
+    reset: bool,
+    /// The person's own client was at work elsewhere.
+    own_elsewhere: bool,
+}
+
+impl Signs {
+    /// What an event shows by itself.
+    pub fn of(event: &Event<'_>, familiar: Familiar) -> Self {
+        let print = ClientPrint::of(event);
+        let class = event.network_class();
+        Self {
+            new_device: print.device != 0 && !familiar.device,
+            new_agent: print.agent != 0 && !familiar.agent,
+            new_network: event.ip().is_some() && !familiar.network,
+            new_country: !familiar.country,
+            hiding: matches!(class, NetworkClass::Hosting | NetworkClass::Vpn | NetworkClass::Relay),
+            own: familiar.is_own(),
+            established: familiar.established,
+            ..Self::default()
+        }
+    }
+
+    /// Neither the client nor the line are the person's, as far as both can be told? On a provider that the person uses, too,
+    /// it must be another device and another kind of program.
+    pub fn is_strange(&self) -> bool {
+        let client = self.new_device || self.new_agent;
+        self.established && !self.own && ((self.new_network && client) || (self.new_device && self.new_agent))
+    }
+
+    /// Enough to be told: on a known provider only while the person is at work on another line.
+    fn is_enough(&self) -> bool {
+        self.new_network || self.own_elsewhere
+    }
+
+    /// Each piece with its name and weight.
+    fn pieces(&self) -> [(bool, &'static str, f32); 7] {
+        [
+            (self.new_device, "new device", 1.0),
+            (self.new_agent, "new kind of program", if self.new_device { 0.5 } else { 1.0 }),
+            (self.new_network, "new network", 1.0),
+            (self.new_country, "new country", 1.0),
+            (self.hiding, "hosting, VPN or relay", 1.0),
+            (self.reset, "password reset by the same client", 1.0),
+            (self.own_elsewhere, "own client at work elsewhere", 1.0),
+        ]
+    }
+
+    pub fn weight(&self) -> f32 {
+        self.pieces().iter().filter(|(there, ..)| *there).map(|(.., weight)| weight).sum()
+    }
+
+    pub fn names(&self) -> String {
+        self.pieces().iter().filter(|(there, ..)| *there).map(|(_, name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+
+    pub fn note(&self, finding: &mut Finding) {
+        finding
+            .note("new_device", self.new_device)
+            .note("new_agent", self.new_agent)
+            .note("new_network", self.new_network)
+            .note("new_country", self.new_country)
+            .note("hiding_network", self.hiding)
+            .note("reset_before", self.reset)
+            .note("own_client_elsewhere", self.own_elsewhere);
+    }
+}
+
+/// A client and its line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Source {
+    client: u32,
+    network: u32,
+    subnet: u32,
+    ipv6: bool,
+}
+
+impl Source {
+    fn of(event: &Event<'_>) -> Self {
+        let print = ClientPrint::of(event);
+        let client = if print.device != 0 { print.device } else { print.agent ^ print.ja4.rotate_left(16) };
+        Self { client, network: print.line(), subnet: print.subnet, ipv6: print.ipv6 }
+    }
+
+    /// The same client on the same provider: addresses change.
+    fn is(&self, other: &Self) -> bool {
+        (self.client, self.network) == (other.client, other.network)
+    }
+
+    /// Certainly on another line? The two families of one line look like two.
+    fn is_elsewhere(&self, other: &Self) -> bool {
+        self.ipv6 == other.ipv6 && self.subnet != other.subnet
+    }
+}
+
+/// A change by a strange client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Changed {
+    pub time_ms: i64,
+    pub what: What,
+    pub event: Box<str>,
+    pub ip: Option<IpAddr>,
+    pub session: Option<Box<str>>,
+}
+
+impl Changed {
+    fn heap_bytes(&self) -> usize {
+        heap_bytes(self.event.len()) + self.session.as_deref().map_or(0, |session| heap_bytes(session.len()))
+    }
+}
+
+/// What was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum What {
+    Password,
+    Factor,
+    Account,
+}
+
+impl What {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Factor => "second factor",
+            Self::Account => "account",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Stranger {
+    source: Source,
+    signs: Signs,
+    /// When it signed in; `None` as long as that was not seen.
+    in_ms: Option<i64>,
+    /// When it had the password reset.
+    reset_ms: Option<i64>,
+    changed: Option<Changed>,
+    /// Severity that was told, by number and one more; 0 for none.
+    told: u8,
+    last_ms: i64,
+}
+
+/// A change that is to be told.
+pub(super) struct Takeover {
+    pub signs: Signs,
+    pub severity: Severity,
+    pub changed: Changed,
+    pub after_ms: i64,
+}
+
+/// What is remembered of one person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Strangers {
+    list: Vec<Stranger>,
+    /// The latest use of an own client, and where.
+    own_ms: i64,
+    own: Source,
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { list: Vec::new(), own_ms: i64::MIN, own: Source::default() }
+    }
+}
+
+impl Retained for Strangers {
+    fn expires_ms(&self) -> i64 {
+        let strange_ms = self.list.iter().map(|one| one.last_ms.saturating_add(KEPT_MS)).max();
+        strange_ms.unwrap_or(i64::MIN).max(self.own_ms.saturating_add(PRESENT_MS))
+    }
+
+    fn worth(&self) -> u8 {
+        u8::from(!self.list.is_empty()) * 2
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let events = self.list.iter().filter_map(|one| one.changed.as_ref()).map(Changed::heap_bytes);
+        heap_bytes(self.list.capacity() * size_of::<Stranger>()) + events.sum::<usize>()
+    }
+}
+
+impl Strangers {
+    /// Are there any?
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// What was found of the client of an event before, if it is one of them.
+    pub fn signs_of(&self, event: &Event<'_>) -> Option<Signs> {
+        let source = Source::of(event);
+        self.list.iter().find(|one| one.source.is(&source)).map(|one| one.signs)
+    }
+
+    /// An own client is at work.
+    pub fn own_seen(&mut self, event: &Event<'_>) {
+        let (own, now_ms) = (Source::of(event), event.time_ms());
+        if now_ms >= self.own_ms {
+            (self.own_ms, self.own) = (now_ms, own);
+        }
+        for one in &mut self.list {
+            let near = one.last_ms.saturating_sub(now_ms).saturating_abs() <= PRESENT_MS;
+            one.signs.own_elsewhere |= near && one.source.is_elsewhere(&own);
+        }
+    }
+
+    /// Time since the person's own client was at work on another line.
+    pub fn own_elsewhere(&self, event: &Event<'_>) -> Option<i64> {
+        let since_ms = event.time_ms().saturating_sub(self.own_ms).saturating_abs();
+        (since_ms <= PRESENT_MS && Source::of(event).is_elsewhere(&self.own)).then_some(since_ms)
+    }
+
+    /// A strange client signed in, or got a token.
+    pub fn add(&mut self, event: &Event<'_>, signs: Signs) {
+        self.update(event, signs, |one, now_ms| one.in_ms = Some(one.in_ms.map_or(now_ms, |in_ms| in_ms.min(now_ms))));
+    }
+
+    /// A strange client had the password reset.
+    pub fn reset(&mut self, event: &Event<'_>, signs: Signs) {
+        self.update(event, signs, |one, now_ms| one.reset_ms = Some(now_ms));
+    }
+
+    /// A strange client changed something.
+    pub fn change(&mut self, event: &Event<'_>, signs: Signs, what: What) {
+        let (time_ms, event_id, session) = (event.time_ms(), event.id().into(), event.session().map(Box::from));
+        let changed = Changed { time_ms, what, event: event_id, ip: event.ip(), session };
+        self.update(event, signs, |one, _| one.changed = Some(changed));
+    }
+
+    fn update(&mut self, event: &Event<'_>, signs: Signs, update: impl FnOnce(&mut Stranger, i64)) {
+        let (source, now_ms) = (Source::of(event), event.time_ms());
+        let own_elsewhere = self.own_elsewhere(event).is_some();
+        self.list.retain(|one| one.last_ms >= now_ms.saturating_sub(KEPT_MS));
+        let at = self.list.iter().position(|one| one.source.is(&source)).unwrap_or_else(|| {
+            if self.list.len() >= STRANGERS_MAX
+                && let Some((oldest, _)) = self.list.iter().enumerate().min_by_key(|(_, one)| one.last_ms)
+            {
+                self.list.remove(oldest);
+            }
+            self.list.reserve_exact(1);
+            self.list.push(Stranger { source, signs, in_ms: None, reset_ms: None, changed: None, told: 0, last_ms: now_ms });
+            self.list.len() - 1
+        });
+        if let Some(one) = self.list.get_mut(at) {
+            one.last_ms = one.last_ms.max(now_ms);
+            one.signs.own_elsewhere |= own_elsewhere;
+            update(one, now_ms);
+            one.signs.reset = one.reset_ms.is_some();
+        }
+    }
+
+    /// The change that is to be told now: it is worse than what was told of its client so far.
+    pub fn takeover(&mut self, config: &Config) -> Option<Takeover> {
+        self.list.iter_mut().find_map(|one| {
+            let changed = one.changed.clone()?;
+            let after_ms = changed.time_ms.saturating_sub(one.in_ms?);
+            let weight = one.signs.weight();
+            if !(0..=config.used_ms).contains(&after_ms) || !one.signs.is_enough() || weight < config.weight_min {
+                return None;
+            }
+            let severity = if weight >= config.weight_critical_min { Severity::Critical } else { Severity::High };
+            let told = std::mem::replace(&mut one.told, severity as u8 + 1);
+            one.told = one.told.max(told);
+            (told <= severity as u8).then_some(Takeover { signs: one.signs, severity, changed, after_ms })
+        })
+    }
+}

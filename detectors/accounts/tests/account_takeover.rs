@@ -1,0 +1,144 @@
+//! Scenarios of accounts that are taken, and of people who change things themselves.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use bartizan_accounts::account_takeover::SPEC;
+use bartizan_core::{Action, EntityKind, Finding, Kind, NetworkClass, Severity};
+use bartizan_testkit::{Runner, TestEvent, event, run};
+
+const START: &str = "2026-03-02T09:00:00Z";
+const MINUTE: i64 = 60_000;
+
+fn ann(minute: i64) -> TestEvent {
+    event(START).plus_ms(minute * MINUTE).user("ann").login()
+}
+
+/// Ann's laptop at home.
+fn home(minute: i64) -> TestEvent {
+    on_line(ann(minute)).device("laptop").agent("Firefox/140").session("own")
+}
+
+/// Ann's line at home.
+fn on_line(one: TestEvent) -> TestEvent {
+    one.ip("198.51.100.7").asn(3320, NetworkClass::Residential).place("DE", 52.5, 13.4)
+}
+
+/// Somebody in the same town.
+fn near(minute: i64) -> TestEvent {
+    let who = ann(minute).ip("192.0.2.9").asn(680, NetworkClass::Residential).place("DE", 52.4, 13.3);
+    who.device("stranger").agent("Chrome/140").session("stolen")
+}
+
+fn past() -> Vec<TestEvent> {
+    (1..8).rev().map(|day| home(-day * 1_440)).collect()
+}
+
+fn after_past(events: impl IntoIterator<Item = TestEvent>) -> Vec<Finding> {
+    run(&SPEC, &past().into_iter().chain(events).collect::<Vec<_>>())
+}
+
+fn worst(found: &[Finding]) -> Option<Severity> {
+    found.iter().map(|finding| finding.severity).max()
+}
+
+fn named(finding: &Finding, kind: EntityKind) -> Vec<&str> {
+    finding.subjects.iter().filter(|subject| subject.kind == kind).map(|subject| subject.value.as_str()).collect()
+}
+
+#[test]
+fn a_factor_added_by_a_stranger_in_the_same_town_is_a_takeover() {
+    let found = after_past([near(0), near(9).kind(Kind::AccountChange).factor("totp")]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].key.as_str(), found[0].severity), ("user:ann", Severity::Critical));
+    assert!(found[0].reason.starts_with("Changed the second factor 9 minutes after"), "{}", found[0].reason);
+    assert_eq!((named(&found[0], EntityKind::Ip), named(&found[0], EntityKind::Session)), (vec!["192.0.2.9"], vec!["stolen"]));
+    assert!(found[0].actions.contains(&Action::RevokeSessions));
+    assert!(found[0].subjects.iter().any(|subject| subject.kind == EntityKind::User && subject.hit));
+}
+
+#[test]
+fn what_is_less_strange_is_high() {
+    // A kind of program that Ann uses, on a device and a line that she does not.
+    let found = after_past([near(0).agent("Firefox/140"), near(9).agent("Firefox/140").kind(Kind::PasswordChange)]);
+    assert_eq!(found.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::High], "{found:#?}");
+    // With Ann at work at home meanwhile it is no longer her.
+    let found = after_past([near(0).agent("Firefox/140"), home(5), near(9).agent("Firefox/140").kind(Kind::PasswordChange)]);
+    assert_eq!(worst(&found), Some(Severity::Critical));
+}
+
+#[test]
+fn on_the_same_provider_the_owner_at_work_is_what_proves_it() {
+    let neighbour = |minute| near(minute).asn(3320, NetworkClass::Residential);
+    let change = |minute| neighbour(minute).kind(Kind::AccountChange).factor("totp");
+    assert!(after_past([neighbour(0), change(9)]).is_empty(), "a new phone after the line got another address");
+    let found = after_past([neighbour(0), change(9), home(30).request()]);
+    assert_eq!((found.len(), worst(&found)), (1, Some(Severity::Critical)), "{found:#?}");
+    assert_eq!((named(&found[0], EntityKind::Ip), named(&found[0], EntityKind::Session)), (vec!["192.0.2.9"], vec!["stolen"]));
+    assert_eq!(found[0].event_ids.len(), 2, "the change, and what the owner did");
+    assert_eq!(after_past([neighbour(0), change(9), home(30).request(), home(31).request()]).len(), 1, "told once");
+    assert_eq!(worst(&after_past([home(0), neighbour(5), change(9)])), Some(Severity::Critical));
+}
+
+#[test]
+fn a_recovery_by_a_stranger_is_a_takeover_once_something_is_changed() {
+    let reset = near(0).kind(Kind::PasswordReset);
+    assert!(after_past([reset.clone(), near(2)]).is_empty(), "so far it may be Ann at a friend's");
+    let found = after_past([reset, near(2), near(4).kind(Kind::AccountChange)]);
+    assert_eq!(worst(&found), Some(Severity::Critical), "{found:#?}");
+    assert!(found[0].reason.contains("password reset by the same client"), "{}", found[0].reason);
+}
+
+#[test]
+fn a_device_code_used_elsewhere_is_a_hit_and_a_change_makes_it_critical() {
+    let code = |minute| near(minute).kind(Kind::TokenIssue).grant("device_code");
+    let found = after_past([home(0), code(3), near(8).kind(Kind::AccountChange)]);
+    assert_eq!(found.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::High, Severity::Critical], "{found:#?}");
+    assert_eq!(named(&found[0], EntityKind::Session), ["stolen"]);
+    assert!(after_past([home(0), code(30)]).is_empty(), "nobody approved that");
+    assert!(after_past([home(0), on_line(code(3))]).is_empty(), "the television at home");
+}
+
+#[test]
+fn the_order_of_arrival_does_not_matter() {
+    let late = after_past([near(9), home(5), near(10).kind(Kind::PasswordChange)]);
+    let early = after_past([home(5), near(9), near(10).kind(Kind::PasswordChange)]);
+    let change_first = after_past([near(10).kind(Kind::PasswordChange), near(9), home(5)]);
+    assert_eq!([late, early, change_first].map(|found| worst(&found)), [Some(Severity::Critical); 3]);
+}
+
+#[test]
+fn people_who_change_things_themselves_stay_silent() {
+    let change = |one: TestEvent| one.kind(Kind::AccountChange).factor("totp");
+    let new_phone = |minute| on_line(near(minute));
+    let hotel = |minute| home(minute).ip("203.0.113.5").asn(7922, NetworkClass::Residential).place("US", 40.7, -74.0);
+    let private = |minute| on_line(ann(minute)).device(format!("private {minute}")).agent("Firefox/140").session("p");
+    let lodger = |minute| hotel(minute).device("").session("q");
+    let innocent = [
+        ("a new phone at home", vec![new_phone(0), change(new_phone(5))]),
+        ("the own laptop on a journey", vec![hotel(0), change(hotel(5)), hotel(7).kind(Kind::PasswordChange)]),
+        ("a private window", vec![private(0), change(private(0))]),
+        ("a laptop without a device id in a hotel", vec![lodger(0), change(lodger(5))]),
+        ("forgotten at home", vec![home(0).kind(Kind::PasswordReset), home(2), change(home(3))]),
+        ("a strange sign-in that does nothing", vec![near(0), near(5).request(), near(9).kind(Kind::Logout)]),
+        ("a change the day after", vec![near(0), change(near(1_500))]),
+        ("a change by Ann, with a stranger in", vec![near(0), change(home(5))]),
+        ("a help desk", vec![near(0), change(ann(5).ip("10.0.0.1").service())]),
+        ("a change that failed", vec![near(0), change(near(5)).fail("denied")]),
+    ];
+    for (name, events) in innocent {
+        assert_eq!(worst(&after_past(events)), None, "{name}");
+    }
+    let unknown = [near(0), change(near(5))];
+    assert!(run(&SPEC, &unknown).is_empty(), "of somebody new nothing is strange");
+}
+
+#[test]
+fn memory_is_bounded_whatever_comes() {
+    let mut runner = Runner::new(&SPEC, 1);
+    runner.feed(&past());
+    for round in 0..200 {
+        let one =
+            |minute: i64| near(minute).device(format!("d{minute}")).ip(&format!("10.0.{}.9", minute % 250)).asn(0, NetworkClass::Unknown);
+        runner.feed(&[one(round), one(round).kind(Kind::PasswordReset)]);
+    }
+    assert!(runner.bytes() < 4_000, "{} bytes for one person", runner.bytes());
+}
