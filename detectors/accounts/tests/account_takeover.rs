@@ -93,6 +93,8 @@ fn a_device_code_used_elsewhere_is_a_hit_and_a_change_makes_it_critical() {
     let found = after_past([home(0), code(3), near(8).kind(Kind::AccountChange)]);
     assert_eq!(found.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::High, Severity::Critical], "{found:#?}");
     assert_eq!(named(&found[0], EntityKind::Session), ["stolen"]);
+    let over_ipv6 = |minute| home(minute).ip("2001:db8::7");
+    assert_eq!(worst(&after_past([over_ipv6(0), code(3)])), Some(Severity::High));
     assert!(after_past([home(0), code(30)]).is_empty(), "nobody approved that");
     assert!(after_past([home(0), on_line(code(3))]).is_empty(), "the television at home");
 }

@@ -3,8 +3,13 @@
 use bartizan_core::Spec;
 
 /// The families, in the order in which their detectors are listed and run.
-static FAMILIES: &[&[&Spec]] =
-    &[bartizan_credentials::DETECTORS, bartizan_sessions::DETECTORS, bartizan_locations::DETECTORS, bartizan_accounts::DETECTORS];
+static FAMILIES: &[&[&Spec]] = &[
+    bartizan_credentials::DETECTORS,
+    bartizan_sessions::DETECTORS,
+    bartizan_locations::DETECTORS,
+    bartizan_accounts::DETECTORS,
+    bartizan_api::DETECTORS,
+];
 
 /// Every detector, in a fixed order.
 pub fn all() -> impl Iterator<Item = &'static Spec> + Clone {

@@ -78,6 +78,9 @@ fn incidents() -> Vec<TestEvent> {
     );
     events.push(thief(start + 90, "bob", NetworkClass::Hosting).login().session("other"));
     events.extend((0..20).map(|n| thief(start + 95, "joe", NetworkClass::Hosting).plus_ms(n * 9_000).login().fail("bad_password")));
+    let walk =
+        |n: i64| thief(start + 100, "joe", NetworkClass::Hosting).plus_ms(n * 2_000).asks("GET", format!("/things/{}", n * 7_919), 404);
+    events.extend((0..40).map(walk));
     events
 }
 

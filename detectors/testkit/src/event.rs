@@ -91,6 +91,13 @@ impl TestEvent {
         self.kind(Kind::Login)
     }
 
+    /// A call to the API by method and path, answered with this status.
+    #[must_use]
+    pub fn asks(mut self, method: &str, path: impl Into<String>, status: u16) -> Self {
+        self.draft.status = Some(status);
+        self.request().text(Field::Method, method).text(Field::Path, path)
+    }
+
     /// A call to the API.
     #[must_use]
     pub fn request(self) -> Self {

@@ -99,6 +99,7 @@ impl Signs {
 struct Source {
     client: u32,
     network: u32,
+    asn: u32,
     subnet: u32,
     ipv6: bool,
 }
@@ -107,7 +108,7 @@ impl Source {
     fn of(event: &Event<'_>) -> Self {
         let print = ClientPrint::of(event);
         let client = if print.device != 0 { print.device } else { print.agent ^ print.ja4.rotate_left(16) };
-        Self { client, network: print.line(), subnet: print.subnet, ipv6: print.ipv6 }
+        Self { client, network: print.line(), asn: print.asn, subnet: print.subnet, ipv6: print.ipv6 }
     }
 
     /// The same client on the same provider: addresses change.
@@ -115,9 +116,10 @@ impl Source {
         (self.client, self.network) == (other.client, other.network)
     }
 
-    /// Certainly on another line? The two families of one line look like two.
+    /// Certainly on another line? Of one provider, the two families of one line look like two.
     fn is_elsewhere(&self, other: &Self) -> bool {
-        self.ipv6 == other.ipv6 && self.subnet != other.subnet
+        let other_provider = self.asn != 0 && other.asn != 0 && self.asn != other.asn;
+        other_provider || (self.ipv6 == other.ipv6 && self.subnet != other.subnet)
     }
 }
 
