@@ -2,8 +2,8 @@
 //!
 //! What counts is a failed sign-in, or a failed code of a second factor, by a client that is not the person's. People
 //! fail a lot by themselves: a stale password on a phone fails for days, a password manager fills in the old one,
-//! somebody has forgotten it and tries eight times. All that comes from the person's own device, or from their network
-//! by a kind of program that they use, so it is only told, at low severity, when it goes on beyond all measure. The
+//! somebody has forgotten it and tries eight times. All that comes from the person's own device, or, where no device is
+//! told, from their network by a kind of program that they use, so it is only told, at low severity, when it goes on beyond all measure. The
 //! same phone on a strange network, or a tablet that never got in, is known by its regular waits if its kind of program
 //! or its country is the person's, for a hundred tries a day.
 //!

@@ -70,6 +70,8 @@ fn guesses_from_many_networks_are_an_attempt_sooner() {
 fn a_try_every_ten_minutes_is_found_within_the_day() {
     let found = after_past((0..40).map(|n| miss(guesser(n * 10 * MINUTE + n % 7 * 9_000))));
     assert_eq!((found[0].severity, found[0].event_count), (Severity::Medium, 25), "{found:#?}");
+    let neighbour = |n: i64| miss(home(n * 11 * MINUTE + n % 3 * 3 * MINUTE).ip("198.51.100.99").device("neighbour"));
+    assert_eq!(worst(&after_past((0..40).map(neighbour))), Some(Severity::Medium), "on the same provider, by the same browser");
     // And by the clock of a script, too: only what the person uses may be a loop of theirs.
     assert!(!after_past((0..40).map(|n| miss(guesser(n * 10 * MINUTE)))).is_empty());
 }

@@ -14,6 +14,8 @@ const SKETCH_BYTES: usize = 128;
 const FEW_MAX: usize = 6;
 /// Two numbers so near are a step of a walk.
 const STEP_MAX: u64 = 8;
+/// Different objects within an hour by which a walk of sheer volume goes on.
+const GOES_ON_MIN: u32 = 20;
 /// A habit below this says nothing.
 const HABIT_MIN: u16 = 10;
 /// How long a habit is remembered.
@@ -174,6 +176,9 @@ pub(super) struct Seen {
     pub day: Tally,
     /// Objects of a usual day, once there are two of them.
     pub habit: Option<u16>,
+    /// Was this request refused, and was it a step from the number before?
+    refused: bool,
+    is_step: bool,
 }
 
 impl Retained for Walks {
@@ -207,7 +212,7 @@ impl Walks {
             self.routes.len() - 1
         });
         let Some(walk) = self.routes.get_mut(at) else {
-            return Seen { hour: Tally::default(), day: Tally::default(), habit: None };
+            return Seen { hour: Tally::default(), day: Tally::default(), habit: None, refused: false, is_step: false };
         };
         walk.last_ms = walk.last_ms.max(time_ms);
         let is_step = walk.last_number.zip(request.number).is_some_and(|(a, b)| a != b && a.abs_diff(b) <= STEP_MAX);
@@ -220,7 +225,7 @@ impl Walks {
             walk.habit_days = walk.habit_days.saturating_add(1);
         }
         let habit = (walk.habit_days >= 2).then_some(walk.habit);
-        Seen { hour: walk.hour.tally(), day: walk.day.tally(), habit }
+        Seen { hour: walk.hour.tally(), day: walk.day.tally(), habit, refused: request.refused, is_step }
     }
 
     /// Takes in a path that is not there.
@@ -233,7 +238,7 @@ impl Walks {
 }
 
 impl Seen {
-    /// Which limit was passed, if any.
+    /// Which limit was passed, if any, by a request that is part of the walk: what its principal does afterwards is not.
     pub fn rule(&self, config: &Config) -> Option<Rule> {
         let refused = |tally: &Tally, objects: u32| {
             tally.objects >= objects && f64::from(tally.refused) >= config.refused_share_min * f64::from(tally.requests)
@@ -241,17 +246,18 @@ impl Seen {
         let in_order = |tally: &Tally, objects: u32| tally.objects >= objects && tally.sequential >= config.sequential_share_min;
         // Who does this each day may do it today, up to twice as much.
         let is_usual = self.habit.is_some_and(|habit| self.day.objects <= 2 * u32::from(habit));
-        if refused(&self.hour, config.refused_min) || refused(&self.day, config.refused_day_min) {
+        if self.refused && (refused(&self.hour, config.refused_min) || refused(&self.day, config.refused_day_min)) {
             return Some(Rule::Refused);
         }
         if is_usual {
             return None;
         }
-        if in_order(&self.hour, config.sequential_min) || in_order(&self.day, config.sequential_day_min) {
+        if self.is_step && (in_order(&self.hour, config.sequential_min) || in_order(&self.day, config.sequential_day_min)) {
             return Some(Rule::InOrder);
         }
         let beyond = self.habit.is_some_and(|habit| f64::from(self.day.objects) >= config.habit_factor * f64::from(habit.max(1)));
-        (beyond && self.day.objects >= config.volume_min).then_some(Rule::Volume)
+        let goes_on = self.hour.objects >= GOES_ON_MIN;
+        (goes_on && beyond && self.day.objects >= config.volume_min).then_some(Rule::Volume)
     }
 }
 
