@@ -35,6 +35,7 @@ fn any_event(numbers: &mut Numbers, time_ms: i64, width: u64) -> TestEvent {
         .place("DE", pick(180) as f32 - 90.0, pick(360) as f32 - 180.0)
         .asn(1 + pick(40) as u32, CLASSES[pick(4) as usize]);
     let one = if pick(2) == 0 { one.refresh(&format!("t{}", pick(width)), &format!("t{}", pick(width))) } else { one };
+    let one = if pick(2) == 0 { one.factor("push") } else { one };
     match pick(3) {
         0 => one.fail(if pick(2) == 0 { "unknown_user" } else { "bad_password" }),
         1 => one.outcome(Outcome::Denied),
@@ -76,6 +77,10 @@ fn incidents() -> Vec<TestEvent> {
             .map(|n| at(start + 60).plus_ms(n * 10_000).login().user(format!("v{n}")).ip("192.0.2.66").agent("bot").fail("unknown_user")),
     );
     events.push(thief(start + 90, "bob", NetworkClass::Hosting).login().session("other"));
+    events.extend((0..10).map(|n| {
+        let push = thief(start + 120 + n / 2, "ann", NetworkClass::Hosting).session("").factor("push");
+        if n % 2 == 0 { push.kind(Kind::MfaChallenge) } else { push.plus_ms(9_000).kind(Kind::MfaResult).fail("mfa_denied") }
+    }));
     events
 }
 
@@ -139,6 +144,7 @@ fn hostile() -> impl Strategy<Value = TestEvent> {
         .prop_map(|(time, kind, outcome, ip, (user, session, agent, ja4, device), (latitude, longitude, asn, presented, issued))| {
             let one = TestEvent::at_ms(time).ip(&ip).user(user).session(session).agent(agent).ja4(ja4).device(device);
             one.refresh(&presented, &issued)
+                .factor("push")
                 .kind(kind)
                 .outcome(outcome)
                 .place("\u{e9}", latitude, longitude)
