@@ -41,13 +41,15 @@ pub static SPEC: Spec = Spec {
     id: "mfa_fatigue",
     title: "Push bombing",
     looks_for: "Push requests from a client that is not the person's, denied or left unanswered again and again, and their acceptance.",
-    blind_spots: "A first push, or one after a single denial, that is accepted; fewer than four pushes in three days; attackers with the \
-                  person's device id, or in the person's network with the person's user agent; unanswered pushes of people who are \
-                  hardly known; results that name the phone alone, as long as nobody gets in. In logs that write a sign-in before its \
-                  push, a stranger is known from the second day on.",
+    blind_spots: "A push that is accepted at first, after one denial, or after up to three without an answer (five from nearby); fewer \
+                  than four pushes in three days; attackers with the person's device id, or in the person's network with the person's \
+                  user agent; unanswered pushes of people who are hardly known, or while their phone is off; results that name the \
+                  phone alone, as long as nobody gets in. In logs that write a sign-in before its push, a stranger is known from \
+                  the second day on.",
     innocent_causes: "A phone that is off, a provider that is down, VPN clients that reconnect, wrong numbers: silent, since the client is \
-                      the person's own, or own pushes go unanswered too. Denials by mistake: followed by an acceptance below the limit. Two \
-                      pushes at once count as one. A person with a new device in a new country whose phone is off does look like an attack.",
+                      the person's own, or own pushes go unanswered too. Denials by mistake: an acceptance below the limit follows. \
+                      Two pushes at once count as one. A new device in a new country whose person gets no push at all does look like \
+                      an attack, also when the provider is down.",
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1621")],
@@ -63,7 +65,7 @@ static PARAMETERS: &[Parameter] = &[
         2.0,
         0.5,
         100.0,
-        "Sum of weights for an attempt, and before an acceptance for a hit: a stranger's push weighs 1 if denied, 0.35 to 0.5 if unanswered.",
+        "Sum of weights for an attempt, and before a hit: a stranger's push weighs 1 if denied, 0.35 to 0.5 if unanswered.",
     ),
     Parameter::int("pushes_min", 4, 2, 30, "Pushes of strangers for an attempt of medium severity."),
     Parameter::int("own_denials_min", 4, 2, 30, "Denials of the own client's pushes in two hours that are told as low."),
