@@ -9,6 +9,7 @@ static FAMILIES: &[&[&Spec]] = &[
     bartizan_locations::DETECTORS,
     bartizan_accounts::DETECTORS,
     bartizan_api::DETECTORS,
+    bartizan_factors::DETECTORS,
 ];
 
 /// Every detector, in a fixed order.

@@ -35,6 +35,7 @@ fn any_event(numbers: &mut Numbers, time_ms: i64, width: u64) -> TestEvent {
         .place("DE", pick(180) as f32 - 90.0, pick(360) as f32 - 180.0)
         .asn(1 + pick(40) as u32, CLASSES[pick(4) as usize]);
     let one = if pick(2) == 0 { one.refresh(&format!("t{}", pick(width)), &format!("t{}", pick(width))) } else { one };
+    let one = if pick(2) == 0 { one.factor("push") } else { one };
     match pick(3) {
         0 => one.fail(if pick(2) == 0 { "unknown_user" } else { "bad_password" }),
         1 => one.outcome(Outcome::Denied),
@@ -81,6 +82,10 @@ fn incidents() -> Vec<TestEvent> {
     let walk =
         |n: i64| thief(start + 100, "joe", NetworkClass::Hosting).plus_ms(n * 2_000).asks("GET", format!("/things/{}", n * 7_919), 404);
     events.extend((0..40).map(walk));
+    events.extend((0..10).map(|n| {
+        let push = thief(start + 120 + n / 2, "ann", NetworkClass::Hosting).session("").factor("push");
+        if n % 2 == 0 { push.kind(Kind::MfaChallenge) } else { push.plus_ms(9_000).kind(Kind::MfaResult).fail("mfa_denied") }
+    }));
     events
 }
 
@@ -144,6 +149,7 @@ fn hostile() -> impl Strategy<Value = TestEvent> {
         .prop_map(|(time, kind, outcome, ip, (user, session, agent, ja4, device), (latitude, longitude, asn, presented, issued))| {
             let one = TestEvent::at_ms(time).ip(&ip).user(user).session(session).agent(agent).ja4(ja4).device(device);
             one.refresh(&presented, &issued)
+                .factor("push")
                 .kind(kind)
                 .outcome(outcome)
                 .place("\u{e9}", latitude, longitude)

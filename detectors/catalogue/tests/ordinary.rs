@@ -3,7 +3,8 @@
 //!
 //! Written from how people live, not from what the detectors do: homes with two address families,
 //! phones whose carrier leaves the net far away, an office behind one address, laptops without a
-//! device id, VPNs, a flight, a new phone, updates, mistyped and stale passwords, refreshes that race.
+//! device id, VPNs, a flight, a new phone, updates, mistyped and stale passwords, refreshes that race, pushes denied by
+//! mistake or sent to a phone that is off, a provider of pushes that is down for a morning.
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use bartizan_catalogue::all;
@@ -78,6 +79,33 @@ impl Person {
         one.ip(&format!("185.9.9.{}", self.number % 250)).asn(9009, NetworkClass::Vpn).place("US", 40.7, -74.0)
     }
 
+    /// A sign-in; most people have their phone asked, which some deny by mistake, and which is off at times.
+    fn sign_in(&self, client: &TestEvent, day: i64, out: &mut Vec<TestEvent>) {
+        let roll = |what, limit| dice(self.number, client.time_ms() as u64, what, limit);
+        let of = |ms: i64, kind| client.clone().plus_ms(ms).session("").kind(kind);
+        let push = |ms: i64| of(ms, Kind::MfaChallenge).factor("push");
+        let answer = |ms: i64| of(ms, Kind::MfaResult).factor("push");
+        let mut ms = 0;
+        if !self.number.is_multiple_of(4) {
+            for _ in 0..[0, 1, 2][usize::from(roll(30, 20) == 0) + usize::from(roll(31, 200) == 0)] {
+                out.extend([push(ms), answer(ms + 6_000).fail("mfa_denied")]);
+                ms += 15_000;
+            }
+            let is_off = day == 5 || roll(32, 30) == 0;
+            for _ in 0..if is_off { 2 + roll(33, 4) } else { u64::from(roll(34, 15) == 0) } {
+                out.extend([push(ms), answer(ms + MINUTE).fail("timeout")]);
+                ms += MINUTE + 5_000;
+            }
+            if is_off {
+                out.push(answer(ms + 20_000).factor("totp"));
+            } else {
+                out.extend([push(ms), answer(ms + 9_000)]);
+            }
+            ms += 21_000;
+        }
+        out.push(client.clone().plus_ms(ms).login());
+    }
+
     fn day(&self, day: i64, out: &mut Vec<TestEvent>) {
         let roll = |what, limit| dice(self.number, day as u64, what, limit);
         let morning = START_MS + day * DAY + 8 * 60 * MINUTE + roll(3, 90) as i64 * MINUTE;
@@ -86,7 +114,7 @@ impl Person {
         if roll(4, 8) == 0 {
             out.push(place(self.laptop(morning)).login().fail("bad_password"));
         }
-        out.push(place(self.laptop(morning + MINUTE)).login());
+        self.sign_in(&place(self.laptop(morning + MINUTE)), day, out);
         for n in 0..6 {
             let one = self.laptop(morning + (10 + n * 25) * MINUTE).request();
             // A tunnel that is switched on and off.
@@ -115,7 +143,8 @@ impl Person {
         // A flight to New York for four days, with laptop and phone.
         if self.number.is_multiple_of(11) && (6..10).contains(&day) {
             let hotel = self.laptop(morning + 14 * 60 * MINUTE).login();
-            out.push(hotel.ip("98.7.6.5").asn(7922, NetworkClass::Residential).place("US", 40.7, -74.0));
+            let hotel = hotel.ip("98.7.6.5").asn(7922, NetworkClass::Residential).place("US", 40.7, -74.0);
+            self.sign_in(&hotel, day, out);
         }
         out.push(place(self.laptop(morning + 200 * MINUTE)).kind(Kind::Logout));
     }
