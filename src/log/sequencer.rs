@@ -122,10 +122,14 @@ impl Sequencer {
     }
 
     /// Where reading has to begin: the checkpoint's positions, and for partitions that it does not
-    /// know the first record of the recorded order.
+    /// know the first record of the recorded order. A log that is its own order is read from its beginning: what is
+    /// recorded of it is not all.
     #[must_use]
     pub fn start(&self) -> Positions {
         let mut start = self.positions.clone();
+        if self.keeps_order {
+            return start;
+        }
         for run in self.recorded.iter().flat_map(|order| &order.runs) {
             start.entry(run.partition.clone()).or_insert(run.first);
         }
@@ -413,6 +417,14 @@ mod tests {
         let mut second = journal(Start { recorded: vec![order], ..Start::default() }, 40, &[10, 10, 20, 30, 50]);
         second.announce(&Change::Places("b".into()));
         assert_eq!(used(&mut second), [(10, vec![]), (20, change("a")), (30, vec![]), (50, change("b"))]);
+    }
+
+    #[test]
+    fn a_journal_is_read_from_its_beginning_whatever_is_recorded_of_it() {
+        let run = Run { partition: id(0), first: 26, next: 31, records: 5 };
+        let recorded = vec![Order { first_seq: 26, runs: vec![run], changes: vec![Change::Suppressions(1)], ..Order::default() }];
+        let start = |keeps_order| Sequencer::new(Start { recorded: recorded.clone(), ..Start::default() }, keeps_order).start();
+        assert_eq!((start(true), start(false)), (Positions::new(), Positions::from([(id(0), 26)])));
     }
 
     #[test]

@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::{Record, Step, World};
 
 /// Seeds that once failed.
-const REGRESSIONS: &[u64] = &[];
+const REGRESSIONS: &[u64] = &[443, 6608];
 /// Seeds that a run of the tests takes.
 const SEEDS: u64 = 200;
 /// Seeds within which each deliberate fault must be noticed.
