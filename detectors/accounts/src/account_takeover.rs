@@ -6,7 +6,7 @@
 //! clients are remembered for an hour with what speaks against them, each piece with its weight: device, kind of
 //! program, network, country, a network that hides where its users are, a password reset by the same client just before,
 //! the person's own client at work elsewhere at the same time. A change by such a client (password, address, factor) is
-//! the takeover; its weight decides between high and critical.
+//! the takeover (a password alone weighs less: many are made to change it as they sign in); its weight decides between high and critical.
 //!
 //! On a provider that the person uses (a neighbour's line looks like theirs from afar) it takes another device and another
 //! kind of program, and the person at work on their own line within the same hour. What the owner does afterwards counts
@@ -135,7 +135,7 @@ impl AccountTakeover {
 }
 
 fn told(event: &Event<'_>, takeover: &Takeover, config: &Config) -> Finding {
-    let (signs, weight) = (&takeover.signs, takeover.signs.weight());
+    let (signs, weight) = (&takeover.signs, takeover.weight);
     let Changed { ip, session, .. } = &takeover.changed;
     let mut finding = finding(event, takeover.severity, signs, *ip, session.as_deref());
     "Account changed by a client that is not its person's".clone_into(&mut finding.title);

@@ -58,10 +58,10 @@ fn a_factor_added_by_a_stranger_in_the_same_town_is_a_takeover() {
 #[test]
 fn what_is_less_strange_is_high() {
     // A kind of program that Ann uses, on a device and a line that she does not.
-    let found = after_past([near(0).agent("Firefox/140"), near(9).agent("Firefox/140").kind(Kind::PasswordChange)]);
+    let found = after_past([near(0).agent("Firefox/140"), near(9).agent("Firefox/140").kind(Kind::AccountChange)]);
     assert_eq!(found.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::High], "{found:#?}");
     // With Ann at work at home meanwhile it is no longer her.
-    let found = after_past([near(0).agent("Firefox/140"), home(5), near(9).agent("Firefox/140").kind(Kind::PasswordChange)]);
+    let found = after_past([near(0).agent("Firefox/140"), home(5), near(9).agent("Firefox/140").kind(Kind::AccountChange)]);
     assert_eq!(worst(&found), Some(Severity::Critical));
 }
 
@@ -124,6 +124,7 @@ fn people_who_change_things_themselves_stay_silent() {
         ("a change the day after", vec![near(0), change(near(1_500))]),
         ("a change by Ann, with a stranger in", vec![near(0), change(home(5))]),
         ("a help desk", vec![near(0), change(ann(5).ip("10.0.0.1").service())]),
+        ("a password changed as it has to be, on a new phone on the way", vec![near(0), near(1).kind(Kind::PasswordChange)]),
         ("a change that failed", vec![near(0), change(near(5)).fail("denied")]),
     ];
     for (name, events) in innocent {

@@ -51,7 +51,7 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::int("spread_networks_min", 4, 2, 50, "Networks from which they are several."),
     Parameter::int("slow_tries_min", 25, 3, 240, "Guesses by strange clients within a day that are an attack."),
     Parameter::int("own_tries_min", 100, 10, 240, "Failures by own clients within a day that are told, at low severity."),
-    Parameter::int("hit_tries_min", 5, 1, 100, "Guesses by a client from which on its success is a hit."),
+    Parameter::int("hit_tries_min", 8, 1, 100, "Guesses by a client from which on its success is a hit."),
 ];
 
 /// Time after a hit in which a change makes it critical.
@@ -111,7 +111,8 @@ impl BruteForce {
     fn succeeded(&mut self, key: Key, event: &Event<'_>, familiar: Familiar, findings: &mut Findings) {
         let Some(mut tries) = self.tries.get_mut(key.hash, event.watermark_ms()) else { return };
         let guess = Guess::of(event, familiar);
-        if guess.own {
+        // Not on their own line either, and not what has tried by the clock: a phone whose password was put right.
+        if guess.own || familiar.is_own() || tries.is_looping(&guess) {
             return;
         }
         let by_client = tries.by_client(&guess);

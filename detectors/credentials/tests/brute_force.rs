@@ -78,7 +78,7 @@ fn a_try_every_ten_minutes_is_found_within_the_day() {
 
 #[test]
 fn a_success_of_the_guesser_is_a_hit_and_a_change_makes_it_critical() {
-    let tries = (0..8).map(|n| miss(guesser(n * 20_000)));
+    let tries = (0..8).map(|n| miss(guesser(n * 20_000 + n * n * 900)));
     let change = guesser(300_000).kind(Kind::AccountChange).session("stolen");
     let found = after_past(tries.chain([guesser(200_000).session("stolen"), change.clone()]));
     assert_eq!(found.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::High, Severity::Critical], "{found:#?}");
@@ -118,6 +118,7 @@ fn people_who_fail_by_themselves_stay_silent() {
     let locked = |n: i64| home(n * 30_000).fail("locked");
     let unknown = |n: i64| guesser(n * 1_000).fail("unknown_user");
     let program = |n: i64| miss(guesser(n * MINUTE)).service();
+    let new_phone = (0..10).map(|n| miss(home(n * 5 * MINUTE).device("new").agent("Phone")));
     let family = |n: i64| miss(home(n * 40_000).device("tablet"));
     let innocent = [
         ("a phone at home with an old password", stale_phone(&home, 90)),
@@ -127,6 +128,11 @@ fn people_who_fail_by_themselves_stay_silent() {
         ("locked out", (0..60).map(locked).collect()),
         ("a name that nobody has", (0..60).map(unknown).collect()),
         ("a program", (0..200).map(program).collect()),
+        ("a new phone with the old password, put right", new_phone.chain([home(60 * MINUTE).device("new").agent("Phone")]).collect()),
+        (
+            "mistyped on a new phone on the way",
+            (0..6).map(|n| miss(abroad(n * 15_000 + n * n * 2_000).agent("Phone"))).chain([abroad(300_000).agent("Phone")]).collect(),
+        ),
         ("somebody of the family", (0..14).map(family).collect()),
         ("two strangers' typing errors", (0..4).map(|n| miss(guesser(n * 3_600_000))).collect()),
     ];

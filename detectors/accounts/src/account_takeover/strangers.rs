@@ -148,6 +148,11 @@ pub(super) enum What {
 }
 
 impl What {
+    /// What is subtracted: many are made to change a password as soon as they sign in.
+    fn discount(self) -> f32 {
+        if self == Self::Password { 1.0 } else { 0.0 }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Password => "password",
@@ -174,6 +179,7 @@ struct Stranger {
 /// A change that is to be told.
 pub(super) struct Takeover {
     pub signs: Signs,
+    pub weight: f32,
     pub severity: Severity,
     pub changed: Changed,
     pub after_ms: i64,
@@ -284,14 +290,14 @@ impl Strangers {
         self.list.iter_mut().find_map(|one| {
             let changed = one.changed.clone()?;
             let after_ms = changed.time_ms.saturating_sub(one.in_ms?);
-            let weight = one.signs.weight();
+            let weight = one.signs.weight() - changed.what.discount();
             if !(0..=config.used_ms).contains(&after_ms) || !one.signs.is_enough() || weight < config.weight_min {
                 return None;
             }
             let severity = if weight >= config.weight_critical_min { Severity::Critical } else { Severity::High };
             let told = std::mem::replace(&mut one.told, severity as u8 + 1);
             one.told = one.told.max(told);
-            (told <= severity as u8).then_some(Takeover { signs: one.signs, severity, changed, after_ms })
+            (told <= severity as u8).then_some(Takeover { signs: one.signs, weight, severity, changed, after_ms })
         })
     }
 }

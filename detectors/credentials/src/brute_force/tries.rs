@@ -183,6 +183,12 @@ impl Tries {
         Tally { hour: hour.count(), networks: networks.len(), day: day.len(), first_ms }
     }
 
+    /// Is the client of a success what has tried by the clock?
+    pub fn is_looping(&self, success: &Guess) -> bool {
+        let strange: Vec<&Guess> = self.guesses.iter().filter(|guess| !guess.own).collect();
+        looping(&strange).is_some_and(|(source, _)| source == success.source())
+    }
+
     /// Tries by the client of a success, before it or a little after.
     pub fn by_client(&self, success: &Guess) -> usize {
         let same = |guess: &&Guess| !guess.own && guess.client == success.client;
