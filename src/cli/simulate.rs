@@ -35,7 +35,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
     days: Option<u32>,
     /// Only attacks of this kind; can be given several times [default: those that a detector of the
-    /// catalogue looks for; others, like brute_force, mfa_fatigue and api_enumeration, happen only if named]
+    /// catalogue looks for; others happen only if named]
     #[arg(long = "attack", value_name = "KIND", value_parser = parse_kind)]
     attacks: Vec<&'static str>,
 }
