@@ -265,8 +265,11 @@ impl Finder {
         } else if let Some(token) = token {
             touch(Key::Token, random.hash_one((event.tenant, token)), user);
         }
-        if event.kind == "token_refresh" {
-            touch(Key::Principal, user, of(event.token));
+        match event.kind {
+            "token_refresh" => touch(Key::Principal, user, of(event.token)),
+            // Who asks for one object after the other.
+            "api_request" => touch(Key::Principal, user, of(event.path)),
+            _ => {}
         }
         if matches!(event.kind, "login" | "mfa_result" | "api_request" | "token_refresh") {
             touch(Key::User, user, of(event.device));
