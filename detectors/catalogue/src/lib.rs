@@ -3,7 +3,8 @@
 use bartizan_core::Spec;
 
 /// The families, in the order in which their detectors are listed and run.
-static FAMILIES: &[&[&Spec]] = &[bartizan_credentials::DETECTORS, bartizan_sessions::DETECTORS, bartizan_locations::DETECTORS];
+static FAMILIES: &[&[&Spec]] =
+    &[bartizan_credentials::DETECTORS, bartizan_sessions::DETECTORS, bartizan_locations::DETECTORS, bartizan_clients::DETECTORS];
 
 /// Every detector, in a fixed order.
 pub fn all() -> impl Iterator<Item = &'static Spec> + Clone {
