@@ -1,24 +1,26 @@
 //! Client integrity: the backend reached past the app (ATT&CK T1550.001, T1036, T1585).
 //!
-//! A token that was issued to a mobile app is meant for that app. In the hands of a script, of a copy or of an
-//! emulator it is used by something that the app's makers never wrote. No member of an event proves that, since all can be
-//! forged; but forging all of them alike is hard, and each piece here is independent of the others.
+//! A token that was issued to a mobile app is meant for that app. In the hands of a script, of a copy or of an emulator it is
+//! used by something that the app's makers never wrote. No member of an event proves that, since all can be forged; but
+//! forging all of them alike is hard, and each piece here is independent of the others.
 //!
 //! - **What the app's users have.** For each app the programs (families of user agents), TLS clients, versions, and shares of
-//!   valid attestation are learnt from all its users. Values become usual only by many users over days and from several networks;
-//!   what is told as strange teaches nothing. A few days pass before an app is judged at all, and only apps of phones are: where
-//!   browsers and programs of all sorts are at home, a strange one proves nothing.
-//! - **Whose session it is.** Sessions and tokens seen with the app's own clients are remembered with the app, so that the use by
-//!   another client is told as what it is: a hit, if it comes from another network.
+//!   valid attestation are learnt from all its users. Values become usual only by many users over days and from several
+//!   networks; what is told as strange teaches nothing. A few days pass before an app is judged at all, and only apps of
+//!   phones are: where browsers and programs of all sorts are at home, a strange one proves nothing.
+//! - **Whose session it is.** Sessions and tokens seen with the app's own clients are remembered with the app, so that the
+//!   use by another client is told as what it is: a hit, if it comes from another network.
 //! - **Pieces.** Strong ones: a tool as user agent, a TLS client that the app never has, a failed attestation (or none where
-//!   nearly all requests of that kind have one), a version never released. Weak ones go with them: a hosting network, an old version
-//!   that nobody else has, another network and device than the session's. It takes two, one of them strong, and three where the strong one
-//!   is neither a tool nor a false version: then a hosting network must be among them. One alone is context of low severity, or nothing.
-//! - **One cause for several pieces.** An update of the system changes the TLS client, a page within the app the user agent, the
-//!   TLS client and the attestation, an old phone all of them. So a device that goes on keeps its owner's trust, a new client that appears with
-//!   many users on many networks is a release, pages and old phones are context, and while proofs fail for all of the app's networks a failure says nothing.
-//! - **Farms.** Many users behind one device, or many new users of one model and build from hosting networks. Shared
-//!   tablets and kiosks have many users too; so two more signs are needed.
+//!   nearly all requests of that kind have one), a version never released, a session of the app for one system in that for
+//!   another. Weak ones go with them: a hosting network, an old version that nobody else has, another network and device than
+//!   the session's. It takes two, one of them strong, and three where the strong one is neither a tool nor a false version:
+//!   then a hosting network must be among them. One alone is context of low severity, or nothing.
+//! - **One cause for several pieces.** An update of the system changes the TLS client, a page within the app the user agent,
+//!   the TLS client and the attestation, an old phone all of them. So a device that goes on keeps its owner's trust, a new
+//!   client that appears with many users on many networks is a release, pages and old phones are context, and while proofs
+//!   fail for all of the app's networks a failure says nothing.
+//! - **Farms.** Many users behind one device, or many new users of one model and build from hosting networks. Shared tablets
+//!   and kiosks have many users too; so two more signs are needed.
 //!
 //! The population and the sessions lie together under the app: only so can a session in strange hands be told from a back end
 //! that all sessions of the app pass through.
@@ -48,18 +50,18 @@ use std::sync::Arc;
 pub static SPEC: Spec = Spec {
     id: "client_integrity",
     title: "Backend reached past the app",
-    looks_for: "Tokens and sessions of a mobile app used by something that is not the app: a script, an unknown TLS client, a failed or \
-                missing attestation, a version never released; and farms of accounts behind one device or device model.",
-    blind_spots: "A copy that sends the app's user agent with the app's TLS client and a valid or usually missing attestation; a strange client with \
-                  nothing but one piece of evidence against it; tools in use by five users before the app was old enough to be judged; \
-                  events that name no application; thieves in the owner's own subnet (an attempt, not a hit), in offices, or with the owner's device id and an \
-                  app's user agent; a strange client spread at once over six users and five networks, of which the TLS client alone is odd; \
-                  web applications.",
-    innocent_causes: "Releases and updates of system or TLS library (many users, many networks; the device goes on); company proxies (offices \
-                      alone); beta versions (a small step ahead); old phones; rooted phones (one piece); attestation outages (the latest \
-                      networks of the app); pages within the app; browsers that share the application; shared tablets; the company's own \
-                      monitors (service users, internal addresses). A new back end that forwards its users' sessions from a public \
-                      address does look like theft.",
+    looks_for: "Tokens and sessions of a mobile app used by something that is not the app: a script, an unknown TLS client, a failed \
+                or missing attestation, a version never released; and farms of accounts behind one device or device model.",
+    blind_spots: "A copy that sends the app's user agent with the app's TLS client and a valid or usually missing attestation; a \
+                  strange client with nothing but one piece of evidence against it; tools in use by five users before the app was old \
+                  enough to be judged; events that name no application; thieves in the owner's own subnet (an attempt, not a hit), in \
+                  offices, or with the owner's device id and an app's user agent; a strange client spread at once over six users and \
+                  five networks, of which the TLS client alone is odd; web applications.",
+    innocent_causes: "Releases and updates of system or TLS library (many users, many networks; the device goes on); company proxies \
+                      (offices alone); beta versions (a small step ahead); old phones; rooted phones (one piece); attestation outages \
+                      (the latest networks of the app); pages within the app; browsers that share the application; shared tablets; the \
+                      company's own monitors (service users, internal addresses). A new back end that forwards its users' sessions \
+                      from a public address does look like theft.",
     keys: &[KeyKind::App, KeyKind::Device],
     parameters: PARAMETERS,
     attack: &[("TA0005", "T1550.001"), ("TA0005", "T1036"), ("TA0042", "T1585")],

@@ -122,11 +122,19 @@ fn tools_of_all_sorts_are_found_with_one_more_piece() {
 fn a_copy_with_the_apps_user_agent_is_found_by_its_tls_and_attestation() {
     let copy = script(4, NOW).agent(IOS).request();
     assert_eq!(worst(&after_days(&[copy.clone().attestation(Attestation::Failed)])), Some(Severity::High));
-    assert_eq!(worst(&after_days(&[copy.clone()])), Some(Severity::High), "missing, where all have it");
+    assert_eq!(worst(&after_days(std::slice::from_ref(&copy))), Some(Severity::High), "missing, where all have it");
     let residential = copy.clone().ip("91.4.4.4").asn(3209, NetworkClass::Residential);
     assert_eq!(worst(&after_days(&[residential])), Some(Severity::High));
     // The right TLS client, too, in a hosting network and without device and proof.
     assert_eq!(worst(&after_days(&[copy.ja4(IOS_TLS)])), Some(Severity::High));
+}
+
+#[test]
+fn a_session_of_one_system_in_an_emulator_of_another_is_a_hit() {
+    let emulator = script(4, NOW).agent(ANDROID).ja4(ANDROID_TLS).ip("91.4.4.4").asn(3209, NetworkClass::Residential).request();
+    assert_eq!(worst(&after_days(&[emulator.clone().attestation(Attestation::Failed)])), Some(Severity::High));
+    // With a valid proof it may be the owner's tablet.
+    assert_eq!(worst(&after_days(&[emulator.attestation(Attestation::Passed)])), None);
 }
 
 #[test]
@@ -304,6 +312,30 @@ fn browsers_with_the_same_application_are_silent() {
     events.sort_by_key(TestEvent::time_ms);
     let found = Runner::new(&SPEC, 1).feed(&events);
     assert!(worst(&found) <= Some(Severity::Low) && found.len() < 2, "{found:#?}");
+}
+
+#[test]
+fn a_rare_browser_beside_few_others_is_not_missing_a_proof() {
+    let browser = |person: i64, ms| {
+        let one = phone(person, ms).session(format!("web{person}")).device("").agent(CHROME).ja4("t13d1516h2_8daaf6152771_aa");
+        one.attestation(Attestation::Unknown).request()
+    };
+    let mut events = days(0, 6);
+    events.extend((0..2).flat_map(|day| (0..6).map(move |person| browser(person, day * DAY + person * MINUTE + 20_000))));
+    events.push(browser(9, 5 * DAY).ja4("t13d1715h2_5b57614c22b0_3d"));
+    events.sort_by_key(TestEvent::time_ms);
+    let found = Runner::new(&SPEC, 1).feed(&events);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a_probe_that_was_always_there_is_silent() {
+    let probe = |day: i64, n: i64| script(0, day * DAY + n * HOUR).user("probe").session(format!("probe{day}")).login();
+    let mut events = days(0, 6);
+    events.extend((0..6).flat_map(|day| (0..20).map(move |n| probe(day, n))));
+    events.sort_by_key(TestEvent::time_ms);
+    let found = Runner::new(&SPEC, 1).feed(&events);
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) struct Grant {
 /// How a client differs from the one that a session was issued to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Jump {
+    /// Another program.
+    pub family: bool,
     /// Another program or TLS client.
     pub program: bool,
     /// Another network than the app's latest two.
@@ -84,6 +86,7 @@ impl Grant {
     /// How a client differs.
     pub fn jump(&self, look: &Look) -> Jump {
         Jump {
+            family: look.agent != self.agent,
             program: look.agent != self.agent || (look.ja4 != 0 && self.ja4 != 0 && look.ja4 != self.ja4),
             network: look.subnet != 0 && !self.subnets.contains(&look.subnet),
             same_device: self.device != 0 && look.device == self.device,

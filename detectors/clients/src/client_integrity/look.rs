@@ -33,8 +33,8 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// `None` for programs with their own credential, for what comes from within the company, for what says nothing of its client, and for what was refused
-    /// while somebody signed in, which is for the detectors of guessing.
+    /// `None` for programs with their own credential, for what comes from within the company, for what says nothing of
+    /// its client, and for what was refused while somebody signed in, which is for the detectors of guessing.
     pub fn of(event: &Event<'_>, memo: &mut Memo) -> Option<Self> {
         let refused = matches!(event.outcome(), Outcome::Failure | Outcome::Denied) || event.status().is_some_and(|status| status >= 400);
         let is_sign_in = matches!(event.kind(), Kind::Login | Kind::Signup | Kind::PasswordReset);

@@ -265,6 +265,8 @@ impl Population {
                 && !print.is_suspect
                 && (print.is_founding || (!tool && print.first_day.saturating_add(7) <= look.day))
         };
+        // Where browsers are at home, it is known that they have no proof.
+        let is_page = agent && matches!(look.program, Program::Browser | Program::PhoneBrowser);
         let attested = self.attested.get(look.kind as usize).copied().unwrap_or_default();
         let known = attested.passed + attested.others;
         let passed = share(attested.passed, known);
@@ -279,7 +281,7 @@ impl Population {
             never_released,
             old_version,
             attestation_failed: look.attestation == Attestation::Failed && !failing && !self.has_outage(gate),
-            attestation_missing: look.attestation == Attestation::Unknown && expected,
+            attestation_missing: look.attestation == Attestation::Unknown && expected && !is_page,
             hosting: look.hosting && share(self.hosting, self.networks) <= gate.hosting_share_max,
             own_oddity: !fits && print.is_some_and(is_own),
             users,

@@ -15,11 +15,14 @@ pub(super) struct Verdict {
     pub evidence: Evidence,
 }
 
-/// The pieces that count, each by itself. The first four are strong, the others go with them.
+/// The pieces that count, each by itself. Strong are those up to the version, failed and missing attestation
+/// being one; the others go with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Evidence {
     pub tool: bool,
     pub tls: bool,
+    /// A session of one of the app's programs in another one, as of another system.
+    pub other_program: bool,
     pub attestation_failed: bool,
     pub attestation_missing: bool,
     pub never_released: bool,
@@ -37,6 +40,7 @@ impl Evidence {
         Self {
             tool: standing.tool,
             tls: standing.tls && !continues,
+            other_program: jump.family && standing.usual_agent && look.is_program_of_apps() && !jump.same_device,
             attestation_failed: standing.attestation_failed,
             attestation_missing: standing.attestation_missing,
             never_released: standing.never_released,
@@ -49,7 +53,7 @@ impl Evidence {
 
     fn strong(self) -> usize {
         let attestation = self.attestation_failed || self.attestation_missing;
-        [self.tool, self.tls, attestation, self.never_released].into_iter().filter(|piece| *piece).count()
+        [self.tool, self.tls, self.other_program, attestation, self.never_released].into_iter().filter(|piece| *piece).count()
     }
 
     fn weak(self) -> usize {
@@ -61,6 +65,7 @@ impl Evidence {
         let all = [
             (self.tool, "a script or bare library as user agent"),
             (self.tls, "a TLS client that the app never has"),
+            (self.other_program, "another program than the session's"),
             (self.attestation_failed, "a failed attestation"),
             (self.attestation_missing, "no attestation where nearly all have it"),
             (self.never_released, "a version that was never released"),
