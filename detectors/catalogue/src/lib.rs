@@ -10,6 +10,7 @@ static FAMILIES: &[&[&Spec]] = &[
     bartizan_accounts::DETECTORS,
     bartizan_api::DETECTORS,
     bartizan_factors::DETECTORS,
+    bartizan_clients::DETECTORS,
 ];
 
 /// Every detector, in a fixed order.

@@ -2,7 +2,7 @@
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use bartizan_catalogue::all;
-use bartizan_core::{Kind, NetworkClass, Outcome, Spec};
+use bartizan_core::{Attestation, Kind, NetworkClass, Outcome, Spec};
 use bartizan_testkit::{Runner, TestEvent, contract, event};
 use proptest::prelude::*;
 
@@ -36,6 +36,7 @@ fn any_event(numbers: &mut Numbers, time_ms: i64, width: u64) -> TestEvent {
         .asn(1 + pick(40) as u32, CLASSES[pick(4) as usize]);
     let one = if pick(2) == 0 { one.refresh(&format!("t{}", pick(width)), &format!("t{}", pick(width))) } else { one };
     let one = if pick(2) == 0 { one.factor("push") } else { one };
+    let one = one.app(["mobile", "web", ""][pick(3) as usize]).attestation(Attestation::ALL[pick(3) as usize]);
     match pick(3) {
         0 => one.fail(if pick(2) == 0 { "unknown_user" } else { "bad_password" }),
         1 => one.outcome(Outcome::Denied),
@@ -86,6 +87,18 @@ fn incidents() -> Vec<TestEvent> {
         let push = thief(start + 120 + n / 2, "ann", NetworkClass::Hosting).session("").factor("push");
         if n % 2 == 0 { push.kind(Kind::MfaChallenge) } else { push.plus_ms(9_000).kind(Kind::MfaResult).fail("mfa_denied") }
     }));
+    // Phones with an app for three days, and then a script with the session of one of them.
+    let phone = |minute, n: i64| {
+        let who = at(minute).user(format!("phone{n}")).session(format!("phone{n}'s")).device(format!("phone{n}")).app("mobile");
+        who.agent("Acme/5.1 (Android 16)").ja4("t13_aaaa_b").ip(&format!("84.{n}.1.1")).asn(3320, NetworkClass::Residential)
+    };
+    events.extend((0..3).flat_map(|day| (0..20).map(move |n| phone(day * 1_440 + n, n).request())));
+    events.push(
+        phone(start + 100, 3).request().agent("curl/8.9").ja4("t13_cccc_d").device("").ip("203.0.113.77").asn(14061, NetworkClass::Hosting),
+    );
+    events
+        .extend((0..12).map(|n| phone(start + 110 + n, 99).kind(Kind::Signup).user(format!("fresh{n}")).asn(14061, NetworkClass::Hosting)));
+    events.sort_by_key(TestEvent::time_ms);
     events
 }
 
@@ -147,7 +160,7 @@ fn hostile() -> impl Strategy<Value = TestEvent> {
     let ip = prop_oneof![Just("203.0.113.9".to_owned()), any::<std::net::IpAddr>().prop_map(|ip| ip.to_string()), Just(String::new())];
     (time, kind, outcome, ip, (text(), text(), text(), text(), text()), (any::<f32>(), any::<f32>(), any::<u32>(), text(), text()))
         .prop_map(|(time, kind, outcome, ip, (user, session, agent, ja4, device), (latitude, longitude, asn, presented, issued))| {
-            let one = TestEvent::at_ms(time).ip(&ip).user(user).session(session).agent(agent).ja4(ja4).device(device);
+            let one = TestEvent::at_ms(time).ip(&ip).app("mobile").user(user).session(session).agent(agent).ja4(ja4).device(device);
             one.refresh(&presented, &issued)
                 .factor("push")
                 .kind(kind)

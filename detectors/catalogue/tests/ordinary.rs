@@ -8,7 +8,7 @@
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use bartizan_catalogue::all;
-use bartizan_core::{Kind, NetworkClass, Severity};
+use bartizan_core::{Attestation, Kind, NetworkClass, Severity};
 use bartizan_testkit::{Runner, TestEvent};
 
 const START_MS: i64 = 1_772_409_600_000;
@@ -45,7 +45,7 @@ impl Person {
         let version = 140 + (time_ms - START_MS) / (5 * DAY);
         let one =
             self.event(time_ms).agent(format!("Mozilla/5.0 (Windows NT 10.0) Chrome/{version}.0.1")).ja4("t13d1516h2_8daaf6152771_aa");
-        let one = one.session(format!("laptop{}-{}", self.number, time_ms / DAY));
+        let one = one.app("web").session(format!("laptop{}-{}", self.number, time_ms / DAY));
         if self.number.is_multiple_of(3) { one } else { one.device(format!("laptop{}", self.number)) }
     }
 
@@ -68,7 +68,9 @@ impl Person {
         let model = if time_ms > START_MS + 9 * DAY && self.number.is_multiple_of(7) { "new" } else { "old" };
         let one = self
             .event(time_ms)
-            .agent("Acme/7.1 (iPhone)")
+            .app("acme-mobile")
+            .attestation(if self.number.is_multiple_of(40) { Attestation::Failed } else { Attestation::Passed })
+            .agent(format!("Acme/7.{} (iPhone)", 1 + (time_ms - START_MS + self.number as i64 * DAY / 50) / (7 * DAY)))
             .ja4("t13d2014h2_a09f3c656075_bb")
             .device(format!("phone{}-{model}", self.number));
         let ip = format!("109.40.{}.{}", gate, 1 + self.number % 40);

@@ -562,6 +562,9 @@ fn keys_of(event: &Event<'_>, tenant: TenantHash, hasher: &KeyHasher) -> [u64; K
         let (agent, ja4) = (event.text(Field::UserAgent), event.text(Field::Ja4));
         set(KeyKind::Client, &[agent.as_bytes(), ja4.as_bytes()]);
     }
+    if let Some(app) = event.app() {
+        set(KeyKind::App, &[app.as_bytes()]);
+    }
     match event.ip() {
         Some(IpAddr::V4(ip)) => {
             let octets = ip.octets();
@@ -618,6 +621,21 @@ mod tests {
         assert_ne!(key(0, KeyKind::Address), key(1, KeyKind::Address));
         assert_ne!(key(0, KeyKind::User), key(2, KeyKind::User));
         assert_eq!(key(0, KeyKind::Session), None);
+    }
+
+    #[test]
+    fn an_app_is_one_key_within_its_tenant() {
+        let mut batch = EventBatch::default();
+        for (user, tenant, app) in [("ann", "acme", "ios"), ("bob", "acme", "ios"), ("ann", "beta", "ios"), ("ann", "acme", "")] {
+            let mut one = draft(user, "203.0.113.7");
+            one.texts.set(Field::Tenant, tenant);
+            one.texts.set(Field::App, app);
+            batch.push(&one);
+        }
+        batch.hash_keys(&KeyHasher::new([7; 16]));
+        let key = |index: usize| batch.get(index).unwrap().key(KeyKind::App);
+        assert!(key(0).is_some() && key(0) == key(1) && key(0) != key(2));
+        assert_eq!(key(3), None);
     }
 
     #[test]

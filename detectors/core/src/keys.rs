@@ -29,6 +29,8 @@ names! {
         Device = "device",
         /// The client software: user agent and JA4 together.
         Client = "client",
+        /// The client application (OAuth client) within the tenant.
+        App = "app",
     }
 }
 

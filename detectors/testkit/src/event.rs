@@ -1,7 +1,7 @@
 //! Builder of events for scenarios.
 
 use bartizan_core::batch::Field;
-use bartizan_core::{EventBatch, EventDraft, Kind, NetworkClass, Outcome, Place, TimeMs, TokenHash, UserKind};
+use bartizan_core::{Attestation, EventBatch, EventDraft, Kind, NetworkClass, Outcome, Place, TimeMs, TokenHash, UserKind};
 use std::collections::BTreeMap;
 
 /// An event in the making. Everything not set is absent.
@@ -69,6 +69,15 @@ impl TestEvent {
         region = Region,
         /// Second factor.
         factor = Factor,
+        /// Client application.
+        app = App,
+    }
+
+    /// Proof of the genuine app.
+    #[must_use]
+    pub fn attestation(mut self, attestation: Attestation) -> Self {
+        self.draft.attestation = attestation;
+        self
     }
 
     /// What happened.
