@@ -56,7 +56,8 @@ pub static SPEC: Spec = Spec {
                   strange client with nothing but one piece of evidence against it; tools in use by five users before the app was old \
                   enough to be judged; events that name no application; thieves in the owner's own subnet (an attempt, not a hit), in \
                   offices, or with the owner's device id and an app's user agent; a strange client spread at once over six users and \
-                  five networks, of which the TLS client alone is odd; web applications.",
+                  five networks, of which the TLS client alone is odd; a \
+                  phone's browser as user agent, from a home or a carrier; web applications.",
     innocent_causes: "Releases and updates of system or TLS library (many users, many networks; the device goes on); company proxies \
                       (offices alone); beta versions (a small step ahead); old phones; rooted phones (one piece); attestation outages \
                       (the latest networks of the app); pages within the app; browsers that share the application; shared tablets; the \

@@ -263,6 +263,12 @@ fn an_old_phone_is_context_at_most() {
 }
 
 #[test]
+fn a_false_old_version_does_not_hide_a_stolen_session() {
+    let copy = script(4, NOW).agent("Acme/2.3 (iPhone; iOS 15.1) CFNetwork/1327.0").ip("91.4.4.4").asn(3209, NetworkClass::Residential);
+    assert_eq!(worst(&after_days(&[copy.request()])), Some(Severity::High));
+}
+
+#[test]
 fn a_page_within_the_app_is_silent() {
     let page = |person, ms| {
         let one = phone(person, ms).agent(SAFARI).ja4("t13d2013h2_cccccccccccc_dd").device("").attestation(Attestation::Unknown);

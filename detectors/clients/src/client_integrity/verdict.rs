@@ -90,7 +90,9 @@ pub(super) fn judge(look: &Look, standing: &Standing, jump: Option<Jump>) -> Opt
     let several = strong >= 2 || (strong == 1 && evidence.hosting && weak >= 2) || ((evidence.tool || evidence.never_released) && weak > 0);
     // One cause explains them all: a page within the app, an old phone, a company's own programs and proxies.
     let is_page = look.program == Program::PhoneBrowser && !look.hosting && !look.tunnel;
-    let is_old_phone = evidence.old_version && !evidence.tool && !look.hosting;
+    // An old phone's sessions were its own from the start.
+    let was_anothers = jump.is_some_and(|jump| jump.program && !jump.same_device);
+    let is_old_phone = evidence.old_version && !evidence.tool && !look.hosting && !was_anothers;
     let is_explained = is_page || is_old_phone || look.corporate;
     if several && !is_explained && !standing.own_oddity {
         let hit = look.done && jump.is_some_and(|jump| jump.network && (jump.program || jump.device_gone));
