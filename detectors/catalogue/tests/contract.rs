@@ -77,6 +77,8 @@ fn incidents() -> Vec<TestEvent> {
     );
     events.push(thief(start + 90, "bob", NetworkClass::Hosting).login().session("other"));
     events
+        .extend((0..24).map(|n| at(start + 100 + n * 8).login().user(format!("w{n}")).ip("198.18.5.9").agent("bot").fail("bad_password")));
+    events
 }
 
 fn hold(check: impl Fn(&'static Spec) -> Result<(), String>) {

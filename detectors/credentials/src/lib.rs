@@ -1,9 +1,10 @@
 //! Detectors of attacks on credentials.
 
 pub mod credential_stuffing;
+pub mod password_spraying;
 mod recent;
 
 use bartizan_core::Spec;
 
 /// The detectors of this family.
-pub static DETECTORS: &[&Spec] = &[&credential_stuffing::SPEC];
+pub static DETECTORS: &[&Spec] = &[&credential_stuffing::SPEC, &password_spraying::SPEC];
