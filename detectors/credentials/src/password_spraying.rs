@@ -19,8 +19,8 @@
 //! fails abroad meanwhile does not count.
 //!
 //! **Hits.** A success of a stranger amid the failures, with a client that takes part in them, or of a user whose
-//! password was guessed before from elsewhere, is a hit. Such a sign-in teaches nothing. A right password that was stopped by a second
-//! factor is a hit, too.
+//! password was guessed before from elsewhere, is a hit. Such a sign-in teaches nothing. A right password that was
+//! stopped by a second factor is a hit, too.
 //!
 //! One state for each tenant sees all its sign-ins, because what one user knows and what many users have in common
 //! must come together. It holds a bit for each habit, and up to 256 failing users.
@@ -52,8 +52,8 @@ pub static SPEC: Spec = Spec {
                   tenant sign in; names tried several times at once from one address; a fast attack that is over within an hour; tenants \
                   with some hundred thousand people, where more failures are usual than are held.",
     innocent_causes: "Mistyped and stale passwords (known line or device, or in soon after); offices, hotels and carriers (most get in); \
-                      broken sign-in (fails at home as well, and people try again at once); new networks of a VPN or a partner (most get in); \
-                      loops (many tries of one name).",
+                      broken sign-in (fails at home as well, and people try again at once); a VPN's or a partner's new network (most get \
+                      in); loops (many tries of one name).",
     keys: &[KeyKind::Tenant],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.003")],

@@ -70,8 +70,8 @@ pub(super) fn hit(event: &Event<'_>, guess: &Guess, scope: Scope, watch: &mut Wa
         _ => "got in",
     };
     finding.reason = format!(
-        "A user {what} in the middle of a password spraying attack from {}, from where, and with a client with which, this user never \
-         signed in; hit {hits} of the attack (limit 1).",
+        "A user {what} where this user never signed in, amid the failures of a password spraying attack from {}; it is hit {hits} of the \
+         attack (limit 1).",
         whence(scope)
     );
     finding.note("hit_users", hits);
