@@ -100,6 +100,8 @@ fn incidents() -> Vec<TestEvent> {
         .extend((0..12).map(|n| phone(start + 110 + n, 99).kind(Kind::Signup).user(format!("fresh{n}")).asn(14061, NetworkClass::Hosting)));
     events.sort_by_key(TestEvent::time_ms);
     events
+        .extend((0..24).map(|n| at(start + 100 + n * 8).login().user(format!("w{n}")).ip("198.18.5.9").agent("bot").fail("bad_password")));
+    events
 }
 
 fn hold(check: impl Fn(&'static Spec) -> Result<(), String>) {

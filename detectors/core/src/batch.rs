@@ -551,6 +551,7 @@ fn keys_of(event: &Event<'_>, tenant: TenantHash, hasher: &KeyHasher) -> [u64; K
         }
         hash
     };
+    set(KeyKind::Tenant, &[]);
     let user = event.user().map(|user| set(KeyKind::User, &[user.as_bytes()]));
     let session = event.session().map(|session| set(KeyKind::Session, &[session.as_bytes()]));
     let token = event.token().filter(|_| session.is_none()).map(|token| set(KeyKind::Token, &[&token.0]));

@@ -31,6 +31,9 @@ names! {
         Client = "client",
         /// The client application (OAuth client) within the tenant.
         App = "app",
+        /// The tenant itself, for what only all its events together show. One slice sees all of them: for
+        /// rare kinds of events alone.
+        Tenant = "tenant",
     }
 }
 
@@ -67,6 +70,8 @@ pub struct Key {
 const PIECE_BYTES: usize = 512;
 /// Keys of the sum: two for what stands before a piece, two for its end, one for each eight bytes of it.
 const SUM_KEYS: usize = 4 + PIECE_BYTES / 8;
+/// Marks the hash of an event's identity; 1 to 8 mark keys that are hashed with a value.
+const IDENTITY: u64 = 9;
 /// Marks, beside its length, a piece that is not the last one of its value.
 const MORE: u64 = 1 << 63;
 
@@ -113,7 +118,7 @@ impl KeyHasher {
     /// Hash of what makes two records one event: tenant, id and time.
     #[must_use]
     pub fn identity(&self, tenant: TenantHash, id: &str, time_ms: i64) -> u64 {
-        self.part(tenant.0 ^ time_ms as u64, KeyKind::COUNT as u64 + 1, id.as_bytes())
+        self.part(tenant.0 ^ time_ms as u64, IDENTITY, id.as_bytes())
     }
 
     fn part(&self, mut before: u64, kind: u64, mut part: &[u8]) -> u64 {

@@ -32,6 +32,7 @@ mod report;
 mod samples;
 
 use attempts::{Attempt, Attempts};
+pub(crate) use attempts::{is_unknown_name, says_nothing};
 use bartizan_core::{Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Spec, State};
 use crowd::{Crowd, Parts, Tally};
 use std::sync::Arc;

@@ -2,9 +2,10 @@
 
 pub mod brute_force;
 pub mod credential_stuffing;
+pub mod password_spraying;
 mod recent;
 
 use bartizan_core::Spec;
 
 /// The detectors of this family.
-pub static DETECTORS: &[&Spec] = &[&credential_stuffing::SPEC, &brute_force::SPEC];
+pub static DETECTORS: &[&Spec] = &[&credential_stuffing::SPEC, &password_spraying::SPEC, &brute_force::SPEC];

@@ -53,14 +53,19 @@ impl Attempt {
             client: short(event.key(KeyKind::Client)),
             time_ms: event.time_ms(),
             success,
-            unknown: matches!(reason, "unknown_user" | "invalid_user" | "user_not_found" | "no_such_user"),
+            unknown: is_unknown_name(reason),
             known: false,
         })
     }
 }
 
+/// Failures of names that do not exist.
+pub(crate) fn is_unknown_name(reason: &str) -> bool {
+    matches!(reason, "unknown_user" | "invalid_user" | "user_not_found" | "no_such_user")
+}
+
 /// Failures that a right password meets too.
-fn says_nothing(reason: &str) -> bool {
+pub(crate) fn says_nothing(reason: &str) -> bool {
     matches!(
         reason,
         "expired" | "cancelled" | "server_error" | "internal_error" | "timeout" | "unavailable" | "mfa_required" | "consent_required"

@@ -1,0 +1,177 @@
+//! What the tenant's people had when they got in: a memory that never forgets within a month, and now and
+//! then takes something strange for familiar.
+//!
+//! Three bits for each fact (a Bloom filter), in tables of which each is four times as large as the one before
+//! and begins when that is a quarter full. Facts whose bits are others' hide a guess in ten of an attack at
+//! most; a fact that was forgotten would make a stranger of somebody at home. So when the largest table is full, it
+//! fills up further, and the detector sees less of such a tenant rather than the wrong things.
+
+use bartizan_core::heap_bytes;
+use bartizan_core::time::DAY_MS;
+use serde::{Deserialize, Serialize};
+
+/// Words of 64 bits of each table; the last one is a mebibyte.
+const WORDS: [usize; 7] = [64, 1 << 8, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 17];
+/// Bits of a fact.
+const BITS: u64 = 3;
+/// A table is written for so long, and looked at for as long again.
+const GENERATION_MS: i64 = 30 * DAY_MS;
+
+/// What a fact is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of {
+    /// Somebody got in from this /24 or /48.
+    Subnet,
+    /// Somebody got in with exactly this client.
+    Client,
+    /// The user got in from this line.
+    Line,
+    /// The user got in with this device.
+    Device,
+    /// The user got in with this family of user agents.
+    Agent,
+}
+
+/// One fact.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fact(u64);
+
+impl Fact {
+    /// A fact of one user (0: of the tenant). User keys are keyed hashes, so nobody can aim at a bit.
+    pub fn new(of: Of, user: u64, value: u32) -> Self {
+        let mut x = user ^ (u64::from(value) << 3 | of as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self(x ^ (x >> 31))
+    }
+}
+
+/// The facts of two generations.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Familiar {
+    since_ms: i64,
+    now: Tables,
+    before: Tables,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Tables {
+    list: Vec<Vec<u64>>,
+    /// Bits set in the last one.
+    set: u32,
+}
+
+/// The words and bits of a fact in a table, the number of whose words is a power of two.
+fn bits(fact: Fact, table: &[u64]) -> impl Iterator<Item = (usize, u64)> + use<> {
+    let (first, step, mask) = (fact.0, fact.0 >> 32 | 1, table.len().wrapping_sub(1));
+    (0..BITS).map(move |number| {
+        let bit = first.wrapping_add(number.wrapping_mul(step));
+        ((bit >> 6) as usize & mask, 1 << (bit & 63))
+    })
+}
+
+impl Tables {
+    fn heap_bytes(&self) -> usize {
+        let list = if self.list.is_empty() { 0 } else { heap_bytes(WORDS.len() * size_of::<Vec<u64>>()) };
+        list + self.list.iter().map(|table| heap_bytes(size_of_val(table.as_slice()))).sum::<usize>()
+    }
+
+    fn has(&self, fact: Fact) -> bool {
+        let has = |table: &Vec<u64>| bits(fact, table).all(|(word, bit)| table.get(word).is_some_and(|word| word & bit != 0));
+        // The last ones hold most.
+        self.list.iter().rev().any(has)
+    }
+
+    fn put(&mut self, fact: Fact) {
+        if self.has(fact) {
+            return;
+        }
+        let is_full = self.list.last().is_none_or(|table| self.set as usize > table.len() * 16);
+        if let Some(words) = WORDS.get(self.list.len()).filter(|_| is_full) {
+            self.list.reserve_exact(WORDS.len() - self.list.len());
+            self.list.push(vec![0; *words]);
+            self.set = 0;
+        }
+        let Some(table) = self.list.last_mut() else { return };
+        for (word, bit) in bits(fact, table) {
+            if let Some(word) = table.get_mut(word) {
+                self.set += u32::from(*word & bit == 0);
+                *word |= bit;
+            }
+        }
+    }
+}
+
+impl Familiar {
+    /// Bytes of memory.
+    pub fn heap_bytes(&self) -> usize {
+        self.now.heap_bytes() + self.before.heap_bytes()
+    }
+
+    /// Goes on to the next generation when it is time.
+    pub fn advance(&mut self, time_ms: i64) {
+        if self.now.list.is_empty() {
+            self.since_ms = time_ms;
+        } else if time_ms.saturating_sub(self.since_ms) >= GENERATION_MS {
+            let lapsed = time_ms.saturating_sub(self.since_ms) >= 2 * GENERATION_MS;
+            let last = std::mem::take(&mut self.now);
+            self.before = if lapsed { Tables::default() } else { last };
+            self.since_ms = time_ms;
+        }
+    }
+
+    /// Is this known?
+    pub fn knows(&self, fact: Fact) -> bool {
+        self.now.has(fact) || self.before.has(fact)
+    }
+
+    /// Learns it.
+    pub fn learn(&mut self, fact: Fact) {
+        self.now.put(fact);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fact(number: u32) -> Fact {
+        Fact::new(Of::Line, u64::from(number).wrapping_mul(0x2545_f491_4f6c_dd1d), number % 7)
+    }
+
+    #[test]
+    fn what_was_learnt_stays_known_while_the_table_grows() {
+        let mut familiar = Familiar::default();
+        familiar.advance(0);
+        (0..50_000).for_each(|number| familiar.learn(fact(number)));
+        assert!((0..50_000).all(|number| familiar.knows(fact(number))));
+        let mistaken = (50_000..60_000).filter(|number| familiar.knows(fact(*number))).count();
+        assert!(mistaken < 1_000, "{mistaken} of 10000");
+        assert!(familiar.heap_bytes() < 180_000, "{}", familiar.heap_bytes());
+    }
+
+    #[test]
+    fn a_full_table_forgets_nothing_and_grows_no_more() {
+        let mut familiar = Familiar::default();
+        familiar.advance(0);
+        (0..3_000_000).for_each(|number| familiar.learn(fact(number)));
+        assert!((0..3_000_000).step_by(997).all(|number| familiar.knows(fact(number))));
+        assert!(familiar.heap_bytes() < 1_800_000);
+    }
+
+    #[test]
+    fn it_forgets_after_two_months() {
+        let mut familiar = Familiar::default();
+        familiar.advance(0);
+        familiar.learn(fact(1));
+        familiar.advance(GENERATION_MS);
+        familiar.learn(fact(2));
+        assert!(familiar.knows(fact(1)));
+        familiar.advance(2 * GENERATION_MS);
+        familiar.learn(fact(3));
+        assert!(!familiar.knows(fact(1)) && familiar.knows(fact(2)));
+        familiar.advance(9 * GENERATION_MS);
+        familiar.learn(fact(4));
+        assert!(!familiar.knows(fact(2)) && !familiar.knows(fact(3)));
+    }
+}

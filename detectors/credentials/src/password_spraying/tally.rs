@@ -1,0 +1,200 @@
+//! Goes through the names that failed, and weighs whether they are one attack's.
+
+use super::guesses::Tried;
+use super::watch::{Scope, WINDOW_MS, Watch};
+use super::{Config, SPAN_MIN_MS};
+use bartizan_core::time::MINUTE_MS;
+
+/// Loud is what passes a limit within an hour, counted in cells of ten minutes.
+const CELL_MS: i64 = 10 * MINUTE_MS;
+const CELLS: usize = (WINDOW_MS / CELL_MS) as usize + 1;
+const LOUD_CELLS: usize = 6;
+/// Names an hour by which `credential_stuffing` tells of one address, of two (each by itself), of a network,
+/// of a place where its own people sign in, and of a client over so many networks.
+const LOUD_ADDRESS: u32 = 10;
+const LOUD_TWO_ADDRESSES: u32 = 20;
+const LOUD_NETWORK: u32 = 15;
+const LOUD_SHARED: u32 = 25;
+const LOUD_CLIENT: u32 = 25;
+const LOUD_CLIENT_NETWORKS: u32 = 8;
+/// An attack without a common place comes from so many networks.
+const NETWORKS_MIN: u32 = 3;
+/// Share of names that are tried again at once, from which on people try.
+const HASTY_SHARE_MAX: f64 = 0.3;
+/// One name of so many that comes again in another round makes it slow.
+const AGAIN_PART: u32 = 3;
+
+/// What was found in one scope.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// Names of which no alert told.
+    pub news: Vec<u32>,
+    /// Of them, those that failed while it was not loud.
+    pub quiet: u32,
+    pub unknown: u32,
+    /// Tried again in another round.
+    pub again: u32,
+    pub hasty: u32,
+    pub networks: u32,
+    pub addresses: u32,
+    pub went_well: u32,
+    pub first_ms: i64,
+    pub last_ms: i64,
+    /// Names that it takes.
+    pub limit: u32,
+}
+
+impl Tally {
+    fn new(watch: &Watch, scope: Scope, config: &Config) -> Self {
+        let went_well = match scope {
+            Scope::Client(client) => watch.guesses.client(client).went_well,
+            Scope::Place(subnet) => watch.guesses.subnet(subnet).went_well,
+            Scope::Everywhere => 0,
+        };
+        Self {
+            news: Vec::new(),
+            quiet: 0,
+            unknown: 0,
+            again: 0,
+            hasty: 0,
+            networks: 0,
+            addresses: 0,
+            went_well: went_well.into(),
+            first_ms: i64::MAX,
+            last_ms: i64::MIN,
+            limit: limit(watch, scope, config),
+        }
+    }
+
+    /// Share of names that failed among the sign-ins of the scope.
+    pub fn failed_share(&self) -> f64 {
+        let failed = self.news.len() as f64;
+        failed / (failed + f64::from(self.went_well)).max(1.0)
+    }
+
+    /// Is it an attack?
+    pub fn passes(&self, scope: Scope, config: &Config) -> bool {
+        let enough = self.quiet >= self.limit && self.failed_share() >= config.failed_share_min;
+        let spread = match scope {
+            Scope::Client(_) => self.networks >= 2,
+            Scope::Place(_) => true,
+            Scope::Everywhere => self.networks >= NETWORKS_MIN,
+        };
+        let people = f64::from(self.hasty) > HASTY_SHARE_MAX * (self.news.len() as f64 + f64::from(self.hasty));
+        let slow = self.last_ms.saturating_sub(self.first_ms) >= SPAN_MIN_MS || self.again * AGAIN_PART >= self.news.len() as u32;
+        enough && spread && slow && !people
+    }
+}
+
+/// Names that it takes.
+fn limit(watch: &Watch, scope: Scope, config: &Config) -> u32 {
+    match scope {
+        Scope::Client(_) => config.users_min,
+        Scope::Place(subnet) if watch.knows_place(subnet) => config.shared_users_min,
+        Scope::Place(_) => config.users_min,
+        Scope::Everywhere => {
+            let daily = watch.usual.daily();
+            let rise = config.rise_min as f32 * daily + CHANCE * daily.sqrt();
+            config.users_min.max(rise.ceil() as u32)
+        }
+    }
+}
+
+/// Standard deviations by which chance alone does not pass what is usual.
+const CHANCE: f32 = 6.0;
+
+/// Does a failing name belong there?
+fn covers(watch: &Watch, scope: Scope, tried: &Tried, config: &Config) -> bool {
+    match scope {
+        Scope::Client(client) => tried.client == client,
+        Scope::Place(subnet) => tried.subnet == subnet,
+        Scope::Everywhere => {
+            let busy = |failing: u16| u32::from(failing) >= config.users_min;
+            let by_place = watch.has_few_places() && busy(watch.guesses.subnet(tried.subnet).failing);
+            let by_client = busy(watch.guesses.client(tried.client).failing) && !watch.knows_client(tried.client);
+            watch.is_nowhere(tried) && !by_place && !by_client
+        }
+    }
+}
+
+/// Weighs a scope.
+pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
+    let mut tally = Tally::new(watch, scope, config);
+    let from_ms = watch.newest_ms.saturating_sub(WINDOW_MS);
+    let settled_ms = watch.newest_ms.saturating_sub(config.settle_ms);
+    let cell_of = |time_ms: i64| (time_ms.saturating_sub(from_ms) / CELL_MS) as usize;
+    let (mut cells, mut repeats, mut unknown) = ([0_u32; CELLS], 0, 0);
+    let (mut subnets, mut addresses, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for (user, time_ms, tried) in watch.guesses.iter().filter(|(_, _, tried)| covers(watch, scope, tried, config)) {
+        if let Some(cell) = cells.get_mut(cell_of(time_ms)) {
+            *cell += 1;
+        }
+        repeats += u32::from(tried.fails > 1);
+        unknown += u32::from(tried.unknown);
+        subnets.push(tried.subnet);
+        addresses.push(tried.address);
+        // Who comes again in another round did not get in after the one before.
+        let is_settled = time_ms <= settled_ms || tried.again;
+        if !is_settled || tried.fails > config.tries_max || tried.untold == 0 {
+            continue;
+        }
+        if tried.hasty {
+            tally.hasty += 1;
+            continue;
+        }
+        tally.news.push(user);
+        times.push(time_ms);
+        tally.unknown += u32::from(tried.unknown);
+        tally.again += u32::from(tried.again);
+        tally.first_ms = tally.first_ms.min(tried.first_ms);
+        tally.last_ms = tally.last_ms.max(time_ms);
+    }
+    let all = subnets.len() as u32;
+    (tally.networks, tally.addresses) = (distinct(subnets), distinct(addresses));
+    let loud_min = match scope {
+        Scope::Everywhere => u32::MAX,
+        Scope::Place(subnet) if watch.knows_place(subnet) => LOUD_SHARED,
+        Scope::Place(_) => match tally.addresses {
+            0 | 1 => LOUD_ADDRESS,
+            2 => LOUD_TWO_ADDRESSES,
+            _ => LOUD_NETWORK,
+        },
+        // It takes names that do not exist, or that next to nobody tries again.
+        Scope::Client(_) if tally.networks >= LOUD_CLIENT_NETWORKS && (repeats * 10 <= all || unknown * 100 >= all * 15) => LOUD_CLIENT,
+        Scope::Client(_) => u32::MAX,
+    };
+    let loud = loud_cells(&cells, loud_min);
+    tally.quiet = times.iter().filter(|time_ms| !loud.get(cell_of(**time_ms)).copied().unwrap_or_default()).count() as u32;
+    tally
+}
+
+/// The cells of all hours with so many names.
+fn loud_cells(cells: &[u32; CELLS], names_min: u32) -> [bool; CELLS] {
+    let mut loud = [false; CELLS];
+    for (start, hour) in cells.windows(LOUD_CELLS).enumerate() {
+        if hour.iter().sum::<u32>() >= names_min {
+            loud.iter_mut().skip(start).take(LOUD_CELLS).for_each(|cell| *cell = true);
+        }
+    }
+    loud
+}
+
+fn distinct(mut values: Vec<u32>) -> u32 {
+    values.sort_unstable();
+    values.dedup();
+    values.len() as u32
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_with_many_names_are_loud_and_no_others() {
+        let mut cells = [0; CELLS];
+        (cells[10], cells[15], cells[30]) = (5, 5, 9);
+        let loud = loud_cells(&cells, LOUD_ADDRESS);
+        assert_eq!(loud.iter().enumerate().filter(|(_, loud)| **loud).map(|(cell, _)| cell).collect::<Vec<_>>(), [10, 11, 12, 13, 14, 15]);
+    }
+}
