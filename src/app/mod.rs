@@ -47,7 +47,7 @@ pub fn open_database(config: &Config) -> Result<Db, DbError> {
 /// The same place files, with those that a daemon keeps for what is judged again.
 #[must_use]
 pub fn find_places(config: &Config, enricher: Enricher) -> Enricher {
-    enricher.finding(places::kept(&config.data_dir))
+    enricher.with_kept(places::kept(&config.data_dir))
 }
 
 /// Reads the place files, with what is wrong with them.

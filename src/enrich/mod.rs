@@ -275,12 +275,12 @@ impl Enricher {
         if let Err(error) = kept.keep(&self.current.load(), &self.folders) {
             tracing::warn!(%error, "place files cannot be kept: a restart after they changed may judge its last records with other ones");
         }
-        self.finding(kept)
+        self.with_kept(kept)
     }
 
     /// Finds earlier files again, and keeps none.
     #[must_use]
-    pub fn finding(self, kept: Kept) -> Self {
+    pub fn with_kept(self, kept: Kept) -> Self {
         Self { kept: Some(kept), ..self }
     }
 

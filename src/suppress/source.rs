@@ -3,6 +3,7 @@
 use super::{Suppression, Suppressions};
 use crate::db::{Db, DbError, suppressions};
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// All entries that any version still needs, and the newest version.
@@ -14,7 +15,11 @@ struct Known {
 
 /// The list, read by the pipeline and renewed by whoever changes it.
 #[derive(Debug, Default)]
-pub struct Lists(ArcSwap<Known>);
+pub struct Lists {
+    known: ArcSwap<Known>,
+    /// Held while the database is read again: of two changes at once the later one must stay.
+    renewing: Mutex<()>,
+}
 
 impl Lists {
     /// What the database holds.
@@ -31,7 +36,7 @@ impl Lists {
     #[must_use]
     pub fn fixed(entries: Vec<Suppression>) -> Self {
         let newest = suppressions::newest_of(&entries);
-        Self(ArcSwap::from_pointee(Known { entries, newest }))
+        Self { known: ArcSwap::from_pointee(Known { entries, newest }), renewing: Mutex::default() }
     }
 
     /// Reads the database again, after a change.
@@ -39,28 +44,29 @@ impl Lists {
     /// # Errors
     /// SQLite says no; what was known stays then.
     pub fn renew(&self, db: &Db) -> Result<(), DbError> {
+        let _renewing = self.renewing.lock();
         let entries = db.read(suppressions::all)?;
         let newest = suppressions::newest_of(&entries);
-        self.0.store(Arc::new(Known { entries, newest }));
+        self.known.store(Arc::new(Known { entries, newest }));
         Ok(())
     }
 
     /// The newest version; 0 is the empty list that there was before any.
     #[must_use]
     pub fn newest(&self) -> u64 {
-        self.0.load().newest
+        self.known.load().newest
     }
 
     /// One version of the list.
     #[must_use]
     pub fn of_version(&self, version: u64) -> Arc<Suppressions> {
-        let known = self.0.load();
+        let known = self.known.load();
         Arc::new(Suppressions::new(known.entries.iter().filter(|entry| entry.is_in(version)).cloned().collect()))
     }
 
     /// All entries that any version needs.
     #[must_use]
     pub fn entries(&self) -> Vec<Suppression> {
-        self.0.load().entries.clone()
+        self.known.load().entries.clone()
     }
 }

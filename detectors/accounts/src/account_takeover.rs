@@ -179,6 +179,11 @@ impl Detector for AccountTakeover {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let counts = event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human;
         let Some(person) = event.person().filter(|_| counts) else { return };
+        // Requests are many, and matter only where there are strangers.
+        let is_use = matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh);
+        if is_use && self.strangers.get(key.hash, event.watermark_ms()).is_none_or(Strangers::is_empty) {
+            return;
+        }
         let familiar = person.familiar(event);
         // Once in, a stranger looks like one of the person's own.
         let before = self.strangers.get(key.hash, event.watermark_ms()).and_then(|strangers| strangers.signs_of(event));

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use bartizan_api::api_enumeration::SPEC;
-use bartizan_core::{EntityKind, Finding, Severity};
-use bartizan_testkit::{Runner, TestEvent, event, run};
+use bartizan_core::{EntityKind, Severity};
+use bartizan_testkit::{Runner, TestEvent, event, run, worst};
 
 const START: &str = "2026-03-02T09:00:00Z";
 const MINUTE: i64 = 60_000;
@@ -20,10 +20,6 @@ fn invoice(ms: i64, number: u64, status: u16) -> TestEvent {
 /// A number that looks like chance.
 fn any(n: u64) -> u64 {
     n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44
-}
-
-fn worst(found: &[Finding]) -> Option<Severity> {
-    found.iter().map(|finding| finding.severity).max()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use bartizan_clients::client_integrity::SPEC;
 use bartizan_core::{Action, Attestation, EntityKind, Finding, Kind, NetworkClass, Severity};
-use bartizan_testkit::{Runner, TestEvent, at, contract, event};
+use bartizan_testkit::{Runner, TestEvent, at, contract, event, worst};
 
 const START: &str = "2026-03-02T08:00:00Z";
 const MINUTE: i64 = 60_000;
@@ -59,10 +59,6 @@ fn after_days(more: &[TestEvent]) -> Vec<Finding> {
     let mut more = more.to_vec();
     more.sort_by_key(TestEvent::time_ms);
     runner.feed(&more)
-}
-
-fn worst(found: &[Finding]) -> Option<Severity> {
-    found.iter().map(|finding| finding.severity).max()
 }
 
 fn named(finding: &Finding, kind: EntityKind) -> Vec<(&str, bool)> {

@@ -111,6 +111,12 @@ impl ClientPrint {
         }
     }
 
+    /// The device, or the software where no device is named: what stays when the network is another one.
+    #[must_use]
+    pub fn installation(&self) -> u32 {
+        if self.device != 0 { self.device } else { self.agent ^ self.ja4.rotate_left(16) }
+    }
+
     /// What somebody has at a place: the network, of a fixed line within its region, else the /24 or
     /// /48 (above all network numbers in use).
     #[must_use]

@@ -3,7 +3,7 @@
 
 use bartizan_core::{EntityKind, Finding, Kind, NetworkClass, Severity};
 use bartizan_credentials::brute_force::SPEC;
-use bartizan_testkit::{Runner, TestEvent, event, run};
+use bartizan_testkit::{Runner, TestEvent, event, named, run, worst};
 
 const START: &str = "2026-03-02T09:00:00Z";
 const MINUTE: i64 = 60_000;
@@ -38,14 +38,6 @@ fn past() -> Vec<TestEvent> {
 
 fn after_past(events: impl IntoIterator<Item = TestEvent>) -> Vec<Finding> {
     run(&SPEC, &past().into_iter().chain(events).collect::<Vec<_>>())
-}
-
-fn worst(found: &[Finding]) -> Option<Severity> {
-    found.iter().map(|finding| finding.severity).max()
-}
-
-fn named(finding: &Finding, kind: EntityKind) -> Vec<&str> {
-    finding.subjects.iter().filter(|subject| subject.kind == kind).map(|subject| subject.value.as_str()).collect()
 }
 
 #[test]

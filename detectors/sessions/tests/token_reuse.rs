@@ -1,9 +1,9 @@
 //! Scenarios of stolen sessions and tokens, and of what looks like them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use bartizan_core::{Action, EntityKind, Finding, Kind, NetworkClass, Severity};
+use bartizan_core::{Action, EntityKind, Kind, NetworkClass, Severity};
 use bartizan_sessions::token_reuse::SPEC;
-use bartizan_testkit::{TestEvent, event, run};
+use bartizan_testkit::{TestEvent, event, named, run};
 
 const START: &str = "2026-03-02T09:00:00Z";
 
@@ -26,10 +26,6 @@ fn thief(second: i64) -> TestEvent {
 /// The same phone on the cellular network.
 fn cellular(second: i64) -> TestEvent {
     home(second).ip("192.0.2.77").asn(20057, NetworkClass::Mobile)
-}
-
-fn named(finding: &Finding, kind: EntityKind) -> Vec<&str> {
-    finding.subjects.iter().filter(|s| s.kind == kind).map(|s| s.value.as_str()).collect()
 }
 
 #[test]

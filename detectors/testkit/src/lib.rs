@@ -9,6 +9,8 @@
 pub mod contract;
 mod event;
 mod runner;
+mod verdicts;
 
 pub use event::{TestEvent, at, event};
 pub use runner::{LATENESS_MS, Runner, run};
+pub use verdicts::{named, worst};

@@ -107,8 +107,7 @@ struct Source {
 impl Source {
     fn of(event: &Event<'_>) -> Self {
         let print = ClientPrint::of(event);
-        let client = if print.device != 0 { print.device } else { print.agent ^ print.ja4.rotate_left(16) };
-        Self { client, network: print.line(), asn: print.asn, subnet: print.subnet, ipv6: print.ipv6 }
+        Self { client: print.installation(), network: print.line(), asn: print.asn, subnet: print.subnet, ipv6: print.ipv6 }
     }
 
     /// The same client on the same provider: addresses change.

@@ -35,13 +35,12 @@ impl Guess {
 
     pub fn of(event: &Event<'_>, familiar: Familiar) -> Self {
         let print = ClientPrint::of(event);
-        let client = if print.device != 0 { print.device } else { print.agent ^ print.ja4.rotate_left(16) };
         // Of somebody who is not known yet, one network and program are as good as another.
         // Where the device is told and is not theirs, a neighbour's browser on the same provider looks like theirs.
         let by_line = print.device == 0 && familiar.is_own();
         let own = familiar.device || by_line || (!familiar.established && familiar.network);
         let may_be_own = familiar.agent || (familiar.country && event.network_class() == NetworkClass::Residential);
-        Self { time_ms: event.time_ms(), network: print.line(), client, own, may_be_own }
+        Self { time_ms: event.time_ms(), network: print.line(), client: print.installation(), own, may_be_own }
     }
 }
 
