@@ -3,7 +3,7 @@
 //! `credential_stuffing` finds many names within an hour from one address, network or client. This detector
 //! finds what stays below that: a name every few minutes for many hours, rounds with hours between them from
 //! a few addresses, and tries that come from another address each time and share nothing. What passes the
-//! limits of the other one within an hour is left to it, unless the attack also goes on slowly.
+//! limits of the other one within an hour is left to it, unless the attack also goes on slowly or in rounds.
 //!
 //! **What counts.** Not failures, but users who failed where they are strangers, and did not get in from there
 //! afterwards. A stranger never got in from that line or with that device; a person who mistypes at home, a stale

@@ -286,8 +286,14 @@ fn what_is_loud_within_an_hour_is_left_to_the_detector_of_stuffing() {
     stays_silent_amid(120, one);
     let wide = (0..110).map(|n| guess(n, NOON + n * 20_000, &proxy(n), "curl/8"));
     stays_silent_amid(120, wide);
-    let hour = (0..200).map(|n| guess(n % 110, NOON + n * MINUTE, &format!("203.0.113.{}", 1 + n % 4), "curl/8"));
-    stays_silent_amid(120, hour);
+    let hours = (0..110).map(|n| guess(n, NOON + n * MINUTE, &format!("203.0.113.{}", 1 + n % 4), "curl/8"));
+    stays_silent_amid(120, hours);
+}
+
+#[test]
+fn loud_rounds_with_hours_between_them_are_found() {
+    let round = |at: i64| (0..60).map(move |n| guess(n, NOON + at + n * 8_000, "203.0.113.9", "curl/8"));
+    assert_eq!(keys(&amid(120, round(0).chain(round(3 * HOUR)))), ["net:203.0.113.0/24"].into());
 }
 
 #[test]

@@ -29,7 +29,7 @@ const AGAIN_PART: u32 = 3;
 pub(super) struct Tally {
     /// Names of which no alert told.
     pub news: Vec<u32>,
-    /// Of them, those that failed while it was not loud.
+    /// Of them, those that failed while it was not loud, or in more rounds than one.
     pub quiet: u32,
     pub unknown: u32,
     /// Tried again in another round.
@@ -122,9 +122,10 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
     let mut tally = Tally::new(watch, scope, config);
     let from_ms = watch.newest_ms.saturating_sub(WINDOW_MS);
     let settled_ms = watch.newest_ms.saturating_sub(config.settle_ms);
-    let cell_of = |time_ms: i64| (time_ms.saturating_sub(from_ms) / CELL_MS) as usize;
+    // Cells of the clock, not of the window: where they begin must not depend on when it is looked.
+    let cell_of = |time_ms: i64| time_ms.div_euclid(CELL_MS).saturating_sub(from_ms.div_euclid(CELL_MS)) as usize;
     let (mut cells, mut repeats, mut unknown) = ([0_u32; CELLS], 0, 0);
-    let (mut subnets, mut addresses, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut subnets, mut addresses, mut once) = (Vec::new(), Vec::new(), Vec::new());
     for (user, time_ms, tried) in watch.guesses.iter().filter(|(_, _, tried)| covers(watch, scope, tried, config)) {
         if let Some(cell) = cells.get_mut(cell_of(time_ms)) {
             *cell += 1;
@@ -143,7 +144,9 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
             continue;
         }
         tally.news.push(user);
-        times.push(time_ms);
+        if !tried.again {
+            once.push(time_ms);
+        }
         tally.unknown += u32::from(tried.unknown);
         tally.again += u32::from(tried.again);
         tally.first_ms = tally.first_ms.min(tried.first_ms);
@@ -164,7 +167,9 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
         Scope::Client(_) => u32::MAX,
     };
     let loud = loud_cells(&cells, loud_min);
-    tally.quiet = times.iter().filter(|time_ms| !loud.get(cell_of(**time_ms)).copied().unwrap_or_default()).count() as u32;
+    let is_quiet = |time_ms: &i64| !loud.get(cell_of(*time_ms)).copied().unwrap_or_default();
+    // Rounds have hours between them, however loud each is.
+    tally.quiet = tally.again + once.into_iter().filter(is_quiet).count() as u32;
     tally
 }
 
