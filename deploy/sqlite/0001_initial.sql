@@ -141,11 +141,13 @@ CREATE TABLE suppressions (
     removed    INTEGER                  -- version of the list that lacks it again
 ) STRICT, WITHOUT ROWID;
 
--- The ledger of what they held back: a line for each suppression, detector, key and hour of event time.
+-- The ledger of what they, or gates of the detectors themselves, held back: a line for each of them, detector, key and
+-- hour of event time.
 CREATE TABLE suppressed (
     id             INTEGER PRIMARY KEY,
     tenant         TEXT NOT NULL,
-    suppression    TEXT NOT NULL,
+    suppression    TEXT NOT NULL,       -- id; empty: a gate
+    gate           TEXT NOT NULL,       -- empty: a suppression
     detector       TEXT NOT NULL,
     key            TEXT NOT NULL,       -- what the alert would have been about
     hour           INTEGER NOT NULL,
@@ -156,5 +158,5 @@ CREATE TABLE suppressed (
     event_id       TEXT NOT NULL,       -- of the worst
     reason         TEXT NOT NULL,
     last_seq       INTEGER NOT NULL,    -- a repetition of the recorded order counts nothing twice
-    UNIQUE (tenant, suppression, detector, key, hour)
+    UNIQUE (tenant, suppression, gate, detector, key, hour)
 ) STRICT;

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::query::{Params, VALUE_BYTES_MAX};
 use super::{ApiState, body, openapi};
 use crate::clock::now_ms;
+use crate::db::suppressions::LineFilter;
 use crate::db::{DbError, audit, suppressions};
 use crate::suppress::{Kind, Suppression};
 use axum::Json;
@@ -279,9 +280,15 @@ struct SuppressedQuery {
     /// Only of this suppression.
     #[param(max_length = 128, min_length = 1)]
     suppression: Option<String>,
+    /// Only of this gate.
+    #[param(max_length = 128, min_length = 1)]
+    gate: Option<String>,
     /// Only of this detector.
     #[param(max_length = 128, min_length = 1)]
     detector: Option<String>,
+    /// Only about this key, e.g. `user:ann`.
+    #[param(max_length = 1100, min_length = 1)]
+    key: Option<String>,
     /// Only of this tenant; for tokens of all tenants.
     #[param(max_length = 1024, min_length = 1)]
     tenant: Option<String>,
@@ -293,11 +300,15 @@ struct SuppressedQuery {
     limit: u32,
 }
 
-/// What a suppression held back of one detector about one key within an hour.
+/// What was held back of one detector about one key within an hour, by a suppression or by a gate of the detector.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SuppressedView {
-    /// Id of the suppression.
-    pub suppression: String,
+    /// Id of the suppression; `null`: a gate.
+    #[schema(required)]
+    pub suppression: Option<String>,
+    /// What the detector knows that speaks for innocence, e.g. `own_client`; `null`: a suppression.
+    #[schema(required)]
+    pub gate: Option<String>,
     /// Tenant.
     pub tenant: String,
     /// Detector.
@@ -324,7 +335,8 @@ pub struct SuppressedView {
 impl From<suppressions::Line> for SuppressedView {
     fn from(line: suppressions::Line) -> Self {
         Self {
-            suppression: line.suppression,
+            suppression: Some(line.suppression).filter(|id| !id.is_empty()),
+            gate: Some(line.gate).filter(|gate| !gate.is_empty()),
             tenant: line.tenant,
             detector: line.detector,
             key: line.key,
@@ -344,14 +356,16 @@ impl From<suppressions::Line> for SuppressedView {
 pub async fn held(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<Page<SuppressedView>>, Problem> {
     caller.may_read()?;
     let params = Params::read::<SuppressedQuery>(&uri)?;
-    let tenant = caller.scope(params.text("tenant"))?;
-    let (suppression, detector, limit) = (params.text("suppression"), params.text("detector"), params.limit()?);
-    let question = params.fingerprint("suppressed", tenant.as_deref());
-    let before = place(&params, &question)?;
-    let find = move |tx: &Connection| {
-        let filter = (tenant.as_deref(), suppression.as_deref(), detector.as_deref());
-        suppressions::held(tx, filter, before, limit.saturating_add(1))
+    let limit = params.limit()?;
+    let filter = LineFilter {
+        tenant: caller.scope(params.text("tenant"))?,
+        suppression: params.text("suppression"),
+        gate: params.text("gate"),
+        detector: params.text("detector"),
+        key: params.text("key"),
     };
-    let found = state.read(find).await?;
+    let question = params.fingerprint("suppressed", filter.tenant.as_deref());
+    let before = place(&params, &question)?;
+    let found = state.read(move |tx| suppressions::held(tx, &filter, before, limit.saturating_add(1))).await?;
     Ok(Json(page_of(found, limit, &question, |line: &suppressions::Line| line.id)))
 }

@@ -97,9 +97,9 @@ pub fn prune(tx: &Connection, before_ms: i64, rows_max: u32) -> Result<usize, Db
 /// # Errors
 /// SQLite says no.
 pub fn count_held(tx: &Connection, tallies: &[Tally]) -> Result<(), DbError> {
-    let sql = "INSERT INTO suppressed (tenant, suppression, detector, key, hour, severity, findings, first_event_ms, last_event_ms, event_id, reason, last_seq)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-               ON CONFLICT (tenant, suppression, detector, key, hour) DO UPDATE SET
+    let sql = "INSERT INTO suppressed (tenant, suppression, gate, detector, key, hour, severity, findings, first_event_ms, last_event_ms, event_id, reason, last_seq)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+               ON CONFLICT (tenant, suppression, gate, detector, key, hour) DO UPDATE SET
                  findings = findings + excluded.findings, first_event_ms = min(first_event_ms, excluded.first_event_ms),
                  last_event_ms = max(last_event_ms, excluded.last_event_ms), last_seq = excluded.last_seq,
                  event_id = iif(excluded.severity >= severity, excluded.event_id, event_id),
@@ -107,10 +107,11 @@ pub fn count_held(tx: &Connection, tallies: &[Tally]) -> Result<(), DbError> {
                WHERE excluded.last_seq > last_seq";
     let mut statement = tx.prepare_cached(sql)?;
     for Tally { sample, findings, times_ms, last_seq } in tallies {
-        let hour = sample.time_ms.div_euclid(Tally::HOUR_MS);
+        let (hour, (suppression, gate)) = (sample.time_ms.div_euclid(Tally::HOUR_MS), sample.by.names());
         statement.execute(params![
             sample.tenant,
-            sample.suppression,
+            suppression,
+            gate,
             sample.detector,
             sample.key,
             hour,
@@ -133,8 +134,10 @@ pub struct Line {
     pub id: i64,
     /// Tenant.
     pub tenant: String,
-    /// Id of the suppression.
+    /// Id of the suppression; empty if it was a gate.
     pub suppression: String,
+    /// The gate of the detector that held it back; empty if it was a suppression.
+    pub gate: String,
     /// Detector.
     pub detector: String,
     /// What the alert would have been about.
@@ -153,36 +156,48 @@ pub struct Line {
     pub reason: String,
 }
 
-/// Lines before the one of number `before`, newest first, of a tenant, a suppression or a detector where they are given.
+/// Which lines of the ledger; absent members do not filter.
+#[derive(Clone, Debug, Default)]
+pub struct LineFilter {
+    /// Of this tenant.
+    pub tenant: Option<String>,
+    /// Held back by the suppression of this id.
+    pub suppression: Option<String>,
+    /// Held back by this gate.
+    pub gate: Option<String>,
+    /// Of this detector.
+    pub detector: Option<String>,
+    /// About this key.
+    pub key: Option<String>,
+}
+
+/// Lines before the one of number `before`, newest first.
 ///
 /// # Errors
 /// SQLite says no.
-pub fn held(
-    connection: &Connection,
-    (tenant, suppression, detector): (Option<&str>, Option<&str>, Option<&str>),
-    before: i64,
-    limit: u32,
-) -> Result<Vec<Line>, DbError> {
-    let sql = "SELECT id, tenant, suppression, detector, key, severity, findings, first_event_ms, last_event_ms, event_id, reason
+pub fn held(connection: &Connection, filter: &LineFilter, before: i64, limit: u32) -> Result<Vec<Line>, DbError> {
+    let sql = "SELECT id, tenant, suppression, gate, detector, key, severity, findings, first_event_ms, last_event_ms, event_id, reason
                FROM suppressed WHERE id < ?1 AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR suppression = ?3)
-               AND (?4 IS NULL OR detector = ?4) ORDER BY id DESC LIMIT ?5";
+               AND (?4 IS NULL OR gate = ?4) AND (?5 IS NULL OR detector = ?5) AND (?6 IS NULL OR key = ?6) ORDER BY id DESC LIMIT ?7";
     let mut statement = connection.prepare_cached(sql)?;
     let line = |row: &Row<'_>| {
         Ok(Line {
             id: row.get(0)?,
             tenant: row.get(1)?,
             suppression: row.get(2)?,
-            detector: row.get(3)?,
-            key: row.get(4)?,
-            severity: row.get(5)?,
-            findings: row.get::<_, i64>(6)? as u64,
-            first_event_ms: row.get(7)?,
-            last_event_ms: row.get(8)?,
-            event_id: row.get(9)?,
-            reason: row.get(10)?,
+            gate: row.get(3)?,
+            detector: row.get(4)?,
+            key: row.get(5)?,
+            severity: row.get(6)?,
+            findings: row.get::<_, i64>(7)? as u64,
+            first_event_ms: row.get(8)?,
+            last_event_ms: row.get(9)?,
+            event_id: row.get(10)?,
+            reason: row.get(11)?,
         })
     };
-    Ok(statement.query_map(params![before, tenant, suppression, detector, limit], line)?.collect::<Result<_, _>>()?)
+    let LineFilter { tenant, suppression, gate, detector, key } = filter;
+    Ok(statement.query_map(params![before, tenant, suppression, gate, detector, key, limit], line)?.collect::<Result<_, _>>()?)
 }
 
 /// Drops lines of the ledger whose last event is older than `before_ms`, and the oldest beyond `lines_max`; up to `rows_max` at once.

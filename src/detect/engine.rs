@@ -22,7 +22,7 @@ use crate::alert::episode::{Episodes, Limits};
 use crate::flow::{Change, EventFlow, Order, PartitionId, Positions, Start};
 use crate::suppress::{Held, Lists, Suppressions};
 use bartizan_core::{
-    Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, KeyKind, Kind, People, Spec, State, Trust, people, state,
+    Budget, Detector, Event, EventBatch, Findings, Key, KeyHasher, KeyKind, Kind, People, Said, Spec, State, Trust, people, state,
 };
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -42,7 +42,7 @@ const PARTS_WAITING_MAX: usize = 64;
 pub struct Outcome {
     /// Versions of alerts, in order.
     pub alerts: Vec<Alert>,
-    /// Findings that suppressions held back, in order.
+    /// What suppressions, or gates of the detectors themselves, held back, in order.
     pub held: Vec<Held>,
     /// Events that detectors saw.
     pub judged: u64,
@@ -56,6 +56,21 @@ pub struct Outcome {
     pub closed_early: u64,
     /// Detectors that panicked on this batch and are off from now on.
     pub disabled: Vec<&'static str>,
+    /// What each detector said, where that was [asked](Engine::explain).
+    pub accounts: Vec<Account>,
+}
+
+/// What a detector said of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// The detector.
+    pub detector: &'static str,
+    /// The key that it looked at the event for.
+    pub key: KeyKind,
+    /// What it said. Nothing: it saw nothing worth a word.
+    pub said: Vec<Said>,
+    /// Id of the suppression that holds back what was found.
+    pub suppression: Option<String>,
 }
 
 struct Slice {
@@ -157,12 +172,12 @@ impl Routes {
     }
 }
 
-/// A finding with its place in the order of all findings.
-struct Found {
+/// What was said, with its place in the order of all that was.
+struct Heard {
     index: usize,
     detector: usize,
     kind: usize,
-    finding: Finding,
+    said: Said,
 }
 
 /// The state machine of detection.
@@ -312,8 +327,17 @@ impl Engine {
         self.slices.iter().map(|slice| slice.budget.held()).sum()
     }
 
+    /// What each detector makes of the one event of `flow`, which is taken as the next of the recorded order.
+    pub fn explain(&mut self, flow: &mut EventFlow) -> Outcome {
+        self.take(flow, true)
+    }
+
     /// Takes the next piece of the recorded order.
     pub fn process(&mut self, flow: &mut EventFlow) -> Outcome {
+        self.take(flow, false)
+    }
+
+    fn take(&mut self, flow: &mut EventFlow, asked: bool) -> Outcome {
         let mut outcome = Outcome::default();
         for partition in &flow.order.assigned {
             self.watermarks.assign(partition);
@@ -323,11 +347,11 @@ impl Engine {
         }
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
-        let found = self.detect(&flow.events, &mut outcome.disabled);
-        for spec in found.iter().filter_map(|found| self.specs.get(found.detector)) {
-            *outcome.findings.entry(spec.id).or_default() += 1;
+        let heard = self.detect(&flow.events, asked, &mut outcome.disabled);
+        if asked {
+            outcome.accounts = self.accounts(&flow.events, &heard);
         }
-        self.join(&flow.events, found, &mut outcome);
+        self.join(&flow.events, heard, &mut outcome);
         outcome.closed_early = self.episodes.take_closed_early();
         for partition in &flow.order.idle {
             self.watermarks.idle(partition, self.lateness_ms);
@@ -375,12 +399,12 @@ impl Engine {
         }
     }
 
-    fn detect(&mut self, events: &EventBatch, disabled: &mut Vec<&'static str>) -> Vec<Found> {
+    fn detect(&mut self, events: &EventBatch, asked: bool, disabled: &mut Vec<&'static str>) -> Vec<Heard> {
         let per_thread = SLICES.div_ceil(self.threads);
         let (routes, enabled, suppressions) = (&self.routes, &self.enabled, &*self.suppressions);
-        let run =
-            |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, routes, enabled.clone(), events, suppressions);
-        let mut results: Vec<(Vec<Found>, Vec<bool>)> = Vec::new();
+        let watch = Watch { routes, suppressions, asked };
+        let run = |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, &watch, enabled.clone(), events);
+        let mut results: Vec<(Vec<Heard>, Vec<bool>)> = Vec::new();
         if self.threads == 1 {
             results.push(run(0, &mut self.slices));
         } else {
@@ -399,25 +423,49 @@ impl Engine {
                 disabled.push(id);
             }
         }
-        let mut found: Vec<Found> = results.into_iter().flat_map(|(found, _)| found).collect();
-        // Stable: findings of one call keep their order.
-        found.sort_by_key(|found| (found.index, found.detector, found.kind));
-        found
+        let mut heard: Vec<Heard> = results.into_iter().flat_map(|(heard, _)| heard).collect();
+        // Stable: what one call said keeps its order.
+        heard.sort_by_key(|heard| (heard.index, heard.detector, heard.kind));
+        heard
+    }
+
+    /// What the detectors that look at the first event said of it.
+    fn accounts(&self, events: &EventBatch, heard: &[Heard]) -> Vec<Account> {
+        let Some(event) = events.get(0).filter(Event::is_judged) else { return Vec::new() };
+        let routes = self.routes.of(&event).iter().filter(|route| event.key(route.key).is_some());
+        let account = |route: &Route| {
+            let of_route = |heard: &&Heard| (heard.index, heard.detector, heard.kind) == (0, route.detector, route.kind);
+            let detector = self.specs.get(route.detector)?.id;
+            Some(Account {
+                detector,
+                key: route.key,
+                said: heard.iter().filter(of_route).map(|heard| heard.said.clone()).collect(),
+                suppression: self.suppressions.of(&event, Some(detector)).map(|by| by.id.clone()),
+            })
+        };
+        routes.filter_map(account).collect()
     }
 
     /// Joins findings into episodes and closes episodes as the watermark passes them.
-    fn join(&mut self, events: &EventBatch, found: Vec<Found>, outcome: &mut Outcome) {
+    fn join(&mut self, events: &EventBatch, heard: Vec<Heard>, outcome: &mut Outcome) {
         let (alerts, held) = (&mut outcome.alerts, &mut outcome.held);
-        let mut found = found.into_iter().peekable();
+        let mut heard = heard.into_iter().peekable();
         for (index, event) in events.iter().enumerate() {
             if self.episodes.next_close_ms() < event.watermark_ms() {
                 self.episodes.advance(event.watermark_ms(), event.arrival_ms(), alerts);
             }
-            while let Some(next) = found.next_if(|next| next.index == index) {
+            while let Some(next) = heard.next_if(|next| next.index == index) {
                 let Some(spec) = self.specs.get(next.detector) else { continue };
-                match self.suppressions.of(&event, Some(spec.id)) {
-                    Some(by) => held.push(Held::new(by, spec.id, &event, next.finding)),
-                    None => self.episodes.apply(spec, next.finding, event.arrival_ms(), alerts),
+                match (next.said, self.suppressions.of(&event, Some(spec.id))) {
+                    (Said::Finding(finding), by) => {
+                        *outcome.findings.entry(spec.id).or_default() += 1;
+                        match by {
+                            Some(by) => held.push(Held::suppressed(by, spec.id, &event, finding)),
+                            None => self.episodes.apply(spec, finding, event.arrival_ms(), alerts),
+                        }
+                    }
+                    (Said::Excuse(excuse), _) => held.push(Held::excused(spec.id, &event, excuse)),
+                    (Said::Remark(_), _) => {}
                 }
             }
         }
@@ -663,27 +711,34 @@ fn save_slice_by(number: usize, slice: &mut Slice, slots: usize, parts: &mut Par
     result
 }
 
+/// What all slices go by.
+struct Watch<'a> {
+    routes: &'a Routes,
+    suppressions: &'a Suppressions,
+    asked: bool,
+}
+
 /// Shows all judged events to the detectors of these slices.
 fn observe_all(
     first_slice: usize,
     slices: &mut [Slice],
-    routes: &Routes,
+    watch: &Watch<'_>,
     mut enabled: Vec<bool>,
     events: &EventBatch,
-    suppressions: &Suppressions,
-) -> (Vec<Found>, Vec<bool>) {
+) -> (Vec<Heard>, Vec<bool>) {
     let mut all = Vec::new();
     let mut findings = Findings::default();
+    findings.ask(watch.asked);
     for (index, event) in events.iter().enumerate().filter(|(_, event)| event.is_judged()) {
         findings.believe(Trust::Full);
-        for route in routes.of(&event) {
+        for route in watch.routes.of(&event) {
             let Route { detector, kind, .. } = *route;
             let Some(key) = event.key(route.key) else { continue };
             // The top bits choose the slice; the maps within use the lower ones.
             let slice = (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize;
             let Some(slice) = slice.checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
             let Some(on) = enabled.get_mut(detector).filter(|on| **on) else { continue };
-            if route.learns && suppressions.of(&event, None).is_some() {
+            if route.learns && watch.suppressions.of(&event, None).is_some() {
                 continue;
             }
             let trust = findings.trust();
@@ -698,7 +753,7 @@ fn observe_all(
                 findings.believe(trust);
             }
             slice.keep_within_budget(event.watermark_ms());
-            all.extend(findings.drain().map(|finding| Found { index, detector, kind, finding }));
+            all.extend(findings.drain().map(|said| Heard { index, detector, kind, said }));
         }
     }
     (all, enabled)

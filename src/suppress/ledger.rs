@@ -1,14 +1,34 @@
 //! What was held back, to be counted.
 
 use super::Suppression;
-use bartizan_core::{Event, Finding, Severity};
+use bartizan_core::{Event, Excuse, Finding, Severity};
 use std::collections::BTreeMap;
+
+/// What held a finding back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    /// The suppression of this id.
+    Suppression(String),
+    /// A gate of the detector itself, like `own_client`: it knows something that speaks for innocence.
+    Gate(&'static str),
+}
+
+impl By {
+    /// Id of the suppression, and name of the gate: one of them is empty.
+    #[must_use]
+    pub fn names(&self) -> (&str, &str) {
+        match self {
+            Self::Suppression(id) => (id, ""),
+            Self::Gate(gate) => ("", gate),
+        }
+    }
+}
 
 /// One finding that was held back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Held {
-    /// Id of the suppression.
-    pub suppression: String,
+    /// What held it back.
+    pub by: By,
     /// Tenant.
     pub tenant: String,
     /// Detector.
@@ -30,14 +50,26 @@ pub struct Held {
 impl Held {
     /// A finding that an entry holds back.
     #[must_use]
-    pub fn new(by: &Suppression, detector: &'static str, event: &Event<'_>, finding: Finding) -> Self {
+    pub fn suppressed(by: &Suppression, detector: &'static str, event: &Event<'_>, finding: Finding) -> Self {
+        let Finding { key, severity, reason, .. } = finding;
+        Self::new(By::Suppression(by.id.clone()), detector, event, (key, severity, reason))
+    }
+
+    /// What a detector itself excuses.
+    #[must_use]
+    pub fn excused(detector: &'static str, event: &Event<'_>, excuse: Excuse) -> Self {
+        let Excuse { gate, key, severity, reason } = excuse;
+        Self::new(By::Gate(gate), detector, event, (key, severity, reason))
+    }
+
+    fn new(by: By, detector: &'static str, event: &Event<'_>, (key, severity, reason): (String, Severity, String)) -> Self {
         Self {
-            suppression: by.id.clone(),
+            by,
             tenant: event.tenant().to_owned(),
             detector,
-            key: finding.key,
-            severity: finding.severity,
-            reason: finding.reason,
+            key,
+            severity,
+            reason,
             event_id: event.id().to_owned(),
             time_ms: event.time_ms(),
             seq: event.seq(),
@@ -45,7 +77,7 @@ impl Held {
     }
 }
 
-/// Findings of one batch that are one line of the ledger: the same suppression, detector, key and hour.
+/// Findings of one batch that are one line of the ledger: held back by the same, of one detector, key and hour.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tally {
     /// The one that says most: the worst, of those the latest.
@@ -65,9 +97,9 @@ impl Tally {
     /// Sums up the findings of a batch.
     #[must_use]
     pub fn of(held: &[Held]) -> Vec<Self> {
-        let mut lines: BTreeMap<(&str, &str, &str, i64), Self> = BTreeMap::new();
+        let mut lines: BTreeMap<(&str, &By, &str, &str, i64), Self> = BTreeMap::new();
         for one in held {
-            let line = (one.suppression.as_str(), one.detector, one.key.as_str(), one.time_ms.div_euclid(Self::HOUR_MS));
+            let line = (one.tenant.as_str(), &one.by, one.detector, one.key.as_str(), one.time_ms.div_euclid(Self::HOUR_MS));
             let new = || Self { sample: one.clone(), findings: 0, times_ms: (one.time_ms, one.time_ms), last_seq: one.seq };
             let tally = lines.entry(line).or_insert_with(new);
             tally.findings += 1;

@@ -1,7 +1,8 @@
 //! Suppressions: findings about something that people know to be harmless (a scanner that is paid for, a monitor, a
 //! travel desk) open no alert.
 //!
-//! A suppressed finding is never lost: it is counted in the ledger, by suppression, with a sample of it. What is
+//! A suppressed finding is never lost: it is counted in the ledger, by suppression, with a sample of it; what detectors
+//! themselves excuse (a known device far away, a relay) stands there, too, by the gate that excused it. What is
 //! suppressed for all detectors is not learnt as its person's either. Each entry belongs to a tenant, has an owner, a
 //! reason and an end. Changes are made at run time and take effect with an entry of the recorded order, so that a
 //! restart judges again as it was judged then: entries are kept with the versions of the list between which they
@@ -10,7 +11,7 @@
 mod ledger;
 mod source;
 
-pub use ledger::{Held, Tally};
+pub use ledger::{By, Held, Tally};
 pub use source::Lists;
 
 use bartizan_core::Event;

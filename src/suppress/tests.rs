@@ -75,9 +75,13 @@ fn values_have_one_form() {
     assert!(Kind::ALL.into_iter().all(|kind| Kind::parse(kind.as_str()) == Some(kind)));
 }
 
+fn of(tenant: &str) -> suppressions::LineFilter {
+    suppressions::LineFilter { tenant: Some(tenant.to_owned()), ..Default::default() }
+}
+
 fn held(event: &str, severity: Severity, time_ms: i64, seq: u64) -> Held {
     Held {
-        suppression: "sup_1".into(),
+        by: By::Suppression("sup_1".into()),
         tenant: "acme".into(),
         detector: "token_reuse",
         key: "session:s".into(),
@@ -97,12 +101,12 @@ fn the_ledger_counts_each_finding_once_however_often_it_is_repeated() {
     count(&first);
     count(&first);
     count(&[held("e4", Severity::Medium, 5, 4), held("later", Severity::Low, Tally::HOUR_MS, 5)]);
-    let lines = db.read(|tx| suppressions::held(tx, (Some("acme"), None, None), i64::MAX, 10)).unwrap();
+    let lines = db.read(|tx| suppressions::held(tx, &of("acme"), i64::MAX, 10)).unwrap();
     assert_eq!(lines.len(), 2, "an hour each");
     let line = &lines[1];
     assert_eq!((line.findings, line.first_event_ms, line.last_event_ms, line.event_id.as_str()), (4, 5, 30, "e2"));
     assert_eq!((line.severity, line.reason.as_str()), (Severity::High as u8, "because of e2"));
-    assert_eq!(db.read(|tx| suppressions::held(tx, (Some("globex"), None, None), i64::MAX, 10)).unwrap(), []);
+    assert_eq!(db.read(|tx| suppressions::held(tx, &of("globex"), i64::MAX, 10)).unwrap(), []);
     assert_eq!(db.write(|tx| suppressions::prune_held(tx, 0, 1, 10)).unwrap(), 1, "the oldest beyond the limit");
 }
 

@@ -127,6 +127,28 @@ impl AccountTakeover {
         }
     }
 
+    /// Why a strange client's doings, or an own one's beside it, are not told.
+    fn explain(&self, key: Key, event: &Event<'_>, signs: Signs, findings: &mut Findings) {
+        let weight_min = self.config.weight_min;
+        let changes = matches!(event.kind(), Kind::PasswordChange | Kind::AccountChange) && signs.is_strange();
+        let held = self.strangers.get(key.hash, event.watermark_ms()).and_then(|strangers| strangers.held(event));
+        match held.filter(|_| changes) {
+            Some((gate, weight)) => findings.excuse(gate, key_of(event), Severity::High, {
+                format!(
+                    "Changed the account with a client that does not fit this person: {} (weight {weight:.1}, limit {weight_min:.1}).",
+                    signs.names()
+                )
+            }),
+            None => findings.remark("no_change", || {
+                let (names, weight) = (signs.names(), signs.weight());
+                format!(
+                    "Against this client: {}; weight {weight:.1}. Told is a change of password, factor or account (limit {weight_min:.1}).",
+                    if names.is_empty() { "nothing" } else { &names }
+                )
+            }),
+        }
+    }
+
     fn tell(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let Some(mut strangers) = self.strangers.get_mut(key.hash, event.watermark_ms()) else { return };
         let Some(takeover) = strangers.takeover(&self.config) else { return };
@@ -159,9 +181,13 @@ fn told(event: &Event<'_>, takeover: &Takeover, config: &Config) -> Finding {
     finding
 }
 
+fn key_of(event: &Event<'_>) -> String {
+    format!("user:{}", event.user().unwrap_or_default())
+}
+
 /// `ip` and `session` are those of the stranger: what proves it may be an event of the owner's.
 fn finding(event: &Event<'_>, severity: Severity, signs: &Signs, ip: Option<IpAddr>, session: Option<&str>) -> Finding {
-    let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
+    let mut finding = Finding::new(event, key_of(event), severity);
     finding.confidence = (0.5 + signs.weight() / 10.0).min(0.95);
     signs.note(&mut finding);
     finding.involve(Subject::new(EntityKind::User, event.user().unwrap_or_default(), Role::Victim).hit());
@@ -178,11 +204,13 @@ fn finding(event: &Event<'_>, severity: Severity, signs: &Signs, ip: Option<IpAd
 impl Detector for AccountTakeover {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let counts = event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human;
-        let Some(person) = event.person().filter(|_| counts) else { return };
+        let Some(person) = event.person().filter(|_| counts) else {
+            return findings.remark("no_success", || "Not something that a person succeeded in.".to_owned());
+        };
         // Requests are many, and matter only where there are strangers.
         let is_use = matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh);
         if is_use && self.strangers.get(key.hash, event.watermark_ms()).is_none_or(Strangers::is_empty) {
-            return;
+            return findings.remark("no_stranger", || "No strange client was seen with this person within a day.".to_owned());
         }
         let familiar = person.familiar(event);
         // Once in, a stranger looks like one of the person's own.
@@ -193,9 +221,18 @@ impl Detector for AccountTakeover {
         } else if signs.is_strange() {
             self.stranger_seen(key, event, signs, findings);
         } else {
-            return;
+            return findings.remark("own_client", || {
+                let names = signs.names();
+                format!(
+                    "The client is the person's own, or too little is known of them: {}.",
+                    if names.is_empty() { "nothing new" } else { &names }
+                )
+            });
         }
         self.tell(key, event, findings);
+        if findings.is_empty() {
+            self.explain(key, event, signs, findings);
+        }
     }
 
     fn looks_at(&self, _: KeyKind, event: Kind) -> bool {

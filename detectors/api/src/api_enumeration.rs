@@ -22,7 +22,7 @@ use bartizan_core::{
 };
 use route::Asked;
 use std::sync::Arc;
-use walks::{Request, Rule, Seen, Tally, Walks};
+use walks::{HABIT, Request, Rule, Seen, Tally, Walks};
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
@@ -151,15 +151,31 @@ fn share(tally: &Tally) -> f64 {
     f64::from(tally.refused) / f64::from(tally.requests.max(1))
 }
 
+/// Different paths that are not there.
+fn scanned(event: &Event<'_>, paths: u32, config: &Config, findings: &mut Findings) {
+    let reason = format!("{paths} different paths within an hour that are not there (limit {}).", config.missing_min);
+    if paths < config.missing_min {
+        return findings.remark("below_limit", || reason);
+    }
+    let mut finding = finding(event, Severity::Medium);
+    "Paths tried that are not there".clone_into(&mut finding.title);
+    (finding.confidence, finding.reason) = (0.8, reason);
+    finding.note("missing_paths", paths).note("missing_min", config.missing_min);
+    findings.push(finding);
+}
+
+fn key_of(event: &Event<'_>) -> String {
+    match (event.user(), event.session()) {
+        (Some(user), _) => format!("user:{user}"),
+        (None, Some(session)) => format!("session:{session}"),
+        (None, None) => format!("ip:{}", event.ip().map(|ip| ip.to_string()).unwrap_or_default()),
+    }
+}
+
 /// Who walks is the attacker, and so is the session it is done with.
 fn finding(event: &Event<'_>, severity: Severity) -> Finding {
     let address = event.ip().map(|ip| ip.to_string()).unwrap_or_default();
-    let key = match (event.user(), event.session()) {
-        (Some(user), _) => format!("user:{user}"),
-        (None, Some(session)) => format!("session:{session}"),
-        (None, None) => format!("ip:{address}"),
-    };
-    let mut finding = Finding::new(event, key, severity);
+    let mut finding = Finding::new(event, key_of(event), severity);
     if let Some(user) = event.user() {
         finding.involve(Subject::new(EntityKind::User, user, Role::Attacker));
     }
@@ -174,7 +190,9 @@ fn finding(event: &Event<'_>, severity: Severity) -> Finding {
 
 impl Detector for ApiEnumeration {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let (Some(path), Some(status)) = (event.path(), event.status()) else { return };
+        let (Some(path), Some(status)) = (event.path(), event.status()) else {
+            return findings.remark("no_request", || "Has no path or no status.".to_owned());
+        };
         let states = match key.kind {
             KeyKind::Principal => &mut self.principals,
             // An address stands for whoever has no name.
@@ -185,26 +203,22 @@ impl Detector for ApiEnumeration {
         let Some(object) = asked.object else {
             if status == 404 {
                 let missing = states.entry(key.hash, event.watermark_ms(), Walks::default).miss(event.time_ms(), asked.route);
-                if missing.objects >= self.config.missing_min {
-                    let mut finding = finding(event, Severity::Medium);
-                    "Paths tried that are not there".clone_into(&mut finding.title);
-                    finding.confidence = 0.8;
-                    finding.reason = format!(
-                        "{} different paths within an hour that are not there (limit {}).",
-                        missing.objects, self.config.missing_min
-                    );
-                    finding.note("missing_paths", missing.objects).note("missing_min", self.config.missing_min);
-                    findings.push(finding);
-                }
+                scanned(event, missing.objects, &self.config, findings);
+            } else {
+                findings.remark("no_object", || "The path names no object by an id.".to_owned());
             }
             return;
         };
         let writes = matches!(event.method(), Some("PUT" | "POST" | "PATCH" | "DELETE"));
         let request = Request::new(&asked, object, writes, status);
         let seen = states.entry(key.hash, event.watermark_ms(), Walks::default).ask(event.time_ms(), &request);
-        let rule = seen.rule(&self.config).filter(|rule| *rule == Rule::Refused || event.user_kind() == UserKind::Human);
-        if let Some(rule) = rule {
-            findings.push(self.walked(event, &seen, rule, writes));
+        match seen.rule(&self.config) {
+            Ok(rule) if rule == Rule::Refused || event.user_kind() == UserKind::Human => {
+                findings.push(self.walked(event, &seen, rule, writes));
+            }
+            Ok(_) => findings.excuse("service", key_of(event), Severity::Medium, seen.sentence()),
+            Err(HABIT) => findings.excuse(HABIT, key_of(event), Severity::Medium, seen.sentence()),
+            Err(gate) => findings.remark(gate, || seen.sentence()),
         }
     }
 

@@ -45,6 +45,7 @@ use grants::Grant;
 use look::Look;
 use population::{Gate, Population};
 use std::sync::Arc;
+use verdict::BELOW_LIMIT;
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
@@ -117,6 +118,9 @@ struct ClientIntegrity {
     memo: Memo,
 }
 
+/// Sets apart from what is told what is explained.
+const EXPLAINED: usize = 64;
+
 impl ClientIntegrity {
     fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
         let number = |name| u32::try_from(parameters.int(name)).unwrap_or(u32::MAX);
@@ -146,23 +150,39 @@ impl ClientIntegrity {
     fn observe_app(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let (watermark_ms, gate) = (event.watermark_ms(), &self.config.gate);
         let mut app = self.apps.entry(key.hash, watermark_ms, || Population::new(event.time_ms()));
-        let Some(look) = Look::of(event, &mut self.memo) else { return };
+        let Some(look) = Look::of(event, &mut self.memo) else {
+            return findings.remark("no_client", || "Says nothing of a person's client of this application.".to_owned());
+        };
         let standing = app.standing(&look, gate);
         let is_mature = app.is_mature(look.time_ms, gate) && app.is_of_phones(look.day, gate);
         let presented = grants::presented(key, event);
-        let verdict = if is_mature {
+        let verdict = is_mature.then(|| {
             let grant = presented.and_then(|presented| self.grants.get(presented, watermark_ms));
             verdict::judge(&look, &standing, grant.map(|grant| grant.jump(&look)))
-        } else {
-            None
+        });
+        // What is no more than odd, or explained, is told once a day for each kind of client.
+        let mut is_news = |pieces: usize| app.tell(look.agent ^ look.ja4.rotate_left(7) ^ u32::from(look.day) << 8 ^ pieces as u32);
+        let severity = match &verdict {
+            Some(Ok(verdict)) => {
+                if verdict.severity > Severity::Low || is_news(verdict.evidence.count()) {
+                    findings.push(report::odd_client(event, &look, &standing, verdict, &self.config));
+                }
+                Some(verdict.severity)
+            }
+            Some(Err(explained)) if explained.gate != BELOW_LIMIT && is_news(EXPLAINED + explained.evidence.count()) => {
+                let reason = report::excuse(event, explained);
+                findings.excuse(explained.gate, report::app_key(event), Severity::Medium, reason);
+                None
+            }
+            Some(Err(explained)) => {
+                findings.remark(explained.gate, || report::excuse(event, explained));
+                None
+            }
+            None => {
+                findings.remark("learning", || "Too few users or days of this application are known, or it is none of phones.".to_owned());
+                None
+            }
         };
-        let severity = verdict.as_ref().map(|verdict| verdict.severity);
-        if let Some(verdict) = &verdict
-            && (verdict.severity > Severity::Low
-                || app.tell(look.agent ^ look.ja4.rotate_left(7) ^ u32::from(look.day) << 8 ^ verdict.evidence.count() as u32))
-        {
-            findings.push(report::odd_client(event, &look, &standing, verdict, &self.config));
-        }
         if is_mature && look.kind == Kind::Signup && standing.hosting && !look.corporate {
             let mut models = self.models.entry(key.hash, watermark_ms, Models::default);
             if let Some(users) = models.observe(event).filter(|users| *users >= self.config.model_users_min) {
@@ -201,9 +221,14 @@ impl ClientIntegrity {
             return;
         }
         let mut device = self.devices.entry(key.hash, event.watermark_ms(), Device::default);
-        let farm = device.observe(event, self.config.device_users_min).filter(|farm| farm.is_first && farm.signs() >= 2);
-        if let Some(farm) = farm {
-            findings.push(report::farm(event, name, &farm, &self.config));
+        match device.observe(event, self.config.device_users_min) {
+            Some(farm) if farm.is_first && farm.signs() >= 2 => findings.push(report::farm(event, name, &farm, &self.config)),
+            _ => findings.remark("shared_device", || {
+                format!(
+                    "Fewer than {} users of this device within two days, told before, or users of a shared one.",
+                    self.config.device_users_min
+                )
+            }),
         }
     }
 }

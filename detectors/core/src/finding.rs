@@ -177,11 +177,46 @@ pub enum Trust {
     Full,
 }
 
-/// Where detectors put findings. The runner knows which detector and event it is called for.
+/// What would have been a finding, but for something that speaks for its innocence. It goes into the ledger of what
+/// was held back, so that nothing is hid without a trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Excuse {
+    /// What spoke for it, e.g. `own_client`.
+    pub gate: &'static str,
+    /// What the alert would have been about.
+    pub key: String,
+    /// How bad it would have been.
+    pub severity: Severity,
+    /// One sentence: what was seen, and why it is no finding.
+    pub reason: String,
+}
+
+/// What a detector thought of an event that gave it nothing to say; told only to who asks about the event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remark {
+    /// The rule, limit or gate where it ended, e.g. `below_limit`.
+    pub gate: &'static str,
+    /// One sentence with its numbers.
+    pub text: String,
+}
+
+/// What a detector said of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// It found something.
+    Finding(Finding),
+    /// It would have.
+    Excuse(Excuse),
+    /// It did not, and was asked why.
+    Remark(Remark),
+}
+
+/// Where detectors say what they have to say. The runner knows which detector and event it is called for.
 #[derive(Debug, Default)]
 pub struct Findings {
-    list: Vec<Finding>,
+    list: Vec<Said>,
     trust: Trust,
+    asked: bool,
 }
 
 impl Findings {
@@ -205,15 +240,32 @@ impl Findings {
 
     /// Adds a finding.
     pub fn push(&mut self, finding: Finding) {
-        self.list.push(finding);
+        self.list.push(Said::Finding(finding));
     }
 
-    /// Takes what was found since the last call.
-    pub fn drain(&mut self) -> std::vec::Drain<'_, Finding> {
+    /// Adds what would have been one.
+    pub fn excuse(&mut self, gate: &'static str, key: String, severity: Severity, reason: String) {
+        self.list.push(Said::Excuse(Excuse { gate, key, severity, reason }));
+    }
+
+    /// Asks for remarks, or for none: they are made for the few events that somebody wants explained.
+    pub fn ask(&mut self, asked: bool) {
+        self.asked = asked;
+    }
+
+    /// Says why nothing was found, if anybody asks.
+    pub fn remark(&mut self, gate: &'static str, text: impl FnOnce() -> String) {
+        if self.asked {
+            self.list.push(Said::Remark(Remark { gate, text: text() }));
+        }
+    }
+
+    /// Takes what was said since the last call.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Said> {
         self.list.drain(..)
     }
 
-    /// Nothing found?
+    /// Nothing said?
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

@@ -20,7 +20,7 @@ pub use batch::{EventBatch, EventDraft};
 pub use client::{Changes, ClientPrint};
 pub use detector::{Detector, Spec};
 pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind};
-pub use finding::{Action, EntityKind, Finding, Findings, Role, Severity, Subject, Trust};
+pub use finding::{Action, EntityKind, Excuse, Finding, Findings, Remark, Role, Said, Severity, Subject, Trust};
 pub use keys::{Key, KeyHasher, KeyKind};
 pub use params::{Parameter, ParameterError, Parameters, Value};
 pub use people::{Familiar, People, Person};

@@ -91,7 +91,12 @@ impl BruteForce {
         let mut tries = self.tries.entry(key.hash, event.watermark_ms(), Tries::default);
         tries.add(guess);
         let tally = tries.tally(guess.time_ms, guess.own, &self.config);
-        let Some((severity, rule)) = tally.judge(guess.own, &self.config) else { return };
+        let Some((severity, rule)) = tally.judge(guess.own, &self.config) else {
+            return match tries.excused(&guess, &self.config) {
+                Some(reason) => findings.excuse("retry_loop", key_of(event), Severity::Medium, reason),
+                None => findings.remark("below_limit", || tally.sentence(guess.own, &self.config)),
+            };
+        };
         let mut finding = Finding::new(event, key_of(event), severity);
         "Many guesses at one account".clone_into(&mut finding.title);
         finding.reason = rule.sentence(&tally, &self.config);
@@ -109,16 +114,22 @@ impl BruteForce {
     }
 
     fn succeeded(&mut self, key: Key, event: &Event<'_>, familiar: Familiar, findings: &mut Findings) {
-        let Some(mut tries) = self.tries.get_mut(key.hash, event.watermark_ms()) else { return };
+        let Some(mut tries) = self.tries.get_mut(key.hash, event.watermark_ms()) else {
+            return findings.remark("no_guesses", || "Nobody failed at this account within a day.".to_owned());
+        };
         let guess = Guess::of(event, familiar);
         // Not on their own line either, and not what has tried by the clock: a phone whose password was put right.
         if guess.own || familiar.is_own() || tries.is_looping(&guess) {
-            return;
+            return findings.remark("own_client", || {
+                "Got in with a client or on a line of their own, or with what has tried by the clock.".to_owned()
+            });
         }
         let by_client = tries.by_client(&guess);
         let under_attack = tries.tally(guess.time_ms, false, &self.config).judge(false, &self.config).is_some();
         if by_client < self.config.hit_tries_min && !(under_attack && by_client > 0) {
-            return;
+            return findings.remark("below_limit", || {
+                format!("{by_client} failed tries by the client that got in (limit {}).", self.config.hit_tries_min)
+            });
         }
         findings.doubt(Trust::Stranger);
         tries.hit(&guess, event);

@@ -33,7 +33,7 @@ mod samples;
 
 use attempts::{Attempt, Attempts};
 pub(crate) use attempts::{is_unknown_name, says_nothing};
-use bartizan_core::{Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Spec, State};
+use bartizan_core::{Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Severity, Spec, State};
 use crowd::{Crowd, Parts, Tally};
 use std::sync::Arc;
 
@@ -172,20 +172,27 @@ impl Detector for CredentialStuffing {
         };
         let mut state = states.entry(key.hash, event.watermark_ms(), Attempts::default);
         if !state.record(&mut attempt, config) {
-            return;
+            return findings.remark("says_nothing", || "Too old for the window, or a failure that says nothing of credentials.".to_owned());
         }
         state.keep_sample(&attempt, event, config);
         let attack = match state.suspects() {
             Some(crowd) if key.kind == KeyKind::Client => client_attack(crowd, state.newest_ms(), config),
             Some(crowd) => network_attack(crowd, &attempt, config),
-            None => None,
+            None => Err(Silence { gate: BELOW_LIMIT, tally: None }),
         };
         match attack {
-            Some(attack) if !attempt.success || (attack.tells_hits() && state.is_hit(&attempt, &attack.tally, &attack.parts)) => {
+            Ok(attack) if !attempt.success || (attack.tells_hits() && state.is_hit(&attempt, &attack.tally, &attack.parts)) => {
                 findings.push(report::finding(event, &attempt, &attack, &mut state, config));
             }
-            _ if attempt.success => state.learn(&attempt),
-            _ => {}
+            silent => {
+                if attempt.success {
+                    state.learn(&attempt);
+                }
+                match silent {
+                    Err(silence) => silence.tell(event, key.kind, attempt.success, findings),
+                    Ok(_) => findings.remark("no_hit", || "An attack goes on, and this success is of a known user or client.".to_owned()),
+                }
+            }
         }
     }
 
@@ -199,10 +206,46 @@ impl Detector for CredentialStuffing {
     }
 }
 
+/// Fewer names than it takes.
+const BELOW_LIMIT: &str = "below_limit";
+
+/// Why nothing is told.
+struct Silence {
+    gate: &'static str,
+    /// What was counted, and the failing users that it took.
+    tally: Option<(Tally, u32)>,
+}
+
+impl Silence {
+    /// Enough names failed, or not.
+    fn of(tally: Tally, limit: u32, gate: &'static str) -> Self {
+        Self { gate: if tally.failed >= limit { gate } else { BELOW_LIMIT }, tally: Some((tally, limit)) }
+    }
+
+    fn tell(self, event: &Event<'_>, of: KeyKind, success: bool, findings: &mut Findings) {
+        let sentence = |tally: Option<(Tally, u32)>| match tally {
+            None => "Few tries within the window.".to_owned(),
+            Some((tally, limit)) => format!(
+                "{} users failed (limit {limit}), {} of them with names that do not exist; {:.0} % of the users tried; {} known users got in.",
+                tally.failed,
+                tally.unknown,
+                100.0 * tally.failed_share(),
+                tally.known
+            ),
+        };
+        if self.gate == BELOW_LIMIT || success || self.tally.is_none() {
+            findings.remark(self.gate, || sentence(self.tally));
+        } else {
+            let scope = if of == KeyKind::Client { Scope::Client } else { Scope::Network };
+            findings.excuse(self.gate, report::key(event, scope), Severity::Medium, sentence(self.tally));
+        }
+    }
+}
+
 /// The attack from the attempt's address, or else from its network.
-fn network_attack(crowd: &Crowd, attempt: &Attempt, config: &Config) -> Option<Attack> {
+fn network_attack(crowd: &Crowd, attempt: &Attempt, config: &Config) -> Result<Attack, Silence> {
     if attempt.known {
-        return None;
+        return Err(Silence { gate: "known_user", tally: None });
     }
     let network_open = crowd.is_open(0, attempt.time_ms);
     let own = crowd.parts_open(attempt.time_ms);
@@ -213,36 +256,35 @@ fn network_attack(crowd: &Crowd, attempt: &Attempt, config: &Config) -> Option<A
         if passes(&tally, limit, config.failed_share_min) {
             let open = own.contains(&attempt.part);
             if open || own.len() < OWN_ADDRESSES_MAX {
-                return Some(Attack { scope: Scope::Address, parts, tally, limit, open });
+                return Ok(Attack { scope: Scope::Address, parts, tally, limit, open });
             }
             let parts = Parts::AllBut(Vec::new());
             let tally = crowd.tally(&parts);
-            return Some(Attack { scope: Scope::Network, parts, tally, limit, open: false });
+            return Ok(Attack { scope: Scope::Network, parts, tally, limit, open: false });
         }
     }
     let own = if network_open { Vec::new() } else { own };
     if own.contains(&attempt.part) {
-        return None;
+        return Err(Silence { gate: "told_by_address", tally: None });
     }
     let parts = Parts::AllBut(own);
     let tally = crowd.tally(&parts);
     let limit = shared_limit(&tally, config.network_users_min, config);
     let takes_part = network_open || tally.parts >= config.network_addresses_min;
-    (takes_part && passes(&tally, limit, config.failed_share_min)).then_some(Attack {
-        scope: Scope::Network,
-        parts,
-        tally,
-        limit,
-        open: network_open,
-    })
+    if takes_part && passes(&tally, limit, config.failed_share_min) {
+        Ok(Attack { scope: Scope::Network, parts, tally, limit, open: network_open })
+    } else {
+        let few_addresses = if takes_part { "many_get_in" } else { "few_addresses" };
+        Err(Silence::of(tally, limit, few_addresses))
+    }
 }
 
 /// The attack with one client from many networks, less those networks that are told by themselves.
-fn client_attack(crowd: &Crowd, newest_ms: i64, config: &Config) -> Option<Attack> {
+fn client_attack(crowd: &Crowd, newest_ms: i64, config: &Config) -> Result<Attack, Silence> {
     let (parts, limit) = (Parts::Quiet, config.client_users_min);
     let tally = crowd.tally(&parts);
     if tally.parts < config.client_networks_min || !passes(&tally, limit, config.client_failed_share_min) {
-        return None;
+        return Err(Silence::of(tally, limit, "many_get_in"));
     }
     let names_are_guessed = f64::from(tally.unknown) >= config.client_unknown_share_min * f64::from(tally.failed);
     let nobody_retries = || {
@@ -251,7 +293,11 @@ fn client_attack(crowd: &Crowd, newest_ms: i64, config: &Config) -> Option<Attac
     };
     let is_attack = names_are_guessed || nobody_retries();
     let open = crowd.is_open(0, newest_ms);
-    is_attack.then_some(Attack { scope: Scope::Client, parts, tally, limit, open })
+    if is_attack {
+        Ok(Attack { scope: Scope::Client, parts, tally, limit, open })
+    } else {
+        Err(Silence::of(tally, limit, "people_try_again"))
+    }
 }
 
 fn shared_limit(tally: &Tally, limit: u32, config: &Config) -> u32 {

@@ -40,6 +40,7 @@ use bartizan_core::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
 use bartizan_core::{Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Spec, State};
 use guess::{Ended, Guess};
 use std::sync::Arc;
+use tally::Tally;
 use watch::{Scope, Watch};
 
 /// What it is and how it is tuned.
@@ -110,7 +111,10 @@ impl PasswordSpraying {
 
 impl Detector for PasswordSpraying {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let Some(guess) = Guess::of(event) else { return };
+        let Some(guess) = Guess::of(event) else {
+            return findings
+                .remark("no_guess", || "Not a person's sign-in with a password, or a failure that says nothing of it.".to_owned());
+        };
         let config = &self.config;
         let mut watch = self.tenants.entry(key.hash, event.watermark_ms(), Watch::default);
         if !watch.advance(guess.time_ms, config) {
@@ -120,11 +124,15 @@ impl Detector for PasswordSpraying {
             Ended::Failed { unknown } => {
                 if watch.failed(&guess, unknown, event, config) {
                     judge(&mut watch, &guess, event, config, findings);
+                } else {
+                    findings.remark("own_client", || "Failed with a device or on a line of the user's own.".to_owned());
                 }
             }
             Ended::Halfway | Ended::In | Ended::Reset => {
                 if let Some(scope) = watch.got_in(&guess, event) {
                     findings.push(report::hit(event, &guess, scope, &mut watch));
+                } else {
+                    findings.remark("no_attack", || "Got in, and no attack goes on that it belongs to.".to_owned());
                 }
             }
         }
@@ -142,7 +150,7 @@ impl Detector for PasswordSpraying {
 /// A stranger failed: is it, with what came before, an attack? Told under what is most in common.
 fn judge(watch: &mut Watch, guess: &Guess, event: &Event<'_>, config: &Config, findings: &mut Findings) {
     if watch.newest_ms.saturating_sub(watch.judged_ms) < JUDGED_EVERY_MS {
-        return;
+        return findings.remark("judged_just_now", || "Another failure of this tenant was judged within the same second.".to_owned());
     }
     let enough = |failing: u16| u32::from(failing) >= config.users_min;
     let by_client = enough(watch.guesses.client(guess.client).failing) && !watch.knows_client(guess.client);
@@ -160,5 +168,17 @@ fn judge(watch: &mut Watch, guess: &Guess, event: &Event<'_>, config: &Config, f
             findings.push(report::failures(event, scope, &tally, watch, config));
             return;
         }
+        findings.remark("below_limit", || {
+            let Tally { news, quiet, limit, hasty, again, .. } = &tally;
+            let (names, share) = (news.len(), 100.0 * tally.failed_share());
+            format!(
+                "{names} users failed as strangers ({}), {quiet} of them slowly or in rounds (limit {limit}), {again} in rounds, {hasty} more \
+                 tried again at once, as people do; {share:.0} % of the users failed.",
+                report::whence(scope)
+            )
+        });
     }
+    findings.remark("below_limit", || {
+        format!("Fewer than {} users failed as strangers from one network, with one client or in all within a day.", config.users_min)
+    });
 }

@@ -130,15 +130,17 @@ impl What {
 
 impl Detector for MfaFatigue {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let Some(what) = What::of(event).filter(|_| event.user_kind() == UserKind::Human) else { return };
+        let Some(what) = What::of(event).filter(|_| event.user_kind() == UserKind::Human) else {
+            return findings.remark("no_push", || "Says nothing of a person's pushes.".to_owned());
+        };
         let is_new = self.users.get(key.hash, event.watermark_ms()).is_none();
         if is_new && !what.may_begin() {
-            return;
+            return findings.remark("no_push", || "Nobody was asked by push before.".to_owned());
         }
         let whose = Whose::of(event, &self.config);
         let tells = if is_new { what.may_begin_for(whose) } else { what != What::Change || whose > Whose::Own };
         if !tells {
-            return;
+            return findings.remark("own_client", || "The person's own client.".to_owned());
         }
         let mut pushes = self.users.entry(key.hash, event.watermark_ms(), Pushes::default);
         let verdict = pushes.observe(Record::new(event, what, whose), event.watermark_ms(), &self.config);
@@ -146,8 +148,9 @@ impl Detector for MfaFatigue {
             let is_hit = verdict.as_ref().is_some_and(Verdict::is_hit);
             findings.doubt(if is_hit { Trust::Stranger } else { Trust::Doubtful });
         }
-        if let Some(verdict) = verdict {
-            findings.push(report::finding(event, &verdict, pushes.records(), &self.config));
+        match verdict {
+            Some(verdict) => findings.push(report::finding(event, &verdict, pushes.records(), &self.config)),
+            None => findings.remark("below_limit", || pushes.sentence(&self.config)),
         }
         let is_over = pushes.is_over();
         drop(pushes);

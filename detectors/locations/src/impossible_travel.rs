@@ -30,7 +30,7 @@ use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Role, Severity,
     Spec, State, Subject, Trust,
 };
-use journey::{Journey, SignIn, Traveller};
+use journey::{Compared, Conflict, Journey, SignIn, Traveller};
 use recent::{Past, Recent};
 use std::sync::Arc;
 
@@ -100,7 +100,14 @@ impl ImpossibleTravel {
 
 impl Detector for ImpossibleTravel {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let (Some(sign_in), Some(person)) = (SignIn::of(event), event.person()) else { return };
+        let (Some(sign_in), Some(person)) = (SignIn::of(event), event.person()) else {
+            return findings.remark("says_no_place", || {
+                let class = event.network_class().as_str();
+                format!(
+                    "Not a person's successful interactive sign-in at a known place (network class {class}): neither compared nor kept."
+                )
+            });
+        };
         let (config, watermark_ms) = (&self.config, event.watermark_ms());
         let traveller = Traveller::new(person, &sign_in, config);
         self.recent.sweep(watermark_ms);
@@ -108,9 +115,20 @@ impl Detector for ImpossibleTravel {
         let (packed, until_ms) = recent.take();
         // No earlier sign-in than of the watermark will come.
         let mut past = Past::unpack(&packed, until_ms, watermark_ms.saturating_sub(config.window_ms));
-        match traveller.worst(&past, &sign_in) {
-            None => past.keep(sign_in),
-            Some(conflict) => {
+        let Compared { compared, conflict, excused } = traveller.compare(&past, &sign_in);
+        match (conflict, excused) {
+            (None, Some((conflict, gate))) => {
+                findings.excuse(gate, key_of(event), Severity::Medium, excuse(&sign_in, &conflict, gate));
+                past.keep(sign_in);
+            }
+            (None, None) => {
+                let within_h = config.window_ms / 3_600_000;
+                findings.remark("reachable", || {
+                    format!("Compared with {compared} sign-ins from other addresses and clients within {within_h} hours: all within reach.")
+                });
+                past.keep(sign_in);
+            }
+            (Some(conflict), _) => {
                 let journey = traveller.judge(&mut past, conflict, sign_in);
                 if journey.stranger == sign_in {
                     findings.doubt(Trust::Stranger);
@@ -135,10 +153,27 @@ impl Detector for ImpossibleTravel {
     }
 }
 
+fn key_of(event: &Event<'_>) -> String {
+    format!("user:{}", event.user().unwrap_or_default())
+}
+
+/// Why two sign-ins that are too far apart are no finding.
+fn excuse(sign_in: &SignIn<'_>, conflict: &Conflict<'_>, gate: &str) -> String {
+    let minutes = sign_in.time_ms.abs_diff(conflict.with.time_ms) / 60_000;
+    let because = match gate {
+        "own_at_both_ends" => "both ends are the person's own devices or lines",
+        "roaming" => "a traveller's phone leaves the net at home",
+        "gateway" => "a carrier's or company's gateway, or one provider at both ends, says little of where its users are",
+        _ => "within one country places are often wrong, and the client is the same",
+    };
+    let (from, to, km) = (country(&conflict.with), country(sign_in), conflict.least_km);
+    format!("Signed in from {from} and from {to}, at least {km:.0} km apart, {minutes} minutes between; but {because}.")
+}
+
 /// `again`: the network was told for this person before.
 fn finding(event: &Event<'_>, journey: &Journey<'_>, again: bool, config: &Config) -> Finding {
     let severity = if journey.new_client { Severity::High } else { Severity::Medium };
-    let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
+    let mut finding = Finding::new(event, key_of(event), severity);
     "Sign-ins at two places too far apart".clone_into(&mut finding.title);
     let (stranger, other) = (&journey.stranger, &journey.other);
     let (first, second) = if stranger.time_ms <= other.time_ms { (stranger, other) } else { (other, stranger) };

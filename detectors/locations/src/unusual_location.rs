@@ -62,6 +62,9 @@ const GATEWAY_DISTANCE_KM: f64 = 2_500.0;
 const DEVICE_PRIORS: [f32; 2] = [0.5, 0.15];
 /// The same of new user agents, where there are no device ids.
 const AGENT_PRIOR: f32 = 0.3;
+/// It is usual enough.
+const BELOW_LIMIT: &str = "below_limit";
+
 struct Config {
     surprise_min: f32,
     surprise_medium_min: f32,
@@ -81,20 +84,38 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn severity(&self, class: NetworkClass, is_far: bool, config: &Config) -> Option<Severity> {
+    /// What is new, in words.
+    fn news(&self) -> String {
+        let news = [(self.new_country, "country"), (self.new_region, "region"), (self.new_network, "network"), (self.new_device, "device")];
+        news.iter().filter(|(new, _)| *new).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+    }
+
+    fn sentence(&self, person: &Person, limit: f32) -> String {
+        let (news, surprise, sign_ins) = (self.news(), self.surprise, person.sign_ins());
+        let news = if news.is_empty() { "nothing" } else { &news };
+        let own = if self.own_device { ", with a device of their own" } else { "" };
+        format!("New for this person: {news}; surprise {surprise:.1} (limit {limit:.1}) against {sign_ins} sign-ins{own}.")
+    }
+
+    /// Or the gate that keeps it silent.
+    fn severity(&self, class: NetworkClass, is_far: bool, config: &Config) -> Result<Severity, &'static str> {
         let strange_client = self.new_network && self.new_device;
         // A carrier's country is its gateway's: no news for a known client, and none for a first phone
         // unless it is farther off than gateways lie.
         let is_mobile = class == NetworkClass::Mobile;
-        if self.surprise < config.surprise_min || self.own_device || (is_mobile && !strange_client) {
-            None
+        if self.surprise < config.surprise_min {
+            Err(BELOW_LIMIT)
+        } else if self.own_device {
+            Err("own_device")
+        } else if is_mobile && !strange_client {
+            Err("carrier_gateway")
         } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min && (is_far || !is_mobile) {
-            Some(Severity::Medium)
+            Ok(Severity::Medium)
         } else if self.new_country {
-            Some(Severity::Low)
+            Ok(Severity::Low)
         } else {
             let near = self.new_region && (is_far || !is_mobile);
-            (strange_client && (near || class == NetworkClass::Vpn)).then_some(Severity::Low)
+            if strange_client && (near || class == NetworkClass::Vpn) { Ok(Severity::Low) } else { Err("own_region_or_client") }
         }
     }
 }
@@ -174,14 +195,24 @@ impl Detector for UnusualLocation {
     fn observe(&mut self, _: Key, event: &Event<'_>, findings: &mut Findings) {
         let known = event.person().filter(|_| event.kind() == Kind::Login);
         let is_established = |person: &&Person| person.sign_ins() >= self.config.sign_ins_min && person.days() >= self.config.days_min;
-        let Some((person, traits)) = known.filter(is_established).zip(Traits::of(event)) else { return };
+        let Some((person, traits)) = known.filter(is_established).zip(Traits::of(event)) else {
+            return findings.remark("not_comparable", || {
+                let (sign_ins, days) = known.map_or((0, 0), |person| (person.sign_ins(), person.days()));
+                let Config { sign_ins_min, days_min, .. } = self.config;
+                format!("Not a person's successful sign-in, or {sign_ins} sign-ins on {days} days are known (it takes {sign_ins_min} on {days_min}).")
+            });
+        };
         let sign_in = SignIn { person, traits };
         let verdict = sign_in.judge();
-        if let Some(severity) = verdict.severity(traits.class, sign_in.is_far(), &self.config) {
-            findings.push(finding(event, &verdict, severity, person, &self.config));
-            if verdict.new_device {
-                findings.doubt(Trust::Doubtful);
+        match verdict.severity(traits.class, sign_in.is_far(), &self.config) {
+            Ok(severity) => {
+                findings.push(finding(event, &verdict, severity, person, &self.config));
+                if verdict.new_device {
+                    findings.doubt(Trust::Doubtful);
+                }
             }
+            Err(BELOW_LIMIT) => findings.remark(BELOW_LIMIT, || verdict.sentence(person, self.config.surprise_min)),
+            Err(gate) => findings.excuse(gate, key_of(event), Severity::Low, verdict.sentence(person, self.config.surprise_min)),
         }
     }
 
@@ -197,22 +228,19 @@ impl Detector for UnusualLocation {
     fn each_state(&mut self, _: &mut dyn FnMut(&mut dyn State)) {}
 }
 
+fn key_of(event: &Event<'_>) -> String {
+    format!("user:{}", event.user().unwrap_or_default())
+}
+
 fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Person, config: &Config) -> Finding {
-    let mut finding = Finding::new(event, format!("user:{}", event.user().unwrap_or_default()), severity);
+    let mut finding = Finding::new(event, key_of(event), severity);
     "Sign-in from an unusual location".clone_into(&mut finding.title);
-    let news = [
-        (verdict.new_country, "country"),
-        (verdict.new_region, "region"),
-        (verdict.new_network, "network"),
-        (verdict.new_device, "device"),
-    ];
-    let news: Vec<&str> = news.iter().filter(|(new, _)| *new).map(|(_, name)| *name).collect();
     let limit = if severity == Severity::Medium { config.surprise_medium_min } else { config.surprise_min };
     let place = event.place();
     let country = place.as_ref().map_or("", |place| place.country_str());
     finding.reason = format!(
         "New for this person: {}{}; surprise {:.1} (limit {limit:.1}) against {} sign-ins on {} days.",
-        news.join(", "),
+        verdict.news(),
         if country.is_empty() { String::new() } else { format!(" ({country})") },
         verdict.surprise,
         person.sign_ins(),

@@ -30,9 +30,9 @@ mod uses;
 
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{
-    Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Spec, State, UserKind,
+    Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Severity, Spec, State, UserKind,
 };
-use lineage::Lineage;
+use lineage::{Innocent, Lineage};
 use std::sync::Arc;
 use uses::Uses;
 
@@ -100,16 +100,24 @@ impl TokenReuse {
         } else if let Some(lineage) = self.lineages.get_mut(key.hash, event.watermark_ms()) {
             lineage
         } else {
-            return;
+            return findings.remark("no_exchange", || "No exchange of refresh tokens is known of this user.".to_owned());
         };
-        if let Some(reuse) = lineage.observe(event, token, exchanged, &self.config) {
-            findings.push(report::lineage(event, &reuse, &self.config));
+        match lineage.observe(event, token, exchanged, &self.config) {
+            Ok(reuse) => findings.push(report::lineage(event, &reuse, &self.config)),
+            Err(Innocent { gap_ms: 0, gate }) => {
+                findings.remark(gate, || "No exchange of this refresh token is known before.".to_owned());
+            }
+            Err(innocent) => {
+                findings.excuse(innocent.gate, report::key(event, false), Severity::High, report::excuse(&innocent, &self.config))
+            }
         }
     }
 
     fn observe_use(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let states = if key.kind == KeyKind::Session { &mut self.sessions } else { &mut self.tokens };
-        let Some(step) = Step::of(event) else { return };
+        let Some(step) = Step::of(event) else {
+            return findings.remark("no_use", || "Neither uses nor ends a person's session or token.".to_owned());
+        };
         if step == Step::Refused {
             // Refused requests begin nothing; they matter where something ended.
             if let Some(mut uses) = states.get_mut(key.hash, event.watermark_ms())
@@ -120,8 +128,15 @@ impl TokenReuse {
             return;
         }
         let mut uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(event.time_ms()));
-        if let Some(theft) = uses.observe(event, step, &self.config) {
-            findings.push(report::theft(event, key.kind, &theft, &uses, &self.config));
+        let clients = uses.count();
+        match uses.observe(event, step, &self.config) {
+            Some(theft) => findings.push(report::theft(event, key.kind, &theft, &uses, &self.config)),
+            // Once for each further client.
+            None if clients > 0 && uses.count() > clients => {
+                let (gate, reason) = uses.newcomer(&self.config);
+                findings.excuse(gate, report::key(event, key.kind == KeyKind::Token), Severity::Medium, reason);
+            }
+            None => findings.remark("no_return", || uses.sentence(&self.config)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::event::TestEvent;
 use bartizan_core::{
-    Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, Parameters, People, Spec, State, Trust, people,
+    Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, Parameters, People, Said, Spec, State, Trust, people,
 };
 use std::sync::Arc;
 
@@ -51,6 +51,16 @@ impl Runner {
 
     /// Feeds events in this order and returns what was found, in the order the daemon would.
     pub fn feed(&mut self, events: &[TestEvent]) -> Vec<Finding> {
+        let finding = |said| if let Said::Finding(finding) = said { Some(finding) } else { None };
+        self.hear(events, false).into_iter().filter_map(finding).collect()
+    }
+
+    /// Feeds events in this order and returns all that was said, remarks of every event included.
+    pub fn ask(&mut self, events: &[TestEvent]) -> Vec<Said> {
+        self.hear(events, true)
+    }
+
+    fn hear(&mut self, events: &[TestEvent], asked: bool) -> Vec<Said> {
         let mut batch = EventBatch::with_capacity(events.len());
         for event in events {
             if event.time_ms() < self.watermark_ms {
@@ -61,13 +71,14 @@ impl Runner {
             event.push(&mut batch, self.seq, self.watermark_ms);
         }
         batch.hash_keys(&KeyHasher::new([3; 16]));
-        self.detect(&batch)
+        self.detect(&batch, asked)
     }
 
-    fn detect(&mut self, batch: &EventBatch) -> Vec<Finding> {
+    fn detect(&mut self, batch: &EventBatch, asked: bool) -> Vec<Said> {
         let count = self.slices.len() as u64;
-        let mut found = Vec::new();
+        let mut heard = Vec::new();
         let mut findings = Findings::default();
+        findings.ask(asked);
         // Slice by slice, as threads would, so that a slice that looked at another would show.
         for (index, slice) in self.slices.iter_mut().enumerate() {
             for event in batch.iter() {
@@ -78,7 +89,7 @@ impl Runner {
                         continue;
                     }
                     slice.observe(key, &event, &mut findings);
-                    found.extend(findings.drain().map(|finding| (event.seq(), order, finding)));
+                    heard.extend(findings.drain().map(|said| (event.seq(), order, said)));
                 }
                 let learns = slice.detector.goes_by_people() && (People::looks_at(event.kind()) || !self.spares);
                 if let Some(key) = event.key(people::KEY).filter(|key| learns && key.hash % count == index as u64) {
@@ -87,8 +98,8 @@ impl Runner {
                 }
             }
         }
-        found.sort_by_key(|(seq, order, _)| (*seq, *order));
-        found.into_iter().map(|(_, _, finding)| finding).collect()
+        heard.sort_by_key(|(seq, order, _)| (*seq, *order));
+        heard.into_iter().map(|(_, _, said)| said).collect()
     }
 
     /// Bytes held over all slices.

@@ -284,6 +284,20 @@ impl Strangers {
         }
     }
 
+    /// What keeps the change that the client of an event made from being told, with the weight against it; none if it was told.
+    pub fn held(&self, event: &Event<'_>) -> Option<(&'static str, f32)> {
+        let source = Source::of(event);
+        let one = self.list.iter().find(|one| one.source.is(&source))?;
+        let changed = one.changed.as_ref().filter(|_| one.told == 0)?;
+        let weight = one.signs.weight() - changed.what.discount();
+        let gate = match one.in_ms {
+            None => "sign_in_not_seen",
+            Some(_) if !one.signs.is_enough() => "own_provider",
+            Some(_) => "below_limit",
+        };
+        Some((gate, weight))
+    }
+
     /// The change that is to be told now: it is worse than what was told of its client so far.
     pub fn takeover(&mut self, config: &Config) -> Option<Takeover> {
         self.list.iter_mut().find_map(|one| {

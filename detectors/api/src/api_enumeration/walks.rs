@@ -238,8 +238,9 @@ impl Walks {
 }
 
 impl Seen {
-    /// Which limit was passed, if any, by a request that is part of the walk: what its principal does afterwards is not.
-    pub fn rule(&self, config: &Config) -> Option<Rule> {
+    /// Which limit was passed by a request that is part of the walk (what its principal does afterwards is not), or the gate
+    /// that keeps it silent.
+    pub fn rule(&self, config: &Config) -> Result<Rule, &'static str> {
         let refused = |tally: &Tally, objects: u32| {
             tally.objects >= objects && f64::from(tally.refused) >= config.refused_share_min * f64::from(tally.requests)
         };
@@ -247,19 +248,37 @@ impl Seen {
         // Who does this each day may do it today, up to twice as much.
         let is_usual = self.habit.is_some_and(|habit| self.day.objects <= 2 * u32::from(habit));
         if self.refused && (refused(&self.hour, config.refused_min) || refused(&self.day, config.refused_day_min)) {
-            return Some(Rule::Refused);
-        }
-        if is_usual {
-            return None;
-        }
-        if self.is_step && (in_order(&self.hour, config.sequential_min) || in_order(&self.day, config.sequential_day_min)) {
-            return Some(Rule::InOrder);
+            return Ok(Rule::Refused);
         }
         let beyond = self.habit.is_some_and(|habit| f64::from(self.day.objects) >= config.habit_factor * f64::from(habit.max(1)));
         let goes_on = self.hour.objects >= GOES_ON_MIN;
-        (goes_on && beyond && self.day.objects >= config.volume_min).then_some(Rule::Volume)
+        let rule = if self.is_step && (in_order(&self.hour, config.sequential_min) || in_order(&self.day, config.sequential_day_min)) {
+            Rule::InOrder
+        } else if goes_on && beyond && self.day.objects >= config.volume_min {
+            Rule::Volume
+        } else {
+            return Err("below_limit");
+        };
+        if is_usual { Err(HABIT) } else { Ok(rule) }
+    }
+
+    /// What was counted.
+    pub fn sentence(&self) -> String {
+        let Self { hour, day, habit, .. } = self;
+        let habit = habit.map_or_else(|| "not known yet".to_owned(), |habit| habit.to_string());
+        format!(
+            "{} different objects of this route within an hour and {} within a day ({habit} on a usual day), {} of {} requests refused, {:.0} % in order.",
+            hour.objects,
+            day.objects,
+            day.refused,
+            day.requests,
+            100.0 * hour.sequential.max(day.sequential)
+        )
     }
 }
+
+/// Its principal does so each day.
+pub(super) const HABIT: &str = "own_habit";
 
 /// What makes it a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,31 @@ use super::Config;
 use super::farm::Farm;
 use super::look::Look;
 use super::population::Standing;
-use super::verdict::Verdict;
+use super::verdict::{Explained, Verdict};
 use bartizan_core::{Action, EntityKind, Event, Finding, Role, Severity, Subject};
 
 /// Users of one odd client from which on it is one matter, not one for each session.
 const SESSIONS_APART_MAX: u32 = 2;
 /// Letters of a program's name in a key.
 const NAME_MAX: usize = 40;
+
+/// What an explained oddity would have been about.
+pub(super) fn app_key(event: &Event<'_>) -> String {
+    format!("app:{}", event.app().unwrap_or_default())
+}
+
+/// What speaks against a client that is not told, and why it is not.
+pub(super) fn excuse(event: &Event<'_>, explained: &Explained) -> String {
+    let (app, words) = (event.app().unwrap_or_default(), explained.evidence.words());
+    let because = match explained.gate {
+        "page_within_app" => "it is a phone's browser on an ordinary network, like a page within the app",
+        "old_phone" => "an old phone has an old version",
+        "corporate_network" => "it is a company's own network",
+        "own_oddity" => "this client always was like that",
+        _ => "it takes two pieces that no single cause explains",
+    };
+    format!("A client of {app} has {}; {because}.", if words.is_empty() { "nothing odd" } else { &words })
+}
 
 /// The finding about a client that is not the app.
 pub(super) fn odd_client(event: &Event<'_>, look: &Look, standing: &Standing, verdict: &Verdict, config: &Config) -> Finding {

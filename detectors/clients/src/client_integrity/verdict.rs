@@ -83,8 +83,18 @@ impl Evidence {
     }
 }
 
-/// Judges one event; `None` if there is nothing to say.
-pub(super) fn judge(look: &Look, standing: &Standing, jump: Option<Jump>) -> Option<Verdict> {
+/// What explains the evidence, or that there is too little of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Explained {
+    pub gate: &'static str,
+    pub evidence: Evidence,
+}
+
+/// There is too little evidence.
+pub(super) const BELOW_LIMIT: &str = "below_limit";
+
+/// Judges one event; an error if there is nothing to say.
+pub(super) fn judge(look: &Look, standing: &Standing, jump: Option<Jump>) -> Result<Verdict, Explained> {
     let evidence = Evidence::of(look, standing, jump);
     let (strong, weak) = (evidence.strong(), evidence.weak());
     let several = strong >= 2 || (strong == 1 && evidence.hosting && weak >= 2) || ((evidence.tool || evidence.never_released) && weak > 0);
@@ -93,17 +103,27 @@ pub(super) fn judge(look: &Look, standing: &Standing, jump: Option<Jump>) -> Opt
     // An old phone's sessions were its own from the start.
     let was_anothers = jump.is_some_and(|jump| jump.program && !jump.same_device);
     let is_old_phone = evidence.old_version && !evidence.tool && !look.hosting && !was_anothers;
-    let is_explained = is_page || is_old_phone || look.corporate;
-    if several && !is_explained && !standing.own_oddity {
+    let causes = [
+        (is_page, "page_within_app"),
+        (is_old_phone, "old_phone"),
+        (look.corporate, "corporate_network"),
+        (standing.own_oddity, "own_oddity"),
+    ];
+    let cause = causes.into_iter().find(|(is, _)| *is).map(|(_, gate)| gate);
+    if several && cause.is_none() {
         let hit = look.done && jump.is_some_and(|jump| jump.network && (jump.program || jump.device_gone));
         let severity = match hit {
             true if look.changes() => Severity::Critical,
             true => Severity::High,
             false => Severity::Medium,
         };
-        return Some(Verdict { severity, hit, evidence });
+        return Ok(Verdict { severity, hit, evidence });
     }
     let is_odd = evidence.tls && !standing.usual_agent && matches!(look.program, Program::Named | Program::Phone | Program::Silent);
     let tells = evidence.tool || evidence.attestation_failed || evidence.never_released || is_odd || several;
-    (tells && !standing.own_oddity && !is_page).then_some(Verdict { severity: Severity::Low, hit: false, evidence })
+    if tells && !standing.own_oddity && !is_page {
+        return Ok(Verdict { severity: Severity::Low, hit: false, evidence });
+    }
+    let gate = cause.filter(|_| several).unwrap_or(BELOW_LIMIT);
+    Err(Explained { gate, evidence })
 }

@@ -98,6 +98,19 @@ impl Tally {
         rule.map(|rule| (Severity::Medium, rule))
     }
 
+    /// What was counted, and what it takes.
+    pub fn sentence(&self, own: bool, config: &Config) -> String {
+        let Config { tries_min, slow_tries_min, spread_tries_min, spread_networks_min, own_tries_min, .. } = config;
+        let (hour, day, networks) = (self.hour, self.day, self.networks);
+        if own {
+            return format!("{day} failed tries within a day by clients of the person's own (limit {own_tries_min}).");
+        }
+        format!(
+            "{hour} failed tries by strangers within an hour from {networks} networks and {day} within a day (limits {tries_min} within an hour, \
+             {spread_tries_min} from {spread_networks_min} networks, {slow_tries_min} within a day)."
+        )
+    }
+
     /// Tries that a rule goes by.
     pub fn tries_of(&self, rule: Rule) -> usize {
         if matches!(rule, Rule::Fast | Rule::Spread) { self.hour } else { self.day }
@@ -180,6 +193,15 @@ impl Tries {
         networks.dedup();
         let first_ms = day.first().map_or(time_ms, |first| first.time_ms);
         Tally { hour: hour.count(), networks: networks.len(), day: day.len(), first_ms }
+    }
+
+    /// Would a try be told of, if it were not that of a client which tries by the clock?
+    pub fn excused(&self, guess: &Guess, config: &Config) -> Option<String> {
+        let strange: Vec<&Guess> = self.guesses.iter().filter(|other| !other.own).collect();
+        let (_, tries) = looping(&strange).filter(|(source, _)| !guess.own && *source == guess.source())?;
+        let is_much = tries >= config.tries_min.min(config.slow_tries_min);
+        is_much
+            .then(|| format!("{tries} failed tries within a day by one client that may be the person's and waits about as long each time."))
     }
 
     /// Is the client of a success what has tried by the clock?

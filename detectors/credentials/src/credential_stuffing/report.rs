@@ -41,7 +41,8 @@ pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, sta
     finding
 }
 
-fn key(event: &Event<'_>, scope: Scope) -> String {
+/// What an alert of this scope is about.
+pub(super) fn key(event: &Event<'_>, scope: Scope) -> String {
     match (scope, event.ip()) {
         (Scope::Address, Some(ip)) => format!("ip:{ip}"),
         (Scope::Network, Some(ip)) => format!("net:{}", subnet_cidr(ip)),

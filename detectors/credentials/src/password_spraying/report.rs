@@ -120,7 +120,8 @@ fn key(event: &Event<'_>, scope: Scope) -> String {
     }
 }
 
-fn whence(scope: Scope) -> &'static str {
+/// In words, where it comes from.
+pub(super) fn whence(scope: Scope) -> &'static str {
     match scope {
         Scope::Client(_) => "several networks with one client",
         Scope::Place(_) => "one network",

@@ -99,6 +99,17 @@ impl Pushes {
         &self.records
     }
 
+    /// What there is of strangers' pushes, and what it takes.
+    pub fn sentence(&self, config: &Config) -> String {
+        let (strangers, suspicion) = Reading::of(&self.records, config).strangers();
+        format!(
+            "{strangers} pushes of strangers refused or unanswered within {} hours, suspicion {:.2} (limit {:.2}).",
+            config.window_ms / HOUR_MS,
+            suspicion as f64 / 100.0,
+            config.suspicion_min as f64 / 100.0
+        )
+    }
+
     /// Did a stranger ask in vain, or get in?
     pub fn has_strangers(&self) -> bool {
         self.worth > 0

@@ -316,6 +316,12 @@ impl Reading {
         })
     }
 
+    /// Pushes of strangers that count, and the sum of their weights.
+    pub fn strangers(&self) -> (usize, i64) {
+        let weights = || self.pushes.iter().map(|push| push.weight).filter(|weight| *weight > 0);
+        (weights().count(), weights().sum())
+    }
+
     /// When a stranger last asked in vain.
     pub fn last_strange_ms(&self) -> Option<i64> {
         self.pushes.iter().filter(|push| push.weight > 0 || push.is_hit).map(|push| push.end_ms).max()

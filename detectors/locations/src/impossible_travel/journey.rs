@@ -86,10 +86,29 @@ pub(super) struct Traveller<'a> {
 }
 
 /// A sign-in that another one does not go with.
+#[derive(Clone, Copy)]
 pub(super) struct Conflict<'a> {
-    with: SignIn<'a>,
+    pub with: SignIn<'a>,
     distance_km: f64,
-    least_km: f64,
+    pub least_km: f64,
+}
+
+/// Whether two sign-ins go together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Match {
+    /// The way is possible.
+    Fits,
+    /// It is not, but this explains it.
+    Excused(&'static str),
+    Conflicts,
+}
+
+/// What was compared with a sign-in: of those that conflict, and of those that are excused, the farthest.
+#[derive(Default)]
+pub(super) struct Compared<'a> {
+    pub compared: usize,
+    pub conflict: Option<Conflict<'a>>,
+    pub excused: Option<(Conflict<'a>, &'static str)>,
 }
 
 impl<'a> Traveller<'a> {
@@ -114,15 +133,22 @@ impl<'a> Traveller<'a> {
     }
 
     /// The kept sign-in that goes together least with this one.
-    pub fn worst<'s>(&self, past: &Past<'s>, sign_in: &SignIn<'_>) -> Option<Conflict<'s>> {
-        let others = past.iter().filter(|other| self.is_comparable(sign_in, other));
-        let conflicts = others.filter_map(|other| {
+    pub fn compare<'s>(&self, past: &Past<'s>, sign_in: &SignIn<'_>) -> Compared<'s> {
+        let mut all = Compared::default();
+        for other in past.iter().filter(|other| self.is_comparable(sign_in, other)) {
             let distance_km = distance_km(&sign_in.place, &other.place);
             let radius = |one: &SignIn<'_>| f64::from(one.place.accuracy_km).max(self.config.radius_min_km);
             let least_km = distance_km - radius(sign_in) - radius(other);
-            self.is_impossible(sign_in, other, least_km).then_some(Conflict { with: *other, distance_km, least_km })
-        });
-        conflicts.max_by(|a, b| a.least_km.total_cmp(&b.least_km))
+            let conflict = Conflict { with: *other, distance_km, least_km };
+            let is_farther = |than: Option<&Conflict<'_>>| than.is_none_or(|than| least_km >= than.least_km);
+            all.compared += 1;
+            match self.weigh(sign_in, other, least_km) {
+                Match::Conflicts if is_farther(all.conflict.as_ref()) => all.conflict = Some(conflict),
+                Match::Excused(gate) if is_farther(all.excused.as_ref().map(|(one, _)| one)) => all.excused = Some((conflict, gate)),
+                _ => {}
+            }
+        }
+        all
     }
 
     /// Neither the same client nor out of each other's window.
@@ -131,16 +157,19 @@ impl<'a> Traveller<'a> {
         between_ms <= self.config.window_ms && a.ip != b.ip && !a.client.same_device(&b.client)
     }
 
-    fn is_impossible(&self, a: &SignIn<'_>, b: &SignIn<'_>, least_km: f64) -> bool {
+    fn weigh(&self, a: &SignIn<'_>, b: &SignIn<'_>, least_km: f64) -> Match {
         let (config, between_ms) = (self.config, a.time_ms.saturating_sub(b.time_ms).saturating_abs());
         // On the first day nothing is known of the person, so the way must be twice as fast.
         let speed_max_km_h = if self.days < ESTABLISHED_DAYS { 2.0 * config.speed_max_km_h } else { config.speed_max_km_h };
         let needed_ms = least_km / speed_max_km_h * HOUR_MS as f64;
         if least_km < config.distance_min_km || between_ms as f64 >= needed_ms {
-            return false;
+            return Match::Fits;
         }
-        if (self.is_own(a) && self.is_own(b)) || self.roams(a, b) || self.roams(b, a) {
-            return false;
+        if self.is_own(a) && self.is_own(b) {
+            return Match::Excused("own_at_both_ends");
+        }
+        if self.roams(a, b) || self.roams(b, a) {
+            return Match::Excused("roaming");
         }
         // A gateway says little of where its users are, and the first sign-in of a new phone or laptop
         // is no proof: an unknown client must speak, from farther than gateways lie. One provider at
@@ -149,11 +178,13 @@ impl<'a> Traveller<'a> {
         let same_network = a.client.asn != 0 && a.client.asn == b.client.asn;
         if a.far_gateway || b.far_gateway || same_network {
             let new_client = is_established && (self.has_new_client(a) || self.has_new_client(b));
-            return new_client && least_km >= config.gateway_distance_min_km;
+            let is_far = new_client && least_km >= config.gateway_distance_min_km;
+            return if is_far { Match::Conflicts } else { Match::Excused("gateway") };
         }
         // Within a country wrong places are common, and many a provider has lines and phones in one
         // network: there, too, the client must speak.
-        a.place.country != b.place.country || (is_established && a.client.changes(&b.client).of_client())
+        let speaks = a.place.country != b.place.country || (is_established && a.client.changes(&b.client).of_client());
+        if speaks { Match::Conflicts } else { Match::Excused("same_country_and_client") }
     }
 
     /// A traveller's phone leaves the net at home, by way of its carrier: in a country of the person's,

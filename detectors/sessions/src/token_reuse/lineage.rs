@@ -230,6 +230,13 @@ pub(super) struct Before {
     pub event: String,
 }
 
+/// Why a token that was presented is no reuse.
+pub(super) struct Innocent {
+    pub gate: &'static str,
+    /// Since it was exchanged before; 0: it was not.
+    pub gap_ms: i64,
+}
+
 /// A reuse that no innocent cause explains.
 pub(super) struct Reuse {
     /// The exchange before; `None` for a token that a reuse had given to the attacker.
@@ -280,8 +287,8 @@ impl Retained for Lineage {
 }
 
 impl Lineage {
-    /// Looks at a refresh token that was presented.
-    pub fn observe(&mut self, event: &Event<'_>, token: TokenHash, exchanged: bool, config: &Config) -> Option<Reuse> {
+    /// Looks at a refresh token that was presented: a reuse, or why it is none.
+    pub fn observe(&mut self, event: &Event<'_>, token: TokenHash, exchanged: bool, config: &Config) -> Result<Reuse, Innocent> {
         let (presented, time_ms, print) = (short(token), event.time_ms(), ClientPrint::of(event));
         let issued = event.token_issued().filter(|_| exchanged).map(short);
         let mut past = Past::unpack(&self.packed);
@@ -300,7 +307,7 @@ impl Lineage {
             self.expires_ms = last_ms.saturating_add(config.lineage_kept_ms);
             changed = true;
         }
-        if let (Some(reuse), Some(issued)) = (&reuse, issued)
+        if let (Ok(reuse), Some(issued)) = (&reuse, issued)
             && reuse.presenter_is_thief
         {
             if past.tainted.len() >= TAINTED_MAX {
@@ -321,10 +328,10 @@ impl Lineage {
 }
 
 impl<'a> Past<'a> {
-    fn judge(&self, presented: u32, time_ms: i64, client: &ClientPrint, gained: bool, config: &Config) -> Option<Reuse> {
+    fn judge(&self, presented: u32, time_ms: i64, client: &ClientPrint, gained: bool, config: &Config) -> Result<Reuse, Innocent> {
         if let Some((_, since_ms)) = self.tainted.iter().find(|(token, _)| *token == presented) {
             let (changes, gap_ms) = (Changes::default(), time_ms.saturating_sub(*since_ms).max(0));
-            return Some(Reuse {
+            return Ok(Reuse {
                 before: None,
                 changes,
                 gap_ms,
@@ -334,15 +341,20 @@ impl<'a> Past<'a> {
                 token_gained: gained,
             });
         }
-        let before = self.rotations.iter().find(|one| one.presented == presented)?;
-        let first = self.client_of(before)?;
+        let before = self.rotations.iter().find(|one| one.presented == presented);
+        let Some((before, first)) = before.and_then(|before| Some((before, self.client_of(before)?))) else {
+            return Err(Innocent { gate: "first_use", gap_ms: 0 });
+        };
         // The two may arrive in either order; what counts is who came first in event time.
         let gap_ms = time_ms.saturating_sub(before.time_ms).saturating_abs();
         let successor_used = before.used_ms.is_some_and(|used_ms| used_ms <= time_ms.max(before.time_ms));
         let changes = first.print.changes(client);
         let stolen = changes.count() >= 2 || (successor_used && changes.of_client());
-        if !stolen || (gap_ms <= config.grace_ms && !successor_used) {
-            return None;
+        if !stolen {
+            return Err(Innocent { gate: "same_client", gap_ms });
+        }
+        if gap_ms <= config.grace_ms && !successor_used {
+            return Err(Innocent { gate: "grace", gap_ms });
         }
         let looks_like_owner = |who: &ClientPrint| {
             let others = self.rotations.iter().filter(|one| one.presented != presented && one.time_ms < before.time_ms.min(time_ms));
@@ -359,7 +371,7 @@ impl<'a> Past<'a> {
             session: Some(first.session).filter(|session| !session.is_empty()).map(text),
             event: text(before.event),
         };
-        Some(Reuse { before: Some(before), changes, gap_ms, successor_used, thief_came_first, presenter_is_thief, token_gained })
+        Ok(Reuse { before: Some(before), changes, gap_ms, successor_used, thief_came_first, presenter_is_thief, token_gained })
     }
 
     fn remember(&mut self, mut rotation: Rotation<'a>) {

@@ -1,9 +1,25 @@
 //! What a stolen session or token looks like to its reader.
 
 use super::Config;
-use super::lineage::Reuse;
+use super::lineage::{Innocent, Reuse};
 use super::uses::{Proof, Theft, Uses};
 use bartizan_core::{Action, EntityKind, Event, Finding, KeyKind, Role, Severity, Subject};
+
+/// Why a refresh token that came back is no theft.
+pub(super) fn excuse(innocent: &Innocent, config: &Config) -> String {
+    let gap = span(innocent.gap_ms);
+    match innocent.gate {
+        "grace" => {
+            let grace = span(config.grace_ms);
+            format!(
+                "A refresh token came back {gap} after it was exchanged, from another client, but within the grace ({grace}) and before its successor was used."
+            )
+        }
+        _ => format!(
+            "A refresh token came back {gap} after it was exchanged, but from the same client as far as can be told: a race or a lost answer."
+        ),
+    }
+}
 
 /// The finding about a refresh token that came back.
 pub(super) fn lineage(event: &Event<'_>, reuse: &Reuse, config: &Config) -> Finding {
@@ -109,7 +125,7 @@ pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses
 }
 
 /// Session first, so that all signs of one theft meet in one alert.
-fn key(event: &Event<'_>, of_token: bool) -> String {
+pub(super) fn key(event: &Event<'_>, of_token: bool) -> String {
     match (event.session(), event.user()) {
         (Some(session), _) if !of_token || event.token().is_none() => format!("session:{session}"),
         (_, Some(user)) if !of_token => format!("user:{user}"),

@@ -190,6 +190,38 @@ impl Uses {
         self.first.iter().chain(self.more.iter().flat_map(|more| more.others.iter().map(|(seen, _)| seen)))
     }
 
+    /// How many clients there are.
+    pub fn count(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.others.len())
+    }
+
+    /// Why the latest client to come is no thief: the gate, and a sentence.
+    pub fn newcomer(&self, config: &Config) -> (&'static str, String) {
+        let newest = self.count().saturating_sub(1);
+        let words = self.change_from_owner(newest).names();
+        if self.are_strangers(self.owner(), newest, config) {
+            let hours = config.turns_window_ms as f64 / HOUR_MS as f64;
+            let reason =
+                format!("Used by another client (other {words}); its owner has not come back within {hours:.1} hours, nor had it ended.");
+            return ("one_way", reason);
+        }
+        let reason = format!(
+            "Used by a client that differs in too little from the owner's (other {words}): it moved, was updated, or shares the session from its start."
+        );
+        ("moved", reason)
+    }
+
+    /// What there is, and what it takes.
+    pub fn sentence(&self, config: &Config) -> String {
+        let hours = config.turns_window_ms as f64 / HOUR_MS as f64;
+        match self.count() {
+            0 | 1 => "One client from its beginning.".to_owned(),
+            clients => {
+                format!("{clients} clients, of which no two strangers took turns (A, B, A within {hours:.1} hours) or came after its end.")
+            }
+        }
+    }
+
     /// A client by its number.
     pub fn client(&self, number: usize) -> Option<&Seen> {
         match number.checked_sub(1) {
