@@ -79,6 +79,8 @@ pub struct HttpConfig {
     pub entity_alerts_max: u32,
     /// Held revocations that one request lets go. Default 1,000.
     pub release_max: u32,
+    /// Events that are judged again to explain one, about 1 KiB of memory each. Default 50,000.
+    pub explain_events_max: u32,
 }
 
 impl Default for HttpConfig {
@@ -119,6 +121,7 @@ impl Default for HttpConfig {
             history_max: 1_000,
             entity_alerts_max: 100,
             release_max: 1_000,
+            explain_events_max: 50_000,
         }
     }
 }
@@ -180,6 +183,7 @@ impl HttpConfig {
             history_max: 1..=100_000,
             entity_alerts_max: 1..=1_000,
             release_max: 1..=100_000,
+            explain_events_max: 2..=1_000_000,
         ));
         errors
     }

@@ -16,6 +16,7 @@ pub mod deliveries;
 pub mod detectors;
 pub mod entities;
 pub mod events;
+pub mod explain;
 pub mod health;
 pub mod ingest;
 pub mod limits;
@@ -83,6 +84,8 @@ pub struct ApiParts {
     pub suppressions: Arc<Lists>,
     /// Suppressions that may be in force.
     pub suppressions_max: usize,
+    /// The detectors, to be asked about single events.
+    pub detectors: Arc<explain::Detectors>,
     /// Tells how the pipeline stands.
     pub status: Arc<dyn StatusSource>,
     /// Health.
@@ -109,6 +112,7 @@ pub struct Shared {
     uploads: Arc<Semaphore>,
     ingest_memory: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    explains: Semaphore,
     retention_ms: i64,
 }
 
@@ -141,6 +145,7 @@ impl ApiState {
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
             ingest_memory: Arc::new(Semaphore::new(ingest::memory_mib_max(config) as usize)),
             streams: Arc::new(Semaphore::new(config.streams_max)),
+            explains: Semaphore::new(1),
             retention_ms: i64::from(parts.retention_days) * DAY_MS,
             parts,
         }))
@@ -174,6 +179,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::get, alerts::patch))
         .routes(routes!(events::list, ingest::post))
+        .routes(routes!(explain::get))
         .routes(routes!(entities::get))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))

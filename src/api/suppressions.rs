@@ -363,6 +363,7 @@ pub async fn held(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
         gate: params.text("gate"),
         detector: params.text("detector"),
         key: params.text("key"),
+        around_ms: None,
     };
     let question = params.fingerprint("suppressed", filter.tenant.as_deref());
     let before = place(&params, &question)?;

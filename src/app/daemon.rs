@@ -175,7 +175,9 @@ impl Daemon {
             store: store.clone(),
             kind: Kinds::of(&config, resumed.detectors),
         });
+        let detectors = Arc::new(api::explain::Detectors { config: config.detect.clone(), enabled: enabled(&config)? });
         let api = ApiState::new(ApiParts {
+            detectors,
             config: config.http.clone(),
             retention_days: config.store.retention_days,
             db: db.clone(),
@@ -265,10 +267,14 @@ fn normaliser(config: &Config, db: &Db) -> Result<Normaliser, StartError> {
     Normaliser::new(&config.normalise, &key).map_err(|error| StartError::Config(error.to_string()))
 }
 
+fn enabled(config: &Config) -> Result<Enabled, StartError> {
+    Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| StartError::Config(errors.join("\n")))
+}
+
 /// Loads the newest checkpoint that reads, and the recorded order since, of which a log that is its own order
 /// (`keeps_order`) has little.
 pub(super) fn resume(config: &Config, db: &Db, telemetry: &Telemetry, keeps_order: bool) -> Result<Resumed, StartError> {
-    let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| StartError::Config(errors.join("\n")))?;
+    let enabled = enabled(config)?;
     let hasher = secrets::key_hasher(db)?;
     let checkpoints = Checkpoints::open(&config.data_dir.join(CHECKPOINTS))?;
     let mut damaged = Vec::new();

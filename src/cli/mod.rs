@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod detectors;
 mod evaluate;
+mod explain;
 mod export;
 mod input;
 mod normalise;
@@ -64,6 +65,8 @@ enum Command {
     Run(run::RunArgs),
     /// Judges log files offline and writes the alerts as JSON Lines
     Replay(replay::ReplayArgs),
+    /// Tells what each detector makes of one event, and what kept it silent
+    Explain(explain::ExplainArgs),
     /// Writes what the daemon judged since its oldest checkpoint into one file, for `replay`
     Export(export::ExportArgs),
     /// Shows what log files become: normalised events as JSON Lines
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Normalise(args) => normalise(&args),
         Command::Check(args) => check::run(&args),

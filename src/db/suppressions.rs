@@ -169,6 +169,8 @@ pub struct LineFilter {
     pub detector: Option<String>,
     /// About this key.
     pub key: Option<String>,
+    /// Of the hour of this event time.
+    pub around_ms: Option<i64>,
 }
 
 /// Lines before the one of number `before`, newest first.
@@ -178,7 +180,8 @@ pub struct LineFilter {
 pub fn held(connection: &Connection, filter: &LineFilter, before: i64, limit: u32) -> Result<Vec<Line>, DbError> {
     let sql = "SELECT id, tenant, suppression, gate, detector, key, severity, findings, first_event_ms, last_event_ms, event_id, reason
                FROM suppressed WHERE id < ?1 AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR suppression = ?3)
-               AND (?4 IS NULL OR gate = ?4) AND (?5 IS NULL OR detector = ?5) AND (?6 IS NULL OR key = ?6) ORDER BY id DESC LIMIT ?7";
+               AND (?4 IS NULL OR gate = ?4) AND (?5 IS NULL OR detector = ?5) AND (?6 IS NULL OR key = ?6) AND (?7 IS NULL OR hour = ?7)
+               ORDER BY id DESC LIMIT ?8";
     let mut statement = connection.prepare_cached(sql)?;
     let line = |row: &Row<'_>| {
         Ok(Line {
@@ -196,8 +199,9 @@ pub fn held(connection: &Connection, filter: &LineFilter, before: i64, limit: u3
             reason: row.get(11)?,
         })
     };
-    let LineFilter { tenant, suppression, gate, detector, key } = filter;
-    Ok(statement.query_map(params![before, tenant, suppression, gate, detector, key, limit], line)?.collect::<Result<_, _>>()?)
+    let LineFilter { tenant, suppression, gate, detector, key, around_ms } = filter;
+    let hour = around_ms.map(|time_ms| time_ms.div_euclid(Tally::HOUR_MS));
+    Ok(statement.query_map(params![before, tenant, suppression, gate, detector, key, hour, limit], line)?.collect::<Result<_, _>>()?)
 }
 
 /// Drops lines of the ledger whose last event is older than `before_ms`, and the oldest beyond `lines_max`; up to `rows_max` at once.

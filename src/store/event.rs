@@ -4,7 +4,7 @@
 //! holds them against the table's own description at the first insert and at every answer.
 
 use bartizan_core::batch::Field;
-use bartizan_core::{Event, TimeMs, TokenHash};
+use bartizan_core::{Attestation, Event, EventBatch, EventDraft, Kind, NetworkClass, Outcome, Place, TimeMs, TokenHash, UserKind};
 use clickhouse::Row;
 use serde::{Deserialize, Serialize, Serializer};
 use std::net::{IpAddr, Ipv6Addr};
@@ -216,6 +216,66 @@ pub struct StoredEvent {
     /// Milliseconds since the epoch.
     #[serde(serialize_with = "rfc3339")]
     pub received_time: i64,
+}
+
+impl StoredEvent {
+    /// Adds the event to a batch, with the place and network that it was judged with. False if what is stored is no
+    /// event of this program's.
+    pub fn push(&self, batch: &mut EventBatch) -> bool {
+        let kinds = (Kind::parse(&self.kind), Outcome::parse(&self.outcome), UserKind::parse(&self.user_kind));
+        let (Some(kind), Some(outcome), Some(user_kind)) = kinds else { return false };
+        let hash = |hash: [u8; 16]| (hash != [0; 16]).then_some(TokenHash(hash));
+        let mut draft = EventDraft {
+            time_ms: self.time,
+            kind,
+            outcome,
+            user_kind,
+            attestation: Attestation::parse(&self.attestation).unwrap_or(Attestation::Unknown),
+            ip: (!self.ip.is_unspecified()).then(|| IpAddr::V6(self.ip).to_canonical()),
+            token: hash(self.token_hash),
+            token_issued: hash(self.token_issued_hash),
+            status: Some(self.status).filter(|status| *status != 0),
+            bytes: self.bytes,
+            duration_ms: self.duration_ms,
+            ..EventDraft::default()
+        };
+        for (field, text) in self.texts() {
+            draft.texts.set(field, text);
+        }
+        let country = <[u8; 2]>::try_from(self.country.as_bytes()).unwrap_or_default();
+        let place = self.latitude.zip(self.longitude);
+        let record = batch.push(&draft);
+        record.place = place.map(|(latitude, longitude)| Place { country, latitude, longitude, accuracy_km: self.accuracy_km });
+        record.asn = self.asn;
+        record.network_class = NetworkClass::parse(&self.network_class).unwrap_or(NetworkClass::Unknown);
+        record.arrival_ms = self.received_time;
+        true
+    }
+
+    fn texts(&self) -> [(Field, &str); Field::COUNT] {
+        [
+            (Field::Id, &self.id),
+            (Field::Tenant, &self.tenant),
+            (Field::Reason, &self.reason),
+            (Field::Source, &self.source),
+            (Field::User, &self.user),
+            (Field::UserAgent, &self.user_agent),
+            (Field::Device, &self.device),
+            (Field::Ja4, &self.ja4),
+            (Field::App, &self.app),
+            (Field::Grant, &self.grant),
+            (Field::Scope, &self.scope),
+            (Field::Factor, &self.factor),
+            (Field::Session, &self.session),
+            (Field::TokenId, &self.token_id),
+            (Field::Method, &self.method),
+            (Field::Path, &self.path),
+            (Field::Attrs, &self.attrs),
+            (Field::Region, &self.region),
+            (Field::City, &self.city),
+            (Field::NetworkName, &self.network_name),
+        ]
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -6,6 +6,7 @@ use super::error::{ErrorClass, StoreError};
 use super::event::{StoredEvent, mapped};
 use super::{Store, StoreConfig};
 use crate::alert::Alert;
+use bartizan_core::time::DAY_MS;
 use bartizan_core::{Kind, Outcome};
 use clickhouse::Row;
 use clickhouse::query::Query;
@@ -17,6 +18,11 @@ use std::net::IpAddr;
 pub const PAGE_MAX: u32 = 1_000;
 /// Rounds to fill a page whose rows were written many times; then the page is just shorter.
 const PAGE_ROUNDS_MAX: usize = 8;
+/// Days before an event within which those of its user, session, address and device say something of it: as long as what
+/// is known of a person weighs most.
+pub const OWN_DAYS: i64 = 30;
+/// The same of all sign-ins of its tenant: as long as attacks on many are counted, and applications learnt.
+pub const TENANT_DAYS: i64 = 3;
 /// Ids in one question.
 pub const IDS_MAX: usize = 1_000;
 
@@ -254,6 +260,52 @@ impl Store {
         );
         let query = self.question(&sql).param("tenant", tenant).param("ids", ids).param("first", first_ms).param("last", last_ms);
         query.fetch_all().await.map_err(StoreError::of("read events by id"))
+    }
+
+    /// The newest event of this id, of one tenant or of all.
+    ///
+    /// # Errors
+    /// The store is away, or the question takes longer than it may.
+    pub async fn event(&self, tenant: Option<&str>, id: &str) -> Result<Option<StoredEvent>, StoreError> {
+        let mut conditions = Conditions::default();
+        conditions.add("tenant = {tenant:String}", "tenant", tenant);
+        conditions.add("id = {id:String}", "id", Some(id));
+        let sql = format!("SELECT ?fields FROM events WHERE {} ORDER BY time DESC LIMIT 1", conditions.sql());
+        conditions.bind(self.question(&sql)).fetch_optional().await.map_err(StoreError::of("read an event"))
+    }
+
+    /// The events before `event` that say most of it, oldest first: those of its user, session, address and device within
+    /// [`OWN_DAYS`], and sign-ins of its tenant within [`TENANT_DAYS`]; of each the newest `events_max / 2`.
+    ///
+    /// # Errors
+    /// The store is away, or the question takes longer than it may.
+    pub async fn events_before(&self, event: &StoredEvent, events_max: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut own = Vec::new();
+        let names = [("user", &event.user), ("session", &event.session), ("device", &event.device)];
+        own.extend(names.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| format!("{name} = {{{name}:String}}")));
+        if !event.ip.is_unspecified() {
+            own.push("ip = {ip:IPv6}".to_owned());
+        }
+        let own = if own.is_empty() { "0".to_owned() } else { format!("({})", own.join(" OR ")) };
+        let sign_ins = "kind IN ('login', 'token_issue', 'signup', 'password_reset')".to_owned();
+        let mut all: Vec<StoredEvent> = Vec::new();
+        // Rows that were written twice count in the limit; `LIMIT 1 BY` would read all days to their end.
+        for (clause, days) in [(own, OWN_DAYS), (sign_ins, TENANT_DAYS)] {
+            let sql = format!(
+                "SELECT ?fields FROM events WHERE tenant = {{tenant:String}} AND {clause} \
+                 AND time >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') AND time <= fromUnixTimestamp64Milli({{until:Int64}}, 'UTC') \
+                 AND (time, id) < (fromUnixTimestamp64Milli({{until:Int64}}, 'UTC'), {{id:String}}) \
+                 ORDER BY time DESC, tenant DESC, id DESC LIMIT {}",
+                events_max / 2
+            );
+            let mut query = self.question(&sql).param("tenant", &event.tenant).param("id", &event.id).param("ip", event.ip);
+            query = query.param("since", event.time.saturating_sub(days * DAY_MS)).param("until", event.time);
+            query = names.iter().fold(query, |query, (name, value)| query.param(name, value));
+            all.extend(query.fetch_all::<StoredEvent>().await.map_err(StoreError::of("read the events before one"))?);
+        }
+        all.sort_unstable_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+        all.dedup_by(|a, b| (a.time, &a.id) == (b.time, &b.id));
+        Ok(all)
     }
 
     /// What is known of a user, an address or a session; of one tenant or of all.

@@ -40,6 +40,7 @@ async fn what_is_documented_answers_and_nothing_else_does() {
         "/api/v1/alerts",
         "/api/v1/alerts/{id}",
         "/api/v1/entities/{kind}/{value}",
+        "/api/v1/explain",
         "/api/v1/deliveries",
         "/api/v1/deliveries/retry",
         "/api/v1/detectors",

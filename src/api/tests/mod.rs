@@ -17,6 +17,7 @@ use super::{ApiParts, ApiState, HttpConfig, PipelineStatus, StatusSource, router
 use crate::alert::Alert;
 use crate::db::Db;
 use crate::db::tokens::{NewToken, Role};
+use crate::detect::{DetectConfig, DetectorTables, Enabled};
 use crate::log::{Appender, Appending, LogError, Outgoing};
 use crate::normalise::{Normaliser, TokenKey};
 use crate::notify::testing::commit_at;
@@ -114,7 +115,7 @@ struct Api {
     health: Arc<Health>,
     shutdown: CancellationToken,
     lists: Arc<Lists>,
-    _store: watch::Sender<Option<Store>>,
+    store: watch::Sender<Option<Store>>,
 }
 
 impl Api {
@@ -134,7 +135,9 @@ impl Api {
         let latencies = Arc::new(Latencies::default());
         latencies.record(Stage::Detect, Duration::from_millis(3));
         let lists = Arc::<Lists>::default();
+        let enabled = Enabled::new(bartizan_catalogue::all(), &DetectorTables::new()).unwrap();
         let parts = ApiParts {
+            detectors: Arc::new(super::explain::Detectors { config: DetectConfig::default(), enabled }),
             suppressions: lists.clone(),
             suppressions_max: 2,
             config,
@@ -153,7 +156,7 @@ impl Api {
             shutdown: shutdown.clone(),
         };
         let router = router(ApiState::new(parts));
-        Self { router, db, log, changes, health, shutdown, lists, _store: store_sender }
+        Self { router, db, log, changes, health, shutdown, lists, store: store_sender }
     }
 
     fn token(&self, role: Role, tenant: Option<&str>) -> String {

@@ -61,3 +61,37 @@ async fn events_and_entities_come_from_the_store() {
     assert_eq!(api.get("", "/readyz").await.status, 200);
     embedded.stop().await;
 }
+
+#[tokio::test]
+async fn a_stored_event_is_explained_with_what_is_stored_before_it() {
+    let (_folder, embedded, store) = store().await;
+    let ids: Vec<_> = (0..40).map(|number| format!("e{number}")).collect();
+    let rows: Vec<_> = ids.iter().zip(0..).map(|(id, number)| row(id, "u1", JUNE_MS + number * 1_000)).collect();
+    store.insert_events(rows.iter().copied()).await.unwrap();
+    // Written again: counted once.
+    store.insert_events(rows[..10].iter().copied()).await.unwrap();
+    let api = Api::with(HttpConfig::default(), Some(store));
+    let (acme, other) = (api.token(Role::Viewer, Some("acme")), api.token(Role::Viewer, Some("umbrella")));
+    api.alert("a1", "acme");
+
+    let answer = api.get(&acme, "/api/v1/explain?event=e39").await.json();
+    assert_eq!((&answer["event"]["id"], &answer["standing"], &answer["events_before"]), (&json!("e39"), &json!("judged"), &json!(39)));
+    assert_eq!((&answer["truncated"], answer["detectors"].as_array().unwrap().len()), (&json!(false), bartizan_catalogue::all().count()));
+    let brute = answer["detectors"].as_array().unwrap().iter().find(|account| account["detector"] == "brute_force").unwrap();
+    assert_eq!((&brute["verdict"], &brute["key"], &brute["severity"]), (&json!("found"), &json!("user:u1"), &json!("medium")), "{brute}");
+    let at = bartizan_core::TimeMs(JUNE_MS + 5_500);
+    let answer = api.get(&acme, &format!("/api/v1/explain?user=u1&time={at}")).await.json();
+    assert_eq!((&answer["event"]["id"], &answer["events_before"]), (&json!("e5"), &json!(5)));
+
+    api.get(&other, "/api/v1/explain?event=e39").await.is_problem(404, None);
+    api.get(&acme, "/api/v1/explain?event=nothing").await.is_problem(404, None);
+    for wrong in ["", "?event=e1&user=u1", "?user=u1", "?time=2026-06-01T00:00:00Z"] {
+        api.get(&acme, &format!("/api/v1/explain{wrong}")).await.is_problem(400, None);
+    }
+    let few = HttpConfig { explain_events_max: 10, ..HttpConfig::default() };
+    let api = Api::with(few, api.store.borrow().clone());
+    let acme = api.token(Role::Viewer, Some("acme"));
+    let answer = api.get(&acme, "/api/v1/explain?event=e39").await.json();
+    assert_eq!((&answer["truncated"], &answer["events_before"]), (&json!(true), &json!(5)));
+    embedded.stop().await;
+}
