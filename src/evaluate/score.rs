@@ -1,250 +1,231 @@
-//! Labels against alerts: what was found, what was not, and what has no label.
-//!
-//! An attack is found if an alert of a fitting detector, of the same tenant and overlapping in time,
-//! names one of its users, addresses (or their network) or sessions. An alert of another detector
-//! about an attack is counted as such, not as a false one.
+//! The counting itself, of one set of labels and alerts.
 
-use super::labels::Label;
-use bartizan_core::time::{MINUTE_MS, TimeMs};
-use ipnet::IpNet;
-use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::net::IpAddr;
+use super::cases::{Case, Cases, Version};
+use super::parties::Parties;
+use super::sign_ins::SignIns;
+use crate::simulate::Label;
+use bartizan_core::Severity;
+use bartizan_core::time::MINUTE_MS;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// By how much an alert may lie outside of an attack's time.
-const SLACK_MS: i64 = 10 * MINUTE_MS;
+/// How long after the end of an attack an alert may still be told.
+const LATE_MS: i64 = 10 * MINUTE_MS;
+/// Alerts about one attack that nobody minds.
+const ALERTS_PER_ATTACK: usize = 3;
+/// Habit of people whom no label names.
+pub(super) const ORDINARY: &str = "(none of these)";
 
-/// What of an alert the comparison needs.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ScoredAlert {
-    id: String,
-    detector: String,
-    tenant: String,
-    first_event_time: TimeMs,
-    last_event_time: TimeMs,
-    #[serde(default)]
-    entities: AlertEntities,
+/// Attacks of one kind and variant.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kind {
+    pub(super) total: u64,
+    pub(super) found: u64,
+    /// Cut off by the end of the traffic and not found; not in `total`.
+    pub(super) cut_off: u64,
+    /// Attacks in which somebody got in, and those of them that were told at high.
+    pub(super) hits: u64,
+    pub(super) hits_high: u64,
+    /// From the first event to the version that reached the severity it needs, for each that did.
+    pub(super) delays_ms: Vec<i64>,
+    /// Most alerts of medium or above about one of them.
+    pub(super) alerts_max: u64,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct AlertEntities {
-    users: Vec<String>,
-    ips: Vec<String>,
-    sessions: Vec<String>,
-    networks: Vec<String>,
+/// Alerts of one detector.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Raised {
+    pub(super) alerts: u64,
+    pub(super) fitting: u64,
+    pub(super) other_attack: u64,
+    pub(super) false_alerts: u64,
+    pub(super) bystanders: u64,
+    pub(super) low: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Found {
-    total: u64,
-    found: u64,
+/// Innocent happenings of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Habit {
+    pub(super) happenings: u64,
+    /// False alerts that name somebody in one of them, at its time.
+    pub(super) false_alerts: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Raised {
-    alerts: u64,
-    fitting: u64,
-    other_attack: u64,
-    innocent: u64,
-    unlabelled: u64,
+/// An attack that was not told as it should be.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Missed {
+    pub(super) seed: Option<u64>,
+    pub(super) attack: String,
+    pub(super) kind: String,
+    pub(super) tenant: String,
+    /// Found, and only below the severity that it needs.
+    pub(super) told_low: bool,
 }
 
-/// The result of a comparison; its text form is the table.
+/// An alert that should not be.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct FalseAlert {
+    pub(super) seed: Option<u64>,
+    pub(super) alert: String,
+    pub(super) detector: String,
+    pub(super) severity: Severity,
+    pub(super) tenant: String,
+    pub(super) key: String,
+    /// How often it counts.
+    pub(super) count: u64,
+    /// It is about an attack about which there are enough already.
+    pub(super) one_too_many: bool,
+    pub(super) reason: String,
+}
+
+/// What came of one comparison.
 #[derive(Clone, Debug, Default)]
 pub struct Score {
-    kinds: BTreeMap<String, Found>,
-    detectors: BTreeMap<String, Raised>,
-    missed: Vec<String>,
-    unlabelled: Vec<String>,
+    pub(super) seed: Option<u64>,
+    pub(super) kinds: BTreeMap<String, Kind>,
+    pub(super) detectors: BTreeMap<String, Raised>,
+    pub(super) habits: BTreeMap<String, Habit>,
+    /// Sign-ins of people that belong to no attack; absent if the events are not known.
+    pub(super) sign_ins: Option<u64>,
+    pub(super) missed: Vec<Missed>,
+    pub(super) false_alerts: Vec<FalseAlert>,
 }
 
-impl Score {
-    /// Attacks of a kind: how many there were and how many were found.
-    #[must_use]
-    pub fn of_kind(&self, kind: &str) -> (u64, u64) {
-        let prefix = format!("{kind}/");
-        let mut sums = (0, 0);
-        for (name, found) in &self.kinds {
-            if name == kind || name.starts_with(&prefix) {
-                sums = (sums.0 + found.total, sums.1 + found.found);
-            }
-        }
-        sums
-    }
-
-    /// Alerts of a detector that are about no attack.
-    #[must_use]
-    pub fn false_alerts(&self, detector: &str) -> u64 {
-        self.detectors.get(detector).map_or(0, |r| r.innocent + r.unlabelled)
-    }
-
-    /// Ids of the attacks that were not found.
-    #[must_use]
-    pub fn missed(&self) -> &[String] {
-        &self.missed
-    }
-
-    /// Ids of the alerts that no label is about.
-    #[must_use]
-    pub fn unlabelled(&self) -> &[String] {
-        &self.unlabelled
-    }
+/// What alerts say of one attack.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    /// When a fitting alert first told it at medium, and at high.
+    medium_ms: Option<i64>,
+    high_ms: Option<i64>,
+    /// Alerts of medium or above about it: when they reached that, and their number.
+    alerts: Vec<(i64, usize)>,
 }
 
-/// Compares labels with alerts. Of several versions of an alert the last one given counts.
+/// Compares labels with alerts.
 #[must_use]
-pub fn score(labels: &[Label], alerts: &[ScoredAlert]) -> Score {
-    let mut latest: BTreeMap<&str, &ScoredAlert> = BTreeMap::new();
-    for alert in alerts {
-        latest.insert(&alert.id, alert);
+pub fn score(seed: Option<u64>, labels: &[Label], cases: &Cases, sign_ins: Option<&SignIns>) -> Score {
+    let parties = Parties::new(labels);
+    let mut score = Score { seed, sign_ins: sign_ins.map(|all| all.innocent(labels, &parties)), ..Score::default() };
+    let mut told = vec![Told::default(); labels.len()];
+    for (number, case) in cases.iter().enumerate() {
+        note_found(case, labels, &parties, &mut told);
+        score.raised(number, case, labels, &parties, &mut told);
     }
-    let index = Index::new(labels);
-    let mut found = vec![false; labels.len()];
-    let mut score = Score::default();
-    for alert in latest.values() {
-        let about: Vec<usize> = index.labels_of(alert).into_iter().filter(|i| labels.get(*i).is_some_and(|l| overlap(l, alert))).collect();
-        let mut fits = false;
-        for number in &about {
-            let fitting = labels.get(*number).is_some_and(|l| l.detectors.contains(&alert.detector));
-            fits |= fitting;
-            if let Some(slot) = found.get_mut(*number) {
-                *slot |= fitting;
-            }
-        }
-        let has_attack = about.iter().any(|i| labels.get(*i).is_some_and(|l| l.attack.is_some()));
-        let raised = score.detectors.entry(alert.detector.clone()).or_default();
-        raised.alerts += 1;
-        match (fits, has_attack, about.is_empty()) {
-            (true, _, _) => raised.fitting += 1,
-            (false, true, _) => raised.other_attack += 1,
-            (false, false, false) => raised.innocent += 1,
-            (false, false, true) => {
-                raised.unlabelled += 1;
-                score.unlabelled.push(alert.id.clone());
-            }
-        }
-    }
-    for (label, found) in labels.iter().zip(found) {
-        let Some(attack) = &label.attack else { continue };
-        let name = if label.variant.is_empty() { label.kind.clone() } else { format!("{}/{}", label.kind, label.variant) };
-        let row = score.kinds.entry(name).or_default();
-        row.total += 1;
-        row.found += u64::from(found);
-        if !found {
-            score.missed.push(attack.clone());
+    score.too_many(cases, &mut told);
+    for (label, told) in labels.iter().zip(&told) {
+        match &label.attack {
+            Some(attack) => score.attack(attack, label, told),
+            None => score.habits.entry(label.kind.clone()).or_default().happenings += 1,
         }
     }
     score
 }
 
-fn overlap(label: &Label, alert: &ScoredAlert) -> bool {
-    label.start.0 - SLACK_MS <= alert.last_event_time.0 && alert.first_event_time.0 <= label.end.0 + SLACK_MS
-}
-
-/// Labels by tenant and name.
-struct Index<'a> {
-    names: HashMap<(&'a str, &'a str), Vec<usize>>,
-    addresses: Vec<(IpAddr, &'a str, usize)>,
-}
-
-impl<'a> Index<'a> {
-    fn new(labels: &'a [Label]) -> Self {
-        let mut index = Self { names: HashMap::new(), addresses: Vec::new() };
-        for (number, label) in labels.iter().enumerate() {
-            let entities = &label.entities;
-            for name in entities.users.iter().chain(&entities.ips).chain(&entities.sessions) {
-                index.names.entry((&label.tenant, name)).or_default().push(number);
-            }
-            for ip in entities.ips.iter().filter_map(|ip| ip.parse().ok()) {
-                index.addresses.push((ip, &label.tenant, number));
+/// Notes when an alert told the attacks that its detector is for.
+fn note_found(case: &Case, labels: &[Label], parties: &Parties<'_>, told: &mut [Told]) {
+    let mut note = |version: &Option<Version>, slot: fn(&mut Told) -> &mut Option<i64>| {
+        let Some(version) = version else { return };
+        for number in parties.of(&case.tenant, &version.entities) {
+            let (Some(label), Some(told)) = (labels.get(number), told.get_mut(number)) else { continue };
+            let in_time = (label.start.0..=label.end.0.saturating_add(LATE_MS)).contains(&version.told_ms);
+            if in_time && label.detectors.contains(&case.detector) {
+                let slot = slot(told);
+                *slot = Some(slot.map_or(version.told_ms, |earlier| earlier.min(version.told_ms)));
             }
         }
-        index.addresses.sort_unstable();
-        index
-    }
-
-    fn labels_of(&self, alert: &'a ScoredAlert) -> Vec<usize> {
-        let entities = &alert.entities;
-        let mut numbers: Vec<usize> = entities
-            .users
-            .iter()
-            .chain(&entities.ips)
-            .chain(&entities.sessions)
-            .filter_map(|name| self.names.get(&(alert.tenant.as_str(), name.as_str())))
-            .flatten()
-            .copied()
-            .collect();
-        for network in entities.networks.iter().filter_map(|n| n.parse::<IpNet>().ok()) {
-            let first = self.addresses.partition_point(|(ip, _, _)| *ip < network.network());
-            let inside = self.addresses.iter().skip(first).take_while(|(ip, _, _)| network.contains(ip));
-            numbers.extend(inside.filter(|(_, tenant, _)| *tenant == alert.tenant).map(|(_, _, number)| *number));
-        }
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers
-    }
+    };
+    note(&case.medium, |told| &mut told.medium_ms);
+    note(&case.high, |told| &mut told.high_ms);
 }
 
-impl fmt::Display for Score {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<34} {:>8} {:>8}", "attack", "total", "found")?;
-        let mut sum = Found::default();
-        for (kind, row) in &self.kinds {
-            writeln!(f, "{kind:<34} {:>8} {:>8}", row.total, row.found)?;
-            sum = Found { total: sum.total + row.total, found: sum.found + row.found };
-        }
-        writeln!(f, "{:<34} {:>8} {:>8}\n", "all", sum.total, sum.found)?;
-        writeln!(f, "{:<24} {:>8} {:>8} {:>12} {:>10} {:>10}", "detector", "alerts", "fitting", "other attack", "innocent", "no label")?;
-        for (detector, row) in &self.detectors {
-            writeln!(
-                f,
-                "{detector:<24} {:>8} {:>8} {:>12} {:>10} {:>10}",
-                row.alerts, row.fitting, row.other_attack, row.innocent, row.unlabelled
-            )?;
-        }
-        Ok(())
-    }
+fn overlaps(label: &Label, version: &Version) -> bool {
+    label.start.0 <= version.told_ms && version.first_ms <= label.end.0.saturating_add(LATE_MS)
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    fn label(text: &str) -> Label {
-        serde_json::from_str(text).unwrap()
+impl Score {
+    /// Counts an alert for its detector: about an attack, false, or low.
+    fn raised(&mut self, number: usize, case: &Case, labels: &[Label], parties: &Parties<'_>, told: &mut [Told]) {
+        let raised = self.detectors.entry(case.detector.clone()).or_default();
+        raised.alerts += 1;
+        let Some(medium) = case.medium.as_ref().filter(|_| case.last.severity >= Severity::Medium) else {
+            raised.low += 1;
+            return;
+        };
+        let entities = &case.last.entities;
+        let named = parties.of(&case.tenant, entities).into_iter().filter_map(|number| Some((number, labels.get(number)?)));
+        let (attacks, habits): (Vec<_>, Vec<_>) =
+            named.filter(|(_, label)| overlaps(label, &case.last)).partition(|(_, label)| label.attack.is_some());
+        if attacks.is_empty() {
+            let count = entities.users.len().max(entities.sessions.len()).max(1) as u64;
+            raised.false_alerts += count;
+            self.false_alerts.push(FalseAlert { count, ..self.false_alert(case) });
+            let mut kinds: BTreeSet<&str> = habits.iter().map(|(_, label)| label.kind.as_str()).collect();
+            if kinds.is_empty() {
+                kinds.insert(ORDINARY);
+            }
+            for kind in kinds {
+                self.habits.entry(kind.to_owned()).or_default().false_alerts += 1;
+            }
+            return;
+        }
+        match attacks.iter().any(|(_, label)| label.detectors.contains(&case.detector)) {
+            true => raised.fitting += 1,
+            false => raised.other_attack += 1,
+        }
+        let took_part = |user: &String| attacks.iter().any(|(_, label)| label.entities.users.contains(user));
+        raised.bystanders += entities.users.iter().filter(|user| !took_part(user)).count() as u64;
+        for (attack, _) in attacks {
+            if let Some(told) = told.get_mut(attack) {
+                told.alerts.push((medium.told_ms, number));
+            }
+        }
     }
 
-    fn alert(id: &str, detector: &str, entities: &str, time: &str) -> ScoredAlert {
-        serde_json::from_str(&format!(
-            r#"{{"id":"{id}","version":1,"detector":"{detector}","tenant":"t","first_event_time":"{time}","last_event_time":"{time}","entities":{entities}}}"#
-        ))
-        .unwrap()
+    /// Counts the alerts beyond those that an attack may have, each once.
+    fn too_many(&mut self, cases: &Cases, told: &mut [Told]) {
+        let mut beyond = BTreeSet::new();
+        for told in told {
+            told.alerts.sort_unstable();
+            beyond.extend(told.alerts.iter().skip(ALERTS_PER_ATTACK).map(|(_, number)| *number));
+        }
+        for (_, case) in cases.iter().enumerate().filter(|(number, _)| beyond.contains(number)) {
+            self.detectors.entry(case.detector.clone()).or_default().false_alerts += 1;
+            self.false_alerts.push(FalseAlert { one_too_many: true, ..self.false_alert(case) });
+        }
     }
 
-    #[test]
-    fn an_attack_is_found_by_a_fitting_detector_at_its_time_alone() {
-        let labels = [
-            label(
-                r#"{"attack":"a","kind":"credential_stuffing","variant":"subnet","detectors":["credential_stuffing"],"tenant":"t","start":"2026-01-01T00:00:00.000Z","end":"2026-01-01T00:10:00.000Z","hit":false,"entities":{"users":["u"],"ips":["192.0.2.9"],"sessions":[]},"events":5}"#,
-            ),
-            label(
-                r#"{"innocent":"i","kind":"refresh_race","detectors":[],"tenant":"t","start":"2026-01-01T00:00:00.000Z","end":"2026-01-01T00:10:00.000Z","hit":false,"entities":{"users":["v"],"ips":[],"sessions":[]},"events":2}"#,
-            ),
-        ];
-        let late = alert("1", "credential_stuffing", r#"{"users":["u"]}"#, "2026-01-02T00:00:00Z");
-        let other = alert("2", "token_reuse", r#"{"users":["u"]}"#, "2026-01-01T00:05:00Z");
-        let innocent = alert("3", "token_reuse", r#"{"users":["v"]}"#, "2026-01-01T00:05:00Z");
-        let network = alert("4", "credential_stuffing", r#"{"networks":["192.0.2.0/24","AS64496"]}"#, "2026-01-01T00:05:00Z");
-        let before = score(&labels, &[late.clone(), other.clone(), innocent.clone()]);
-        assert_eq!(before.of_kind("credential_stuffing"), (1, 0));
-        assert_eq!(before.missed(), ["a"]);
-        assert_eq!(before.unlabelled(), ["1"]);
-        assert_eq!(before.false_alerts("token_reuse"), 1);
-        let after = score(&labels, &[late, other, innocent, network]);
-        assert_eq!(after.of_kind("credential_stuffing"), (1, 1));
-        assert!(after.to_string().contains("credential_stuffing/subnet"));
+    fn false_alert(&self, case: &Case) -> FalseAlert {
+        FalseAlert {
+            seed: self.seed,
+            alert: case.id.clone(),
+            detector: case.detector.clone(),
+            severity: case.last.severity,
+            tenant: case.tenant.clone(),
+            key: case.key.clone(),
+            count: 1,
+            one_too_many: false,
+            reason: case.reason.clone(),
+        }
+    }
+
+    fn attack(&mut self, attack: &str, label: &Label, told: &Told) {
+        let name = if label.variant.is_empty() { label.kind.clone() } else { format!("{}/{}", label.kind, label.variant) };
+        let needed_ms = if label.hit { told.high_ms } else { told.medium_ms };
+        let found = told.medium_ms.is_some();
+        let kind = self.kinds.entry(name.clone()).or_default();
+        kind.alerts_max = kind.alerts_max.max(told.alerts.len() as u64);
+        if label.truncated && !found {
+            kind.cut_off += 1;
+            return;
+        }
+        kind.total += 1;
+        kind.found += u64::from(found);
+        kind.hits += u64::from(label.hit);
+        kind.hits_high += u64::from(label.hit && needed_ms.is_some());
+        kind.delays_ms.extend(needed_ms.map(|told_ms| told_ms - label.start.0));
+        if needed_ms.is_none() {
+            let tenant = label.tenant.clone();
+            self.missed.push(Missed { seed: self.seed, attack: attack.to_owned(), kind: name, tenant, told_low: found });
+        }
     }
 }
