@@ -63,7 +63,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = ["attack", "total", "found", "recall", "cut off", "hits", "at high", "median s", "worst s", "alerts"];
         let [attack, total, found, recall, cut_off, hits, high, median, worst, alerts] = columns;
-        write!(f, "{attack:<34} {total:>6} {found:>6} {recall:>7} {cut_off:>7} {hits:>6} {high:>7} {median:>8} {worst:>8} {alerts:>6}\n")?;
+        writeln!(f, "{attack:<34} {total:>6} {found:>6} {recall:>7} {cut_off:>7} {hits:>6} {high:>7} {median:>8} {worst:>8} {alerts:>6}")?;
         self.kinds.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         let [detector, alerts, fitting, other, wrong, bystanders, low] =
             ["detector", "alerts", "fitting", "other attack", "false", "bystanders", "low"];

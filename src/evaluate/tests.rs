@@ -262,15 +262,15 @@ fn sign_ins_are_those_of_people_once_and_without_the_attackers() {
 
 #[test]
 fn seeds_are_summed_up_and_the_worst_is_named() {
-    let of = |seed: u64, alerts: &[Alert]| {
+    let of = |seed: u64, alerts: &[&Alert]| {
         let mut cases = Cases::default();
         alerts.iter().for_each(|alert| cases.add(alert));
         score(Some(seed), &[attack("a")], &cases, None)
     };
     let (found, wrong) = (medium(&["victim"]), alert("2", Severity::Medium, users(&["u"])));
-    let report = Report::of(vec![of(1, &[found.clone()]), of(2, &[found.clone(), wrong.clone()]), of(3, &[found.clone()])]);
+    let report = Report::of(vec![of(1, &[&found]), of(2, &[&found, &wrong]), of(3, &[&found])]);
     assert_eq!((report.worst_seed, report.total.attacks, report.total.found, report.total.false_alerts), (Some(2), 3, 3, 1));
-    let report = Report::of(vec![of(1, &[found.clone(), wrong]), of(2, &[]), of(3, &[found])]);
+    let report = Report::of(vec![of(1, &[&found, &wrong]), of(2, &[]), of(3, &[&found])]);
     assert_eq!((report.worst_seed, report.worst_kind()), (Some(2), Some(("stuffing/list", 2.0 / 3.0))));
     assert_eq!(report.seeds.iter().map(|line| line.seed).collect::<Vec<_>>(), [Some(1), Some(2), Some(3)]);
     let text = report.to_string() + &report.list();
