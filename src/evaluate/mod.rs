@@ -11,7 +11,8 @@
 //! - An alert (its last version) of medium or above is *about* an attack if it names who took part and overlaps it in
 //!   time, with the same ten minutes after its end. About none, it is *false*: once for each innocent person it names,
 //!   or for each session if it names more of those, and at least once. Of the alerts about one attack, each beyond
-//!   three is false once, too.
+//!   three is false once, too (*too many*); there an alert belongs to the attacks that its detector is for, and to
+//!   others only if it is about none of these.
 //! - Innocent people whom an alert about an attack names besides are *bystanders*: told, and not counted as false.
 //! - Alerts below medium are counted on their own.
 //! - An attack cut off by the end of the traffic and not found is left out, and counted as cut off.
@@ -21,7 +22,8 @@
 //!
 //! Invariant: what is counted depends on the labels, the alerts and the events alone, not on their batches.
 //!
-//! Memory is bounded by one seed: its labels, up to three versions of each alert, one short entry for each sign-in.
+//! Memory is bounded by one seed: its labels, up to three versions of each alert, one short entry for each sign-in; of
+//! files by the lines that `evaluate` takes.
 //! Of a seed that was scored only sums, delays of its attacks, and its single misses and false alerts stay.
 
 mod cases;

@@ -46,6 +46,8 @@ pub struct DetectorLine {
     pub other_attack: u64,
     /// How often its alerts count as false.
     pub false_alerts: u64,
+    /// Those of them that are about an attack about which there are enough already.
+    pub too_many: u64,
     /// Innocent people in its alerts about attacks.
     pub bystanders: u64,
     /// Alerts below medium.
@@ -92,6 +94,8 @@ pub struct Totals {
     pub false_alerts: u64,
     /// The same per 100,000 sign-ins.
     pub false_rate: Option<f64>,
+    /// False alerts that are about an attack about which there are enough already.
+    pub too_many: u64,
     /// Alerts below medium.
     pub low: u64,
     /// The same per 100,000 sign-ins.
@@ -188,6 +192,7 @@ impl Totals {
             sign_ins: score.sign_ins,
             false_alerts,
             false_rate: rate(false_alerts),
+            too_many: alerts(|d| d.too_many),
             low,
             low_rate: rate(low),
             bystanders: alerts(|d| d.bystanders),
@@ -217,8 +222,8 @@ impl KindLine {
 
 impl DetectorLine {
     fn of(detector: String, raised: Raised) -> Self {
-        let Raised { alerts, fitting, other_attack, false_alerts, bystanders, low } = raised;
-        Self { detector, alerts, fitting, other_attack, false_alerts, bystanders, low }
+        let Raised { alerts, fitting, other_attack, false_alerts, too_many, bystanders, low } = raised;
+        Self { detector, alerts, fitting, other_attack, false_alerts, too_many, bystanders, low }
     }
 }
 
@@ -238,6 +243,7 @@ impl Score {
             sum.fitting += raised.fitting;
             sum.other_attack += raised.other_attack;
             sum.false_alerts += raised.false_alerts;
+            sum.too_many += raised.too_many;
             sum.bystanders += raised.bystanders;
             sum.low += raised.low;
         });

@@ -39,6 +39,8 @@ pub(super) struct Raised {
     pub(super) fitting: u64,
     pub(super) other_attack: u64,
     pub(super) false_alerts: u64,
+    /// Those of them that are beyond what one attack may have.
+    pub(super) too_many: u64,
     pub(super) bystanders: u64,
     pub(super) low: u64,
 }
@@ -168,13 +170,17 @@ impl Score {
             }
             return;
         }
-        match attacks.iter().any(|(_, label)| label.detectors.contains(&case.detector)) {
-            true => raised.fitting += 1,
-            false => raised.other_attack += 1,
+        let fits = |label: &Label| label.detectors.contains(&case.detector);
+        let fits_any = attacks.iter().any(|(_, label)| fits(label));
+        if fits_any {
+            raised.fitting += 1;
+        } else {
+            raised.other_attack += 1;
         }
         let took_part = |user: &String| attacks.iter().any(|(_, label)| label.entities.users.contains(user));
         raised.bystanders += entities.users.iter().filter(|user| !took_part(user)).count() as u64;
-        for (attack, _) in attacks {
+        // What finds one attack is not one more about another that happens to name the same person.
+        for (attack, _) in attacks.into_iter().filter(|(_, label)| !fits_any || fits(label)) {
             if let Some(told) = told.get_mut(attack) {
                 told.alerts.push((medium.told_ms, number));
             }
@@ -189,7 +195,9 @@ impl Score {
             beyond.extend(told.alerts.iter().skip(ALERTS_PER_ATTACK).map(|(_, number)| *number));
         }
         for (_, case) in cases.iter().enumerate().filter(|(number, _)| beyond.contains(number)) {
-            self.detectors.entry(case.detector.clone()).or_default().false_alerts += 1;
+            let raised = self.detectors.entry(case.detector.clone()).or_default();
+            raised.false_alerts += 1;
+            raised.too_many += 1;
             self.false_alerts.push(FalseAlert { one_too_many: true, ..self.false_alert(case) });
         }
     }

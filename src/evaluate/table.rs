@@ -29,8 +29,8 @@ impl fmt::Display for KindLine {
 
 impl fmt::Display for DetectorLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { detector, alerts, fitting, other_attack, false_alerts, bystanders, low } = self;
-        write!(f, "{detector:<34} {alerts:>6} {fitting:>7} {other_attack:>12} {false_alerts:>6} {bystanders:>10} {low:>6}")
+        let Self { detector, alerts, fitting, other_attack, false_alerts, too_many, bystanders, low } = self;
+        write!(f, "{detector:<34} {alerts:>6} {fitting:>7} {other_attack:>12} {false_alerts:>6} {too_many:>8} {bystanders:>10} {low:>6}")
     }
 }
 
@@ -44,14 +44,14 @@ impl fmt::Display for HabitLine {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.seed.map_or_else(|| "all".to_owned(), |seed| seed.to_string());
-        let Self { attacks, found, cut_off, false_alerts, low, bystanders, .. } = self;
+        let Self { attacks, found, cut_off, false_alerts, too_many, low, bystanders, .. } = self;
         let (recall, hits) = (part(self.recall), part(self.hits_recall));
         let (sign_ins, false_rate, low_rate) = (cell(self.sign_ins), rate(self.false_rate), rate(self.low_rate));
         write!(
             f,
             "{name:<10} {attacks:>7} {found:>6} {recall:>7} {cut_off:>7} {hits:>10} {sign_ins:>8} {false_alerts:>6} {false_rate:>8}"
         )?;
-        write!(f, " {low:>6} {low_rate:>8} {bystanders:>10}")?;
+        write!(f, " {too_many:>8} {low:>6} {low_rate:>8} {bystanders:>10}")?;
         match &self.worst_kind {
             Some(kind) => write!(f, "  {kind} {}", part(self.worst_kind_recall)),
             None => Ok(()),
@@ -65,16 +65,29 @@ impl fmt::Display for Report {
         let [attack, total, found, recall, cut_off, hits, high, median, worst, alerts] = columns;
         writeln!(f, "{attack:<34} {total:>6} {found:>6} {recall:>7} {cut_off:>7} {hits:>6} {high:>7} {median:>8} {worst:>8} {alerts:>6}")?;
         self.kinds.iter().try_for_each(|line| writeln!(f, "{line}"))?;
-        let [detector, alerts, fitting, other, wrong, bystanders, low] =
-            ["detector", "alerts", "fitting", "other attack", "false", "bystanders", "low"];
-        writeln!(f, "\n{detector:<34} {alerts:>6} {fitting:>7} {other:>12} {wrong:>6} {bystanders:>10} {low:>6}")?;
+        let [detector, alerts, fitting, other, wrong, too_many, bystanders, low] =
+            ["detector", "alerts", "fitting", "other attack", "false", "too many", "bystanders", "low"];
+        writeln!(f, "\n{detector:<34} {alerts:>6} {fitting:>7} {other:>12} {wrong:>6} {too_many:>8} {bystanders:>10} {low:>6}")?;
         self.detectors.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         writeln!(f, "\n{:<34} {:>10} {:>12}", "innocent", "happenings", "false alerts")?;
         self.habits.iter().try_for_each(|line| writeln!(f, "{line}"))?;
-        let columns = ["seed", "attacks", "found", "recall", "cut off", "hits, high", "sign-ins", "false", "per 100k", "low", "bystanders"];
-        let [seed, attacks, found, recall, cut_off, hits, sign_ins, wrong, per, low, bystanders] = columns;
+        let columns = [
+            "seed",
+            "attacks",
+            "found",
+            "recall",
+            "cut off",
+            "hits, high",
+            "sign-ins",
+            "false",
+            "per 100k",
+            "too many",
+            "low",
+            "bystanders",
+        ];
+        let [seed, attacks, found, recall, cut_off, hits, sign_ins, wrong, per, too_many, low, bystanders] = columns;
         write!(f, "\n{seed:<10} {attacks:>7} {found:>6} {recall:>7} {cut_off:>7} {hits:>10} {sign_ins:>8} {wrong:>6} {per:>8}")?;
-        writeln!(f, " {low:>6} {per:>8} {bystanders:>10}  worst kind")?;
+        writeln!(f, " {too_many:>8} {low:>6} {per:>8} {bystanders:>10}  worst kind")?;
         self.seeds.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         writeln!(f, "{}", self.total)?;
         self.worst_seed.map_or(Ok(()), |seed| writeln!(f, "\nworst seed: {seed}"))

@@ -195,6 +195,17 @@ fn of_the_alerts_about_one_attack_each_beyond_three_is_false() {
 }
 
 #[test]
+fn what_finds_an_attack_is_not_one_more_about_another() {
+    let others: Vec<Alert> = (1..=3).map(|n| at(alert(&n.to_string(), Severity::Medium, users(&["victim"])), n * MINUTE_MS)).collect();
+    let own = Alert { detector: "token_reuse".to_owned(), ..alert("4", Severity::Medium, users(&["victim"])) };
+    let alerts = [others, vec![own]].concat();
+    let theft = Label { kind: "theft".to_owned(), detectors: names(["token_reuse"]), ..attack("b") };
+    assert_eq!(counted(&[attack("a"), theft], &alerts), (2, 0));
+    let report = report(&[attack("a")], &alerts);
+    assert_eq!((report.total.false_alerts, report.total.too_many, report.detectors[1].too_many), (1, 1, 1));
+}
+
+#[test]
 fn what_was_cut_off_is_left_out_unless_found() {
     let cut = Label { truncated: true, ..attack("a") };
     let missed = report(std::slice::from_ref(&cut), &[]).total;
