@@ -16,6 +16,7 @@ pub mod db;
 pub mod detect;
 pub mod enrich;
 pub mod explain;
+pub mod evaluate;
 pub mod flow;
 pub mod ingest;
 pub mod log;

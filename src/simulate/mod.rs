@@ -21,7 +21,6 @@ mod draft;
 mod happenings;
 mod labels;
 mod people;
-mod score;
 mod stage;
 mod tenants;
 mod visits;
@@ -30,7 +29,6 @@ mod world;
 pub use attacks::Attack;
 pub use demo::DemoTraffic;
 pub use labels::{LABEL_ENTITIES_MAX, Label, LabelEntities};
-pub use score::{Score, ScoredAlert, score};
 
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use stage::Pace;

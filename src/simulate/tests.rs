@@ -3,12 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use super::*;
-use crate::config::Config;
-use crate::detect::{Enabled, engine::Engine};
-use crate::flow::EventFlow;
-use crate::normalise::{Context, Format, Normaliser, TokenKey};
 use bartizan_core::time::{HOUR_MS, SECOND_MS, TimeMs};
-use bartizan_core::{EventBatch, KeyHasher};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -182,49 +177,4 @@ fn a_demonstration_has_a_past_then_attacks_within_seconds_at_the_rate() {
     assert!((120.0..300.0).contains(&rate), "{rate}");
     let early: Vec<&Value> = live.iter().filter(|e| time_of(e) < START_MS + 15 * SECOND_MS).collect();
     assert!(early.iter().filter(|e| e["reason"] == "unknown_user").count() > 30);
-}
-
-/// Alerts of the detectors as they are delivered, about simulated lines, with the real place files.
-fn judged(lines: &[String]) -> Vec<Value> {
-    let config = Config::default();
-    let (enricher, problems) = crate::app::open_enricher(&config);
-    assert!(problems.is_empty(), "this test needs the place files (`make test` fetches them): {problems:?}");
-    let normaliser = Normaliser::new(&config.normalise, &TokenKey([0; 32])).unwrap();
-    let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).unwrap();
-    let mut engine = Engine::new(&config.detect, &enabled, KeyHasher::new([0; 16]));
-    let mut cache = enricher.cache();
-    let context = Context { default_id: &"none", tenant: None, window: None, reference_ms: START_MS };
-    let mut alerts = Vec::new();
-    for piece in lines.chunks(8_192) {
-        let mut events = EventBatch::with_capacity(piece.len());
-        for line in piece {
-            events.push(&normaliser.normalise(Format::BARTIZAN, line.as_bytes(), &context).unwrap().unwrap());
-        }
-        let mut flow = EventFlow::replayed(events, engine.next_seq());
-        enricher.enrich(&mut flow.events, &mut cache);
-        alerts.extend(engine.process(&mut flow).alerts.iter().map(|alert| serde_json::to_value(alert).unwrap()));
-    }
-    alerts
-}
-
-#[test]
-fn every_attack_that_a_detector_is_for_is_found_and_nobody_innocent_accused() {
-    let has_detector = |attack: &Attack| bartizan_catalogue::all().any(|spec| attack.detectors().contains(&spec.id));
-    let attacks: Vec<Attack> = Attack::ALL.into_iter().filter(has_detector).collect();
-    let (lines, labels) = run_with(SimulationConfig { attacks, ..config(42, 60_000) });
-    let alerts = judged(&lines);
-    let scored: Vec<ScoredAlert> = alerts.iter().map(|alert| serde_json::from_value(alert.clone()).unwrap()).collect();
-    let result = score(&labels, &scored);
-    assert!(result.missed().is_empty(), "missed {:?}\n{result}", result.missed());
-    let attacked = labels.iter().filter(|label| label.attack.is_some()).count();
-    assert!(attacked >= 15, "{attacked} attacks");
-    let attack_labels: Vec<Label> = labels.into_iter().filter(|label| label.attack.is_some()).collect();
-    let about_nobody = score(&attack_labels, &scored);
-    let accused = |alert: &&Value| {
-        let is_serious = !matches!(alert["severity"].as_str().unwrap(), "info" | "low");
-        is_serious && about_nobody.unlabelled().iter().any(|id| id == alert["id"].as_str().unwrap())
-    };
-    let accused: Vec<&Value> = alerts.iter().filter(accused).collect();
-    assert!(accused.is_empty(), "{accused:#?}");
-    assert!(about_nobody.unlabelled().len() <= 20, "{about_nobody}");
 }
