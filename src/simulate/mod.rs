@@ -35,7 +35,7 @@ pub use labels::{LABEL_ENTITIES_MAX, Label, LabelEntities};
 pub use score::{Score, ScoredAlert, score};
 
 use bartizan_core::time::{DAY_MS, HOUR_MS};
-use lives::LIVES;
+use lives::{LIVES, Rhythm};
 use stage::Pace;
 use world::{Turn, World};
 
@@ -202,15 +202,12 @@ fn schedule_attacks(world: &mut World, config: &SimulationConfig, count: u64) {
         let time_ms = world.stage.dice.between(earliest_ms, at(0.85));
         world.schedule(time_ms, Turn::Attack(*attack));
     }
-    let lives = (config.events / EVENTS_PER_LIFE).min(LIVES_MAX);
-    for (number, index) in (0..lives).zip((0..LIVES.len()).cycle()) {
-        let Some(life) = LIVES.get(index) else { continue };
+    let lives = (config.events / EVENTS_PER_LIFE).min(LIVES_MAX) as usize;
+    let rounds = (0..).flat_map(|round| LIVES.iter().enumerate().map(move |(index, life)| (round, index, life)));
+    for (_, index, life) in rounds.filter(|(round, _, life)| life.comes_in(*round)).take(lives) {
         // Whose work it is does it from the first day on.
-        let is_again = number >= LIVES.len() as u64;
-        if life.daily && is_again {
-            continue;
-        }
-        let time_ms = world.stage.dice.between(at(0.1), if life.daily { at(0.15) } else { at(0.85) });
+        let latest_ms = if life.rhythm == Rhythm::Daily { at(0.15) } else { at(0.85) };
+        let time_ms = world.stage.dice.between(at(0.1), latest_ms);
         world.schedule(time_ms, Turn::Life(index));
     }
     for person in world.stage.people.iter_mut().skip(STOPS_EVERY / 2).step_by(STOPS_EVERY) {

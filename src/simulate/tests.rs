@@ -55,7 +55,8 @@ fn a_seed_gives_the_same_bytes_and_another_seed_others() {
 
 #[test]
 fn events_come_nearly_in_order_with_a_few_repeated() {
-    let events = parsed(&run(1, 30_000).0);
+    // Enough for a clock that goes wrong.
+    let events = parsed(&run(1, 60_000).0);
     let mut newest = i64::MIN;
     let mut disorder = 0;
     for event in &events {
@@ -66,7 +67,7 @@ fn events_come_nearly_in_order_with_a_few_repeated() {
     }
     assert!(disorder > 0 && disorder < events.len() / 5, "{disorder}");
     let unique: HashSet<_> = events.iter().map(|e| e["id"].as_str().unwrap()).collect();
-    assert!(unique.len() < events.len() && unique.len() > events.len() - 300);
+    assert!(unique.len() < events.len() && unique.len() > events.len() - 600);
 }
 
 #[test]

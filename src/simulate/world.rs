@@ -4,7 +4,7 @@
 //! have happened. So the agenda is bounded by the population and the schedule, and time only goes on.
 
 use super::attacks::Attack;
-use super::lives::{LIVES, Life, service_turn};
+use super::lives::{LIVES, Life, Rhythm, service_turn};
 use super::stage::{Pace, Stage};
 use super::visits::visit;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
@@ -108,7 +108,7 @@ impl World {
     fn life(&mut self, turn: Turn, life: &Life, now_ms: i64) {
         let again_ms = if !life.happen(&mut self.stage, now_ms) {
             now_ms + HOUR_MS
-        } else if life.daily {
+        } else if life.rhythm == Rhythm::Daily {
             now_ms + DAY_MS
         } else {
             i64::MAX

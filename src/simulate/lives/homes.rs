@@ -78,7 +78,7 @@ pub(super) fn dormitory(stage: &mut Stage, cue: Cue) -> Option<()> {
     let network = stage.atlas.pick(&mut stage.dice, town, Class::Residential, false)?;
     let number = stage.dice.bits();
     let house = stage.atlas.address(network, number);
-    let most = (stage.pace.attempts_max / 2).min(300);
+    let most = (stage.pace.attempts_max / 5).clamp(30, 300);
     let count = stage.dice.between(most / 2, most);
     let mut students = Vec::new();
     for _ in 0..count {

@@ -18,6 +18,7 @@ mod work;
 use super::labels::{LabelId, Plan};
 use super::people::{Office, Person};
 use super::stage::Stage;
+use Rhythm::{Daily, Often, Seldom};
 use part::Part;
 pub(crate) use services::turn as service_turn;
 use std::ops::Range;
@@ -35,22 +36,37 @@ impl Cue {
     }
 }
 
+/// How often something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rhythm {
+    /// To this one and that one, all the time.
+    Often,
+    /// To so many at once that it does not come every week.
+    Seldom,
+    /// It is somebody's work, each day again.
+    Daily,
+}
+
 /// Something that happens. `None` from `act`: nobody fits at the moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Life {
     pub(crate) kind: &'static str,
-    /// Is it somebody's work, each day again?
-    pub(crate) daily: bool,
+    pub(crate) rhythm: Rhythm,
     act: fn(&mut Stage, Cue) -> Option<()>,
 }
 
-impl Life {
-    const fn once(kind: &'static str, act: fn(&mut Stage, Cue) -> Option<()>) -> Self {
-        Self { kind, daily: false, act }
-    }
+const fn life(rhythm: Rhythm, kind: &'static str, act: fn(&mut Stage, Cue) -> Option<()>) -> Life {
+    Life { kind, rhythm, act }
+}
 
-    const fn daily(kind: &'static str, act: fn(&mut Stage, Cue) -> Option<()>) -> Self {
-        Self { kind, daily: true, act }
+impl Life {
+    /// Does it come in this round through the table?
+    pub(crate) fn comes_in(&self, round: u64) -> bool {
+        match self.rhythm {
+            Rhythm::Often => true,
+            Rhythm::Seldom => round % 3 == 0,
+            Rhythm::Daily => round == 0,
+        }
     }
 
     /// Lets it happen from `now_ms` on. False if nobody fits.
@@ -61,53 +77,53 @@ impl Life {
 
 /// All of them, in the order in which they are scheduled.
 pub(crate) const LIVES: [Life; 47] = [
-    Life::once("office_morning", work::office_morning),
-    Life::once("offline_phone", accounts::offline_phone),
-    Life::once("forgotten_password", accounts::forgotten_password),
-    Life::once("stale_service_secret", services::stale_secret),
-    Life::once("moving_house", homes::moving_house),
-    Life::once("family_holiday", homes::family_holiday),
-    Life::once("browser_update", devices::browser_update),
-    Life::once("kiosk", work::kiosk),
-    Life::once("family_account", homes::family_account),
-    Life::once("travel_agent", work::travel_agent),
-    Life::daily("support_day", work::support_day),
-    Life::daily("paid_scanner", services::paid_scanner),
-    Life::daily("monitors", services::monitors),
-    Life::daily("night_batch", services::night_batch),
-    Life::once("assistant", work::assistant),
-    Life::once("dormitory", homes::dormitory),
-    Life::once("password_manager", accounts::password_manager),
-    Life::once("sso_morning", work::sso_morning),
-    Life::once("forced_reset", tenants::forced_reset),
-    Life::once("bad_deployment", tenants::bad_deployment),
-    Life::once("broken_app_release", tenants::broken_app_release),
-    Life::once("new_employees", work::new_employees),
-    Life::once("office_vpn", work::office_vpn),
-    Life::once("cleared_cookies", devices::cleared_cookies),
-    Life::once("private_windows", devices::private_windows),
-    Life::once("second_phone", devices::second_phone),
-    Life::once("lost_phone", devices::lost_phone),
-    Life::once("export_job", work::export_job),
-    Life::once("service_export", services::export),
-    Life::once("service_moves", services::moves),
-    Life::once("flaky_refresh", devices::flaky_refresh),
-    Life::once("clock_skew", tenants::clock_skew),
-    Life::once("pods", services::pods),
-    Life::once("merger", work::merger),
-    Life::once("power_user", accounts::power_user),
-    Life::once("mistyped_name", accounts::mistyped_name),
-    Life::once("consultant", work::consultant),
-    Life::once("conference", work::conference),
-    Life::once("ipv6_privacy", homes::ipv6_privacy),
-    Life::once("satellite_home", homes::satellite_home),
-    Life::once("remote_desktop", work::remote_desktop),
-    Life::once("mobile_hotspot", homes::mobile_hotspot),
-    Life::once("cafe_wifi", homes::cafe_wifi),
-    Life::once("hotel_desk", work::hotel_desk),
-    Life::once("long_absence", accounts::long_absence),
-    Life::once("new_factor", accounts::new_factor),
-    Life::once("app_consent", accounts::app_consent),
+    life(Often, "office_morning", work::office_morning),
+    life(Often, "offline_phone", accounts::offline_phone),
+    life(Often, "forgotten_password", accounts::forgotten_password),
+    life(Often, "stale_service_secret", services::stale_secret),
+    life(Often, "moving_house", homes::moving_house),
+    life(Often, "family_holiday", homes::family_holiday),
+    life(Often, "browser_update", devices::browser_update),
+    life(Often, "kiosk", work::kiosk),
+    life(Often, "family_account", homes::family_account),
+    life(Often, "travel_agent", work::travel_agent),
+    life(Daily, "support_day", work::support_day),
+    life(Daily, "paid_scanner", services::paid_scanner),
+    life(Daily, "monitors", services::monitors),
+    life(Daily, "night_batch", services::night_batch),
+    life(Often, "assistant", work::assistant),
+    life(Seldom, "dormitory", homes::dormitory),
+    life(Often, "password_manager", accounts::password_manager),
+    life(Often, "sso_morning", work::sso_morning),
+    life(Seldom, "forced_reset", tenants::forced_reset),
+    life(Seldom, "bad_deployment", tenants::bad_deployment),
+    life(Seldom, "broken_app_release", tenants::broken_app_release),
+    life(Seldom, "new_employees", work::new_employees),
+    life(Often, "office_vpn", work::office_vpn),
+    life(Often, "cleared_cookies", devices::cleared_cookies),
+    life(Often, "private_windows", devices::private_windows),
+    life(Often, "second_phone", devices::second_phone),
+    life(Often, "lost_phone", devices::lost_phone),
+    life(Often, "export_job", work::export_job),
+    life(Seldom, "service_export", services::export),
+    life(Often, "service_moves", services::moves),
+    life(Often, "flaky_refresh", devices::flaky_refresh),
+    life(Seldom, "clock_skew", tenants::clock_skew),
+    life(Often, "pods", services::pods),
+    life(Seldom, "merger", work::merger),
+    life(Often, "power_user", accounts::power_user),
+    life(Often, "mistyped_name", accounts::mistyped_name),
+    life(Often, "consultant", work::consultant),
+    life(Often, "conference", work::conference),
+    life(Often, "ipv6_privacy", homes::ipv6_privacy),
+    life(Often, "satellite_home", homes::satellite_home),
+    life(Seldom, "remote_desktop", work::remote_desktop),
+    life(Often, "mobile_hotspot", homes::mobile_hotspot),
+    life(Often, "cafe_wifi", homes::cafe_wifi),
+    life(Often, "hotel_desk", work::hotel_desk),
+    life(Often, "long_absence", accounts::long_absence),
+    life(Often, "new_factor", accounts::new_factor),
+    life(Often, "app_consent", accounts::app_consent),
 ];
 
 /// Is somebody here, settled, and not in the middle of anything?
