@@ -64,7 +64,7 @@ impl Life {
     pub(crate) fn comes_in(&self, round: u64) -> bool {
         match self.rhythm {
             Rhythm::Often => true,
-            Rhythm::Seldom => round % 3 == 0,
+            Rhythm::Seldom => round.is_multiple_of(3),
             Rhythm::Daily => round == 0,
         }
     }
