@@ -42,10 +42,10 @@ fn time_of(event: &Value) -> i64 {
 
 #[test]
 fn a_seed_gives_the_same_bytes_and_another_seed_others() {
-    let (first, second, other) = (run(7, 5_000), run(7, 5_000), run(8, 5_000));
-    assert_eq!(first, second);
-    assert_ne!(first.0, other.0);
-    assert_eq!(first.0.len(), 5_000);
+    let (first, second, other) = (run(7, 40_000), run(7, 40_000), run(8, 40_000));
+    assert!(first == second, "not the same bytes");
+    assert!(first.0 != other.0, "the same bytes");
+    assert_eq!(first.0.len(), 40_000);
 }
 
 #[test]
@@ -88,6 +88,8 @@ fn what_waits_is_bounded_however_many_events_there_are() {
         assert!(simulation.world.agenda_len() <= agenda_max + stage::NEWCOMERS_MAX);
     }
     assert!(waiting_max < 10_000, "{waiting_max}");
+    let stage = &simulation.world.stage;
+    assert!(stage.people.len() > stage.population && stage.people.len() <= stage.population + stage::NEWCOMERS_MAX);
 }
 
 #[test]

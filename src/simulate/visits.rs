@@ -13,7 +13,7 @@ use std::net::IpAddr;
 /// Longest visit.
 const VISIT_MAX_MS: i64 = 10 * MINUTE_MS;
 /// A refresh is due when the access token is this old.
-const ACCESS_TOKEN_MS: i64 = HOUR_MS;
+pub(crate) const ACCESS_TOKEN_MS: i64 = HOUR_MS;
 /// A phone stays signed in for so many times as long as a browser.
 const PHONE_SESSIONS: i64 = 4;
 

@@ -16,7 +16,7 @@ mod tokens;
 
 use super::atlas::Class;
 use super::clients::{Client, Family};
-use super::draft::{Request, User};
+use super::draft::{Draft, Request, User};
 use super::labels::{LabelId, Plan};
 use super::people::{Person, Session};
 use super::stage::Stage;
@@ -318,8 +318,8 @@ fn use_account(stage: &mut Stage, thief: Actor, session: Session, from_ms: i64) 
     }
     if stage.dice.chance(0.3) {
         time_ms += stage.wait_ms(10 * SECOND_MS, MINUTE_MS);
-        let change = super::draft::Draft { session: session.id, ..thief.draft(time_ms, "account_change", "success") };
-        stage.emit(change);
+        let action = stage.dice.of(&["email_changed", "phone_changed", "profile_changed"]);
+        stage.emit(Draft { session: session.id, action, ..thief.draft(time_ms, "account_change", "success") });
     }
     time_ms
 }

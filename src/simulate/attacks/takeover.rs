@@ -61,7 +61,7 @@ pub(super) fn near(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()>
     let thief = thief_of(stage, &person, label, ip);
     let session = open_session(stage, thief, time_ms);
     time_ms += stage.wait_ms(MINUTE_MS, 10 * MINUTE_MS);
-    stage.emit(Draft { session: session.id, factor: "totp", ..thief.draft(time_ms, "account_change", "success") });
+    stage.emit(Draft { session: session.id, action: "factor_added", factor: "totp", ..thief.draft(time_ms, "account_change", "success") });
     let after_ms = time_ms + stage.wait_ms(20 * MINUTE_MS, 2 * HOUR_MS);
     time_ms = owner_goes_on(stage, &mut person, after_ms);
     stage.book.seal(label, true);
@@ -81,7 +81,7 @@ pub(super) fn recovery(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option
     let session = open_session(stage, thief, time_ms);
     for _ in 0..stage.dice.between(1, 2) {
         time_ms += stage.wait_ms(30 * SECOND_MS, 5 * MINUTE_MS);
-        stage.emit(Draft { session: session.id, ..thief.draft(time_ms, "account_change", "success") });
+        stage.emit(Draft { session: session.id, action: "email_changed", ..thief.draft(time_ms, "account_change", "success") });
     }
     time_ms = use_account(stage, thief, session, time_ms);
     stage.book.seal(label, true);

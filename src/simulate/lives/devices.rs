@@ -45,7 +45,11 @@ pub(super) fn second_phone(stage: &mut Stage, cue: Cue) -> Option<()> {
     let mut who = Part::of_one(stage, cue, |_, p| p.carrier.is_some())?;
     let second = make_phone(stage);
     who.takes_phone().enters(stage).browses(stage, 2).waits(stage, MINUTE_MS, 10 * MINUTE_MS);
-    who.takes(second).on_carrier(stage).signs_in(stage).browses(stage, 4).waits(stage, 5 * MINUTE_MS, HOUR_MS);
+    who.takes(second).on_carrier(stage).signs_in(stage).browses(stage, 2).changes(stage, "phone_changed", "").waits(
+        stage,
+        5 * MINUTE_MS,
+        HOUR_MS,
+    );
     who.takes_phone().on_carrier(stage).enters(stage).browses(stage, 3);
     who.ends(stage)
 }

@@ -19,7 +19,7 @@ pub(super) fn moving_house(stage: &mut Stage, cue: Cue) -> Option<()> {
     who.waits(stage, drive_ms, drive_ms + 8 * HOUR_MS);
     who.person.moves_to(stage, to);
     who.takes_phone().on_carrier(stage).enters(stage).browses(stage, 3).waits(stage, HOUR_MS, 6 * HOUR_MS);
-    who.takes_laptop().at_home(stage).enters(stage).browses(stage, 4);
+    who.takes_laptop().at_home(stage).enters(stage).browses(stage, 4).changes(stage, "profile_changed", "");
     who.ends(stage)
 }
 

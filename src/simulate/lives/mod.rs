@@ -76,7 +76,7 @@ impl Life {
 }
 
 /// All of them, in the order in which they are scheduled.
-pub(crate) const LIVES: [Life; 47] = [
+pub(crate) static LIVES: [Life; 47] = [
     life(Often, "office_morning", work::office_morning),
     life(Often, "offline_phone", accounts::offline_phone),
     life(Often, "forgotten_password", accounts::forgotten_password),
@@ -131,22 +131,28 @@ fn is_free(person: &Person, now_ms: i64) -> bool {
     !person.dormant && now_ms < person.stops_ms && person.trip.is_none() && person.busy_until_ms <= now_ms
 }
 
-/// Somebody who is free, has signed in before, and fits.
+/// Is somebody free, awake, and known to the log?
+fn is_about(stage: &Stage, person: &Person, now_ms: i64) -> bool {
+    let hour = stage.atlas.clock(person.town, now_ms).hour;
+    is_free(person, now_ms) && person.sign_ins > 0 && (7..23).contains(&hour)
+}
+
+/// Somebody who is about and fits.
 fn find(stage: &mut Stage, now_ms: i64, fits: impl Fn(&Stage, &Person) -> bool) -> Option<usize> {
     let count = stage.people.len();
     (0..200).find_map(|_| {
         let index = stage.dice.index(count);
         let person = stage.people.get(index)?;
-        (is_free(person, now_ms) && person.sign_ins > 0 && fits(stage, person)).then_some(index)
+        (is_about(stage, person, now_ms) && fits(stage, person)).then_some(index)
     })
 }
 
-/// Those who are free and fit, at most `max`, from a random one on.
+/// Those who are about and fit, at most `max`, from a random one on.
 fn gather(stage: &mut Stage, now_ms: i64, max: usize, fits: impl Fn(&Stage, &Person) -> bool) -> Vec<usize> {
     let first = stage.dice.index(stage.people.len());
     let (before, after) = stage.people.split_at(first);
     let around = after.iter().zip(first..).chain(before.iter().zip(0..));
-    let fitting = around.filter(|(person, _)| is_free(person, now_ms) && person.sign_ins > 0 && fits(stage, person));
+    let fitting = around.filter(|(person, _)| is_about(stage, person, now_ms) && fits(stage, person));
     fitting.map(|(_, index)| index).take(max).collect()
 }
 

@@ -8,12 +8,9 @@ use crate::simulate::draft::{Draft, Request};
 use crate::simulate::labels::LabelId;
 use crate::simulate::people::{Person, Session};
 use crate::simulate::stage::Stage;
-use crate::simulate::visits::{Actor, open_session, prove_factor, refresh_once, request, rotated, send};
-use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
+use crate::simulate::visits::{ACCESS_TOKEN_MS, Actor, open_session, prove_factor, refresh_once, request, rotated, send};
+use bartizan_core::time::{DAY_MS, MINUTE_MS, SECOND_MS};
 use std::net::IpAddr;
-
-/// Age at which an access token has to be renewed.
-const ACCESS_TOKEN_MS: i64 = HOUR_MS;
 
 /// A person in the middle of something.
 pub(super) struct Part {

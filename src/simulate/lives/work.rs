@@ -228,7 +228,11 @@ pub(super) fn export_job(stage: &mut Stage, cue: Cue) -> Option<()> {
 
 /// A support agent's day: the invoices of many customers, each asked for by somebody who called.
 pub(super) fn support_day(stage: &mut Stage, cue: Cue) -> Option<()> {
-    let ip = stage.offices.first()?.ip;
+    let office = *stage.offices.first()?;
+    let clock = stage.atlas.clock(office.town, cue.now_ms);
+    if !clock.is_workday() || !(8..11).contains(&clock.hour) {
+        return None;
+    }
     // The same two or three people do this all the time.
     let agents: Vec<usize> = stage.people.iter().zip(0..).filter(|(p, _)| p.office == Some(0)).map(|(_, index)| index).take(3).collect();
     for index in agents {
@@ -236,7 +240,7 @@ pub(super) fn support_day(stage: &mut Stage, cue: Cue) -> Option<()> {
             continue;
         }
         together(stage, cue, &[index], HOUR_MS, |stage, who| {
-            who.at(ip).gets_in(stage);
+            who.at(office.ip).gets_in(stage);
             for _ in 0..stage.dice.between(40, 160) {
                 let object = stage.dice.bits() % 90_000 + 1;
                 let status = if stage.dice.chance(0.02) { 404 } else { 200 };
