@@ -22,8 +22,8 @@ use crate::alert::episode::{Episodes, Limits};
 use crate::flow::{Change, EventFlow, Order, PartitionId, Positions, Start};
 use crate::suppress::{Held, Lists, Suppressions};
 use bartizan_core::{
-    Budget, Colleagues, Detector, Event, EventBatch, Findings, Key, KeyHasher, KeyKind, Kind, People, Said, Spec, State, Trust, colleagues,
-    people, state,
+    Budget, Colleagues, Detector, Event, EventBatch, Excuse, Finding, Findings, Key, KeyHasher, KeyKind, Kind, People, Said, Spec, State,
+    Trust, colleagues, people, state,
 };
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -34,6 +34,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 /// Slots, events or episodes that are handed out at once, in steps of which the bytes are looked at.
 const SAVED_AT_ONCE: usize = 64;
 const EVENTS_SAVED_AT_ONCE: usize = 8_192;
+
+/// What is found beside a hit that another detector tells of the same event.
+const TOLD_BESIDE: &str = "told_beside";
 
 /// Parts of a checkpoint that wait for one loader.
 const PARTS_WAITING_MAX: usize = 64;
@@ -478,6 +481,12 @@ impl Engine {
         routes.filter_map(account).collect()
     }
 
+    /// Does a detector that yields to none find a hit there?
+    fn is_told_hit(&self, heard: &Heard) -> bool {
+        let yields = self.specs.get(heard.detector).is_none_or(|spec| spec.yields);
+        matches!(&heard.said, Said::Finding(finding) if !yields && finding.subjects.iter().any(|subject| subject.hit))
+    }
+
     /// Joins findings into episodes and closes episodes as the watermark passes them.
     fn join(&mut self, events: &EventBatch, heard: Vec<Heard>, outcome: &mut Outcome) {
         let (alerts, held) = (&mut outcome.alerts, &mut outcome.held);
@@ -486,9 +495,14 @@ impl Engine {
             if self.episodes.next_close_ms() < event.watermark_ms() {
                 self.episodes.advance(event.watermark_ms(), event.arrival_ms(), alerts);
             }
-            while let Some(next) = heard.next_if(|next| next.index == index) {
+            let of_event: Vec<Heard> = std::iter::from_fn(|| heard.next_if(|next| next.index == index)).collect();
+            let has_hit = of_event.iter().any(|heard| self.is_told_hit(heard));
+            for next in of_event {
                 let Some(spec) = self.specs.get(next.detector) else { continue };
                 match (next.said, self.suppressions.of(&event, Some(spec.id))) {
+                    (Said::Finding(Finding { key, severity, reason, .. }), None) if spec.yields && has_hit => {
+                        held.push(Held::excused(spec.id, &event, Excuse { gate: TOLD_BESIDE, key, severity, reason }));
+                    }
                     (Said::Finding(finding), by) => {
                         *outcome.findings.entry(spec.id).or_default() += 1;
                         match by {

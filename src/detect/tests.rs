@@ -167,6 +167,7 @@ static BRITTLE: Spec = Spec {
     keys: &[bartizan_core::KeyKind::User],
     parameters: &[],
     attack: &[],
+    yields: false,
     quiet_gap_ms: 1,
     state_version: 1,
     build: |_: &Parameters, _: &Arc<Budget>| Box::new(Brittle(0)),

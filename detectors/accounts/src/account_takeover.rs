@@ -16,9 +16,14 @@
 //! new line (a journey), and people of whom too little is known. Where there are no device ids, a kind of program that
 //! the person never used has to stand for them.
 //!
+//! An application that the person gives access to (consent phishing, T1528) works from its maker's cloud as all do. Told is
+//! one that asks for much at once, some of it to write, to administrate or for everything (the delegated permissions that
+//! Microsoft Entra calls high-impact); what asks for little is held back and counted.
+//!
 //! A code that the victim enters for somebody else (device code phishing) needs no sign-in by the thief: the token itself
 //! is issued to a strange client on a strange line, within minutes of the victim's own sign-in elsewhere.
 
+mod scopes;
 mod strangers;
 
 use bartizan_core::time::{HOUR_MS, MINUTE_MS};
@@ -35,7 +40,7 @@ pub static SPEC: Spec = Spec {
     id: "account_takeover",
     title: "Account takeover",
     looks_for: "A change of password, address or factor by a client and on a line that are not the person's, within an hour of its sign-in; \
-                a device code approved by the person and used by somebody else.",
+                a device code approved by the person and used by somebody else; an application that the person gives wide access to.",
     blind_spots: "Thieves who come with the victim's device id or by the victim's line, who wait longer than an hour with the change, or who change \
                   nothing; people with fewer than three sign-ins on two days.",
     innocent_causes: "A new phone or laptop on an own line, an own device on a journey, a forgotten password at home (not told). A new phone \
@@ -43,8 +48,9 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0003", "T1098"), ("TA0006", "T1528")],
+    yields: false,
     quiet_gap_ms: 6 * HOUR_MS,
-    state_version: 1,
+    state_version: 2,
     build: |parameters, budget| Box::new(AccountTakeover::new(parameters, budget)),
 };
 
@@ -52,7 +58,20 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::float("weight_min", 2.0, 1.0, 10.0, "Weight of what speaks against a client from which on its change is told as high."),
     Parameter::float("weight_critical_min", 2.5, 1.0, 10.0, "The same for critical."),
     Parameter::int("used_ms", HOUR_MS, 60_000, 24 * HOUR_MS, "Longest time from a strange sign-in to a change."),
-    Parameter::int("approved_ms", 15 * MINUTE_MS, 10_000, HOUR_MS, "Longest time from an own sign-in to the use of a device code."),
+    Parameter::int(
+        "approved_ms",
+        15 * MINUTE_MS,
+        10_000,
+        HOUR_MS,
+        "Longest time from an own sign-in to the use of a device code, or from a consent to its use.",
+    ),
+    Parameter::int(
+        "scopes_min",
+        5,
+        2,
+        50,
+        "Scopes of an application, some of them to write or administrate, from which on a consent is told.",
+    ),
 ];
 
 /// The limits, read once.
@@ -61,6 +80,7 @@ pub(crate) struct Config {
     weight_critical_min: f32,
     used_ms: i64,
     approved_ms: i64,
+    scopes_min: usize,
 }
 
 struct AccountTakeover {
@@ -75,6 +95,7 @@ impl AccountTakeover {
             weight_critical_min: parameters.float("weight_critical_min") as f32,
             used_ms: parameters.int("used_ms"),
             approved_ms: parameters.int("approved_ms"),
+            scopes_min: usize::try_from(parameters.int("scopes_min")).unwrap_or(usize::MAX),
         };
         Self { config, strangers: KeyedState::new(budget) }
     }
@@ -95,8 +116,40 @@ impl AccountTakeover {
         findings.push(finding);
     }
 
+    /// An application got the access that the person gave it, and uses it from elsewhere. That is how all of them work;
+    /// what makes it phishing is how much they ask for.
+    fn application_used(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let Some(strangers) = self.strangers.get(key.hash, event.watermark_ms()) else { return };
+        let Some(since_ms) = strangers.since_consent(event).filter(|ms| *ms <= self.config.approved_ms) else { return };
+        let (asked, limit) = (scopes::Asked::of(event), self.config.scopes_min);
+        let from_cloud = !event.network_class().tells_place();
+        let reason = format!(
+            "An application got access within {} minutes of the person's consent (limit {} minutes) and uses it from {}: {} scopes (limit {limit}), \
+             {} of them to write, to administrate or to everything.",
+            since_ms.max(0) / 60_000,
+            self.config.approved_ms / 60_000,
+            if from_cloud { "a data centre" } else { "elsewhere" },
+            asked.scopes,
+            asked.powerful
+        );
+        if asked.scopes < limit || asked.powerful == 0 {
+            return findings.excuse("narrow_scope", key_of(event), Severity::High, reason);
+        }
+        let mut finding = finding(event, Severity::High, &Signs::default(), event.ip(), event.session());
+        "Wide access given to an application".clone_into(&mut finding.title);
+        finding.reason = reason;
+        finding.note("scopes", asked.scopes).note("scopes_min", limit).note("powerful_scopes", asked.powerful);
+        finding.note("since_consent_ms", since_ms).note("approved_ms", self.config.approved_ms);
+        finding.actions.insert(0, Action::RevokeTokens);
+        findings.push(finding);
+    }
+
     /// An own client at work: others are then elsewhere.
     fn own_seen(&mut self, key: Key, event: &Event<'_>) {
+        if event.kind() == Kind::AccountChange {
+            // Consent is given once in a long while, and remembered for what comes within minutes.
+            self.strangers.entry(key.hash, event.watermark_ms(), Strangers::default).consented(event);
+        }
         // A sign-in is remembered; what follows it matters only where there are strangers.
         if matches!(event.kind(), Kind::Login | Kind::MfaResult) {
             self.strangers.entry(key.hash, event.watermark_ms(), Strangers::default).own_seen(event);
@@ -110,6 +163,7 @@ impl AccountTakeover {
     fn stranger_seen(&mut self, key: Key, event: &Event<'_>, signs: Signs, findings: &mut Findings) {
         let what = match event.kind() {
             Kind::TokenIssue if event.grant() == Some("device_code") => return self.code_used(key, event, signs, findings),
+            Kind::TokenIssue => return self.application_used(key, event, findings),
             Kind::Login | Kind::PasswordReset => None,
             Kind::PasswordChange => Some(What::Password),
             Kind::AccountChange if event.factor().is_some() => Some(What::Factor),

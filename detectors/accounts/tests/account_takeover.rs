@@ -137,3 +137,45 @@ fn memory_is_bounded_whatever_comes() {
     }
     assert!(runner.bytes() < 4_000, "{} bytes for one person", runner.bytes());
 }
+
+/// An application in a cloud, with a token for these scopes.
+fn application(minute: i64, scope: &str) -> TestEvent {
+    let cloud = ann(minute).ip("203.0.113.80").asn(14061, NetworkClass::Hosting).place("US", 40.0, -74.0);
+    cloud.agent("MailMerge/1.0").session("granted").kind(Kind::TokenIssue).grant("authorization_code").scope(scope)
+}
+
+#[test]
+fn wide_access_given_to_an_application_is_told_and_narrow_access_is_held_back() {
+    let consent = |minute| home(minute).kind(Kind::AccountChange);
+    let wide = "profile mail.read mail.send files.readwrite.all offline_access";
+    let found = after_past([home(0), consent(2), application(3, wide)]);
+    assert_eq!((found.len(), worst(&found)), (1, Some(Severity::High)), "{found:#?}");
+    assert!(found[0].reason.contains("5 scopes (limit 5), 2 of them"), "{}", found[0].reason);
+    assert_eq!(found[0].actions[0], Action::RevokeTokens);
+    assert!(after_past([home(0), consent(2), application(3, "orders.read offline_access")]).is_empty(), "little");
+    let much_to_read = "openid profile email mail.read calendar.read contacts.read";
+    assert!(after_past([home(0), consent(2), application(3, much_to_read)]).is_empty(), "nothing but to read");
+    assert!(after_past([home(0), consent(2), application(40, wide)]).is_empty(), "long after");
+    assert!(after_past([home(0), application(3, wide)]).is_empty(), "without a consent");
+}
+
+#[test]
+fn a_tool_without_the_device_id_that_the_person_always_has_is_a_stranger() {
+    let tool = |minute| near(minute).device("").agent("python-requests/2.32");
+    let found = after_past([
+        tool(0).asn(3320, NetworkClass::Residential),
+        home(5),
+        tool(9).asn(3320, NetworkClass::Residential).kind(Kind::AccountChange),
+    ]);
+    assert_eq!(worst(&found), Some(Severity::Critical), "{found:#?}");
+}
+
+#[test]
+fn a_second_phone_on_the_person_s_own_carrier_is_theirs() {
+    let on_carrier = |one: TestEvent, ip| one.ip(ip).asn(20057, NetworkClass::Mobile).place("DE", 52.5, 13.4).session("phone");
+    let first = |minute| on_carrier(ann(minute), "192.0.2.40").device("phone").agent("App/1");
+    let second = |minute| on_carrier(ann(minute), "192.0.2.99").device("second").agent("OtherApp/1");
+    let mut events: Vec<_> = (1..8).rev().map(|day| first(-day * 1_440)).collect();
+    events.extend([first(0), second(5), second(6).kind(Kind::AccountChange), first(20).request()]);
+    assert!(run(&SPEC, &events).is_empty());
+}

@@ -36,6 +36,7 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::Principal, KeyKind::Address],
     parameters: PARAMETERS,
     attack: &[("TA0007", "T1087"), ("TA0009", "T1213")],
+    yields: false,
     quiet_gap_ms: 2 * HOUR_MS,
     state_version: 1,
     build: |parameters, budget| Box::new(ApiEnumeration::new(parameters, budget)),

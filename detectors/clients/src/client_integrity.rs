@@ -67,6 +67,7 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::App, KeyKind::Device],
     parameters: PARAMETERS,
     attack: &[("TA0005", "T1550.001"), ("TA0005", "T1036"), ("TA0042", "T1585")],
+    yields: false,
     quiet_gap_ms: 6 * HOUR_MS,
     state_version: 1,
     build: |parameters, budget| Box::new(ClientIntegrity::new(parameters, budget)),

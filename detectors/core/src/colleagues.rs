@@ -97,7 +97,7 @@ enum Of {
     UsersDevice,
     /// The user signed in from this network.
     UsersPlace,
-    /// A device that somebody had on more days than one.
+    /// A device that somebody had on an earlier day.
     Device,
     /// One more is at home there.
     Resident,
@@ -136,9 +136,6 @@ impl Tenant {
         let (device, place) = (ClientPrint::of(event).device, short(event.key(KeyKind::Subnet)));
         let own_device = device != 0 && self.is_own(Of::UsersDevice, user, device);
         let own_place = place != 0 && self.is_own(Of::UsersPlace, user, place);
-        if own_device {
-            self.familiar.learn(fact(Of::Device, 0, device));
-        }
         if own_place && !self.familiar.knows(fact(Of::Resident, user, place)) {
             self.familiar.learn(fact(Of::Resident, user, place));
             let next = (0..AT_HOME_MIN).map(|number| fact(Of::AtHome, number.into(), place)).find(|fact| !self.familiar.knows(*fact));
@@ -156,6 +153,9 @@ impl Tenant {
         if day_of(time_ms) > day_of(self.newest_ms) {
             for (user, value, of) in std::mem::take(&mut self.today) {
                 self.familiar.learn(Fact::new(of, user, value));
+                if of == Of::UsersDevice as u8 {
+                    self.familiar.learn(fact(Of::Device, 0, value));
+                }
             }
         }
         self.newest_ms = self.newest_ms.max(time_ms);

@@ -32,6 +32,9 @@ pub struct Spec {
     pub parameters: &'static [Parameter],
     /// MITRE ATT&CK tactic and technique.
     pub attack: &'static [(&'static str, &'static str)],
+    /// Is what it finds no news beside a hit that another detector finds in the same event? A stranger's place is none
+    /// where the stranger is told as an attacker.
+    pub yields: bool,
     /// Findings with no more than this between them belong to one episode.
     pub quiet_gap_ms: i64,
     /// Version of the saved state; a checkpoint with another one is migrated or dropped.

@@ -40,6 +40,7 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.001")],
+    yields: false,
     quiet_gap_ms: 2 * HOUR_MS,
     state_version: 1,
     build: |parameters, budget| Box::new(BruteForce::new(parameters, budget)),

@@ -50,6 +50,7 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::Subnet, KeyKind::Client],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.004")],
+    yields: false,
     quiet_gap_ms: QUIET_GAP_MS,
     state_version: 2,
     build: |parameters, budget| Box::new(CredentialStuffing::new(parameters, budget)),

@@ -57,6 +57,7 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::Tenant],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.003")],
+    yields: false,
     quiet_gap_ms: QUIET_GAP_MS,
     state_version: 1,
     build: |parameters, budget| Box::new(PasswordSpraying::new(parameters, budget)),

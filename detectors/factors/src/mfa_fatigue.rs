@@ -53,6 +53,7 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1621")],
+    yields: false,
     quiet_gap_ms: DAY_MS,
     state_version: 1,
     build: |parameters, budget| Box::new(MfaFatigue::new(parameters, budget)),

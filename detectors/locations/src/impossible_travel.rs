@@ -48,6 +48,7 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0001", "T1078")],
+    yields: true,
     quiet_gap_ms: 6 * 3_600_000,
     state_version: 4,
     build: |parameters, budget| Box::new(ImpossibleTravel::new(parameters, budget)),

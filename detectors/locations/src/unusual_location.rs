@@ -45,6 +45,7 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0001", "T1078")],
+    yields: true,
     quiet_gap_ms: DAY_MS,
     state_version: 4,
     build: |parameters, _| Box::new(UnusualLocation::new(parameters)),

@@ -50,6 +50,7 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::Principal, KeyKind::Session, KeyKind::Token],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004")],
+    yields: false,
     quiet_gap_ms: 3_600_000,
     state_version: 4,
     build: |parameters, budget| Box::new(TokenReuse::new(parameters, budget)),

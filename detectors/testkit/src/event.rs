@@ -61,6 +61,8 @@ impl TestEvent {
         session = Session,
         /// Event id; the runner numbers events without one.
         id = Id,
+        /// Scopes.
+        scope = Scope,
         /// Grant.
         grant = Grant,
         /// Tenant.

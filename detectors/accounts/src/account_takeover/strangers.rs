@@ -2,7 +2,7 @@
 
 use super::Config;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
-use bartizan_core::{ClientPrint, Event, Familiar, Finding, NetworkClass, Retained, Severity, heap_bytes};
+use bartizan_core::{ClientPrint, Event, Familiar, Finding, Kind, NetworkClass, Retained, Severity, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -10,6 +10,8 @@ use std::net::IpAddr;
 const STRANGERS_MAX: usize = 4;
 /// How long anything is remembered: as long as the longest window that can be set.
 const KEPT_MS: i64 = DAY_MS;
+/// By how much the clocks of two sources differ.
+const CLOCKS_MS: i64 = 5_000;
 /// An own sign-in says so long where the person is.
 const PRESENT_MS: i64 = HOUR_MS;
 
@@ -38,12 +40,15 @@ impl Signs {
         let print = ClientPrint::of(event);
         let class = event.network_class();
         Self {
-            new_device: print.device != 0 && !familiar.device,
+            // A tool has none where the person's programs have one. Requests may be logged without what sign-ins have.
+            new_device: (print.device != 0 && !familiar.device)
+                || (familiar.lacks_device && !familiar.agent && event.kind() == Kind::Login),
             new_agent: print.agent != 0 && !familiar.agent,
             new_network: event.ip().is_some() && !familiar.network,
             new_country: !familiar.country,
             hiding: matches!(class, NetworkClass::Hosting | NetworkClass::Vpn | NetworkClass::Relay),
-            own: familiar.is_own(),
+            // A new phone is set up on the carrier that the person has: its gateways are many, and of each other's lines.
+            own: familiar.is_own() || (familiar.network && class == NetworkClass::Mobile),
             established: familiar.established,
             ..Self::default()
         }
@@ -75,7 +80,7 @@ impl Signs {
     }
 
     pub fn weight(&self) -> f32 {
-        self.pieces().iter().filter(|(there, ..)| *there).map(|(.., weight)| weight).sum()
+        self.pieces().iter().filter(|(there, ..)| *there).fold(0.0, |sum, (.., weight)| sum + weight)
     }
 
     pub fn names(&self) -> String {
@@ -191,11 +196,13 @@ pub(super) struct Strangers {
     /// The latest use of an own client, and where.
     own_ms: i64,
     own: Source,
+    /// When an own client last gave an application access.
+    consent_ms: i64,
 }
 
 impl Default for Strangers {
     fn default() -> Self {
-        Self { list: Vec::new(), own_ms: i64::MIN, own: Source::default() }
+        Self { list: Vec::new(), own_ms: i64::MIN, own: Source::default(), consent_ms: i64::MIN }
     }
 }
 
@@ -237,6 +244,16 @@ impl Strangers {
             let near = one.last_ms.saturating_sub(now_ms).saturating_abs() <= PRESENT_MS;
             one.signs.own_elsewhere |= near && one.source.is_elsewhere(&own);
         }
+    }
+
+    /// An own client gave an application access.
+    pub fn consented(&mut self, event: &Event<'_>) {
+        self.consent_ms = self.consent_ms.max(event.time_ms());
+    }
+
+    /// Time since an own client gave an application access, before this event or just after it was written.
+    pub fn since_consent(&self, event: &Event<'_>) -> Option<i64> {
+        (self.consent_ms != i64::MIN).then(|| event.time_ms().saturating_sub(self.consent_ms)).filter(|since_ms| *since_ms >= -CLOCKS_MS)
     }
 
     /// Time since the person's own client was at work on another line.

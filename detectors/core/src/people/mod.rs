@@ -163,6 +163,8 @@ impl Person {
 pub struct Familiar {
     /// The device is one of theirs.
     pub device: bool,
+    /// There is no device id, where they always have one: a tool.
+    pub lacks_device: bool,
     /// They come from this network.
     pub network: bool,
     /// They use programs of this family.
@@ -200,6 +202,7 @@ impl Person {
         let land = event.place().map_or([0; 2], |place| place.country);
         Familiar {
             device: knows(Feature::Device, print.device),
+            lacks_device: print.device == 0 && self.sign_ins > 0 && !self.habits.knows(Feature::Device, NO_DEVICE, day),
             network: knows(Feature::Network, print.line()),
             agent: knows(Feature::Agent, print.agent),
             country: land == [0; 2] || knows(Feature::Country, country(land)),
