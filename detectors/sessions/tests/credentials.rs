@@ -1,7 +1,7 @@
 //! Scenarios of what is told by a credential alone: over several tenants, before its login, and in programs.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use bartizan_core::{Action, EntityKind, Finding, Kind, NetworkClass, Said, Severity};
+use bartizan_core::{Action, EntityKind, Finding, NetworkClass, Said, Severity};
 use bartizan_sessions::token_reuse::SPEC;
 use bartizan_testkit::{Runner, TestEvent, event, named, run};
 
@@ -39,7 +39,8 @@ fn bare(one: TestEvent) -> TestEvent {
 
 #[test]
 fn a_token_or_session_that_a_stranger_presents_in_another_tenant_is_stolen() {
-    let found = run(&SPEC, &[bare(owner(0)), bare(owner(HOUR)), bare(thief(HOUR + 60).tenant("beta")), bare(thief(HOUR + 61).tenant("beta"))]);
+    let found =
+        run(&SPEC, &[bare(owner(0)), bare(owner(HOUR)), bare(thief(HOUR + 60).tenant("beta")), bare(thief(HOUR + 61).tenant("beta"))]);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!((found[0].tenant.as_str(), found[0].severity), ("beta", Severity::High));
     assert!(found[0].key.starts_with("token:hash:") && found[0].actions.contains(&Action::RevokeTokens), "{found:#?}");
@@ -59,7 +60,8 @@ fn refused_in_the_other_tenant_it_was_an_attempt() {
 
 #[test]
 fn who_works_for_several_tenants_is_left_in_peace() {
-    let (found, gates) = told(&[bare(owner(0)), bare(owner(5).tenant("beta")), bare(owner(HOUR).tenant("gamma")), bare(owner(HOUR).tenant("beta"))]);
+    let (found, gates) =
+        told(&[bare(owner(0)), bare(owner(5).tenant("beta")), bare(owner(HOUR).tenant("gamma")), bare(owner(HOUR).tenant("beta"))]);
     assert!(found.is_empty(), "{found:#?}");
     assert_eq!(gates, ["multi_tenant_client"; 2]);
     let short = |one: TestEvent| one.session("77");
@@ -67,7 +69,12 @@ fn who_works_for_several_tenants_is_left_in_peace() {
         vec![bare(owner(0)).service(), bare(thief(60).tenant("beta")).service()],
         vec![bare(owner(0)), bare(owner(60).tenant("beta")).ip("192.0.2.77").asn(20057, NetworkClass::Mobile)],
         // Counted sessions are alike in all tenants, and each is followed by itself.
-        vec![short(owner(0)).login(), short(thief(60).tenant("beta")).login(), short(owner(90)).request(), short(thief(99).tenant("beta")).request()],
+        vec![
+            short(owner(0)).login(),
+            short(thief(60).tenant("beta")).login(),
+            short(owner(90)).request(),
+            short(thief(99).tenant("beta")).request(),
+        ],
     ]);
     let beta = |one: TestEvent| short(one).tenant("beta");
     let found = run(&SPEC, &[short(owner(0)).login(), beta(owner(60)).login(), beta(thief(120)).request(), beta(owner(180)).request()]);
@@ -98,7 +105,8 @@ fn a_session_of_somebody_else_that_the_victim_signs_in_to_is_told_when_the_other
 
 #[test]
 fn sessions_from_before_the_login_are_usual() {
-    let relay = |second| owner(second).ip("172.224.1.1").asn(36183, NetworkClass::Relay).agent("Mozilla/5.0 (iPhone) Safari").ja4("t13_ssss_x");
+    let relay =
+        |second| owner(second).ip("172.224.1.1").asn(36183, NetworkClass::Relay).agent("Mozilla/5.0 (iPhone) Safari").ja4("t13_ssss_x");
     silent(&[
         vec![unknown(owner(0)), owner(600).login(), owner(700).request()],
         // The page's back end begins it, and the browser comes with it.
@@ -106,7 +114,7 @@ fn sessions_from_before_the_login_are_usual() {
         // Wi-Fi to cellular; an app and the phone's browser.
         vec![unknown(owner(0)), owner(600).ip("192.0.2.77").asn(20057, NetworkClass::Mobile).login()],
         vec![unknown(owner(0)), owner(600).agent("Mozilla/5.0 (iPhone) Safari").ja4("t13_ssss_x").login()],
-        vec![unknown(owner(0)), relay(600).login(), owner(700).request()],
+        vec![unknown(owner(0)), relay(600).login(), relay(700).request()],
         // A kiosk.
         vec![owner(0).login(), owner(600).user("bob").login(), owner(700).user("bob").request(), owner(900).user("eve").login()],
         // An id of everybody.
@@ -134,7 +142,11 @@ fn work() -> Vec<TestEvent> {
     let hour = |hour: i64| {
         let at = (hour - 120) * HOUR;
         let invoice = format!("/v1/invoices/{}", hour * 7_919);
-        [service(at).asks("GET", "/v1/invoices", 200), service(at + 2).asks("GET", invoice, 200), service(at + 4).asks("POST", "/v1/reports", 201)]
+        [
+            service(at).asks("GET", "/v1/invoices", 200),
+            service(at + 2).asks("GET", invoice, 200),
+            service(at + 4).asks("POST", "/v1/reports", 201),
+        ]
     };
     (0..120).flat_map(hour).collect()
 }
@@ -179,7 +191,11 @@ fn a_service_that_moves_grows_or_is_rebuilt_is_left_in_peace() {
     let moved: Vec<_> = (0..6)
         .flat_map(|n| {
             let at = n * HOUR;
-            [elsewhere(at).asks("GET", "/v1/invoices", 200), elsewhere(at + 2).asks("POST", "/v1/reports", 201), elsewhere(at + 4).asks("GET", "/v2/a", 200)]
+            [
+                elsewhere(at).asks("GET", "/v1/invoices", 200),
+                elsewhere(at + 2).asks("POST", "/v1/reports", 201),
+                elsewhere(at + 4).asks("GET", ["/v2/a", "/v2/b"][n as usize % 2], 200),
+            ]
         })
         .collect();
     let (found, gates) = at_work(&moved);
@@ -202,13 +218,20 @@ fn a_service_that_moves_grows_or_is_rebuilt_is_left_in_peace() {
 #[test]
 fn a_service_that_is_new_or_at_home_everywhere_is_not_judged() {
     let look = |second: i64, n: i64| elsewhere(second).asks("GET", format!("/v1/look/{}", ["a", "b", "c"][n as usize]), 200);
-    let young = [service(0).asks("GET", "/v1/a", 200), service(DAY).asks("GET", "/v1/a", 200), look(DAY + 1, 0), look(DAY + 2, 1), look(DAY + 3, 2)];
+    let young = [
+        service(0).asks("GET", "/v1/a", 200),
+        service(DAY).asks("GET", "/v1/a", 200),
+        look(DAY + 1, 0),
+        look(DAY + 2, 1),
+        look(DAY + 3, 2),
+    ];
     assert!(run(&SPEC, &young).is_empty());
     // A crawler with a new route in each request.
     let broad: Vec<_> = (0..600).map(|n| service((n - 600) * 600).asks("GET", format!("/page-{}", word(n)), 200)).collect();
     assert!(run(&SPEC, &[broad.as_slice(), &[look(0, 0), look(1, 1), look(2, 2)]].concat()).is_empty());
     // Functions that run at many providers.
-    let roams: Vec<_> = (0..100).map(|n| service((n - 100) * HOUR).asn(100 + n as u32 % 20, NetworkClass::Hosting).asks("GET", "/v1/a", 200)).collect();
+    let roams: Vec<_> =
+        (0..100).map(|n| service((n - 100) * HOUR).asn(100 + n as u32 % 20, NetworkClass::Hosting).asks("GET", "/v1/a", 200)).collect();
     assert!(run(&SPEC, &[roams.as_slice(), &[look(0, 0), look(1, 1), look(2, 2)]].concat()).is_empty());
 }
 

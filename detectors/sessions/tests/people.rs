@@ -128,7 +128,13 @@ fn of_whom_nothing_is_known_nothing_is_strange() {
 
 /// A sign-in through a proxy: the victim's program, the proxy's line and TLS.
 fn proxy(second: i64) -> TestEvent {
-    laptop(second).device("").ip("203.0.113.50").asn(16276, NetworkClass::Hosting).place("FR", 48.8, 2.3).ja4("t13_goes_x").session("minted")
+    laptop(second)
+        .device("")
+        .ip("203.0.113.50")
+        .asn(16276, NetworkClass::Hosting)
+        .place("FR", 48.8, 2.3)
+        .ja4("t13_goes_x")
+        .session("minted")
 }
 
 #[test]
@@ -144,7 +150,8 @@ fn a_session_minted_behind_a_proxy_and_used_elsewhere_is_theft() {
 
 #[test]
 fn relays_in_the_victims_country_and_vpns_are_seen_through() {
-    let near = |second| proxy(second).ip("84.1.1.1").asn(6805, NetworkClass::Residential).place("DE", 52.5, 13.4).agent("Mozilla/5.0 Chrome/99");
+    let near =
+        |second| proxy(second).ip("84.1.1.1").asn(6805, NetworkClass::Residential).place("DE", 52.5, 13.4).agent("Mozilla/5.0 Chrome/99");
     let vpn = |second| proxy(second).ip("185.9.9.9").asn(9009, NetworkClass::Vpn);
     for mint in [near(0), vpn(0)] {
         assert_eq!(found(&[mint.login(), thief(600, "minted").refresh("r1", "r2")]).len(), 1);
@@ -181,7 +188,8 @@ fn what_an_own_sign_in_or_an_own_line_explains_is_no_proxy() {
 #[test]
 fn what_speaks_for_a_strange_sign_in_is_written_down() {
     let vpn = laptop(0).ip("185.9.9.9").asn(9009, NetworkClass::Vpn).session("minted");
-    let relay = laptop(0).device("").ip("172.224.1.1").asn(36183, NetworkClass::Relay).agent("Mozilla/5.0 (iPhone) Safari").session("minted");
+    let relay =
+        laptop(0).device("").ip("172.224.1.1").asn(36183, NetworkClass::Relay).agent("Mozilla/5.0 (iPhone) Safari").session("minted");
     let back_end = |second| thief(second, "minted").agent("okhttp/5");
     let cases = [
         // The provider's or the app's own back end takes over at once: a part of the sign-in.
@@ -198,11 +206,4 @@ fn what_speaks_for_a_strange_sign_in_is_written_down() {
         assert!(found(&events).is_empty(), "{gate}");
         assert!(held(&events).contains(&gate), "{gate}: {:?}", held(&events));
     }
-}
-
-#[test]
-fn an_app_whose_back_end_goes_on_for_one_person_is_told_once() {
-    let day = |day: i64| [proxy(day * DAY).login(), thief(day * DAY + 60, "minted").request()];
-    let events = [day(0).map(|one| one.session("first")), day(1).map(|one| one.session("second"))].concat();
-    assert_eq!(found(&events).len(), 1);
 }
