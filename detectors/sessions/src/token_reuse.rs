@@ -243,7 +243,8 @@ impl TokenReuse {
 
     /// Uses by somebody who is watched.
     fn observe_watched(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        if !self.marks.may_have(key.hash, self.watched.len(), event.watermark_ms()) {
+        let is_use = matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh);
+        if !is_use || !self.marks.may_have(key.hash, self.watched.len(), event.watermark_ms()) {
             return;
         }
         let Some(mut watch) = self.watched.get_mut(key.hash, event.watermark_ms()) else { return };
