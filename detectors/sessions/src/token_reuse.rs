@@ -52,7 +52,6 @@ mod uses;
 mod watch;
 
 use bartizan_core::client::short;
-use bartizan_core::state::Held;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
     Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Severity, Spec, State, UserKind,
@@ -152,7 +151,7 @@ impl TokenReuse {
     }
 
     fn observe_refresh(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let Some(token) = event.token().filter(|_| event.kind() == Kind::TokenRefresh) else { return };
+        let Some(token) = event.token() else { return };
         let exchanged = event.token_issued().is_some_and(|issued| issued != token) && event.outcome() == Outcome::Success;
         // Only an exchange starts a lineage; a refused token concerns us if its exchange was seen.
         let mut lineage = if exchanged {
@@ -177,41 +176,28 @@ impl TokenReuse {
         let Some(step) = Step::of(event) else {
             return findings.remark("no_use", || "Neither uses nor ends a person's session or token.".to_owned());
         };
-        let is_token = event.session().is_none();
-        let states = if is_token { &mut self.tokens } else { &mut self.sessions };
+        let states = if event.session().is_some() { &mut self.sessions } else { &mut self.tokens };
+        if step == Step::Refused {
+            return observe_refused(states, key, event, &self.config, findings);
+        }
         let tenant = short(event.key(KeyKind::Tenant));
-        let Some(mut uses) = held(states, key.hash, tenant, event, step) else { return };
+        let mut uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(tenant, event.time_ms()));
         if step == Step::Use && uses.goes_on(event) {
             return findings.remark("no_return", || uses.sentence(&self.config));
         }
-        if uses.is_abroad(tenant) {
-            observe_abroad(&mut uses, event, tenant, step, findings);
-            // It is followed in its own tenant; an id that is alike in both by chance in each.
-            let Some(own) = event.key(KeyKind::Session) else { return };
-            drop(uses);
-            let Some(own) = held(states, own.hash, tenant, event, step) else { return };
-            uses = own;
+        if !uses.is_abroad(tenant) {
+            return observe_step(&mut uses, event, step, &self.config, findings);
         }
-        if step == Step::Refused {
-            // Refused requests begin nothing; they matter where something ended.
-            if let Some(theft) = uses.refused(event, &self.config) {
-                findings.push(report::theft(event, is_token, &theft, &uses, &self.config));
-            }
-            return;
-        }
-        let clients = uses.count();
-        match uses.observe(event, step, &self.config) {
-            Some(theft) => findings.push(report::theft(event, is_token, &theft, &uses, &self.config)),
-            // Once for each further client.
-            None if clients > 0 && uses.count() > clients => {
-                let (gate, reason) = uses.newcomer(event, step, &self.config);
-                findings.excuse(gate, report::key(event, is_token), Severity::Medium, reason);
-            }
-            None => findings.remark("no_return", || uses.sentence(&self.config)),
+        observe_abroad(&mut uses, event, tenant, step, findings);
+        drop(uses);
+        // A token is followed in its own tenant; an id that is alike by chance in each.
+        if let Some(own) = event.key(KeyKind::Session) {
+            let mut uses = states.entry(own.hash, event.watermark_ms(), || Uses::new(tenant, event.time_ms()));
+            observe_step(&mut uses, event, step, &self.config, findings);
         }
     }
 
-    /// What begins a watch, and what is begun during one.
+    /// What begins a watch, and sign-ins during one.
     fn observe_person(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let Some(person) = event.person().filter(|_| event.outcome() == Outcome::Success) else { return };
         let is_change = matches!(event.kind(), Kind::PasswordChange | Kind::PasswordReset);
@@ -229,26 +215,28 @@ impl TokenReuse {
             self.marks.mark(key.hash, watch.until_ms(), watched, watermark_ms);
             return findings.remark("watched", || "What becomes of this person's sessions is watched for a while.".to_owned());
         }
-        if (is_login || event.kind() == Kind::TokenIssue)
+        if is_login
             && self.marks.may_have(key.hash, watched, watermark_ms)
             && let Some(mut watch) = self.watched.get_mut(key.hash, watermark_ms)
         {
-            if is_login {
-                watch.signed_in(event);
-            } else {
-                watch.issued(event, self.config.settle_ms);
-            }
+            watch.signed_in(event);
         }
     }
 
-    /// Uses by somebody who is watched.
+    /// Uses by somebody who is watched, and what is begun.
     fn observe_watched(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let is_use = matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh);
-        if !is_use || !self.marks.may_have(key.hash, self.watched.len(), event.watermark_ms()) {
+        let is_issue = event.kind() == Kind::TokenIssue;
+        if !is_issue && !matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh) {
             return;
         }
         let Some(mut watch) = self.watched.get_mut(key.hash, event.watermark_ms()) else { return };
         let refused = is_refused(event);
+        if is_issue {
+            if !refused {
+                watch.issued(event, self.config.settle_ms);
+            }
+            return;
+        }
         match watch.outlived(event, refused, &self.config) {
             Ok(seen) if seen.told == Told::Excused => {
                 findings.excuse(seen.gate, report::key(event, event.session().is_none()), Severity::High, report::outlived_excuse(&seen));
@@ -291,12 +279,34 @@ impl TokenReuse {
     }
 }
 
-/// The uses of a session or token; refused requests begin none.
-fn held<'a>(states: &'a mut KeyedState<Uses>, hash: u64, tenant: u32, event: &Event<'_>, step: Step) -> Option<Held<'a, Uses>> {
-    if step == Step::Refused {
-        return states.get_mut(hash, event.watermark_ms());
+/// A use or an end in its own tenant.
+#[inline(never)]
+fn observe_step(uses: &mut Uses, event: &Event<'_>, step: Step, config: &Config, findings: &mut Findings) {
+    let (is_token, clients) = (event.session().is_none(), uses.count());
+    match uses.observe(event, step, config) {
+        Some(theft) => findings.push(report::theft(event, is_token, &theft, uses, config)),
+        // Once for each further client.
+        None if clients > 0 && uses.count() > clients => {
+            let (gate, reason) = uses.newcomer(event, step, config);
+            findings.excuse(gate, report::key(event, is_token), Severity::Medium, reason);
+        }
+        None => findings.remark("no_return", || uses.sentence(config)),
     }
-    Some(states.entry(hash, event.watermark_ms(), || Uses::new(tenant, event.time_ms())))
+}
+
+/// Refused requests begin nothing; they matter where something ended, and in other tenants.
+fn observe_refused(states: &mut KeyedState<Uses>, key: Key, event: &Event<'_>, config: &Config, findings: &mut Findings) {
+    let tenant = short(event.key(KeyKind::Tenant));
+    let Some(mut uses) = states.get_mut(key.hash, event.watermark_ms()) else { return };
+    if uses.is_abroad(tenant) {
+        observe_abroad(&mut uses, event, tenant, Step::Refused, findings);
+        drop(uses);
+        let Some(own) = event.key(KeyKind::Session).and_then(|own| states.get_mut(own.hash, event.watermark_ms())) else { return };
+        uses = own;
+    }
+    if let Some(theft) = uses.refused(event, config) {
+        findings.push(report::theft(event, event.session().is_none(), &theft, &uses, config));
+    }
 }
 
 /// A session or token in a tenant that is not its own.
@@ -364,13 +374,15 @@ impl Detector for TokenReuse {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         match key.kind {
             KeyKind::Bearer => self.observe_use(key, event, findings),
-            KeyKind::Principal if event.user_kind() == UserKind::Service => {
-                self.observe_refresh(key, event, findings);
-                self.observe_service(key, event, findings);
-            }
             KeyKind::Principal => {
-                self.observe_refresh(key, event, findings);
-                self.observe_watched(key, event, findings);
+                if event.kind() == Kind::TokenRefresh {
+                    self.observe_refresh(key, event, findings);
+                }
+                if event.user_kind() == UserKind::Service {
+                    self.observe_service(key, event, findings);
+                } else if self.marks.may_have(key.hash, self.watched.len(), event.watermark_ms()) {
+                    self.observe_watched(key, event, findings);
+                }
             }
             _ => self.observe_person(key, event, findings),
         }
@@ -378,8 +390,8 @@ impl Detector for TokenReuse {
 
     fn looks_at(&self, key: KeyKind, event: Kind) -> bool {
         match key {
-            KeyKind::Principal => matches!(event, Kind::TokenRefresh | Kind::ApiRequest),
-            KeyKind::User => matches!(event, Kind::Login | Kind::PasswordChange | Kind::PasswordReset | Kind::TokenIssue),
+            KeyKind::Principal => matches!(event, Kind::TokenRefresh | Kind::TokenIssue | Kind::ApiRequest),
+            KeyKind::User => matches!(event, Kind::Login | Kind::PasswordChange | Kind::PasswordReset),
             _ => !matches!(event, Kind::MfaChallenge | Kind::MfaResult | Kind::Signup | Kind::Other),
         }
     }

@@ -8,17 +8,6 @@ use bartizan_core::time::DAY_MS;
 
 const WORDS: usize = 64;
 
-#[derive(Debug)]
-struct Set {
-    bits: [u64; WORDS],
-    /// What was put in matters until then.
-    until_ms: i64,
-}
-
-impl Set {
-    const EMPTY: Self = Self { bits: [0; WORDS], until_ms: i64::MIN };
-}
-
 /// Where a hash stands: the middle of it, since slices are chosen by its ends.
 fn place(hash: u64) -> (usize, u64) {
     ((hash >> 26) as usize % WORDS, 1 << (hash >> 20 & 63))
@@ -32,14 +21,16 @@ pub(super) struct Marks {
     /// How often anybody was marked: as many can be watched, unless they were loaded.
     made: usize,
     all_until_ms: i64,
-    now: Set,
-    before: Set,
+    /// Who was marked in this period, and in the one before.
+    bits: [[u64; 2]; WORDS],
+    /// Until when that matters.
+    until_ms: [i64; 2],
 }
 
 impl Marks {
     /// Nobody is marked; `period_ms` is the longest that anybody is watched.
     pub fn new(period_ms: i64) -> Self {
-        Self { period_ms, since_ms: i64::MIN, made: 0, all_until_ms: i64::MIN, now: Set::EMPTY, before: Set::EMPTY }
+        Self { period_ms, since_ms: i64::MIN, made: 0, all_until_ms: i64::MIN, bits: [[0; 2]; WORDS], until_ms: [i64::MIN; 2] }
     }
 
     /// Is this one perhaps among the `watched`?
@@ -50,23 +41,25 @@ impl Marks {
             self.all_until_ms = watermark_ms.saturating_add(2 * self.period_ms + DAY_MS);
         }
         let (word, bit) = place(hash);
-        let held = |set: &Set| set.bits.get(word).is_some_and(|bits| bits & bit != 0);
-        held(&self.now) || held(&self.before) || watermark_ms <= self.all_until_ms && watched > 0
+        let [now, before] = self.bits.get(word).copied().unwrap_or_default();
+        (now | before) & bit != 0 || (watermark_ms <= self.all_until_ms && watched > 0)
     }
 
     /// Marks somebody until then.
     pub fn mark(&mut self, hash: u64, until_ms: i64, watched: usize, watermark_ms: i64) {
         self.may_have(hash, watched, watermark_ms);
         self.made = self.made.saturating_add(1);
-        if watermark_ms >= self.since_ms.saturating_add(self.period_ms) && watermark_ms > self.before.until_ms {
-            self.before = std::mem::replace(&mut self.now, Set::EMPTY);
+        let [now_until_ms, before_until_ms] = &mut self.until_ms;
+        if watermark_ms >= self.since_ms.saturating_add(self.period_ms) && watermark_ms > *before_until_ms {
+            self.bits.iter_mut().for_each(|[now, before]| *before = std::mem::take(now));
+            *before_until_ms = std::mem::replace(now_until_ms, i64::MIN);
             self.since_ms = watermark_ms;
         }
+        *now_until_ms = until_ms.max(*now_until_ms);
         let (word, bit) = place(hash);
-        if let Some(bits) = self.now.bits.get_mut(word) {
-            *bits |= bit;
+        if let Some([now, _]) = self.bits.get_mut(word) {
+            *now |= bit;
         }
-        self.now.until_ms = self.now.until_ms.max(until_ms);
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::Config;
 use bartizan_core::client::short;
+use bartizan_core::people::{Feature, day_of};
 use bartizan_core::time::MINUTE_MS;
 use bartizan_core::{Changes, ClientPrint, Event, Familiar, KeyKind, NetworkClass, Person, Retained, heap_bytes};
 use serde::{Deserialize, Serialize};
@@ -134,10 +135,14 @@ fn add<T>(list: &mut Vec<T>, value: T, len_max: usize) {
 
 /// May a sign-in have come through a proxy: from where nobody is at home, or by a client and line that are not the person's?
 pub(super) fn may_be_minted(event: &Event<'_>, person: &Person) -> bool {
+    let (print, is_followed) = (ClientPrint::of(event), event.session().is_some() && event.ip().is_some());
+    // Nearly all sign-ins are from where their people are.
+    if !is_followed || person.sign_ins() == 0 || person.habits.knows(Feature::Network, print.line(), day_of(event.time_ms())) {
+        return false;
+    }
     let familiar = person.familiar(event);
     let is_hidden = matches!(event.network_class(), NetworkClass::Hosting | NetworkClass::Vpn | NetworkClass::Relay);
-    let is_followed = event.session().is_some() && event.ip().is_some();
-    is_followed && familiar.established && !familiar.network && (is_hidden || is_strange(familiar, &ClientPrint::of(event)))
+    familiar.established && (is_hidden || is_strange(familiar, &print))
 }
 
 /// What an event shows of when a session or token began.
