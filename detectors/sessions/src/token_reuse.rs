@@ -1,4 +1,4 @@
-//! Token reuse: a session or token in the hands of two clients (ATT&CK T1539, T1528, T1550.001/.004).
+//! Token reuse: a session or token in the hands of two clients (ATT&CK T1539, T1528, T1550.001/.004, T1557).
 //!
 //! Eight signs, each decided on the event that proves it:
 //!
@@ -17,28 +17,31 @@
 //!   sign-out or revocation, by a client that did not use it before; refused, it is an attempt (and
 //!   takes two differences). The same client going
 //!   on (a page left open, a locally validated JWT) is no theft.
+//! - **After a change of the password.** Changed or reset by anybody, it should end what was stolen, but
+//!   many products let other sessions live (OWASP ASVS 5.0 §7.4.3 wants it offered to end them). The
+//!   person's other devices go on for hours and a stale phone is refused; so it takes a client and a
+//!   network that are not the person's, as they were known before the change, and a session that was not
+//!   begun since.
+//! - **Behind a proxy.** A phishing proxy (adversary in the middle) signs in with the right password and
+//!   factor, and the session goes to somebody elsewhere. Known rules look for a session with two
+//!   clients (Elastic's "Multiple Device Token Hashes for Single Okta Session", Panther's "Okta Potentially
+//!   Stolen Session"); here the sign-in itself must come from a network that is not the person's (hosting,
+//!   a VPN, or any with a client that is not theirs either), and within the hour the session be used on
+//!   another network by another client, neither of which is theirs. Own VPNs, back ends that share the
+//!   session from its start, apps beside a browser and privacy relays are told apart.
+//! - **Over several tenants.** A session or token is presented in a tenant that is not its own (what RFC
+//!   9700 §2.3 restricts audiences for), on another network and by another client. Who works for several
+//!   tenants does so from one place. A session id too short to be random says nothing.
+//! - **Before its login.** A session is used, without a user, and then another client on another network
+//!   logs in to it: whoever began it knows its id (session fixation, CAPEC-61). The same client before and
+//!   after is how web frameworks do it. Where the session was another user's, it takes that client's return.
+//! - **Programs.** A service's credential (RFC 6749 §4.4, or an API key) that for days was at home on its
+//!   networks and routes asks from a network that it never used for routes that it never used, and for
+//!   none of its usual ones.
 //!
-//! - **After a change of the password.** Changed or reset by anybody, it should end what was stolen; many products let
-//!   other sessions live (OWASP ASVS 5.0 wants them ended or offered for it). The person's other devices go on for hours and a stale
-//!   phone is refused, so it takes a client and a network that are not the person's, as they were known before the change,
-//!   on a session that was not begun since.
-//! - **Behind a proxy.** A phishing proxy (adversary in the middle; Okta's and Elastic's rules compare the same) signs in
-//!   with the right password and factor and hands the session to somebody elsewhere: the sign-in comes from a
-//!   network that is not the person's (hosting, a VPN, or anywhere with a client that is not theirs), and within
-//!   the hour the session lives on another network and in another client, neither of which is theirs. Own VPNs, back
-//!   ends that share the session from its start, apps beside a browser and privacy relays are told apart.
-//! - **Over several tenants.** A session or token is presented in a tenant that is not its own (RFC 9700 §2.3 restricts
-//!   audiences for that), on another network and by another client. Who works for several tenants does so from where they are.
-//!   An id of fewer letters than can be random says nothing.
-//! - **Before its login.** A session was used, without a user, by a client before another one, on another network, logs in to
-//!   it: whoever began it knows its id (fixation, CAPEC-61). The same client before and after is how web frameworks do it. Where the
-//!   one before was another user's, it takes their return.
-//! - **Programs.** A service's credential (RFC 6749 §4.4, or an API key) that was at home on its networks and routes for
-//!   days asks from a network that it never used for routes that it never used, and for none of its usual ones.
-//!
-//! Requests are many: one by the only client of its session costs one look-up. Sessions and tokens are held by what a
-//! request bears, over all tenants; people are watched only after a change or a strange sign-in, and a small set of bits
-//! says of nearly all others that they are not ([`marks`]).
+//! Requests are many: one by the only client of its session costs one look-up. Sessions and tokens are
+//! held by what a request bears, over all tenants; people are watched only after a change or a strange
+//! sign-in, and a small set of bits says of nearly all others that they are not ([`marks`]).
 //!
 //! What counts as another client is in `bartizan_core::client`: families of user agents, cipher parts of
 //! JA4, networks rather than addresses; a named device that is the same outweighs all else.

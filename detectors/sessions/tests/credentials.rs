@@ -3,7 +3,7 @@
 
 use bartizan_core::{Action, EntityKind, Finding, NetworkClass, Said, Severity};
 use bartizan_sessions::token_reuse::SPEC;
-use bartizan_testkit::{Runner, TestEvent, event, named, run};
+use bartizan_testkit::{Runner, TestEvent, contract, event, named, run};
 
 const START: &str = "2026-03-12T09:00:00Z";
 const HOUR: i64 = 3_600;
@@ -243,4 +243,20 @@ fn word(mut number: i64) -> String {
         number /= 26;
     }
     word
+}
+
+#[test]
+fn slices_batches_and_reloads_change_nothing() {
+    let mut events = work();
+    for n in 0..40 {
+        let tenant = ["acme", "beta", "gamma"][n as usize % 3];
+        let id = |one: TestEvent| one.tenant(tenant).session(["77", LONG, "01ARZ3NDEKTSV4RRFFQ69G5FAX"][n as usize / 2 % 3]);
+        events.extend([bare(owner(n * 300)).tenant(tenant), unknown(id(thief(n * 300 + 5))), id(owner(n * 300 + 20)).login()]);
+        events.extend([id(thief(n * 300 + 30)).request(), bare(thief(n * 300 + 40)).tenant(tenant)]);
+        events.push(elsewhere(n * 300 + 50).asks("GET", format!("/{}", word(n)), if n < 9 { 403 } else { 200 }));
+    }
+    assert!(run(&SPEC, &events).len() > 5);
+    for check in [contract::is_deterministic, contract::survives_reload, contract::looks_at_all_that_matters] {
+        assert_eq!(check(&SPEC, &events), Ok(()));
+    }
 }

@@ -3,7 +3,7 @@
 
 use bartizan_core::{Action, EntityKind, Finding, Kind, NetworkClass, Said, Severity};
 use bartizan_sessions::token_reuse::SPEC;
-use bartizan_testkit::{Runner, TestEvent, event, named, run};
+use bartizan_testkit::{Runner, TestEvent, contract, event, named, run};
 
 const START: &str = "2026-03-12T09:00:00Z";
 const MINUTE: i64 = 60;
@@ -206,4 +206,28 @@ fn what_speaks_for_a_strange_sign_in_is_written_down() {
         assert!(found(&events).is_empty(), "{gate}");
         assert!(held(&events).contains(&gate), "{gate}: {:?}", held(&events));
     }
+}
+
+#[test]
+fn slices_batches_and_reloads_change_nothing() {
+    let mut events = past();
+    events.push(laptop(0).kind(Kind::PasswordChange));
+    for n in 0..40 {
+        let who = |one: TestEvent| if n % 3 == 0 { one.user("bob") } else { one };
+        events.extend([
+            who(proxy(n * 900)).login(),
+            who(thief(n * 900 + 30, "minted")).request(),
+            who(thief(n * 900 + 60, "old")).request(),
+        ]);
+        events.extend([phone(n * 900 + 70).request(), thief(n * 900 + 80, "old").agent(format!("{}", word(n))).refresh("r1", "r2")]);
+    }
+    assert!(run(&SPEC, &events).len() > 5);
+    for check in [contract::is_deterministic, contract::survives_reload, contract::looks_at_all_that_matters] {
+        assert_eq!(check(&SPEC, &events), Ok(()));
+    }
+}
+
+/// Another kind of program for each number.
+fn word(number: i64) -> char {
+    (b'a' + (number % 6) as u8) as char
 }
