@@ -21,7 +21,8 @@
 //!   many products let other sessions live (OWASP ASVS 5.0 §7.4.3 wants it offered to end them). The
 //!   person's other devices go on for hours and a stale phone is refused; so it takes a client and a
 //!   network that are not the person's, as they were known before the change, and a session that was not
-//!   begun since.
+//!   begun since. What looks like an application's back end (hosting, no device, no browser) must have the
+//!   session from another client besides.
 //! - **Behind a proxy.** A phishing proxy (adversary in the middle) signs in with the right password and
 //!   factor, and the session goes to somebody elsewhere. Known rules look for a session with two
 //!   clients (Elastic's "Multiple Device Token Hashes for Single Okta Session", Panther's "Okta Potentially
@@ -79,13 +80,13 @@ pub static SPEC: Spec = Spec {
     blind_spots: "A thief on the victim's network with the victim's user agent and TLS client, or who copies the device id; a stolen \
                   session that its owner no longer uses; a stolen refresh token where the log does not give the one issued; people with \
                   fewer than three sign-ins on two days; a phishing proxy that hands the session over at once, or on a line that the \
-                  person uses; a token of a session's events in a tenant where it comes without one; a thief of a service's token who \
+                  person uses; scripts in a data centre that look like an application's back end; a token of a session's events in a tenant where it comes without one; a thief of a service's token who \
                   begins with its usual routes, or a service of more than six networks or 128 routes.",
     innocent_causes: "Parallel refreshes, retries and lost answers (grace, same client); Wi-Fi to cellular, two address families, \
                       browser updates (one change at most); back ends that share a session from its start; a page left open after \
                       sign-out (same client); own devices after a change of the password; own VPNs and privacy relays at sign-in; a \
                       client of several tenants; a service that moves with its usual work. A phone restored from another's backup does \
-                      look like theft, and so may an app's back end that takes over late after a sign-in through a new VPN.",
+                      look like theft, and so may an app's back end that takes over late after a sign-in from a new cloud.",
     keys: &[KeyKind::Principal, KeyKind::User, KeyKind::Bearer],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004"), ("TA0006", "T1557")],
@@ -232,7 +233,8 @@ impl TokenReuse {
         if !is_issue && !matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh) {
             return;
         }
-        let Some(mut watch) = self.watched.get_mut(key.hash, event.watermark_ms()) else { return };
+        let watermark_ms = event.watermark_ms();
+        let Some(mut watch) = self.watched.get_mut(key.hash, watermark_ms) else { return };
         let refused = is_refused(event);
         if is_issue {
             if !refused {
@@ -240,7 +242,9 @@ impl TokenReuse {
             }
             return;
         }
-        match watch.outlived(event, refused, &self.config) {
+        let was_anothers = || self.lineages.get(key.hash, watermark_ms).is_some_and(|lineage| lineage.was_anothers(event));
+        let is_back_end = || watch::may_be_back_end(event) && !was_anothers();
+        match watch.outlived(event, refused, is_back_end, &self.config) {
             Ok(seen) if seen.told == Told::Excused => {
                 findings.excuse(seen.gate, report::key(event, event.session().is_none()), Severity::High, report::outlived_excuse(&seen));
             }

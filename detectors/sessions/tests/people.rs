@@ -30,7 +30,12 @@ fn cellular(one: TestEvent) -> TestEvent {
 /// A client that is nobody's, with a session that somebody else began.
 fn thief(second: i64, session: &str) -> TestEvent {
     let who = base(second).ip("203.0.113.9").asn(14061, NetworkClass::Hosting).place("US", 40.7, -74.0);
-    who.agent("python-requests/2.32").ja4("t13_cccc_d").session(session)
+    who.agent("Mozilla/5.0 (X11; Linux) Chrome/141").ja4("t13_cccc_d").session(session)
+}
+
+/// An application's back end, or a thief's script.
+fn script(second: i64, session: &str) -> TestEvent {
+    thief(second, session).agent("python-requests/2.32")
 }
 
 /// Ten days on which laptop and phone sign in.
@@ -81,6 +86,15 @@ fn a_strangers_refresh_token_after_a_reset_by_the_help_desk_is_theft() {
 }
 
 #[test]
+fn a_script_with_what_was_another_clients_before_the_change_is_theft() {
+    let phones = |second, presented: &str, issued: &str| phone(second).refresh(presented, issued);
+    let found = found(&[phones(-HOUR, "p1", "p2"), laptop(0).kind(Kind::PasswordChange), script(HOUR, "phone's").refresh("p2", "p3")]);
+    assert_eq!((found.len(), found[0].severity), (1, Severity::High), "{found:#?}");
+    let minted = [proxy(0).login(), script(600, "minted").request()];
+    assert_eq!(self::found(&minted).len(), 1, "signed in from a data centre as well");
+}
+
+#[test]
 fn refused_after_the_change_it_was_an_attempt_until_it_gets_in() {
     let refused = |second| thief(second, "old").refresh("r1", "").fail("invalid_grant");
     let events = [laptop(0).kind(Kind::PasswordChange), refused(600), refused(700), thief(800, "old").request()];
@@ -104,6 +118,13 @@ fn what_goes_on_after_a_change_of_the_password_is_silent() {
         vec![changed(), cellular(phone(HOUR)).refresh("r1", "").fail("invalid_grant")],
         // The laptop moves.
         vec![changed(), laptop(3 * HOUR).ip("192.0.2.200").asn(9009, NetworkClass::Vpn).request()],
+        // An application's back end has the phone's session, as ever.
+        vec![
+            script(-HOUR, "app's").refresh("a1", "a2"),
+            changed(),
+            script(HOUR, "app's").request(),
+            script(HOUR, "app's").refresh("a2", "a3"),
+        ],
         // Another browser, at home.
         vec![changed(), laptop(HOUR).device("").agent("Mozilla/5.0 Chrome/140").ja4("t13_zzzz_d").session("old").request()],
         // Signed in with the new password: a matter of other detectors.
@@ -161,7 +182,7 @@ fn relays_in_the_victims_country_and_vpns_are_seen_through() {
 #[test]
 fn what_an_own_sign_in_or_an_own_line_explains_is_no_proxy() {
     let vpn = |second: i64| laptop(second).ip("185.9.9.9").asn(9009, NetworkClass::Vpn).session("s");
-    let back_end = |second| thief(second, "s").agent("okhttp/5");
+    let back_end = |second| script(second, "s");
     silent(&[
         // Signed in at home; the rest goes through the company's VPN, or an app's back end.
         vec![laptop(0).session("s").login(), vpn(60).device("").agent("Acme CLI").ja4("t13_cli_x").request()],
@@ -190,7 +211,7 @@ fn what_speaks_for_a_strange_sign_in_is_written_down() {
     let vpn = laptop(0).ip("185.9.9.9").asn(9009, NetworkClass::Vpn).session("minted");
     let relay =
         laptop(0).device("").ip("172.224.1.1").asn(36183, NetworkClass::Relay).agent("Mozilla/5.0 (iPhone) Safari").session("minted");
-    let back_end = |second| thief(second, "minted").agent("okhttp/5");
+    let back_end = |second| script(second, "minted");
     let cases = [
         // The provider's or the app's own back end takes over at once: a part of the sign-in.
         (vec![proxy(0).login(), back_end(2).kind(Kind::TokenIssue), back_end(60).request()], "from_start"),
@@ -198,7 +219,10 @@ fn what_speaks_for_a_strange_sign_in_is_written_down() {
         // Apple's relay is for the browser only.
         (vec![relay.login(), cellular(phone(60)).device("new").session("minted").request()], "relay"),
         // An own client goes on.
-        (vec![vpn.device("").login(), cellular(phone(60)).session("minted").request()], "own_client"),
+        (vec![vpn.clone().device("").login(), cellular(phone(60)).session("minted").request()], "own_client"),
+        // An application's back end takes over, later.
+        (vec![vpn.clone().device("").login(), script(600, "minted").request()], "back_end"),
+        (vec![laptop(0).kind(Kind::PasswordChange), script(600, "app's").request()], "back_end"),
         // The session lives on where it began as well.
         (vec![proxy(0).login(), proxy(300).request(), thief(600, "minted").request()], "lives_on"),
     ];
@@ -219,7 +243,10 @@ fn slices_batches_and_reloads_change_nothing() {
             who(thief(n * 900 + 30, "minted")).request(),
             who(thief(n * 900 + 60, "old")).request(),
         ]);
-        events.extend([phone(n * 900 + 70).request(), thief(n * 900 + 80, "old").agent(format!("{}", word(n))).refresh("r1", "r2")]);
+        events.extend([
+            phone(n * 900 + 70).request(),
+            thief(n * 900 + 80, "old").agent(format!("Mozilla/5.0 {}", word(n))).refresh("r1", "r2"),
+        ]);
     }
     assert!(run(&SPEC, &events).len() > 5);
     for check in [contract::is_deterministic, contract::survives_reload, contract::looks_at_all_that_matters] {

@@ -172,6 +172,7 @@ pub(super) fn outlived(event: &Event<'_>, seen: &Outlived, config: &Config) -> F
 pub(super) fn outlived_excuse(seen: &Outlived) -> String {
     let why = match seen.gate {
         "changed_by_it" => "it is the one that changed it",
+        "back_end" => "it looks like an application's back end, and nobody else is known to have had its session",
         _ => "it has signed in since",
     };
     format!("A client that is not this person's went on {} after the password was changed, but {why}.", span(seen.after_ms))
@@ -211,6 +212,7 @@ pub(super) fn minted_excuse(minted: &Minted, gate: &str, config: &Config) -> Str
     let why = match gate {
         "from_start" => format!("by a client that was there within {} of the sign-in: a back end", span(config.settle_ms)),
         "own_client" => "by the person's own client or on their own line: the sign-in went through a tunnel".to_owned(),
+        "back_end" => "by what looks like an application's back end".to_owned(),
         "relay" => "and one of both comes through a privacy relay, which is for the browser only".to_owned(),
         _ => "and by the client of the sign-in as well".to_owned(),
     };

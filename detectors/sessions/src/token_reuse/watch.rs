@@ -145,6 +145,12 @@ pub(super) fn may_be_minted(event: &Event<'_>, person: &Person) -> bool {
     familiar.established && (is_hidden || is_strange(familiar, &print))
 }
 
+/// May it be an application's back end, which has no device and is no browser? Sessions of its users live there.
+pub(super) fn may_be_back_end(event: &Event<'_>) -> bool {
+    let is_browser = event.user_agent().is_some_and(|agent| agent.starts_with("Mozilla/"));
+    event.network_class() == NetworkClass::Hosting && event.device().is_none() && !is_browser
+}
+
 /// What an event shows of when a session or token began.
 fn name_of(event: &Event<'_>) -> u32 {
     short(event.key(KeyKind::Session).or(event.key(KeyKind::Token)))
@@ -218,8 +224,15 @@ impl Watch {
         }
     }
 
-    /// Looks at what is used, or refused, after the password was changed.
-    pub fn outlived(&mut self, event: &Event<'_>, refused: bool, config: &Config) -> Result<Outlived, &'static str> {
+    /// Looks at what is used, or refused, after the password was changed; `is_back_end`: by what may be the back end of
+    /// the session from its start.
+    pub fn outlived(
+        &mut self,
+        event: &Event<'_>,
+        refused: bool,
+        is_back_end: impl FnOnce() -> bool,
+        config: &Config,
+    ) -> Result<Outlived, &'static str> {
         let Some(change) = &mut self.change else { return Err("unwatched") };
         let after_ms = event.time_ms().saturating_sub(change.time_ms);
         if after_ms <= config.end_grace_ms || after_ms > config.changed_ms {
@@ -238,6 +251,7 @@ impl Watch {
         let (told, gate) = match (is_of(&change.by), change.clients.iter().any(is_of)) {
             (true, _) => (Told::Excused, "changed_by_it"),
             (_, true) => (Told::Excused, "signed_in_since"),
+            _ if is_back_end() => (Told::Excused, "back_end"),
             _ if refused => (Told::Refused, ""),
             _ => (Told::Used, ""),
         };
@@ -276,6 +290,8 @@ impl Watch {
             () if familiar.device || familiar.network => Some("own_client"),
             () if [sign_in.class, event.network_class()].contains(&NetworkClass::Relay) => Some("relay"),
             () if sign_in.lives_on => Some("lives_on"),
+            // Nobody's home is in a data centre, but many applications' are.
+            () if sign_in.class != NetworkClass::Hosting && may_be_back_end(event) => Some("back_end"),
             () => None,
         };
         if sign_in.told || (gate.is_some() && sign_in.excused) {
