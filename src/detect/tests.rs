@@ -224,7 +224,7 @@ fn detectors_of_people_share_what_is_known_and_each_finds_its_own_alone() {
         let (alone, known) = with_places(&[id], false);
         assert_eq!((of(&alone, id), known), (of(&both, id), people), "{id}");
     }
-    assert_eq!(with_places(&["token_reuse"], false).1, 0, "nobody goes by people");
+    assert_eq!(with_places(&["credential_stuffing"], false).1, 0, "nobody goes by people");
     let (others, known) = with_places(&["impossible_travel", "unusual_location"], true);
     assert_eq!((bytes(&others), known), (bytes(&both), people), "one that fails takes nothing with it");
 }

@@ -451,8 +451,9 @@ impl EventBatch {
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
         let mut memo = SoftwareMemo::default();
         let Self { arena, records, hashed } = self;
+        let nobody = hasher.tenant("");
         // Neighbours are often of one tenant.
-        let mut last = ("", hasher.tenant(""));
+        let mut last = ("", nobody);
         for record in records.iter_mut().skip(std::mem::take(hashed)) {
             let tenant = record.text(Field::Tenant).of(arena);
             if tenant != last.0 {
@@ -460,7 +461,7 @@ impl EventBatch {
             }
             let event = Event::new(arena, record);
             let identity = hasher.identity(last.1, event.id(), event.time_ms());
-            let keys = keys_of(&event, last.1, hasher);
+            let keys = keys_of(&event, last.1, nobody, hasher);
             let software = memo.get(keys.get(KeyKind::Client as usize).copied().unwrap_or(0), &event);
             (record.keys, record.identity, record.software) = (keys, identity, software);
         }
@@ -546,7 +547,8 @@ fn append(arena: &mut String, text: &str) -> Text {
     Text { start, len: text.len() as u32 }
 }
 
-fn keys_of(event: &Event<'_>, tenant: TenantHash, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
+/// `nobody`: a tenant that stands for none.
+fn keys_of(event: &Event<'_>, tenant: TenantHash, nobody: TenantHash, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
     let mut keys = [0; KeyKind::COUNT];
     let mut set = |kind: KeyKind, parts: &[&[u8]]| {
         let hash = hasher.hash(kind, tenant, parts);
@@ -586,6 +588,15 @@ fn keys_of(event: &Event<'_>, tenant: TenantHash, hasher: &KeyHasher) -> [u64; K
     // The kind is part of what was hashed, so a user and a session of one name stay apart.
     if let (Some(slot), Some(principal)) = (keys.get_mut(KeyKind::Principal as usize), principal) {
         *slot = principal;
+    }
+    // A token's hash is keyed already.
+    let bearer = match (event.session(), event.token()) {
+        (Some(session), _) => hasher.hash(KeyKind::Bearer, nobody, &[session.as_bytes()]),
+        (None, Some(token)) => token.folded(),
+        (None, None) => 0,
+    };
+    if let Some(slot) = keys.get_mut(KeyKind::Bearer as usize) {
+        *slot = bearer;
     }
     keys
 }
@@ -641,6 +652,25 @@ mod tests {
         let key = |index: usize| batch.get(index).unwrap().key(KeyKind::App);
         assert!(key(0).is_some() && key(0) == key(1) && key(0) != key(2));
         assert_eq!(key(3), None);
+    }
+
+    #[test]
+    fn what_a_request_bears_is_one_key_in_all_tenants() {
+        let mut batch = EventBatch::default();
+        for (tenant, session, token) in
+            [("acme", "s", 1), ("beta", "s", 2), ("acme", "", 1), ("beta", "", 1), ("acme", "", 2), ("acme", "", 0)]
+        {
+            let mut one = draft("ann", "203.0.113.7");
+            one.texts.set(Field::Tenant, tenant);
+            one.texts.set(Field::Session, session);
+            one.token = (token > 0).then_some(TokenHash([token; 16]));
+            batch.push(&one);
+        }
+        batch.hash_keys(&KeyHasher::new([7; 16]));
+        let key = |index: usize| batch.get(index).unwrap().key(KeyKind::Bearer);
+        assert!(key(0).is_some() && key(0) == key(1) && key(2).is_some() && key(2) == key(3));
+        assert!(key(0) != key(2) && key(2) != key(4));
+        assert_eq!(key(5), None);
     }
 
     #[test]

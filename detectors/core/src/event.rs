@@ -158,6 +158,15 @@ impl TokenHash {
         })
     }
 
+    /// The hash in 64 bits, for keys; never 0.
+    #[must_use]
+    pub fn folded(self) -> u64 {
+        let bits = u128::from_be_bytes(self.0);
+        let (high, low) = ((bits >> 64) as u64 ^ 0x9e37_79b9_7f4a_7c15, bits as u64 ^ 0xbf58_476d_1ce4_e5b9);
+        let product = u128::from(high) * u128::from(low);
+        ((product >> 64) as u64 ^ product as u64).max(1)
+    }
+
     /// Reads 32 hexadecimal digits.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {

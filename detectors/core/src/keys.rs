@@ -34,6 +34,8 @@ names! {
         /// The tenant itself, for what only all its events together show. One slice sees all of them: for
         /// rare kinds of events alone.
         Tenant = "tenant",
+        /// What a request bears, whatever the tenant it is presented in: the session, else the token.
+        Bearer = "bearer",
     }
 }
 

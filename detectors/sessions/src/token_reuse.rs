@@ -1,6 +1,6 @@
-//! Token reuse: a session or token in the hands of two clients (ATT&CK T1539, T1528, T1550.001/.004).
+//! Token reuse: a session or token in the hands of two clients (ATT&CK T1539, T1528, T1550.001/.004, T1557).
 //!
-//! Three signs, each decided on the event that proves it:
+//! Eight signs, each decided on the event that proves it:
 //!
 //! - **Lineage.** A refresh token that was already exchanged comes back from another client, after the
 //!   grace period or after its successor was used (RFC 9700 §4.14.2; Auth0 and Okta revoke the family).
@@ -17,42 +17,82 @@
 //!   sign-out or revocation, by a client that did not use it before; refused, it is an attempt (and
 //!   takes two differences). The same client going
 //!   on (a page left open, a locally validated JWT) is no theft.
+//! - **After a change of the password.** Changed or reset by anybody, it should end what was stolen, but
+//!   many products let other sessions live (OWASP ASVS 5.0 §7.4.3 wants it offered to end them). The
+//!   person's other devices go on for hours and a stale phone is refused; so it takes a client and a
+//!   network that are not the person's, as they were known before the change, and a session that was not
+//!   begun since. What looks like an application's back end (hosting, no device, no browser) must have the
+//!   session from another client besides.
+//! - **Behind a proxy.** A phishing proxy (adversary in the middle) signs in with the right password and
+//!   factor, and the session goes to somebody elsewhere. Known rules look for a session with two
+//!   clients (Elastic's "Multiple Device Token Hashes for Single Okta Session", Panther's "Okta Potentially
+//!   Stolen Session"); here the sign-in itself must come from a network that is not the person's (hosting,
+//!   a VPN, or any with a client that is not theirs either), and within the hour the session be used on
+//!   another network by another client, neither of which is theirs. Own VPNs, back ends that share the
+//!   session from its start, apps beside a browser and privacy relays are told apart.
+//! - **Over several tenants.** A session or token is presented in a tenant that is not its own (what RFC
+//!   9700 §2.3 restricts audiences for), on another network and by another client. Who works for several
+//!   tenants does so from one place. A session id too short to be random says nothing.
+//! - **Before its login.** A session is used, without a user, and then another client on another network
+//!   logs in to it: whoever began it knows its id (session fixation, CAPEC-61). The same client before and
+//!   after is how web frameworks do it. Where the session was another user's, it takes that client's return.
+//! - **Programs.** A service's credential (RFC 6749 §4.4, or an API key) that for days was at home on its
+//!   networks and routes asks from a network that it never used for routes that it never used, and for
+//!   none of its usual ones.
+//!
+//! Requests are many: one by the only client of its session costs one look-up. Sessions and tokens are
+//! held by what a request bears, over all tenants; people are watched only after a change or a strange
+//! sign-in, and a small set of bits says of nearly all others that they are not ([`marks`]).
 //!
 //! What counts as another client is in `bartizan_core::client`: families of user agents, cipher parts of
 //! JA4, networks rather than addresses; a named device that is the same outweighs all else.
-//!
-//! Absent on purpose: use after a password change, one token over several tenants, and sessions minted
-//! behind a phishing proxy, which need the user's other sessions.
 
 mod lineage;
+mod marks;
 mod report;
+mod route;
+mod services;
 mod uses;
+mod watch;
 
-use bartizan_core::time::DAY_MS;
+use bartizan_core::client::short;
+use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
     Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Severity, Spec, State, UserKind,
 };
 use lineage::{Innocent, Lineage};
+use marks::Marks;
+use services::Service;
 use std::sync::Arc;
-use uses::Uses;
+use uses::{Abroad, Uses};
+use watch::{Told, Watch};
+
+/// Letters of a session id from which on it is no chance that two tenants have one.
+const SESSION_BYTES_MIN: usize = 16;
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
     id: "token_reuse",
     title: "Stolen session or token",
-    looks_for: "A refresh token that comes back after it was exchanged, a session or token used by two clients in turns, or used by a \
-                stranger after sign-out or revocation.",
+    looks_for: "A refresh token that comes back after it was exchanged; a session or token used by two clients in turns, by a stranger \
+                after sign-out, revocation or a change of the password, in another tenant, before its login, or right after a sign-in \
+                through a phishing proxy; a service's token on a new network and new routes.",
     blind_spots: "A thief on the victim's network with the victim's user agent and TLS client, or who copies the device id; a stolen \
-                  session that its owner no longer uses; a stolen refresh token where the log does not give the one issued.",
+                  session that its owner no longer uses; a stolen refresh token where the log does not give the one issued; people with \
+                  fewer than three sign-ins on two days; a phishing proxy that hands the session over at once, or on a line that the \
+                  person uses; scripts in a data centre that look like an application's back end; a token of a session's events in a tenant where it comes without one; a thief of a service's token who \
+                  begins with its usual routes, or a service of more than six networks or 128 routes.",
     innocent_causes: "Parallel refreshes, retries and lost answers (grace, same client); Wi-Fi to cellular, two address families, \
                       browser updates (one change at most); back ends that share a session from its start; a page left open after \
-                      sign-out (same client). A phone restored from another's backup does look like theft.",
-    keys: &[KeyKind::Principal, KeyKind::Session, KeyKind::Token],
+                      sign-out (same client); own devices after a change of the password; own VPNs and privacy relays at sign-in; a \
+                      client of several tenants; a service that moves with its usual work. A phone restored from another's backup does \
+                      look like theft, and so may an app's back end that takes over late after a sign-in from a new cloud.",
+    keys: &[KeyKind::Principal, KeyKind::User, KeyKind::Bearer],
     parameters: PARAMETERS,
-    attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004")],
+    attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004"), ("TA0006", "T1557")],
     yields: false,
     quiet_gap_ms: 3_600_000,
-    state_version: 4,
+    state_version: 5,
     build: |parameters, budget| Box::new(TokenReuse::new(parameters, budget)),
 };
 
@@ -62,6 +102,10 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::int("settle_ms", 5_000, 0, 600_000, "Clients that appear so soon after a session's first event belong to it."),
     Parameter::int("end_grace_ms", 60_000, 0, 3_600_000, "Time after sign-out or revocation in which requests under way may arrive."),
     Parameter::int("lineage_kept_ms", 7 * DAY_MS, DAY_MS / 24, 90 * DAY_MS, "How long exchanged refresh tokens are remembered."),
+    Parameter::int("changed_ms", DAY_MS, HOUR_MS, 7 * DAY_MS, "Time after a change of the password in which strangers' sessions are told."),
+    Parameter::int("minted_ms", HOUR_MS, 60_000, DAY_MS, "Longest time from a sign-in behind a proxy to the use of its session elsewhere."),
+    Parameter::int("service_days_min", 3, 1, 30, "Days at work from which on a service's networks and routes are known."),
+    Parameter::int("service_routes_min", 2, 1, 20, "New routes from a new network from which on a service's token is told."),
 ];
 
 /// The limits, read once.
@@ -71,6 +115,10 @@ pub(crate) struct Config {
     settle_ms: i64,
     end_grace_ms: i64,
     lineage_kept_ms: i64,
+    changed_ms: i64,
+    minted_ms: i64,
+    service_days_min: i64,
+    service_routes_min: i64,
 }
 
 struct TokenReuse {
@@ -78,6 +126,9 @@ struct TokenReuse {
     lineages: KeyedState<Lineage>,
     sessions: KeyedState<Uses>,
     tokens: KeyedState<Uses>,
+    watched: KeyedState<Watch>,
+    marks: Marks,
+    services: KeyedState<Service>,
 }
 
 impl TokenReuse {
@@ -88,12 +139,24 @@ impl TokenReuse {
             settle_ms: parameters.int("settle_ms"),
             end_grace_ms: parameters.int("end_grace_ms"),
             lineage_kept_ms: parameters.int("lineage_kept_ms"),
+            changed_ms: parameters.int("changed_ms"),
+            minted_ms: parameters.int("minted_ms"),
+            service_days_min: parameters.int("service_days_min"),
+            service_routes_min: parameters.int("service_routes_min"),
         };
-        Self { config, lineages: KeyedState::new(budget), sessions: KeyedState::new(budget), tokens: KeyedState::new(budget) }
+        Self {
+            marks: Marks::new(config.changed_ms.max(config.minted_ms)),
+            config,
+            lineages: KeyedState::new(budget),
+            sessions: KeyedState::new(budget),
+            tokens: KeyedState::new(budget),
+            watched: KeyedState::new(budget),
+            services: KeyedState::new(budget),
+        }
     }
 
     fn observe_refresh(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let Some(token) = event.token().filter(|_| event.kind() == Kind::TokenRefresh) else { return };
+        let Some(token) = event.token() else { return };
         let exchanged = event.token_issued().is_some_and(|issued| issued != token) && event.outcome() == Outcome::Success;
         // Only an exchange starts a lineage; a refused token concerns us if its exchange was seen.
         let mut lineage = if exchanged {
@@ -115,31 +178,166 @@ impl TokenReuse {
     }
 
     fn observe_use(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
-        let states = if key.kind == KeyKind::Session { &mut self.sessions } else { &mut self.tokens };
         let Some(step) = Step::of(event) else {
             return findings.remark("no_use", || "Neither uses nor ends a person's session or token.".to_owned());
         };
+        let states = if event.session().is_some() { &mut self.sessions } else { &mut self.tokens };
         if step == Step::Refused {
-            // Refused requests begin nothing; they matter where something ended.
-            if let Some(mut uses) = states.get_mut(key.hash, event.watermark_ms())
-                && let Some(theft) = uses.refused(event, &self.config)
-            {
-                findings.push(report::theft(event, key.kind, &theft, &uses, &self.config));
+            return observe_refused(states, key, event, &self.config, findings);
+        }
+        let tenant = short(event.key(KeyKind::Tenant));
+        let mut uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(tenant, event.time_ms()));
+        if step == Step::Use && uses.goes_on(event) {
+            return findings.remark("no_return", || uses.sentence(&self.config));
+        }
+        if !uses.is_abroad(tenant) {
+            return observe_step(&mut uses, event, step, &self.config, findings);
+        }
+        observe_abroad(&mut uses, event, tenant, step, findings);
+        drop(uses);
+        // A token is followed in its own tenant; an id that is alike by chance in each.
+        if let Some(own) = event.key(KeyKind::Session) {
+            let mut uses = states.entry(own.hash, event.watermark_ms(), || Uses::new(tenant, event.time_ms()));
+            observe_step(&mut uses, event, step, &self.config, findings);
+        }
+    }
+
+    /// What begins a watch, and sign-ins during one.
+    fn observe_person(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let Some(person) = event.person().filter(|_| event.outcome() == Outcome::Success) else { return };
+        let is_change = matches!(event.kind(), Kind::PasswordChange | Kind::PasswordReset);
+        let is_login = event.kind() == Kind::Login && event.user_kind() == UserKind::Human;
+        let begins = (is_change && person.familiar(event).established) || (is_login && watch::may_be_minted(event, person));
+        let (watched, watermark_ms) = (self.watched.len(), event.watermark_ms());
+        if begins {
+            let mut watch = self.watched.entry(key.hash, watermark_ms, || Watch::new(person));
+            if is_change {
+                watch.changed(event, &self.config);
+            } else {
+                watch.signed_in(event);
+                watch.minted(event, &self.config);
+            }
+            self.marks.mark(key.hash, watch.until_ms(), watched, watermark_ms);
+            return findings.remark("watched", || "What becomes of this person's sessions is watched for a while.".to_owned());
+        }
+        if is_login
+            && self.marks.may_have(key.hash, watched, watermark_ms)
+            && let Some(mut watch) = self.watched.get_mut(key.hash, watermark_ms)
+        {
+            watch.signed_in(event);
+        }
+    }
+
+    /// Uses by somebody who is watched, and what is begun.
+    fn observe_watched(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let is_issue = event.kind() == Kind::TokenIssue;
+        if !is_issue && !matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh) {
+            return;
+        }
+        let watermark_ms = event.watermark_ms();
+        let Some(mut watch) = self.watched.get_mut(key.hash, watermark_ms) else { return };
+        let refused = is_refused(event);
+        if is_issue {
+            if !refused {
+                watch.issued(event, self.config.settle_ms);
             }
             return;
         }
-        let mut uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(event.time_ms()));
-        let clients = uses.count();
-        match uses.observe(event, step, &self.config) {
-            Some(theft) => findings.push(report::theft(event, key.kind, &theft, &uses, &self.config)),
-            // Once for each further client.
-            None if clients > 0 && uses.count() > clients => {
-                let (gate, reason) = uses.newcomer(&self.config);
-                findings.excuse(gate, report::key(event, key.kind == KeyKind::Token), Severity::Medium, reason);
+        let was_anothers = || self.lineages.get(key.hash, watermark_ms).is_some_and(|lineage| lineage.was_anothers(event));
+        let is_back_end = || watch::may_be_back_end(event) && !was_anothers();
+        match watch.outlived(event, refused, is_back_end, &self.config) {
+            Ok(seen) if seen.told == Told::Excused => {
+                findings.excuse(seen.gate, report::key(event, event.session().is_none()), Severity::High, report::outlived_excuse(&seen));
             }
-            None => findings.remark("no_return", || uses.sentence(&self.config)),
+            Ok(seen) => findings.push(report::outlived(event, &seen, &self.config)),
+            Err(gate) => findings.remark(gate, || "No stranger to the person goes on after a change of the password.".to_owned()),
+        }
+        if refused {
+            return;
+        }
+        match watch.used_elsewhere(event, &self.config) {
+            Ok(minted) => match minted.gate {
+                None => findings.push(report::minted(event, &minted, &self.config)),
+                Some(gate) => {
+                    let reason = report::minted_excuse(&minted, gate, &self.config);
+                    findings.excuse(gate, report::key(event, false), Severity::High, reason);
+                }
+            },
+            Err(gate) => findings.remark(gate, || "No strange sign-in's session is used elsewhere.".to_owned()),
         }
     }
+
+    fn observe_service(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        if event.kind() != Kind::ApiRequest || event.path().is_none() {
+            return;
+        }
+        let mut service = self.services.entry(key.hash, event.watermark_ms(), Service::default);
+        match service.observe(event, is_refused(event), &self.config) {
+            Ok(strayed) if strayed.usual => {
+                let is_token = event.user().is_none() && event.session().is_none();
+                let reason = format!(
+                    "A service asks for {} new routes from a network that it never used, but goes on with its usual ones: it moved.",
+                    strayed.routes
+                );
+                findings.excuse("usual_routes", report::key(event, is_token), Severity::High, reason);
+            }
+            Ok(strayed) => findings.push(report::strayed(event, &strayed, &self.config)),
+            Err(gate) => findings.remark(gate, || "Not a known service on new routes from a new network.".to_owned()),
+        }
+    }
+}
+
+/// A use or an end in its own tenant.
+#[inline(never)]
+fn observe_step(uses: &mut Uses, event: &Event<'_>, step: Step, config: &Config, findings: &mut Findings) {
+    let (is_token, clients) = (event.session().is_none(), uses.count());
+    match uses.observe(event, step, config) {
+        Some(theft) => findings.push(report::theft(event, is_token, &theft, uses, config)),
+        // Once for each further client.
+        None if clients > 0 && uses.count() > clients => {
+            let (gate, reason) = uses.newcomer(event, step, config);
+            findings.excuse(gate, report::key(event, is_token), Severity::Medium, reason);
+        }
+        None => findings.remark("no_return", || uses.sentence(config)),
+    }
+}
+
+/// Refused requests begin nothing; they matter where something ended, and in other tenants.
+fn observe_refused(states: &mut KeyedState<Uses>, key: Key, event: &Event<'_>, config: &Config, findings: &mut Findings) {
+    let tenant = short(event.key(KeyKind::Tenant));
+    let Some(mut uses) = states.get_mut(key.hash, event.watermark_ms()) else { return };
+    if uses.is_abroad(tenant) {
+        observe_abroad(&mut uses, event, tenant, Step::Refused, findings);
+        drop(uses);
+        let Some(own) = event.key(KeyKind::Session).and_then(|own| states.get_mut(own.hash, event.watermark_ms())) else { return };
+        uses = own;
+    }
+    if let Some(theft) = uses.refused(event, config) {
+        findings.push(report::theft(event, event.session().is_none(), &theft, &uses, config));
+    }
+}
+
+/// A session or token in a tenant that is not its own.
+fn observe_abroad(uses: &mut Uses, event: &Event<'_>, tenant: u32, step: Step, findings: &mut Findings) {
+    if event.session().is_some_and(|session| session.len() < SESSION_BYTES_MIN) {
+        return findings
+            .remark("short_id", || format!("Another tenant has a session of this id, which is shorter than {SESSION_BYTES_MIN} bytes."));
+    }
+    match uses.abroad(event, tenant, step == Step::Refused) {
+        Some((Abroad::Innocent, _)) => {
+            let reason = format!(
+                "Presented in {} tenants, but by one client or on one network, as far as can be told: it works for several.",
+                uses.tenants()
+            );
+            findings.excuse("multi_tenant_client", report::key(event, event.session().is_none()), Severity::High, reason);
+        }
+        Some((became, changes)) => findings.push(report::abroad(event, became, changes, uses)),
+        None => findings.remark("told", || "Presented in several tenants, which was told.".to_owned()),
+    }
+}
+
+fn is_refused(event: &Event<'_>) -> bool {
+    matches!(event.outcome(), Outcome::Failure | Outcome::Denied) || event.status().is_some_and(|status| status >= 400)
 }
 
 /// What an event does to a session or token.
@@ -162,7 +360,7 @@ enum Step {
 impl Step {
     /// `None` for what neither uses nor ends it: second factors (they come from the phone), programs.
     fn of(event: &Event<'_>) -> Option<Self> {
-        let refused = matches!(event.outcome(), Outcome::Failure | Outcome::Denied) || event.status().is_some_and(|status| status >= 400);
+        let refused = is_refused(event);
         if event.user_kind() == UserKind::Service {
             return None;
         }
@@ -183,21 +381,38 @@ impl Step {
 impl Detector for TokenReuse {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         match key.kind {
-            KeyKind::Principal => self.observe_refresh(key, event, findings),
-            _ => self.observe_use(key, event, findings),
+            KeyKind::Bearer => self.observe_use(key, event, findings),
+            KeyKind::Principal => {
+                if event.kind() == Kind::TokenRefresh {
+                    self.observe_refresh(key, event, findings);
+                }
+                if event.user_kind() == UserKind::Service {
+                    self.observe_service(key, event, findings);
+                } else if self.marks.may_have(key.hash, self.watched.len(), event.watermark_ms()) {
+                    self.observe_watched(key, event, findings);
+                }
+            }
+            _ => self.observe_person(key, event, findings),
         }
     }
 
     fn looks_at(&self, key: KeyKind, event: Kind) -> bool {
         match key {
-            KeyKind::Principal => event == Kind::TokenRefresh,
+            KeyKind::Principal => matches!(event, Kind::TokenRefresh | Kind::TokenIssue | Kind::ApiRequest),
+            KeyKind::User => matches!(event, Kind::Login | Kind::PasswordChange | Kind::PasswordReset),
             _ => !matches!(event, Kind::MfaChallenge | Kind::MfaResult | Kind::Signup | Kind::Other),
         }
+    }
+
+    fn goes_by_people(&self) -> bool {
+        true
     }
 
     fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
         visit(&mut self.lineages);
         visit(&mut self.sessions);
         visit(&mut self.tokens);
+        visit(&mut self.watched);
+        visit(&mut self.services);
     }
 }

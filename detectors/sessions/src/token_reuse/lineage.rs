@@ -327,6 +327,20 @@ impl Lineage {
     }
 }
 
+impl Lineage {
+    /// Was an event's session, or its refresh token, in the hands of another client on another network before?
+    pub fn was_anothers(&self, event: &Event<'_>) -> bool {
+        let (past, print) = (Past::unpack(&self.packed), ClientPrint::of(event));
+        let (session, token) = (event.session().map(text_of), event.token().map(short));
+        past.rotations.iter().filter(|one| one.time_ms < event.time_ms()).any(|one| {
+            let Some(client) = past.client_of(one) else { return false };
+            let changes = client.print.changes(&print);
+            let is_it = session == Some(client.session) || token == Some(one.issued);
+            is_it && changes.network && changes.of_client()
+        })
+    }
+}
+
 impl<'a> Past<'a> {
     fn judge(&self, presented: u32, time_ms: i64, client: &ClientPrint, gained: bool, config: &Config) -> Result<Reuse, Innocent> {
         if let Some((_, since_ms)) = self.tainted.iter().find(|(token, _)| *token == presented) {

@@ -2,8 +2,10 @@
 
 use super::Config;
 use super::lineage::{Innocent, Reuse};
-use super::uses::{Proof, Theft, Uses};
-use bartizan_core::{Action, EntityKind, Event, Finding, KeyKind, Role, Severity, Subject};
+use super::services::Strayed;
+use super::uses::{Abroad, Proof, Theft, Uses};
+use super::watch::{Minted, Outlived, Told};
+use bartizan_core::{Action, Changes, EntityKind, Event, Finding, NetworkClass, Role, Severity, Subject};
 
 /// Why a refresh token that came back is no theft.
 pub(super) fn excuse(innocent: &Innocent, config: &Config) -> String {
@@ -69,12 +71,12 @@ pub(super) fn lineage(event: &Event<'_>, reuse: &Reuse, config: &Config) -> Find
 }
 
 /// The finding about a session or token in a stranger's hands.
-pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses, config: &Config) -> Finding {
+pub(super) fn theft(event: &Event<'_>, is_token: bool, theft: &Theft, uses: &Uses, config: &Config) -> Finding {
     let intruder = uses.client(theft.intruder);
     let used = intruder.is_some_and(|seen| seen.changed);
     let severity = if theft.refused { Severity::Medium } else { severity(used) };
-    let mut finding = Finding::new(event, key(event, kind == KeyKind::Token), severity);
-    let what = if kind == KeyKind::Token { "token" } else { "session" };
+    let mut finding = Finding::new(event, key(event, is_token), severity);
+    let what = name(is_token);
     match theft.proof {
         Proof::Turns { span_ms } => {
             finding.title = format!("Stolen {what} used from two clients in turns");
@@ -97,6 +99,17 @@ pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses
             );
             finding.note("after_end_ms", after_ms).note("end_grace_ms", config.end_grace_ms);
         }
+        Proof::Fixed { before_ms, .. } => {
+            finding.title = format!("Login to a {what} that another client had prepared");
+            let again = if theft.again { ", and uses it now" } else { "" };
+            finding.reason = format!(
+                "The {what} was used, without a user, {} before the login (start {}), by a client with another {}: whoever began it knows its id{again}.",
+                span(before_ms),
+                span(config.settle_ms),
+                theft.changes.names()
+            );
+            finding.note("before_login_ms", before_ms).note("settle_ms", config.settle_ms);
+        }
     }
     finding.confidence = if theft.changes.count() >= 3 { 0.95 } else { 0.85 };
     finding.note("changed", theft.changes.names()).note("changes", theft.changes.count());
@@ -116,12 +129,155 @@ pub(super) fn theft(event: &Event<'_>, kind: KeyKind, theft: &Theft, uses: &Uses
             finding.event_count = 2;
         }
     }
-    victims(&mut finding, event, kind == KeyKind::Token);
+    victims(&mut finding, event, is_token);
     if theft.refused {
-        finding.subjects.iter_mut().for_each(|subject| subject.hit = false);
-        finding.actions.clear();
+        spare(&mut finding);
     }
     finding
+}
+
+/// It was an attempt.
+fn spare(finding: &mut Finding) {
+    finding.severity = Severity::Medium;
+    finding.subjects.iter_mut().for_each(|subject| subject.hit = false);
+    finding.actions.clear();
+}
+
+fn name(is_token: bool) -> &'static str {
+    if is_token { "token" } else { "session" }
+}
+
+/// The finding about a stranger whose session or token outlived a change of the password.
+pub(super) fn outlived(event: &Event<'_>, seen: &Outlived, config: &Config) -> Finding {
+    let is_token = event.session().is_none();
+    let mut finding = Finding::new(event, key(event, is_token), Severity::High);
+    let (what, tried) = (name(is_token), if seen.told == Told::Refused { "tried" } else { "used" });
+    finding.title = format!("Stolen {what} {tried} after the password was changed");
+    finding.reason = format!(
+        "A {what} from before was {tried} {} after the password was changed (watched for {}), by a client and on a network that are not this person's.",
+        span(seen.after_ms),
+        span(config.changed_ms)
+    );
+    finding.confidence = 0.8;
+    finding.note("after_change_ms", seen.after_ms).note("changed_ms", config.changed_ms).note("end_grace_ms", config.end_grace_ms);
+    attacker(&mut finding, event);
+    victims(&mut finding, event, is_token || event.token().is_some());
+    if seen.told == Told::Refused {
+        spare(&mut finding);
+    }
+    finding
+}
+
+/// Why a strange client after a change of the password is no theft.
+pub(super) fn outlived_excuse(seen: &Outlived) -> String {
+    let why = match seen.gate {
+        "changed_by_it" => "it is the one that changed it",
+        "back_end" => "it looks like an application's back end, and nobody else is known to have had its session",
+        _ => "it has signed in since",
+    };
+    format!("A client that is not this person's went on {} after the password was changed, but {why}.", span(seen.after_ms))
+}
+
+/// The finding about a session that was minted behind a proxy.
+pub(super) fn minted(event: &Event<'_>, minted: &Minted, config: &Config) -> Finding {
+    let mut finding = Finding::new(event, key(event, false), Severity::High);
+    "Session minted behind a proxy and used elsewhere".clone_into(&mut finding.title);
+    finding.reason = format!(
+        "The session is used {} after a sign-in from a {} network that is not this person's (limit {}), by a client with another {} that is not theirs either.",
+        span(minted.after_ms),
+        minted.class,
+        span(config.minted_ms),
+        minted.changes.names()
+    );
+    let is_hidden = matches!(minted.class, NetworkClass::Hosting | NetworkClass::Vpn);
+    finding.confidence = if is_hidden { 0.85 } else { 0.75 };
+    finding
+        .note("after_sign_in_ms", minted.after_ms)
+        .note("minted_ms", config.minted_ms)
+        .note("sign_in_network", minted.class.as_str())
+        .note("changed", minted.changes.names());
+    finding.first_time_ms = minted.time_ms.min(event.time_ms());
+    finding.event_count = 2;
+    finding.event_ids.insert(0, minted.event.clone());
+    if let Some(ip) = minted.ip {
+        finding.involve(Subject::new(EntityKind::Ip, ip, Role::Attacker));
+    }
+    attacker(&mut finding, event);
+    victims(&mut finding, event, false);
+    finding
+}
+
+/// Why a session that is used elsewhere than its sign-in is no theft.
+pub(super) fn minted_excuse(minted: &Minted, gate: &str, config: &Config) -> String {
+    let why = match gate {
+        "from_start" => format!("by a client that was there within {} of the sign-in: a back end", span(config.settle_ms)),
+        "own_client" => "by the person's own client or on their own line: the sign-in went through a tunnel".to_owned(),
+        "back_end" => "by what looks like an application's back end".to_owned(),
+        "relay" => "and one of both comes through a privacy relay, which is for the browser only".to_owned(),
+        _ => "and by the client of the sign-in as well".to_owned(),
+    };
+    format!("A session is used {} after a strange sign-in with another {}, but {why}.", span(minted.after_ms), minted.changes.names())
+}
+
+/// The finding about a session or token in another tenant.
+pub(super) fn abroad(event: &Event<'_>, became: Abroad, changes: Changes, uses: &Uses) -> Finding {
+    let is_token = event.session().is_none();
+    let mut finding = Finding::new(event, key(event, is_token), Severity::High);
+    let (what, tried) = (name(is_token), if became == Abroad::Refused { "tried" } else { "used" });
+    finding.title = format!("Stolen {what} {tried} in another tenant");
+    finding.reason = format!(
+        "The {what} was {tried} in another tenant {} after it was first seen (presented in {} tenants, limit 1), with another {}.",
+        span(event.time_ms().saturating_sub(uses.start_ms()).max(0)),
+        uses.tenants(),
+        changes.names()
+    );
+    finding.confidence = if is_token { 0.9 } else { 0.8 };
+    finding.note("tenants", uses.tenants()).note("changed", changes.names());
+    attacker(&mut finding, event);
+    victims(&mut finding, event, is_token);
+    if became == Abroad::Refused {
+        spare(&mut finding);
+    }
+    finding
+}
+
+/// The finding about a program's token elsewhere.
+pub(super) fn strayed(event: &Event<'_>, strayed: &Strayed, config: &Config) -> Finding {
+    let is_token = event.user().is_none() && event.session().is_none();
+    let mut finding = Finding::new(event, key(event, is_token), Severity::High);
+    "Service's credential on a new network and new routes".clone_into(&mut finding.title);
+    finding.reason = format!(
+        "A service known for {} days (limit {}) on {} networks and {} routes asks for {} routes that it never used (limit {}), from a network that it never used, and for none of its usual ones.",
+        strayed.days, config.service_days_min, strayed.known_networks, strayed.known_routes, strayed.routes, config.service_routes_min
+    );
+    finding.confidence = 0.75;
+    finding
+        .note("days", strayed.days)
+        .note("service_days_min", config.service_days_min)
+        .note("new_routes", strayed.routes)
+        .note("service_routes_min", config.service_routes_min)
+        .note("known_routes", strayed.known_routes)
+        .note("known_networks", strayed.known_networks);
+    finding.first_time_ms = strayed.first_ms.min(event.time_ms());
+    if strayed.event != event.id() {
+        finding.event_ids.insert(0, strayed.event.clone());
+        finding.event_count = 2;
+    }
+    if let Some(ip) = strayed.ip {
+        finding.involve(Subject::new(EntityKind::Ip, ip, Role::Attacker));
+    }
+    attacker(&mut finding, event);
+    victims(&mut finding, event, event.token().is_some());
+    if !strayed.got_in {
+        spare(&mut finding);
+    }
+    finding
+}
+
+fn attacker(finding: &mut Finding, event: &Event<'_>) {
+    if let Some(ip) = event.ip() {
+        finding.involve(Subject::new(EntityKind::Ip, ip, Role::Attacker));
+    }
 }
 
 /// Session first, so that all signs of one theft meet in one alert.

@@ -5,8 +5,9 @@
 
 use super::{Config, Step};
 use bartizan_core::client::short;
+use bartizan_core::keys::subnet_cidr;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
-use bartizan_core::{Changes, ClientPrint, Event, KeyKind, Retained, TokenHash, heap_bytes};
+use bartizan_core::{Changes, ClientPrint, Event, KeyKind, NetworkClass, Retained, TokenHash, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -14,6 +15,8 @@ use std::net::IpAddr;
 const CLIENTS_MAX: usize = 6;
 /// Turns remembered; beyond them the oldest goes.
 const TURNS_MAX: usize = 12;
+/// Other tenants that are remembered.
+const TENANTS_MAX: usize = 4;
 /// How long a session is remembered after its last event.
 const KEPT_MS: i64 = DAY_MS;
 
@@ -22,11 +25,18 @@ const KEPT_MS: i64 = DAY_MS;
 pub(super) struct Seen {
     first_ms: i64,
     print: ClientPrint,
-    /// User agent and JA4 to the letter: equal ones need no closer look.
+    /// [`exact`]: equal ones need no closer look.
     exact: u32,
     pub ip: Option<IpAddr>,
     /// Did it change something or get a token?
     pub changed: bool,
+}
+
+/// Print of user agent and JA4 to the letter, device and subnet, all as of their tenant.
+fn exact(event: &Event<'_>) -> u32 {
+    let hash = |kind| event.key(kind).map_or(0, |key| key.hash);
+    let all = hash(KeyKind::Client) ^ hash(KeyKind::Subnet).rotate_left(21) ^ hash(KeyKind::Device).rotate_left(42);
+    (all ^ all >> 32) as u32
 }
 
 /// Uses by one client with no other client's use between them.
@@ -44,6 +54,19 @@ pub(super) enum Proof {
     Turns { span_ms: i64 },
     /// Used so long after its end.
     AfterEnd { after_ms: i64 },
+    /// Used so long before the login of this client, without a user.
+    Fixed { before_ms: i64, victim: u8 },
+}
+
+/// What became of a session or token in another tenant than its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Abroad {
+    /// Presented by its own client.
+    Innocent,
+    /// A stranger was refused.
+    Refused,
+    /// A stranger got in.
+    Used,
 }
 
 /// A theft: by which client, and what proves it.
@@ -65,6 +88,8 @@ pub(super) struct Uses {
     start_ms: i64,
     last_ms: i64,
     user: u32,
+    /// Whose it is: what the same id means to another tenant is kept apart.
+    tenant: u32,
     /// The client that was seen first. While it is the only one, its uses are one turn.
     first: Option<Seen>,
     more: Option<Box<More>>,
@@ -78,6 +103,10 @@ struct More {
     revoked: Option<(TokenHash, i64)>,
     /// Several users under one id: whatever it is, it is no session.
     is_shared: bool,
+    /// The client by which its second user signed in to it.
+    heir: Option<u8>,
+    /// Other tenants in which it was presented.
+    abroad: Vec<(u32, Abroad)>,
     /// Further clients, each with the event it was first seen at.
     others: Vec<(Seen, Box<str>)>,
     /// The same of the first client: an event after others were known to be before it.
@@ -93,6 +122,8 @@ impl Default for More {
             ended_ms: i64::MAX,
             revoked: None,
             is_shared: false,
+            heir: None,
+            abroad: Vec::new(),
             others: Vec::new(),
             first_event: None,
             turns: Vec::new(),
@@ -126,6 +157,7 @@ impl More {
     fn heap_bytes(&self) -> usize {
         let events = self.others.iter().map(|(_, event)| event).chain(&self.first_event);
         heap_bytes(size_of::<Self>())
+            + heap_bytes(self.abroad.len() * size_of::<(u32, Abroad)>())
             + heap_bytes(self.others.len() * size_of::<(Seen, Box<str>)>())
             + heap_bytes(Self::turns_room(self.turns.len()) * size_of::<Turn>())
             + events.map(|event| heap_bytes(event.len())).sum::<usize>()
@@ -161,6 +193,19 @@ impl More {
     }
 }
 
+impl Seen {
+    /// What differs in another tenant, where devices and subnets have other hashes.
+    fn change_abroad(&self, other: &ClientPrint, ip: Option<IpAddr>) -> Changes {
+        let known = |print: &ClientPrint| ClientPrint { device: 0, subnet: 0, ..*print };
+        let mut changes = known(&self.print).changes(&known(other));
+        if self.print.asn == 0 || other.asn == 0 {
+            let both = self.ip.zip(ip).filter(|(a, b)| a.is_ipv6() == b.is_ipv6());
+            changes.network = both.is_some_and(|(a, b)| subnet_cidr(a) != subnet_cidr(b));
+        }
+        changes
+    }
+}
+
 impl Retained for Uses {
     fn expires_ms(&self) -> i64 {
         self.last_ms.saturating_add(KEPT_MS)
@@ -181,9 +226,64 @@ impl Retained for Uses {
 }
 
 impl Uses {
-    /// A session first seen at `time_ms`.
-    pub fn new(time_ms: i64) -> Self {
-        Self { start_ms: time_ms, last_ms: time_ms, user: 0, first: None, more: None }
+    /// A session of a tenant, first seen at `time_ms`.
+    pub fn new(tenant: u32, time_ms: i64) -> Self {
+        Self { start_ms: time_ms, last_ms: time_ms, user: 0, tenant, first: None, more: None }
+    }
+
+    /// Does it belong to another tenant?
+    pub fn is_abroad(&self, tenant: u32) -> bool {
+        self.tenant != tenant
+    }
+
+    /// Nearly all uses are by the only client and its user, and say nothing new.
+    #[inline]
+    pub fn goes_on(&mut self, event: &Event<'_>) -> bool {
+        let (Some(first), None) = (&self.first, &self.more) else { return false };
+        let (time_ms, user) = (event.time_ms(), short(event.key(KeyKind::User)));
+        if first.exact != exact(event) || (user != 0 && user != self.user) || time_ms < first.first_ms {
+            return false;
+        }
+        self.last_ms = self.last_ms.max(time_ms);
+        true
+    }
+
+    /// Looks at it in another tenant: what became of it, where that is news, and what differs.
+    pub fn abroad(&mut self, event: &Event<'_>, tenant: u32, refused: bool) -> Option<(Abroad, Changes)> {
+        let print = ClientPrint::of(event);
+        if self.first.is_none() || print.is_blank() {
+            return None;
+        }
+        let changes = self.clients().map(|seen| seen.change_abroad(&print, event.ip())).min_by_key(|changes| changes.count())?;
+        let became = match (changes.network && changes.of_client(), refused) {
+            (false, _) => Abroad::Innocent,
+            (true, true) => Abroad::Refused,
+            (true, false) => Abroad::Used,
+        };
+        let last_ms = self.last_ms;
+        self.part_from(last_ms);
+        let told = &mut self.more().abroad;
+        let is_full = told.len() >= TENANTS_MAX;
+        match told.iter_mut().find(|(known, _)| *known == tenant) {
+            Some((_, before)) if *before >= became => return None,
+            Some((_, before)) => *before = became,
+            None if is_full => return None,
+            None => {
+                told.reserve_exact(1);
+                told.push((tenant, became));
+            }
+        }
+        Some((became, changes))
+    }
+
+    /// How many tenants it was presented in.
+    pub fn tenants(&self) -> usize {
+        1 + self.more.as_ref().map_or(0, |more| more.abroad.len())
+    }
+
+    /// When it was first seen.
+    pub fn start_ms(&self) -> i64 {
+        self.start_ms
     }
 
     fn clients(&self) -> impl Iterator<Item = &Seen> {
@@ -196,9 +296,14 @@ impl Uses {
     }
 
     /// Why the latest client to come is no thief: the gate, and a sentence.
-    pub fn newcomer(&self, config: &Config) -> (&'static str, String) {
+    pub fn newcomer(&self, event: &Event<'_>, step: Step, config: &Config) -> (&'static str, String) {
         let newest = self.count().saturating_sub(1);
         let words = self.change_from_owner(newest).names();
+        if step == Step::Start && event.network_class() == NetworkClass::Relay {
+            let reason =
+                format!("Signed in to through a privacy relay (other {words}), which the browser uses and the app beside it does not.");
+            return ("relay", reason);
+        }
         if self.are_strangers(self.owner(), newest, config) {
             let hours = config.turns_window_ms as f64 / HOUR_MS as f64;
             let reason =
@@ -273,19 +378,28 @@ impl Uses {
     pub fn observe(&mut self, event: &Event<'_>, step: Step, config: &Config) -> Option<Theft> {
         let time_ms = event.time_ms();
         if step == Step::Start && time_ms > self.ended_ms() {
-            *self = Self::new(time_ms);
+            *self = Self::new(self.tenant, time_ms);
         }
         self.start_ms = self.start_ms.min(time_ms);
         let before_ms = self.last_ms;
         self.last_ms = before_ms.max(time_ms);
-        if self.is_anybodys(short(event.key(KeyKind::User))) {
+        let user = short(event.key(KeyKind::User));
+        let mut is_passed_on = self.user != 0 && user != 0 && user != self.user && step == Step::Start;
+        is_passed_on &= self.more.as_ref().is_none_or(|more| more.heir.is_none());
+        let was_nobodys = self.user == 0 && user != 0 && step == Step::Start;
+        if self.is_anybodys(user, is_passed_on) {
             return None;
         }
         if step == Step::Revoke {
             // Who revokes may be an administrator, so the event tells nothing of the session's clients.
             return self.revoke(event, before_ms, config);
         }
+        let clients = self.count();
         let client = self.client_of(event, before_ms)?;
+        if is_passed_on {
+            self.more().heir = Some(client as u8);
+        }
+        let is_login_elsewhere = was_nobodys && client == clients && event.network_class() != NetworkClass::Relay;
         if step == Step::Change
             && let Some(seen) = self.client_mut(client)
         {
@@ -304,10 +418,12 @@ impl Uses {
         }
         if let Some((intruder, proof)) = self.intruder() {
             let (intruder, proof) = (usize::from(*intruder), proof.clone());
-            let changes = self.change_from_owner(client);
+            let owner = if let Proof::Fixed { victim, .. } = proof { usize::from(victim) } else { self.owner() };
+            let changes = self.changes(owner, client);
             return (intruder == client).then_some(Theft { proof, changes, intruder, again: true, refused: false, first_ms: time_ms });
         }
-        let theft = self.used_after(self.end_for(event), config).or_else(|| self.in_turns(config));
+        let fixed = if is_login_elsewhere { self.fixed(client, time_ms, config) } else { None };
+        let theft = fixed.or_else(|| self.used_after(self.end_for(event), config)).or_else(|| self.in_turns(config));
         self.told(theft)
     }
 
@@ -337,8 +453,9 @@ impl Uses {
         Some(Theft { proof, changes, intruder: usize::MAX, again: false, refused: true, first_ms: time_ms })
     }
 
-    fn is_anybodys(&mut self, user: u32) -> bool {
-        if self.user == 0 {
+    /// Has it several users? One may sign in to what another began.
+    fn is_anybodys(&mut self, user: u32, is_passed_on: bool) -> bool {
+        if self.user == 0 || is_passed_on {
             self.user = user;
         }
         if user != 0 && self.user != user {
@@ -378,11 +495,8 @@ impl Uses {
     /// The number of the event's client; `None` when it says nothing or there are too many. `before_ms`: the last event
     /// before this one.
     fn client_of(&mut self, event: &Event<'_>, before_ms: i64) -> Option<usize> {
-        let exact = short(event.key(KeyKind::Client));
-        let (subnet, device) = (short(event.key(KeyKind::Subnet)), short(event.key(KeyKind::Device)));
-        let time_ms = event.time_ms();
-        let alike = |seen: &Seen| seen.exact == exact && seen.print.subnet == subnet && seen.print.device == device;
-        let known = self.clients().position(alike).or_else(|| {
+        let (exact, time_ms) = (exact(event), event.time_ms());
+        let known = self.clients().position(|seen| seen.exact == exact).or_else(|| {
             let print = ClientPrint::of(event);
             self.clients().position(|seen| seen.print.changes(&print) == Changes::default())
         });
@@ -405,8 +519,11 @@ impl Uses {
         Some(clients)
     }
 
-    /// The owner, as far as one can tell: who was there first.
+    /// The owner, as far as one can tell: who was there first, or signed in to what was another user's.
     fn owner(&self) -> usize {
+        if let Some(heir) = self.more.as_ref().and_then(|more| more.heir) {
+            return heir.into();
+        }
         self.clients().enumerate().min_by_key(|(_, seen)| seen.first_ms).map_or(0, |(number, _)| number)
     }
 
@@ -428,6 +545,18 @@ impl Uses {
         let from_start = |number: usize| self.client(number).is_some_and(|seen| seen.first_ms <= settled_ms);
         let differ = (changes.network && changes.of_client()) || changes.count() >= 3;
         differ && !(from_start(a) && from_start(b))
+    }
+
+    /// The login of a client that is a stranger to all who used the session before it: whoever came first knows its id.
+    fn fixed(&self, victim: usize, time_ms: i64, config: &Config) -> Option<Theft> {
+        let mut before = self.clients().enumerate().filter(|(number, seen)| *number != victim && seen.first_ms < time_ms).peekable();
+        before.peek()?;
+        if !before.all(|(number, _)| self.are_strangers(number, victim, config)) {
+            return None;
+        }
+        let (intruder, first_ms) = (self.owner(), self.client(self.owner())?.first_ms);
+        let proof = Proof::Fixed { before_ms: time_ms.saturating_sub(first_ms), victim: victim as u8 };
+        Some(Theft { proof, changes: self.changes(intruder, victim), intruder, again: false, refused: false, first_ms })
     }
 
     fn in_turns(&self, config: &Config) -> Option<Theft> {
