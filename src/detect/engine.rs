@@ -361,8 +361,9 @@ impl Engine {
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
         self.ask_colleagues(&mut flow.events, &mut outcome.disabled);
-        let heard = self.detect(&flow.events, asked, &mut outcome.disabled);
+        let mut heard = self.detect(&flow.events, asked, &mut outcome.disabled);
         if asked {
+            heard = join_halves(heard);
             outcome.accounts = self.accounts(&flow.events, &heard);
         }
         self.join(&flow.events, heard, &mut outcome);
@@ -496,6 +497,7 @@ impl Engine {
                 self.episodes.advance(event.watermark_ms(), event.arrival_ms(), alerts);
             }
             let of_event: Vec<Heard> = std::iter::from_fn(|| heard.next_if(|next| next.index == index)).collect();
+            let of_event = join_halves(of_event);
             let has_hit = of_event.iter().any(|heard| self.is_told_hit(heard));
             for next in of_event {
                 let Some(spec) = self.specs.get(next.detector) else { continue };
@@ -511,7 +513,7 @@ impl Engine {
                         }
                     }
                     (Said::Excuse(excuse), _) => held.push(Held::excused(spec.id, &event, excuse)),
-                    (Said::Remark(_), _) => {}
+                    (Said::Remark(_) | Said::Half(..), _) => {}
                 }
             }
         }
@@ -755,6 +757,18 @@ fn save_slice_by(number: usize, slice: &mut Slice, slots: usize, parts: &mut Par
         }
     });
     result
+}
+
+/// What is left when the halves of one event are joined.
+fn join_halves(of_event: Vec<Heard>) -> Vec<Heard> {
+    if !of_event.iter().any(|heard| matches!(heard.said, Said::Half(..))) {
+        return of_event;
+    }
+    let joined = |one: &Heard| {
+        let of_detector = of_event.iter().filter(|heard| heard.detector == one.detector).map(|heard| &heard.said);
+        Heard { said: one.said.clone().joined(of_detector), ..*one }
+    };
+    of_event.iter().map(joined).collect()
 }
 
 /// The slice that owns a key: the top bits choose it; the maps within use the lower ones.

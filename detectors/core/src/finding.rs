@@ -205,10 +205,26 @@ pub struct Remark {
 pub enum Said {
     /// It found something.
     Finding(Finding),
+    /// It found half of something: it counts where the same detector excuses the same event by this gate, for another
+    /// of its keys. Neither half is enough by itself.
+    Half(Finding, &'static str),
     /// It would have.
     Excuse(Excuse),
     /// It did not, and was asked why.
     Remark(Remark),
+}
+
+impl Said {
+    /// What a half comes to, by all that its detector said of the event: a finding, or an excuse by `half_proved`.
+    #[must_use]
+    pub fn joined<'a>(self, mut of_event: impl Iterator<Item = &'a Self>) -> Self {
+        let Self::Half(finding, gate) = self else { return self };
+        if of_event.any(|said| matches!(said, Self::Excuse(excuse) if excuse.gate == gate)) {
+            return Self::Finding(finding);
+        }
+        let Finding { key, severity, reason, .. } = finding;
+        Self::Excuse(Excuse { gate: "half_proved", key, severity, reason })
+    }
 }
 
 /// Where detectors say what they have to say. The runner knows which detector and event it is called for.
@@ -241,6 +257,12 @@ impl Findings {
     /// Adds a finding.
     pub fn push(&mut self, finding: Finding) {
         self.list.push(Said::Finding(finding));
+    }
+
+    /// Adds one that counts only beside an excuse of the same detector by `gate` about the same event, under whatever
+    /// key: what two keys each hold to be too little.
+    pub fn push_beside(&mut self, gate: &'static str, finding: Finding) {
+        self.list.push(Said::Half(finding, gate));
     }
 
     /// Adds what would have been one.

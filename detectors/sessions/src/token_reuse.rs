@@ -249,6 +249,10 @@ impl TokenReuse {
             Ok(seen) if seen.told == Told::Excused => {
                 findings.excuse(seen.gate, report::key(event, event.session().is_none()), Severity::High, report::outlived_excuse(&seen));
             }
+            // Devices are known by sign-ins that say where they are; that the session itself had another client proves the rest.
+            Ok(seen) if seen.told == Told::Used => {
+                findings.push_beside(uses::ONE_WAY, report::outlived(event, &seen, &self.config));
+            }
             Ok(seen) => findings.push(report::outlived(event, &seen, &self.config)),
             Err(gate) => findings.remark(gate, || "No stranger to the person goes on after a change of the password.".to_owned()),
         }

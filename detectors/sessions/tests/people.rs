@@ -27,6 +27,11 @@ fn cellular(one: TestEvent) -> TestEvent {
     one.ip("192.0.2.77").asn(20057, NetworkClass::Mobile)
 }
 
+/// The session "old" in its owner's hands.
+fn owned() -> TestEvent {
+    phone(-HOUR).session("old").request()
+}
+
 /// A client that is nobody's, with a session that somebody else began.
 fn thief(second: i64, session: &str) -> TestEvent {
     let who = base(second).ip("203.0.113.9").asn(14061, NetworkClass::Hosting).place("US", 40.7, -74.0);
@@ -69,7 +74,7 @@ fn silent(cases: &[Vec<TestEvent>]) {
 #[test]
 fn a_strangers_session_that_lives_on_after_the_password_was_changed_is_theft() {
     for kind in [Kind::PasswordChange, Kind::PasswordReset] {
-        let found = found(&[laptop(0).kind(kind), thief(HOUR, "old").request(), thief(HOUR + 9, "old").request()]);
+        let found = found(&[owned(), laptop(0).kind(kind), thief(HOUR, "old").request(), thief(HOUR + 9, "old").request()]);
         assert_eq!(found.len(), 1, "{kind}: {found:#?}");
         assert_eq!((found[0].key.as_str(), found[0].severity), ("session:old", Severity::High));
         assert_eq!(named(&found[0], EntityKind::Ip), ["203.0.113.9"]);
@@ -79,9 +84,17 @@ fn a_strangers_session_that_lives_on_after_the_password_was_changed_is_theft() {
 }
 
 #[test]
+fn a_session_that_had_no_other_client_goes_on_after_the_change() {
+    // A phone that only ever signed in through a relay is nobody's by what is known of people.
+    let unknown = |second| thief(second, "from the start");
+    assert!(found(&[unknown(-HOUR).request(), laptop(0).kind(Kind::PasswordChange), unknown(HOUR).request()]).is_empty());
+    assert_eq!(held(&[unknown(-HOUR).request(), laptop(0).kind(Kind::PasswordChange), unknown(HOUR).request()]), ["half_proved"]);
+}
+
+#[test]
 fn a_strangers_refresh_token_after_a_reset_by_the_help_desk_is_theft() {
     let reset = base(0).kind(Kind::PasswordReset).ip("10.0.0.1").agent("help desk");
-    let found = found(&[reset, thief(600, "old").refresh("r1", "r2")]);
+    let found = found(&[owned(), reset, thief(600, "old").refresh("r1", "r2")]);
     assert_eq!((found.len(), found[0].severity), (1, Severity::High), "{found:#?}");
 }
 
@@ -97,7 +110,7 @@ fn a_script_with_what_was_another_clients_before_the_change_is_theft() {
 #[test]
 fn refused_after_the_change_it_was_an_attempt_until_it_gets_in() {
     let refused = |second| thief(second, "old").refresh("r1", "").fail("invalid_grant");
-    let events = [laptop(0).kind(Kind::PasswordChange), refused(600), refused(700), thief(800, "old").request()];
+    let events = [owned(), laptop(0).kind(Kind::PasswordChange), refused(600), refused(700), thief(800, "old").request()];
     let found = found(&events);
     assert_eq!(found.iter().map(|one| one.severity).collect::<Vec<_>>(), [Severity::Medium, Severity::High], "{found:#?}");
     assert!(found[0].actions.is_empty() && found[0].subjects.iter().all(|subject| !subject.hit));

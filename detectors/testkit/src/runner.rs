@@ -101,7 +101,11 @@ impl Runner {
             }
         }
         heard.sort_by_key(|(seq, order, _)| (*seq, *order));
-        heard.into_iter().map(|(_, _, said)| said).collect()
+        let of_events = heard.chunk_by(|a, b| a.0 == b.0);
+        let join = |of_event: &[(u64, usize, Said)]| {
+            of_event.iter().map(|(_, _, said)| said.clone().joined(of_event.iter().map(|(_, _, said)| said))).collect::<Vec<_>>()
+        };
+        of_events.flat_map(join).collect()
     }
 
     /// Lets colleagues vouch for sign-ins before any detector sees them.

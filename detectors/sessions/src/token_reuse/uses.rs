@@ -47,6 +47,9 @@ struct Turn {
     last_ms: i64,
 }
 
+/// A stranger came, and its owner has not come back since.
+pub(super) const ONE_WAY: &str = "one_way";
+
 /// What proves the theft.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Proof {
@@ -308,7 +311,7 @@ impl Uses {
             let hours = config.turns_window_ms as f64 / HOUR_MS as f64;
             let reason =
                 format!("Used by another client (other {words}); its owner has not come back within {hours:.1} hours, nor had it ended.");
-            return ("one_way", reason);
+            return (ONE_WAY, reason);
         }
         let reason = format!(
             "Used by a client that differs in too little from the owner's (other {words}): it moved, was updated, or shares the session from its start."
