@@ -125,6 +125,8 @@ fn of_key(account: &Account) -> Vec<DetectorAccount> {
             text: excuse.reason.clone(),
             ..base.clone()
         },
+        // The engine has joined halves already.
+        Said::Half(..) => base.clone(),
         Said::Remark(remark) => DetectorAccount { gate: Some(remark.gate.to_owned()), text: remark.text.clone(), ..base.clone() },
     };
     if account.said.is_empty() { vec![base] } else { account.said.iter().map(said).collect() }
