@@ -8,8 +8,9 @@
 //! the person's own client at work elsewhere at the same time. A change by such a client (password, address, factor) is
 //! the takeover (a password alone weighs less: many are made to change it as they sign in); its weight decides between high and critical.
 //!
-//! On a provider that the person uses (a neighbour's line looks like theirs from afar) it takes another device and another
-//! kind of program, and the person at work on their own line within the same hour. What the owner does afterwards counts
+//! On a provider that the person uses (a neighbour's line, and a second phone of their own, look like theirs from afar) it
+//! takes another device and another kind of program, and the person at work on their own line within the same hour, and is
+//! no more than low. A second factor that the client proved as it signed in weighs against all that. What the owner does afterwards counts
 //! as well as what they did before, in whatever order it arrives.
 //!
 //! Never enough are: a new client on an own line (a new phone at home, a new laptop in the office), an own client on a
@@ -50,7 +51,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0003", "T1098"), ("TA0006", "T1528")],
     yields: false,
     quiet_gap_ms: 6 * HOUR_MS,
-    state_version: 2,
+    state_version: 3,
     build: |parameters, budget| Box::new(AccountTakeover::new(parameters, budget)),
 };
 
@@ -164,6 +165,9 @@ impl AccountTakeover {
         let what = match event.kind() {
             Kind::TokenIssue if event.grant() == Some("device_code") => return self.code_used(key, event, signs, findings),
             Kind::TokenIssue => return self.application_used(key, event, findings),
+            Kind::MfaResult if event.factor().is_some_and(|factor| factor != "recovery") => {
+                return self.strangers.entry(key.hash, event.watermark_ms(), Strangers::default).prove(event, signs);
+            }
             Kind::Login | Kind::PasswordReset => None,
             Kind::PasswordChange => Some(What::Password),
             Kind::AccountChange if event.factor().is_some() => Some(What::Factor),

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 const STRANGERS_MAX: usize = 4;
 /// How long anything is remembered: as long as the longest window that can be set.
 const KEPT_MS: i64 = DAY_MS;
+/// What a second factor that was proved takes from the weight.
+const PROVED_DISCOUNT: f32 = 1.0;
 /// By how much the clocks of two sources differ.
 const CLOCKS_MS: i64 = 5_000;
 /// An own sign-in says so long where the person is.
@@ -32,6 +34,8 @@ pub(super) struct Signs {
     reset: bool,
     /// The person's own client was at work elsewhere.
     own_elsewhere: bool,
+    /// It proved a second factor as it signed in: what a thief seldom can, and who sets up a new phone has to.
+    proved: bool,
 }
 
 impl Signs {
@@ -80,7 +84,8 @@ impl Signs {
     }
 
     pub fn weight(&self) -> f32 {
-        self.pieces().iter().filter(|(there, ..)| *there).fold(0.0, |sum, (.., weight)| sum + weight)
+        let sum = self.pieces().iter().filter(|(there, ..)| *there).fold(0.0, |sum, (.., weight)| sum + weight);
+        if self.proved { (sum - PROVED_DISCOUNT).max(0.0) } else { sum }
     }
 
     pub fn names(&self) -> String {
@@ -94,6 +99,7 @@ impl Signs {
             .note("new_network", self.new_network)
             .note("new_country", self.new_country)
             .note("hiding_network", self.hiding)
+            .note("second_factor_proved", self.proved)
             .note("reset_before", self.reset)
             .note("own_client_elsewhere", self.own_elsewhere);
     }
@@ -209,7 +215,7 @@ impl Default for Strangers {
 impl Retained for Strangers {
     fn expires_ms(&self) -> i64 {
         let strange_ms = self.list.iter().map(|one| one.last_ms.saturating_add(KEPT_MS)).max();
-        strange_ms.unwrap_or(i64::MIN).max(self.own_ms.saturating_add(PRESENT_MS))
+        strange_ms.unwrap_or(i64::MIN).max(self.own_ms.max(self.consent_ms).saturating_add(PRESENT_MS))
     }
 
     fn worth(&self) -> u8 {
@@ -265,6 +271,11 @@ impl Strangers {
     /// A strange client signed in, or got a token.
     pub fn add(&mut self, event: &Event<'_>, signs: Signs) {
         self.update(event, signs, |one, now_ms| one.in_ms = Some(one.in_ms.map_or(now_ms, |in_ms| in_ms.min(now_ms))));
+    }
+
+    /// A strange client proved a second factor.
+    pub fn prove(&mut self, event: &Event<'_>, signs: Signs) {
+        self.update(event, signs, |one, _| one.signs.proved = true);
     }
 
     /// A strange client had the password reset.
@@ -324,7 +335,12 @@ impl Strangers {
             if !(0..=config.used_ms).contains(&after_ms) || !one.signs.is_enough() || weight < config.weight_min {
                 return None;
             }
-            let severity = if weight >= config.weight_critical_min { Severity::Critical } else { Severity::High };
+            let severity = match weight {
+                // Of one provider, a second phone of the person's looks just so.
+                _ if !one.signs.new_network => Severity::Low,
+                weight if weight >= config.weight_critical_min => Severity::Critical,
+                _ => Severity::High,
+            };
             let told = std::mem::replace(&mut one.told, severity as u8 + 1);
             one.told = one.told.max(told);
             (told <= severity as u8).then_some(Takeover { signs: one.signs, weight, severity, changed, after_ms })
