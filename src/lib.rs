@@ -27,4 +27,5 @@ pub mod secret;
 pub mod simulate;
 pub mod store;
 pub mod suppress;
+pub mod teach;
 pub mod telemetry;

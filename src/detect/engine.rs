@@ -7,7 +7,8 @@
 //!
 //! A detector that panics is caught, switched off and reported; the others go on. What is known of people
 //! belongs to the slice, not to a detector: it comes after them, learns from each event that they have seen,
-//! and is counted, saved and switched off like one of them.
+//! and is counted, saved and switched off like one of them. What people are taught ([lessons](crate::teach)) is learnt
+//! before the events of the piece that brings it.
 //!
 //! A checkpoint is the engine's state between two batches. [`Engine::begin_checkpoint`] marks it, and
 //! [`Engine::save_some`] hands it out in parts while batches go on being processed: whatever is about to
@@ -95,6 +96,13 @@ impl Slice {
         }
     }
 
+    /// Teaches one of its people. False: that failed.
+    fn teach(&mut self, key: Key, event: &Event<'_>) -> bool {
+        let taught = catch_unwind(AssertUnwindSafe(|| self.people.teach(key, event))).is_ok();
+        self.keep_within_budget(event.watermark_ms());
+        taught
+    }
+
     /// Makes room when the last event took the slice beyond its share.
     fn keep_within_budget(&mut self, watermark_ms: i64) {
         if self.budget.excess() > 0 {
@@ -169,6 +177,11 @@ impl Routes {
 
     fn of(&self, event: &Event<'_>) -> &[Route] {
         self.0.get(event.kind() as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Is anything known of people?
+    fn learn(&self) -> bool {
+        self.0.iter().flatten().any(|route| route.learns)
     }
 }
 
@@ -345,6 +358,7 @@ impl Engine {
         if let Some(suppressions) = flow.suppressions.take() {
             self.suppressions = suppressions;
         }
+        self.learn(std::mem::take(&mut flow.lessons), &mut outcome.disabled);
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
         let heard = self.detect(&flow.events, asked, &mut outcome.disabled);
@@ -359,6 +373,23 @@ impl Engine {
         self.dedup.advance(self.watermarks.current_ms());
         self.go_past(&flow.order);
         outcome
+    }
+
+    /// Learns what people vouch for, before the next events.
+    fn learn(&mut self, mut lessons: EventBatch, disabled: &mut Vec<&'static str>) {
+        let is_on = self.enabled.last_mut().filter(|on| **on);
+        let Some(is_on) = is_on.filter(|_| !lessons.is_empty() && self.routes.learn()) else { return };
+        lessons.hash_keys(&self.hasher);
+        let watermark_ms = self.watermarks.current_ms();
+        lessons.records_mut().iter_mut().for_each(|record| record.watermark_ms = watermark_ms);
+        for event in lessons.iter() {
+            let Some(key) = event.key(people::KEY) else { continue };
+            if self.slices.get_mut(slice_of(key)).is_some_and(|slice| !slice.teach(key, &event)) {
+                *is_on = false;
+                disabled.push(people::ID);
+                return;
+            }
+        }
     }
 
     /// The entry of the order is done.
@@ -711,6 +742,12 @@ fn save_slice_by(number: usize, slice: &mut Slice, slots: usize, parts: &mut Par
     result
 }
 
+/// The slice that a key belongs to.
+fn slice_of(key: Key) -> usize {
+    // The top bits choose it; the maps within use the lower ones.
+    (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize
+}
+
 /// What all slices go by.
 struct Watch<'a> {
     routes: &'a Routes,
@@ -734,9 +771,7 @@ fn observe_all(
         for route in watch.routes.of(&event) {
             let Route { detector, kind, .. } = *route;
             let Some(key) = event.key(route.key) else { continue };
-            // The top bits choose the slice; the maps within use the lower ones.
-            let slice = (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize;
-            let Some(slice) = slice.checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
+            let Some(slice) = slice_of(key).checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
             let Some(on) = enabled.get_mut(detector).filter(|on| **on) else { continue };
             if route.learns && watch.suppressions.of(&event, None).is_some() {
                 continue;
