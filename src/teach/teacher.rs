@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How soon what waits is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-/// Rows that are read at once.
+/// Rows that are looked at in one turn.
 const ROWS_AT_ONCE: u32 = 16;
 /// How long events that are not in the store may be on their way to it. What is missing then is gone.
 const UNDER_WAY_MS: i64 = 10 * MINUTE_MS;
@@ -35,61 +35,76 @@ pub struct Teacher {
     pub stop: CancellationToken,
 }
 
+/// Where the teacher is.
+#[derive(Debug, Default)]
+struct Round {
+    /// The last row that it looked at; 0: it begins anew.
+    last: i64,
+    /// Since when the store answers: what came while it was away is still on its way to it.
+    answers_since_ms: Option<i64>,
+}
+
 impl Teacher {
     /// Runs until stopped.
     pub async fn run(self) {
-        // When the store began to answer: what came while it was away is still on its way to it.
-        let mut answers_since_ms = None;
+        let mut round = Round::default();
         loop {
-            let done = self.stop.run_until_cancelled(self.teach_all(&mut answers_since_ms)).await;
-            match done {
+            let goes_on = match self.stop.run_until_cancelled(self.turn(&mut round)).await {
                 None => return,
-                Some(Ok(())) => {}
-                Some(Err(error)) => tracing::warn!(error, "what alerts taught is learnt later"),
-            }
+                Some(Ok(goes_on)) => goes_on,
+                Some(Err(error)) => {
+                    tracing::warn!(error, "what alerts taught is learnt later");
+                    false
+                }
+            };
             let wait = async {
                 tokio::select! {
                     () = self.lessons.noted() => {}
                     () = tokio::time::sleep(RETRY) => {}
                 }
             };
-            if self.stop.run_until_cancelled(wait).await.is_none() {
+            if !goes_on && self.stop.run_until_cancelled(wait).await.is_none() {
                 return;
             }
         }
     }
 
-    /// Goes through all that waits, once. A store that is away is no error.
-    async fn teach_all(&self, answers_since_ms: &mut Option<i64>) -> Result<(), String> {
-        let Some(store) = self.store.borrow().clone() else { return Ok(()) };
-        let mut last = 0;
-        loop {
-            let rows = self.blocking(move |db| db.read(|connection| lessons::waiting(connection, last, ROWS_AT_ONCE))).await?;
-            let Some(end) = rows.last() else { return Ok(()) };
-            last = end.id;
-            for noted in rows {
-                let (first_ms, last_ms) = noted.span_ms;
-                let events = match store.events_by_id(&noted.tenant, &noted.event_ids, first_ms, last_ms).await {
-                    Ok(events) => events,
-                    Err(error) => {
-                        tracing::debug!(%error, "the events of an alert cannot be read yet");
-                        *answers_since_ms = None;
-                        return Ok(());
-                    }
-                };
-                let now_ms = now_ms();
-                let since_ms = noted.created_ms.max(*answers_since_ms.get_or_insert(now_ms));
-                let is_whole = events.len() >= noted.event_ids.len() || now_ms.saturating_sub(since_ms) >= UNDER_WAY_MS;
-                if is_whole {
-                    let lessons = Arc::clone(&self.lessons);
-                    let teach = move |db: &Db| {
-                        db.write(|tx| teach(tx, &noted, &events, now_ms))?;
-                        lessons.renew(db)
-                    };
-                    self.blocking(teach).await?;
+    /// Goes through the next rows that wait; a store that is away is no error. Is there more that need not wait?
+    async fn turn(&self, round: &mut Round) -> Result<bool, String> {
+        let Some(store) = self.store.borrow().clone() else { return Ok(false) };
+        let after = std::mem::take(&mut round.last);
+        let rows = self.blocking(move |db| db.read(|connection| lessons::waiting(connection, after, ROWS_AT_ONCE))).await?;
+        let is_full = rows.len() >= ROWS_AT_ONCE as usize;
+        let mut all_done = true;
+        for noted in rows {
+            // What cannot be done now must not keep the others from it.
+            round.last = noted.id;
+            let (first_ms, last_ms) = noted.span_ms;
+            let events = match store.events_by_id(&noted.tenant, &noted.event_ids, first_ms, last_ms).await {
+                Ok(events) => events,
+                Err(error) => {
+                    tracing::debug!(%error, "the events of an alert cannot be read yet");
+                    *round = Round::default();
+                    return Ok(false);
                 }
+            };
+            let now_ms = now_ms();
+            let since_ms = noted.created_ms.max(*round.answers_since_ms.get_or_insert(now_ms));
+            if events.len() < noted.event_ids.len() && now_ms.saturating_sub(since_ms) < UNDER_WAY_MS {
+                all_done = false;
+                continue;
             }
+            let lessons = Arc::clone(&self.lessons);
+            let teach = move |db: &Db| {
+                db.write(|tx| teach(tx, &noted, &events, now_ms))?;
+                lessons.renew(db)
+            };
+            self.blocking(teach).await?;
         }
+        if !is_full {
+            round.last = 0;
+        }
+        Ok(is_full && all_done)
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Db) -> Result<T, DbError> + Send + 'static) -> Result<T, String> {
