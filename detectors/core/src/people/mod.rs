@@ -140,8 +140,8 @@ impl Person {
         }
     }
 
-    /// Learns what people vouch for, places included, whatever network lies between. It is one sign-in that was counted
-    /// when it came, and says nothing of where the person is now.
+    /// Learns what people vouch for, places included unless a VPN lies between. It is one sign-in that was counted when
+    /// it came, and says nothing of where the person is now.
     fn teach(&mut self, traits: &Traits) {
         self.habits.advance(traits.day);
         self.take(traits, CERTAIN, true);
