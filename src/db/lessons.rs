@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(write(&db, |tx| add(tx, first, "[]")), None);
         assert!(write(&db, |tx| forget(tx, first + 1)) && !write(&db, |tx| forget(tx, first + 1)) && !write(&db, |tx| forget(tx, first)));
         assert_eq!(write(&db, |tx| after(tx, 0)), [Lesson { added: 1, removed: None, events: "[]".into() }]);
-        assert_eq!((write(&db, |tx| after(tx, 1)), write(&db, |tx| newest(tx))), (vec![], 1));
+        assert_eq!((write(&db, |tx| after(tx, 1)), write(&db, newest)), (vec![], 1));
     }
 
     #[test]
@@ -198,14 +198,14 @@ mod tests {
         let db = Db::in_memory().unwrap();
         write(&db, |tx| note(tx, &noted("a1")));
         assert_eq!(write(&db, |tx| take_back(tx, "a1")), (1, 0));
-        assert_eq!((write(&db, |tx| waiting(tx, 0, 10)).len(), write(&db, |tx| newest(tx))), (0, 0));
+        assert_eq!((write(&db, |tx| waiting(tx, 0, 10)).len(), write(&db, newest)), (0, 0));
         write(&db, |tx| note(tx, &noted("a1")));
         let id = write(&db, |tx| waiting(tx, 0, 10)).first().unwrap().id;
         write(&db, |tx| add(tx, id, "[]"));
         assert_eq!(write(&db, |tx| take_back(tx, "a1")), (0, 1));
         assert_eq!(write(&db, |tx| take_back(tx, "a1")), (0, 0));
         let lesson = write(&db, |tx| after(tx, 0)).first().unwrap().clone();
-        assert_eq!((lesson.added, lesson.removed, write(&db, |tx| newest(tx))), (1, Some(2), 2));
+        assert_eq!((lesson.added, lesson.removed, write(&db, newest)), (1, Some(2), 2));
         assert!(lesson.is_between(0, 1), "what was judged with version 1 is judged so again");
         assert!(!lesson.is_between(0, 2) && !lesson.is_between(1, 2));
     }
@@ -223,6 +223,6 @@ mod tests {
         assert_eq!(write(&db, |tx| prune(tx, 3, 2, 100)), 3);
         assert_eq!(write(&db, |tx| after(tx, 0)).iter().map(|lesson| lesson.added).collect::<Vec<_>>(), [4, 5, 6]);
         assert_eq!(write(&db, |tx| prune(tx, 6, 0, 100)), 2);
-        assert_eq!(write(&db, |tx| newest(tx)), 6, "the next one counts on from it");
+        assert_eq!(write(&db, newest), 6, "the next one counts on from it");
     }
 }
