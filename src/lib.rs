@@ -28,4 +28,5 @@ pub mod secret;
 pub mod simulate;
 pub mod store;
 pub mod suppress;
+pub mod teach;
 pub mod telemetry;

@@ -9,6 +9,7 @@ mod cli;
 mod console_suite;
 mod crash;
 mod deploy;
+mod dispositions;
 mod export;
 mod http_end_to_end;
 mod kafka_end_to_end;

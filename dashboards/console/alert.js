@@ -55,8 +55,8 @@ function facts_panel(alert) {
 const CHANGES = { opened: "Opened", severity: "Severity rose", hit: "Something more was hit", grown: "Grew", closed: "Closed" };
 
 function history_entry(entry) {
-  const triage = entry.kind === "triage";
-  const text = triage
+  const triage = entry.kind !== "version";
+  const text = entry.kind === "lesson" ? untrusted(entry.lesson, 400) : triage
     ? [entry.status ? ["set status to ", untrusted(entry.status, 20)] : null,
       entry.disposition ? [" as ", untrusted(words(entry.disposition).toLowerCase(), 30)] : null,
       entry.assignee ? [entry.status ? ", " : "", "assigned to ", untrusted(entry.assignee, 60)] : null,

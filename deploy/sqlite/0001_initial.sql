@@ -35,10 +35,11 @@ CREATE INDEX alert_entities_by_alert ON alert_entities (alert_id);
 CREATE TABLE alert_history (
     alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
     version  INTEGER NOT NULL,
+    line     INTEGER NOT NULL,  -- 0: what led to the version; then what came of it, like what was learnt
     at_ms    INTEGER NOT NULL,
     actor    TEXT NOT NULL,     -- "detection", or the name of the token that changed it
     change   TEXT NOT NULL,     -- JSON: what changed
-    PRIMARY KEY (alert_id, version)
+    PRIMARY KEY (alert_id, version, line)
 ) STRICT, WITHOUT ROWID;
 
 -- What is to be delivered: one row for each message and channel, written in the transaction of its cause.
@@ -160,3 +161,22 @@ CREATE TABLE suppressed (
     last_seq       INTEGER NOT NULL,    -- a repetition of the recorded order counts nothing twice
     UNIQUE (tenant, suppression, gate, detector, key, hour)
 ) STRICT;
+
+-- What people are to learn, or learnt, of alerts that were resolved as harmless: the alert as it was then. Entries
+-- stay for as long as a checkpoint may be before them.
+CREATE TABLE lessons (
+    id         INTEGER PRIMARY KEY,
+    tenant     TEXT NOT NULL,
+    alert_id   TEXT NOT NULL,
+    event_ids  TEXT NOT NULL,           -- JSON: what is to be fetched
+    first_ms   INTEGER NOT NULL,        -- event times between which they lie
+    last_ms    INTEGER NOT NULL,
+    users      TEXT NOT NULL,           -- JSON: whom the alert names
+    actor      TEXT NOT NULL,           -- name of the token that resolved it
+    created_ms INTEGER NOT NULL,
+    events     TEXT,                    -- JSON: what is learnt; null: not fetched yet
+    added      INTEGER,                 -- version of the list that has it first; null: none yet
+    removed    INTEGER                  -- version of the list that lacks it again
+) STRICT;
+CREATE INDEX lessons_by_alert ON lessons (alert_id);
+CREATE INDEX lessons_by_version ON lessons (added);

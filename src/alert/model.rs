@@ -46,6 +46,14 @@ pub enum Disposition {
     Benign,
 }
 
+impl Disposition {
+    /// Was there nothing that had to be warned of?
+    #[must_use]
+    pub const fn is_harmless(self) -> bool {
+        matches!(self, Self::FalsePositive | Self::Benign)
+    }
+}
+
 /// Whom and what it is about, flat; derived from the subjects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]

@@ -161,17 +161,17 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
     }))
 }
 
-/// A line of an alert's history: a version that detection wrote, or a triage step.
+/// A line of an alert's history: a version that detection wrote, a triage step, or what was learnt of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryLine {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub time: TimeMs,
-    /// `version` or `triage`.
+    /// `version`, `triage` or `lesson`.
     pub kind: &'static str,
-    /// The alert's version that it led to.
+    /// The alert's version that it led to; of a lesson the one that it belongs to.
     pub version: u32,
-    /// Name of the token, of a triage step.
+    /// Name of the token, of a triage step and what was learnt by it.
     pub by: Option<String>,
     /// What happened, of a version: `opened`, `severity`, `grown`, `closed`.
     pub change: Option<&'static str>,
@@ -187,6 +187,8 @@ pub struct HistoryLine {
     pub assignee: Option<Value>,
     /// Remark.
     pub note: Option<Value>,
+    /// What became part of its people's normal, or why nothing did.
+    pub lesson: Option<Value>,
 }
 
 /// An alert with the events that show it and with its history.
@@ -298,9 +300,14 @@ fn line(entry: HistoryEntry, severity_before: &mut Option<Severity>) -> HistoryL
         *severity_before = severity.or(*severity_before);
     }
     let member = |name: &str| entry.change.get(name).filter(|value| !value.is_null()).cloned();
+    let lesson = member("lesson");
     HistoryLine {
         time: TimeMs(entry.at_ms),
-        kind: if detection { "version" } else { "triage" },
+        kind: match (detection, &lesson) {
+            (true, _) => "version",
+            (false, Some(_)) => "lesson",
+            (false, None) => "triage",
+        },
         version: entry.version,
         change,
         severity: member("severity"),
@@ -309,6 +316,7 @@ fn line(entry: HistoryEntry, severity_before: &mut Option<Severity>) -> HistoryL
         disposition: member("disposition"),
         assignee: member("assignee"),
         note: member("note"),
+        lesson,
         by: (!detection).then_some(entry.actor),
     }
 }
@@ -390,7 +398,8 @@ impl From<TriageError> for Problem {
     }
 }
 
-/// Triages an alert: status, disposition, assignee, note. Kept as history with who and when.
+/// Triages an alert: status, disposition, assignee, note. Kept as history with who and when. What is resolved as `benign`
+/// or `false_positive` becomes part of its people's normal, where the detector goes by that.
 #[utoipa::path(patch, path = "/api/v1/alerts/{id}", tag = "alerts",
     params(("id" = String, Path, description = "Alert id"),
         ("If-Match" = Option<String>, Header, description = "The version that was seen; 412 if there is another by now")),
@@ -421,15 +430,20 @@ pub async fn patch(
 
 async fn triage(state: &ApiState, caller: &Caller, id: String, expected_version: Option<u32>, change: Change) -> Result<Alert, Problem> {
     let (db, routing, caller) = (state.db.clone(), Arc::clone(&state.routing), caller.clone());
+    let lessons = Arc::clone(&state.lessons);
     let work = move || {
-        db.write(|tx| {
+        let alert = db.write(|tx| {
             // Another tenant's alert does not exist for this caller.
             if !alerts::get(tx, &id).map_err(TriageError::Db)?.is_some_and(|alert| caller.sees(&alert.tenant)) {
                 return Err(TriageError::NotFound);
             }
             let step = TriageStep { id: &id, expected_version, change: &change, actor: &caller.name };
             commit_triage(tx, &step, &routing, now_ms())
-        })
+        })?;
+        // One may have been taken back, or noted.
+        lessons.renew(&db).map_err(TriageError::Db)?;
+        lessons.wake();
+        Ok::<_, TriageError>(alert)
     };
     Ok(tokio::task::spawn_blocking(work).await??)
 }

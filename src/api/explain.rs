@@ -1,7 +1,7 @@
 //! `GET /api/v1/explain`: what each detector makes of a stored event, and what kept it silent.
 //!
-//! The event is judged again after what is stored of those whom it concerns (see [`crate::explain`]), so the answer says
-//! how much that was. One at a time: it takes a core for a moment, and the daemon has better things to do.
+//! The event is judged again after what is stored of those whom it concerns (see [`crate::explain`]) and what analysts
+//! had taught of its user, so the answer says how much that was. One at a time: it takes a core for a moment, and the daemon has better things to do.
 
 use super::auth::Caller;
 use super::events::EventView;
@@ -9,11 +9,12 @@ use super::problem::Problem;
 use super::query::Params;
 use super::suppressions::SuppressedView;
 use super::{ApiState, openapi};
-use crate::db::alert_list;
 use crate::db::suppressions::{self, LineFilter};
+use crate::db::{alert_list, lessons};
 use crate::detect::{DetectConfig, Enabled};
 use crate::explain::{Explainer, Explanation};
 use crate::store::{EventFilter, StoredEvent};
+use crate::teach::Lesson;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
@@ -81,8 +82,10 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Res
     let events_max = state.config.explain_events_max;
     let before = state.store()?.events_before(&event, events_max).await?;
     let truncated = before.len() as u64 >= u64::from(events_max / 2);
+    let (tenant, user, before_ms) = (event.tenant.clone(), event.user.clone(), event.received_time);
+    let lessons = state.read(move |connection| lessons::of_user(connection, &tenant, &user, before_ms)).await?;
     let (shared, asked) = (state.clone(), event.clone());
-    let explanation = tokio::task::spawn_blocking(move || explain(&shared, &before, &asked)).await??;
+    let explanation = tokio::task::spawn_blocking(move || explain(&shared, &before, &lessons, &asked)).await??;
     let (alerts, ledger) = around(&state, &event).await?;
     Ok(Json(ExplainView { event: event.into(), explanation, truncated, alerts, ledger }))
 }
@@ -101,7 +104,7 @@ async fn asked(state: &ApiState, params: &Params, tenant: Option<String>) -> Res
     found.ok_or_else(|| Problem::not_found("there is no such event"))
 }
 
-fn explain(state: &ApiState, before: &[StoredEvent], event: &StoredEvent) -> Result<Explanation, Problem> {
+fn explain(state: &ApiState, before: &[StoredEvent], lessons: &[Lesson], event: &StoredEvent) -> Result<Explanation, Problem> {
     let mut past = EventBatch::with_capacity(before.len());
     // What another program wrote into the table says nothing.
     before.iter().for_each(|event| _ = event.push(&mut past));
@@ -110,6 +113,9 @@ fn explain(state: &ApiState, before: &[StoredEvent], event: &StoredEvent) -> Res
     let asked = asked.get(0).ok_or_else(|| Problem::not_found("it is no event of this program's"))?;
     let mut explainer = Explainer::new(&state.detectors.config, &state.detectors.enabled);
     explainer.past(&past);
+    let mut taught = EventBatch::default();
+    lessons.iter().try_for_each(|lesson| lesson.push(&mut taught)).map_err(|error| Problem::internal(&error))?;
+    explainer.learn(taught);
     let lists = &state.suppressions;
     Ok(explainer.explain(&asked, Some(lists.of_version(lists.newest()))))
 }

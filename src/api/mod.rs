@@ -44,6 +44,7 @@ use crate::notify::{Routing, Wake};
 use crate::pipeline::commit::AlertChanges;
 use crate::store::Store;
 use crate::suppress::Lists;
+use crate::teach::Lessons;
 use crate::telemetry::{Health, Latencies, Metrics};
 use axum::body::Bytes;
 use axum::http::HeaderValue;
@@ -84,6 +85,8 @@ pub struct ApiParts {
     pub suppressions: Arc<Lists>,
     /// Suppressions that may be in force.
     pub suppressions_max: usize,
+    /// Lessons as the pipeline sees them.
+    pub lessons: Arc<Lessons>,
     /// The detectors, to be asked about single events.
     pub detectors: Arc<explain::Detectors>,
     /// Tells how the pipeline stands.

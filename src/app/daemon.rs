@@ -24,6 +24,7 @@ use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::pipeline::cut::Pace;
 use crate::respond::ActiveSessions;
 use crate::suppress::Lists;
+use crate::teach::{Lessons, Teacher};
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::time::DAY_MS;
 use std::fs::{File, TryLockError};
@@ -143,6 +144,7 @@ impl Daemon {
         let (routing, wake, deliveries) = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
+        let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
         let active_sessions = ActiveSessions::default();
         let mut running = pipeline::start(Parts {
             db: db.clone(),
@@ -154,6 +156,7 @@ impl Daemon {
             normaliser: Arc::clone(&normaliser),
             enricher: Arc::clone(&enricher),
             suppressions: Arc::clone(&suppressions),
+            lessons: Arc::clone(&lessons),
             retention_ms: i64::from(config.store.retention_days) * DAY_MS,
             store: store.clone(),
             routing: Arc::clone(&routing),
@@ -189,6 +192,7 @@ impl Daemon {
             changes,
             suppressions,
             suppressions_max: config.detect.suppressions_max,
+            lessons: Arc::clone(&lessons),
             status,
             health: Arc::clone(&telemetry.health),
             metrics: telemetry.metrics.clone(),
@@ -205,6 +209,7 @@ impl Daemon {
         if !config.revocation.is_empty() {
             tasks.spawn(sessions::keep_counting(store.clone(), active_sessions, stop.clone()));
         }
+        tasks.spawn(Teacher { db: db.clone(), lessons, store, stop: stop.clone() }.run());
         let maintenance = Maintenance {
             db: db.clone(),
             enricher,
@@ -213,6 +218,7 @@ impl Daemon {
             queues: std::mem::take(&mut running.queues),
             data_dir: config.data_dir.clone(),
             suppressed_lines_max: config.detect.suppressed_lines_max,
+            lessons_max: config.detect.lessons_max,
             telemetry: telemetry.clone(),
             stop: stop.clone(),
         };

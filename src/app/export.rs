@@ -6,7 +6,7 @@ use super::log::JOURNAL;
 use super::{is_installed, open_database, secrets};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::{Db, DbError, suppressions};
+use crate::db::{Db, DbError, lessons, suppressions};
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Header, Saved};
 use crate::flow::{Order, Start};
 use crate::log::journal::Journal;
@@ -14,6 +14,7 @@ use crate::log::kafka::Assigned;
 use crate::log::recording::{Head, RecordingError, Writer};
 use crate::log::sequencer::Sequencer;
 use crate::log::{LogError, Notice, Source};
+use crate::teach;
 use bartizan_core::time::DAY_MS;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,7 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, ExportError> {
         formats: formats.into_iter().map(|topic| (topic.name.clone(), topic.format.clone())).collect(),
         retention_ms: i64::from(config.store.retention_days) * DAY_MS,
         suppressions: db.read(suppressions::all)?,
+        lessons: db.read(|connection| lessons::after(connection, teach::version_in(&start.start.in_force)))?,
     };
     let mut writer = Writer::create(out, head)?;
     let mut exported = Exported { first_seq: start.start.next_seq, ..Exported::default() };

@@ -1,18 +1,21 @@
 //! What is done from time to time: place files, gauges, health, pruning.
 
+use super::daemon::CHECKPOINTS;
 use super::disk;
 use super::outbox::OutboxWatch;
 use super::pipeline::{Queue, Seen};
 use super::places;
 use crate::clock::now_ms;
-use crate::db::{Db, alerts, audit, outbox as messages, suppressions};
+use crate::db::{Db, DbError, alerts, audit, lessons, outbox as messages, suppressions};
+use crate::detect::checkpoint::{CheckpointError, Checkpoints, Saved};
 use crate::enrich::Enricher;
 use crate::log::Committer;
+use crate::teach;
 use crate::telemetry::{HealthId, Telemetry, latency};
 use bartizan_core::time::DAY_MS;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +40,8 @@ pub(super) struct Maintenance {
     pub data_dir: PathBuf,
     /// Lines that the ledger of suppressed findings may have.
     pub suppressed_lines_max: usize,
+    /// Lessons that are kept.
+    pub lessons_max: usize,
     pub telemetry: Telemetry,
     pub stop: CancellationToken,
 }
@@ -113,6 +118,7 @@ impl Maintenance {
 
     async fn prune(&self) {
         let (db, lines_max) = (self.db.clone(), self.suppressed_lines_max);
+        let (data_dir, lessons_max) = (self.data_dir.clone(), self.lessons_max);
         let prune = move || {
             let now_ms = now_ms();
             db.write(|tx| {
@@ -121,13 +127,34 @@ impl Maintenance {
                 messages::prune(tx, now_ms - DELIVERED_KEPT_MS, PRUNE_ROWS_MAX)?;
                 suppressions::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 suppressions::prune_held(tx, now_ms - ALERTS_KEPT_MS, lines_max, PRUNE_ROWS_MAX)?;
-                Ok::<_, crate::db::DbError>(())
-            })
+                Ok::<_, DbError>(())
+            })?;
+            prune_lessons(&db, &data_dir, lessons_max)
         };
         match tokio::task::spawn_blocking(prune).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "old rows cannot be dropped"),
             Err(error) => tracing::error!(%error, "pruning failed"),
+        }
+    }
+}
+
+/// Drops the oldest lessons beyond `lessons_max` that no checkpoint needs.
+fn prune_lessons(db: &Db, data_dir: &Path, lessons_max: usize) -> Result<(), DbError> {
+    if !db.read(|connection| lessons::are_more_than(connection, lessons_max))? {
+        return Ok(());
+    }
+    let passed = || -> Result<u64, CheckpointError> {
+        match Checkpoints::at(&data_dir.join(CHECKPOINTS)).oldest()? {
+            Some(path) => Ok(teach::version_in(&Saved::open(&path)?.header()?.in_force)),
+            None => Ok(0),
+        }
+    };
+    match passed() {
+        Ok(passed) => db.write(|tx| lessons::prune(tx, passed, lessons_max, PRUNE_ROWS_MAX).map(|_| ())),
+        Err(error) => {
+            tracing::warn!(%error, "the oldest checkpoint does not read: all lessons stay");
+            Ok(())
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::pipeline::store::{EventStore, StoreStage};
 use crate::pipeline::{Acknowledged, PipelineConfig};
 use crate::respond::ActiveSessions;
 use crate::suppress::Lists;
+use crate::teach::Lessons;
 use crate::telemetry::{HealthId, Stage, Telemetry};
 use futures::executor::block_on;
 use futures::future::BoxFuture;
@@ -49,6 +50,7 @@ pub(super) struct Parts<S> {
     pub normaliser: Arc<Normaliser>,
     pub enricher: Arc<Enricher>,
     pub suppressions: Arc<Lists>,
+    pub lessons: Arc<Lessons>,
     pub retention_ms: i64,
     pub store: watch::Receiver<Option<S>>,
     pub routing: Arc<Routing>,
@@ -206,14 +208,14 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
     let storing = store_stage(parts.store, parts.log.appender, acknowledge, parts.telemetry.clone(), limits, abandon.clone(), to_store);
 
     let preparer = Preparer::new(parts.normaliser, Arc::clone(&parts.enricher), parts.log.formats, parts.retention_ms);
-    let mut preparer = preparer.with_suppressions(Arc::clone(&parts.suppressions));
+    let mut preparer = preparer.with_suppressions(Arc::clone(&parts.suppressions)).with_lessons(Arc::clone(&parts.lessons));
     preparer.go_on_with(&parts.start.in_force);
     let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone());
-    let reader = reader
-        .until(stop.clone())
-        .by(parts.clock)
-        .within(limits.batches())
-        .with_changes_of(parts.enricher, Arc::clone(&parts.suppressions));
+    let reader = reader.until(stop.clone()).by(parts.clock).within(limits.batches()).with_changes_of(
+        parts.enricher,
+        Arc::clone(&parts.suppressions),
+        parts.lessons,
+    );
     let outputs = Outputs { store: store_sender, commit: commit_sender };
     let cutter = Cutter::new(parts.engine.next_seq(), checkpoint_sender, finished, parts.telemetry.clone(), parts.pace);
     let stage = DetectStage::new(parts.engine.with_suppressions(&parts.suppressions), outputs, cutter, parts.telemetry.clone());

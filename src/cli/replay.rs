@@ -18,6 +18,7 @@ use crate::log::{INGEST_TOPIC, recording};
 use crate::normalise::{Format, Normaliser, TokenKey};
 use crate::pipeline::prepare::Preparer;
 use crate::suppress::Lists;
+use crate::teach::Lessons;
 use bartizan_core::{EventBatch, KeyHasher};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashMap;
@@ -134,7 +135,8 @@ fn judge_recording(
     let (normaliser, enricher) = (Arc::new(normaliser), Arc::new(app::find_places(config, enricher(config))));
     let suppressions = Arc::new(Lists::fixed(head.suppressions));
     let preparer = Preparer::new(normaliser, enricher, formats, head.retention_ms);
-    let mut preparer = preparer.with_suppressions(Arc::clone(&suppressions));
+    let preparer = preparer.with_suppressions(Arc::clone(&suppressions));
+    let mut preparer = preparer.with_lessons(Arc::new(Lessons::fixed(head.lessons)));
     let mut judge = Judge::new(config, KeyHasher::new(head.state_key), format, out)?;
     let mut checkpoint = Vec::new();
     if recording.checkpoint(&mut checkpoint).map_err(io::Error::other)? {

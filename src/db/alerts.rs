@@ -296,8 +296,9 @@ pub fn get(tx: &Connection, id: &str) -> Result<Option<Alert>, DbError> {
 /// # Errors
 /// SQLite says no, or a line does not read.
 pub fn history(tx: &Connection, id: &str, entries_max: u32) -> Result<Vec<HistoryEntry>, DbError> {
-    let mut statement =
-        tx.prepare_cached("SELECT version, at_ms, actor, change FROM alert_history WHERE alert_id = ?1 ORDER BY version DESC LIMIT ?2")?;
+    let mut statement = tx.prepare_cached(
+        "SELECT version, at_ms, actor, change FROM alert_history WHERE alert_id = ?1 ORDER BY version DESC, line DESC LIMIT ?2",
+    )?;
     let rows = statement.query_map((id, entries_max), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))?;
     let mut entries = Vec::new();
     for row in rows {
@@ -372,13 +373,23 @@ fn write_entities(tx: &Connection, alert: &Alert) -> Result<(), DbError> {
 }
 
 fn write_history(tx: &Connection, alert: &Alert, at_ms: i64, actor: &str, change: &Value) -> Result<(), DbError> {
-    tx.prepare_cached("INSERT INTO alert_history (alert_id, version, at_ms, actor, change) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
-        &alert.id,
-        alert.version,
-        at_ms,
-        actor,
-        change.to_string(),
-    ))?;
+    let sql = "INSERT INTO alert_history (alert_id, version, line, at_ms, actor, change) VALUES (?1, ?2, 0, ?3, ?4, ?5)";
+    tx.prepare_cached(sql)?.execute((&alert.id, alert.version, at_ms, actor, change.to_string()))?;
+    Ok(())
+}
+
+/// Adds a line to an alert's history that tells what people's normal gained by it. It belongs to the version that the
+/// alert has: nothing of the alert itself changes. An alert that there is no more has none.
+///
+/// # Errors
+/// SQLite says no.
+pub fn tell_lesson(tx: &Connection, id: &str, actor: &str, text: &str, at_ms: i64) -> Result<(), DbError> {
+    let mut statement = tx.prepare_cached(
+        "INSERT INTO alert_history (alert_id, version, line, at_ms, actor, change)
+         SELECT id, version, 1 + coalesce((SELECT max(line) FROM alert_history AS h WHERE h.alert_id = this.id AND h.version = this.version), 0), ?2, ?3, ?4
+         FROM (SELECT id, detection_version + triage_version AS version FROM alerts WHERE id = ?1) AS this",
+    )?;
+    statement.execute((id, at_ms, actor, json!({ "lesson": text }).to_string()))?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub mod alert_list;
 pub mod alerts;
 pub mod audit;
 pub mod channels;
+pub mod lessons;
 pub mod orders;
 pub mod outbox;
 pub mod suppressions;

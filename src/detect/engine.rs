@@ -7,7 +7,8 @@
 //!
 //! A detector that panics is caught, switched off and reported; the others go on. What is known of people
 //! belongs to the slice, not to a detector: it comes after them, learns from each event that they have seen,
-//! and is counted, saved and switched off like one of them. What colleagues vouch for is asked before them.
+//! and is counted, saved and switched off like one of them. What colleagues vouch for is asked before them. What people
+//! are taught ([lessons](crate::teach)) is learnt before the events of the piece that brings it.
 //!
 //! A checkpoint is the engine's state between two batches. [`Engine::begin_checkpoint`] marks it, and
 //! [`Engine::save_some`] hands it out in parts while batches go on being processed: whatever is about to
@@ -98,6 +99,13 @@ impl Slice {
             Some(detector) => detector.observe(key, event, findings),
             None => self.people.learn(key, event, findings),
         }
+    }
+
+    /// Teaches one of its people. False: that failed.
+    fn teach(&mut self, key: Key, event: &Event<'_>) -> bool {
+        let taught = catch_unwind(AssertUnwindSafe(|| self.people.teach(key, event))).is_ok();
+        self.keep_within_budget(event.watermark_ms());
+        taught
     }
 
     /// Makes room when the last event took the slice beyond its share.
@@ -358,6 +366,7 @@ impl Engine {
         if let Some(suppressions) = flow.suppressions.take() {
             self.suppressions = suppressions;
         }
+        self.learn(std::mem::take(&mut flow.lessons), &mut outcome.disabled);
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
         self.ask_colleagues(&mut flow.events, &mut outcome.disabled);
@@ -374,6 +383,23 @@ impl Engine {
         self.dedup.advance(self.watermarks.current_ms());
         self.go_past(&flow.order);
         outcome
+    }
+
+    /// Learns what people vouch for, before the next events.
+    fn learn(&mut self, mut lessons: EventBatch, disabled: &mut Vec<&'static str>) {
+        let is_on = self.enabled.get_mut(self.specs.len()).filter(|on| **on);
+        let Some(is_on) = is_on.filter(|_| !lessons.is_empty() && self.routes.learn_people) else { return };
+        lessons.hash_keys(&self.hasher);
+        let watermark_ms = self.watermarks.current_ms();
+        lessons.records_mut().iter_mut().for_each(|record| record.watermark_ms = watermark_ms);
+        for event in lessons.iter() {
+            let Some(key) = event.key(people::KEY) else { continue };
+            if self.slices.get_mut(slice_of(key)).is_some_and(|slice| !slice.teach(key, &event)) {
+                *is_on = false;
+                disabled.push(people::ID);
+                return;
+            }
+        }
     }
 
     /// The entry of the order is done.
@@ -771,8 +797,9 @@ fn join_halves(of_event: Vec<Heard>) -> Vec<Heard> {
     of_event.iter().map(joined).collect()
 }
 
-/// The slice that owns a key: the top bits choose it; the maps within use the lower ones.
+/// The slice that a key belongs to.
 fn slice_of(key: Key) -> usize {
+    // The top bits choose it; the maps within use the lower ones.
     (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize
 }
 

@@ -8,6 +8,8 @@ pub mod offline;
 pub mod watermark;
 
 #[cfg(test)]
+mod lesson_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::alert::episode;
@@ -49,6 +51,8 @@ pub struct DetectConfig {
     pub suppressions_max: usize,
     /// Lines of the ledger of what they held back; beyond it the oldest go.
     pub suppressed_lines_max: usize,
+    /// Lessons that are kept, of all tenants; beyond it the oldest go once no checkpoint needs them.
+    pub lessons_max: usize,
 }
 
 impl Default for DetectConfig {
@@ -67,6 +71,7 @@ impl Default for DetectConfig {
             episode_event_ids_each_max: event_ids_each_max,
             suppressions_max: 1_000,
             suppressed_lines_max: 100_000,
+            lessons_max: 10_000,
         }
     }
 }
@@ -108,6 +113,7 @@ impl DetectConfig {
             episode_event_ids_each_max: 1..=333,
             suppressions_max: 0..=100_000,
             suppressed_lines_max: 1..=100_000_000,
+            lessons_max: 1..=1_000_000,
         ));
         errors
     }

@@ -33,7 +33,7 @@ fn traffic() -> &'static EventBatch {
     })
 }
 
-fn engine(threads: usize) -> Engine {
+pub(super) fn engine(threads: usize) -> Engine {
     let enabled = Enabled::new(bartizan_catalogue::all(), &super::DetectorTables::new()).unwrap();
     Engine::new(&DetectConfig { threads, ..DetectConfig::default() }, &enabled, KeyHasher::new([3; 16]))
 }
@@ -77,7 +77,7 @@ fn threads_and_batch_sizes_do_not_change_a_byte() {
 }
 
 /// Writes a checkpoint of `engine` in small parts, with `between` after each, and loads it.
-fn through_checkpoint(engine: &mut Engine, threads: usize, mut between: impl FnMut(&mut Engine)) -> Engine {
+pub(super) fn through_checkpoint(engine: &mut Engine, threads: usize, mut between: impl FnMut(&mut Engine)) -> Engine {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path()).unwrap();
     let mut writing = checkpoints.begin(engine.next_seq()).unwrap();

@@ -70,6 +70,11 @@ impl Explainer {
         self.judge(piece);
     }
 
+    /// Learns what people vouched for before the next event.
+    pub fn learn(&mut self, lessons: EventBatch) {
+        self.engine.process(&mut EventFlow { lessons, ..EventFlow::replayed(EventBatch::default(), self.engine.next_seq()) });
+    }
+
     fn judge(&mut self, events: EventBatch) {
         if !events.is_empty() {
             self.events_before += events.len() as u64;

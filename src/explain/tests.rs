@@ -97,6 +97,23 @@ fn what_is_held_back_names_its_gate_and_numbers() {
 }
 
 #[test]
+fn what_an_analyst_taught_counts() {
+    let mut before = past();
+    sign_in(&mut before, "stranger", JUNE_MS + 9 * DAY_MS + 3_600_000, "other", FAR, 7018);
+    sign_in(&mut before, "d10", JUNE_MS + 10 * DAY_MS, "laptop", HOME, 3320);
+    let (mut again, mut lessons) = (EventBatch::default(), EventBatch::default());
+    sign_in(&mut again, "again", JUNE_MS + 10 * DAY_MS + 3_600_000, "other", FAR, 7018);
+    before.iter().skip(10).take(1).for_each(|event| _ = lessons.copy(&event));
+    let travel = |lessons: Option<EventBatch>| {
+        let mut explainer = explainer();
+        explainer.past(&before);
+        lessons.into_iter().for_each(|lessons| explainer.learn(lessons));
+        of(&explainer.explain(&again.get(0).unwrap(), None), "impossible_travel").verdict
+    };
+    assert_eq!((travel(None), travel(Some(lessons))), (Verdict::Found, Verdict::HeldBack));
+}
+
+#[test]
 fn each_detector_gives_an_account_and_says_why_it_does_not_look() {
     let mut events = EventBatch::default();
     sign_in(&mut events, "usual", JUNE_MS + 10 * DAY_MS, "laptop", HOME, 3320);

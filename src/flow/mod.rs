@@ -57,6 +57,8 @@ pub enum Change {
     Places(Arc<str>),
     /// From here on this version of the list of [suppressions](crate::suppress) counts.
     Suppressions(u64),
+    /// From here on everything up to this version of the list of [lessons](crate::teach) is learnt.
+    Lessons(u64),
 }
 
 impl Change {
@@ -223,6 +225,8 @@ pub struct EventFlow {
     pub ignored: u64,
     /// The suppressions that count from here on, where the order says so.
     pub suppressions: Option<Arc<Suppressions>>,
+    /// The events of the lessons that are learnt before these events, where the order says so.
+    pub lessons: EventBatch,
 }
 
 impl EventFlow {

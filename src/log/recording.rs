@@ -7,6 +7,7 @@
 
 use crate::flow::{Order, RawBatch};
 use crate::suppress::Suppression;
+use crate::teach::Lesson;
 use lz4_flex::frame::{FrameDecoder, FrameEncoder, FrameInfo};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -14,7 +15,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"BTZNORD2";
+const MAGIC: &[u8; 8] = b"BTZNORD3";
 /// Stands at the very end: an LZ4 frame without its last checksum looks like a whole one.
 const END: &[u8; 8] = b"BTZNORDE";
 /// Bytes read, written or copied at once.
@@ -51,6 +52,8 @@ pub struct Head {
     pub retention_ms: i64,
     /// The list of suppressions in all its versions.
     pub suppressions: Vec<Suppression>,
+    /// The lessons that are learnt after the checkpoint.
+    pub lessons: Vec<Lesson>,
 }
 
 /// A piece of the file.
@@ -283,6 +286,7 @@ mod tests {
             formats: vec![("auth-logs".into(), "auto".into())],
             retention_ms: 7,
             suppressions: Vec::new(),
+            lessons: vec![Lesson { added: 3, removed: None, events: "[]".into() }],
         };
         let mut writer = Writer::create(path, head.clone()).unwrap();
         writer.checkpoint(&b"a checkpoint"[..]).unwrap();

@@ -7,9 +7,9 @@
 //! hold a backlog has nothing buffered, and the next one waits for it ([`Sequencer::awaits`]). A journal is its own order, and its groups are
 //! the batches; of its entries those with changes alone are recorded.
 //!
-//! What else changes findings (other place files, another list of suppressions) is part of the order, too: an entry
-//! says from which batch on it counts: the next one. In a journal that is none that arrived before this process began,
-//! since it may have been judged already without an entry; and its entries are told apart by their arrival.
+//! What else changes findings (other place files, another list of suppressions, lessons) is part of the order, too: an
+//! entry says from which batch on it counts: the next one. In a journal that is none that arrived before this process
+//! began, since it may have been judged already without an entry; and its entries are told apart by their arrival.
 
 use super::{Fetched, Notice};
 use crate::flow::{Change, Order, PartitionId, Positions, RawBatch, Run, Start};

@@ -9,6 +9,7 @@ use crate::db::alerts::{self, TriageError, TriageStep};
 use crate::db::{DbError, outbox};
 use crate::respond::SessionFacts;
 use crate::respond::plan::{self, REVOKE};
+use crate::teach;
 use rusqlite::Connection;
 
 /// A version that detection wrote, with what the alert record does not hold.
@@ -47,20 +48,21 @@ pub fn commit_alert(tx: &Connection, detected: &Detected<'_>, routing: &Routing,
 
 /// Stores a triage step and writes what is to be delivered of it: `alert.resolved` when it resolves
 /// the alert, `alert.updated` when it opens it again. What machines still have to do about an alert
-/// that is judged false or harmless is taken back.
+/// that is judged false or harmless is taken back, and what there is to learn of it is noted.
 ///
 /// # Errors
 /// As [`alerts::triage`].
 pub fn commit_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, now_ms: i64) -> Result<Alert, TriageError> {
-    let before = alerts::get(tx, step.id)?.ok_or(TriageError::NotFound)?.status;
+    let before = alerts::get(tx, step.id)?.ok_or(TriageError::NotFound)?;
     let alert = alerts::triage(tx, step, now_ms)?;
-    let kind = match (before, alert.status) {
+    teach::triaged(tx, before.disposition, &alert, step.actor, now_ms)?;
+    let kind = match (before.status, alert.status) {
         (Status::Open | Status::Acknowledged, Status::Resolved) => Some("alert.resolved"),
         (Status::Resolved, Status::Open | Status::Acknowledged) => Some("alert.updated"),
         _ => None,
     };
     Teller::new(tx, routing, now_ms)?.triage(&alert, kind)?;
-    if matches!(alert.disposition, Some(Disposition::FalsePositive | Disposition::Benign)) {
+    if alert.disposition.is_some_and(Disposition::is_harmless) {
         outbox::cancel(tx, &alert.id, REVOKE, "the alert was judged false or harmless", now_ms)?;
     }
     Ok(alert)

@@ -108,7 +108,9 @@ impl CommitStage {
         while let Some(detected) = batches.recv().await {
             let recorded = (self.keeps_order && detected.flow.order.changes.is_empty()) || sabotaged!(OrderNotRecorded);
             let waiting = if recorded { 0 } else { self.unrecorded.add(detected.flow.order.clone()) };
-            let has_effects = !detected.alerts.is_empty() || !detected.held.is_empty();
+            // What changed may be the reason why nothing was found, and must be so again after a crash.
+            let has_changes = !detected.flow.order.changes.is_empty();
+            let has_effects = !detected.alerts.is_empty() || !detected.held.is_empty() || has_changes;
             if has_effects || waiting >= self.limits.orders_waiting_max {
                 let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());
                 if !self.commit(&detected, self.unrecorded.take()).instrument(span).await {

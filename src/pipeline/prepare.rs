@@ -7,6 +7,7 @@ use crate::enrich::{AddressCache, Enricher, Places};
 use crate::flow::{Change, EventFlow, PartitionId, RawBatch, Rejected};
 use crate::normalise::{Context, Format, Normaliser, TimeWindow};
 use crate::suppress::Lists;
+use crate::teach::Lessons;
 use bartizan_core::time::DAY_MS;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub struct Preparer {
     /// The place files that the order says; until it says so, those at hand.
     places: Option<Arc<Places>>,
     suppressions: Arc<Lists>,
+    lessons: Arc<Lessons>,
     cache: AddressCache,
     formats: HashMap<Arc<str>, Format>,
     retention_ms: i64,
@@ -32,7 +34,7 @@ impl Preparer {
     #[must_use]
     pub fn new(normaliser: Arc<Normaliser>, enricher: Arc<Enricher>, formats: HashMap<Arc<str>, Format>, retention_ms: i64) -> Self {
         let cache = enricher.cache();
-        Self { normaliser, enricher, places: None, suppressions: Arc::default(), cache, formats, retention_ms }
+        Self { normaliser, enricher, places: None, suppressions: Arc::default(), lessons: Arc::default(), cache, formats, retention_ms }
     }
 
     /// Takes the lists of suppressions that the order names from `lists`.
@@ -41,11 +43,19 @@ impl Preparer {
         Self { suppressions, ..self }
     }
 
+    /// Takes the lessons that the order names from `lessons`.
+    #[must_use]
+    pub fn with_lessons(self, lessons: Arc<Lessons>) -> Self {
+        Self { lessons, ..self }
+    }
+
     /// Goes on with what is in force. Blocks if those are place files that are not in use any more.
     pub fn go_on_with(&mut self, in_force: &[Change]) {
         for change in in_force {
-            if let Change::Places(version) = change {
-                self.places = Some(self.enricher.of_version(version));
+            match change {
+                Change::Places(version) => self.places = Some(self.enricher.of_version(version)),
+                Change::Lessons(version) => self.lessons.go_on_from(*version),
+                Change::Suppressions(_) => {}
             }
         }
     }
@@ -76,14 +86,17 @@ impl Preparer {
         flow
     }
 
-    /// Adds places and networks by the files that the order says, and the suppressions that it says.
+    /// Adds places and networks by the files that the order says, and the suppressions and lessons that it says.
     pub fn enrich(&mut self, flow: &mut EventFlow) {
-        self.go_on_with(&flow.order.changes);
         for change in &flow.order.changes {
-            if let Change::Suppressions(version) = change {
-                flow.suppressions = Some(self.suppressions.of_version(*version));
+            match change {
+                Change::Suppressions(version) => flow.suppressions = Some(self.suppressions.of_version(*version)),
+                // Their events have the places that they were judged with.
+                Change::Lessons(version) => flow.lessons = self.lessons.due(*version),
+                Change::Places(_) => {}
             }
         }
+        self.go_on_with(&flow.order.changes);
         match &self.places {
             Some(places) => places.enrich(&mut flow.events, &mut self.cache),
             None => self.enricher.enrich(&mut flow.events, &mut self.cache),

@@ -6,6 +6,7 @@ mod answers;
 mod deliveries;
 mod documented;
 mod ingest;
+mod lessons;
 mod limited;
 mod served;
 mod stored;
@@ -25,6 +26,7 @@ use crate::notify::{Routing, Wake};
 use crate::pipeline::commit::AlertChanges;
 use crate::store::Store;
 use crate::suppress::Lists;
+use crate::teach::Lessons;
 use crate::telemetry::{Health, Latencies, Metrics, Stage};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -115,6 +117,7 @@ struct Api {
     health: Arc<Health>,
     shutdown: CancellationToken,
     lists: Arc<Lists>,
+    lessons: Arc<Lessons>,
     store: watch::Sender<Option<Store>>,
 }
 
@@ -134,12 +137,13 @@ impl Api {
         let shutdown = CancellationToken::new();
         let latencies = Arc::new(Latencies::default());
         latencies.record(Stage::Detect, Duration::from_millis(3));
-        let lists = Arc::<Lists>::default();
+        let (lists, lessons) = (Arc::<Lists>::default(), Arc::<Lessons>::default());
         let enabled = Enabled::new(bartizan_catalogue::all(), &DetectorTables::new()).unwrap();
         let parts = ApiParts {
             detectors: Arc::new(super::explain::Detectors { config: DetectConfig::default(), enabled }),
             suppressions: lists.clone(),
             suppressions_max: 2,
+            lessons: lessons.clone(),
             config,
             retention_days: 90,
             db: db.clone(),
@@ -156,7 +160,7 @@ impl Api {
             shutdown: shutdown.clone(),
         };
         let router = router(ApiState::new(parts));
-        Self { router, db, log, changes, health, shutdown, lists, store: store_sender }
+        Self { router, db, log, changes, health, shutdown, lists, lessons, store: store_sender }
     }
 
     fn token(&self, role: Role, tenant: Option<&str>) -> String {

@@ -7,6 +7,7 @@
 //! and satellites teach nothing; an end of an impossible journey nothing but that its network was seen again;
 //! behind tunnels no places are learnt, and devices only slowly; what was told as strange becomes known slowly.
 //! So a detector that fails or is switched off leaves no half-learnt person, and takes its doubts with it.
+//! Beside it stands what people vouch for ([`People::teach`]): that is learnt whatever detectors thought of it.
 //!
 //! **Small.** A person with 4 places, 4 devices and 3 networks takes 96 bytes beside a slot of 40 and an entry in the
 //! index. What is needed for a day only, like the texts of recent sign-ins, does not belong here.
@@ -132,6 +133,21 @@ impl Person {
         // Behind a tunnel anybody may be, so a device seen there alone becomes known slowly.
         let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
         let sight = if places || knows_device { sight } else { DOUBTFUL };
+        self.take(traits, sight, places);
+        let says_where = places && sight == CERTAIN && (traits.class != NetworkClass::Mobile || self.last_place == Spot::NOWHERE);
+        if let Some(place) = traits.place.filter(|_| says_where) {
+            self.last_place = Spot::of(place);
+        }
+    }
+
+    /// Learns what people vouch for, places included unless a VPN lies between. It is one sign-in that was counted when
+    /// it came, and says nothing of where the person is now.
+    fn teach(&mut self, traits: &Traits) {
+        self.habits.advance(traits.day);
+        self.take(traits, CERTAIN, true);
+    }
+
+    fn take(&mut self, traits: &Traits, sight: Sight, places: bool) {
         let mut learn = |feature, value, sight: Sight| self.habits.learn(feature, value, traits.day, sight.weight, sight.counts);
         if places {
             learn(Feature::Country, traits.country, sight);
@@ -141,10 +157,6 @@ impl Person {
         learn(Feature::Network, traits.network, Sight { counts: true, ..sight });
         learn(Feature::Device, traits.device, sight);
         learn(Feature::Agent, traits.agent, sight);
-        let says_where = places && sight == CERTAIN && (traits.class != NetworkClass::Mobile || self.last_place == Spot::NOWHERE);
-        if let Some(place) = traits.place.filter(|_| says_where) {
-            self.last_place = Spot::of(place);
-        }
     }
 
     /// An end of an impossible journey: all that stays of it is that its network was seen on this day.
@@ -347,6 +359,28 @@ impl People {
             person.learn(&traits, CERTAIN);
             person.count();
         }
+    }
+
+    /// Has an event anything that may be [taught](Self::teach): is it a person's successful sign-in, or a change of the
+    /// account, which takes one?
+    #[must_use]
+    pub fn teaches(event: &Event<'_>) -> bool {
+        let shows_client = match event.kind() {
+            // A push is answered on the phone, wherever the sign-in is.
+            Kind::MfaResult => event.factor() != Some("push"),
+            Kind::PasswordChange | Kind::AccountChange => true,
+            kind => Self::looks_at(kind),
+        };
+        shows_client && Traits::of(event).is_some()
+    }
+
+    /// Takes in what an event shows since people vouch that it was its person, whatever detectors thought of it.
+    pub fn teach(&mut self, key: Key, event: &Event<'_>) {
+        let Some(traits) = Traits::of(event).filter(|_| Self::teaches(event)) else { return };
+        // As of the day before: detectors want a client seen on an earlier day, since a thief's is seen on this one, too;
+        // of what people vouch for that is no question.
+        let traits = Traits { day: traits.day.saturating_sub(1), ..traits };
+        self.known.entry(key.hash, event.watermark_ms(), Person::default).teach(&traits);
     }
 
     /// All that it remembers.

@@ -24,6 +24,23 @@ fn show_by(
     trust: Trust,
     class: NetworkClass,
 ) {
+    with_event(user, kind, day, number, change, class, |key, event| {
+        let mut findings = Findings::default();
+        findings.doubt(trust);
+        people.learn(key, event, &findings);
+    });
+}
+
+/// Makes such an event, and gives it to `take`.
+fn with_event(
+    user: u32,
+    kind: Kind,
+    day: i64,
+    number: u32,
+    change: impl FnOnce(&mut EventDraft<'_>),
+    class: NetworkClass,
+    take: impl FnOnce(Key, &Event<'_>),
+) {
     let mut draft = EventDraft {
         time_ms: START_MS + day * DAY_MS,
         kind,
@@ -43,9 +60,12 @@ fn show_by(
     record.place = Some(Place { country, latitude: 52.0, longitude: number as f32, accuracy_km: 50 });
     batch.hash_keys(&KeyHasher::new([0; 16]));
     let event = batch.get(0).unwrap();
-    let mut findings = Findings::default();
-    findings.doubt(trust);
-    people.learn(event.key(KEY).unwrap(), &event, &findings);
+    take(event.key(KEY).unwrap(), &event);
+}
+
+/// Teaches `people` an event like those of [`show`].
+fn teach(people: &mut People, kind: Kind, day: i64, number: u32, change: impl FnOnce(&mut EventDraft<'_>), class: NetworkClass) {
+    with_event(1, kind, day, number, change, class, |key, event| people.teach(key, event));
 }
 
 fn people() -> People {
@@ -152,6 +172,52 @@ fn a_second_factor_adds_no_weight() {
     show(&mut people, 1, Kind::MfaResult, 0, 1, |_| {}, Trust::Full);
     let (after, country, day) = (only(&people).habits, country(*b"NL"), day_of(START_MS));
     assert_eq!(after.weights(Feature::Country, country, day), before.weights(Feature::Country, country, day));
+}
+
+#[test]
+fn what_people_vouch_for_is_owned_on_its_own_day() {
+    for (kind, class) in [
+        (Kind::Login, NetworkClass::Residential),
+        (Kind::Login, NetworkClass::Hosting),
+        (Kind::Login, NetworkClass::Vpn),
+        (Kind::AccountChange, NetworkClass::Mobile),
+    ] {
+        let mut people = people();
+        (0..3).for_each(|day| show(&mut people, 1, Kind::Login, day, 2, |_| {}, Trust::Full));
+        show_by(&mut people, 1, Kind::Login, 3, 1, |_| {}, Trust::Stranger, class);
+        let before = only(&people);
+        teach(&mut people, kind, 3, 1, |_| {}, class);
+        let after = only(&people);
+        assert_eq!((after.sign_ins(), after.last_place()), (before.sign_ins(), before.last_place()), "it is no sign-in more");
+        let look = |key: Key, event: &Event<'_>| {
+            let known = people.known(key, event);
+            let (person, traits) = (known.person().unwrap(), Traits::of(event).unwrap());
+            assert!(person.familiar(event).is_own(), "{class}");
+            for (feature, value) in [(Feature::Device, traits.device), (Feature::Network, traits.network)] {
+                assert!(person.habits.owned_before(feature, value, traits.day), "{feature:?}, {class}");
+            }
+            // Where a VPN lies says nothing of anybody.
+            assert_eq!(person.familiar(event).country, class != NetworkClass::Vpn, "{class}");
+        };
+        with_event(1, Kind::Login, 3, 1, |_| {}, class, look);
+    }
+}
+
+#[test]
+fn what_shows_nothing_of_a_person_teaches_nothing() {
+    type Refused = (&'static str, Kind, fn(&mut EventDraft<'_>), NetworkClass);
+    let refused: [Refused; 5] = [
+        ("a failed try", Kind::Login, |draft| draft.outcome = Outcome::Failure, NetworkClass::Residential),
+        ("a program", Kind::Login, |draft| draft.user_kind = UserKind::Service, NetworkClass::Residential),
+        ("a relay", Kind::Login, |_| {}, NetworkClass::Relay),
+        ("an approval on the phone", Kind::MfaResult, |draft| draft.texts.set(Field::Factor, "push"), NetworkClass::Residential),
+        ("a recovery", Kind::PasswordReset, |_| {}, NetworkClass::Residential),
+    ];
+    for (name, kind, change, class) in refused {
+        let mut people = people();
+        teach(&mut people, kind, 0, 1, change, class);
+        assert!(people.state().is_empty(), "{name}");
+    }
 }
 
 #[test]
