@@ -14,7 +14,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"BTZNORD2";
+const MAGIC: &[u8; 8] = b"BTZNORD3";
 /// Stands at the very end: an LZ4 frame without its last checksum looks like a whole one.
 const END: &[u8; 8] = b"BTZNORDE";
 /// Bytes read, written or copied at once.
