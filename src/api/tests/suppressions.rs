@@ -105,8 +105,8 @@ async fn an_expression_is_answered_as_it_was_asked_for_and_on_record() {
     let normal = monitor()["when"].to_string().replace("100.99/24", "100.0/24").replace("64499", "AS64499").replace("de/", "DE/");
     assert_eq!((made["when"].to_string(), made.get("entity")), (normal, None));
     assert_eq!(api.get(&analyst, "/api/v1/suppressions").await.json()["items"], json!([made]));
-    let detail: String =
-        api.db.read(|tx| Ok(tx.query_row("SELECT detail FROM audit WHERE action = 'suppression.added'", [], |row| row.get(0))?)).unwrap();
+    let sql = "SELECT detail FROM audit WHERE action = 'suppression.added'";
+    let detail: String = api.db.read(|tx| tx.query_row(sql, [], |row| row.get(0))).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&detail).unwrap()["when"], made["when"]);
     // A list of a thousand addresses has room.
     let addresses: Vec<_> = (0..1_000).map(|n| format!("2001:db8:1234:5678:9abc:def0:1234:{n:04x}")).collect();
