@@ -52,7 +52,7 @@ fn what_is_suppressed_lands_in_the_ledger_and_a_crash_changes_nothing_of_it() {
     let made = daemon.post("/api/v1/suppressions", &analyst, new.to_string());
     assert_eq!(made.status, 201, "{made:?}");
     let when = json!({"all": [
-        {"type": "ip", "values": ["198.51.100.9", "203.0.2.0/24"]},
+        {"type": "ip", "values": ["198.51.100.9/32", "203.0.2.0/24"]},
         {"type": "user_agent", "value": "curl/", "match": "prefix"},
         {"not": {"type": "user", "value": "ann"}},
     ]});
@@ -63,7 +63,7 @@ fn what_is_suppressed_lands_in_the_ledger_and_a_crash_changes_nothing_of_it() {
     post(&daemon, &ingest, &attack(4));
     daemon.wait_for("another alert", SETTLED, |daemon| (keys(daemon, &analyst).len() == 2).then_some(()));
     let ids = [&made, &tied].map(|answer| answer.json()["id"].as_str().unwrap().to_owned());
-    assert_eq!(holding(&daemon, &analyst), ids.into());
+    assert_eq!(holding(&daemon, &analyst), BTreeSet::from(ids));
     let held = findings(&daemon, &analyst);
 
     daemon.kill();
