@@ -132,14 +132,16 @@ CREATE TABLE suppressions (
     id         TEXT PRIMARY KEY,
     tenant     TEXT NOT NULL,
     detector   TEXT,                    -- null: all
-    kind       TEXT NOT NULL,           -- user, ip, network, device, session, user_agent, app
-    value      TEXT NOT NULL,
+    kind       TEXT,                    -- user, ip, network, device, session, user_agent, app, place
+    value      TEXT,
+    expression TEXT,                    -- JSON, instead of kind and value: what has to hold
     owner      TEXT NOT NULL,           -- name of the token that made it
     reason     TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
     expires_ms INTEGER NOT NULL,
     added      INTEGER NOT NULL,        -- version of the list that has it first
-    removed    INTEGER                  -- version of the list that lacks it again
+    removed    INTEGER,                 -- version of the list that lacks it again
+    CHECK (iif(expression IS NULL, kind IS NOT NULL AND value IS NOT NULL, kind IS NULL AND value IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- The ledger of what they, or gates of the detectors themselves, held back: a line for each of them, detector, key and

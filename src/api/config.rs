@@ -26,6 +26,8 @@ pub struct HttpConfig {
     pub triage_body_bytes_max: usize,
     /// Bytes of the body of a request that sets something going. Default 4 KiB.
     pub action_body_bytes_max: usize,
+    /// Bytes of the body of a suppression. Default 64 KiB.
+    pub suppression_body_bytes_max: usize,
     /// Bytes of one body of ingest as sent. Default 16 MiB.
     pub body_bytes_max: usize,
     /// Bytes of one body of ingest after decompression. Default 64 MiB.
@@ -95,6 +97,7 @@ impl Default for HttpConfig {
             query_bytes_max: 8 << 10,
             triage_body_bytes_max: 64 << 10,
             action_body_bytes_max: 4 << 10,
+            suppression_body_bytes_max: 64 << 10,
             body_bytes_max: 16 << 20,
             body_unpacked_bytes_max: 64 << 20,
             body_dropped_bytes_max: 128 << 20,
@@ -157,6 +160,7 @@ impl HttpConfig {
             query_bytes_max: 64..=1 << 20,
             triage_body_bytes_max: 64..=16 << 20,
             action_body_bytes_max: 64..=16 << 20,
+            suppression_body_bytes_max: 64..=16 << 20,
             body_bytes_max: 1..=4 << 30,
             body_unpacked_bytes_max: 1..=16 << 30,
             body_dropped_bytes_max: 0..=16 << 30,

@@ -22,6 +22,7 @@ pub mod ingest;
 pub mod limits;
 pub mod openapi;
 pub mod page;
+pub mod preview;
 pub mod problem;
 pub mod query;
 pub mod risk;

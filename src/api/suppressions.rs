@@ -2,18 +2,20 @@
 //! back.
 //!
 //! A change counts from the next batch on, and survives a crash as part of the recorded order. What was done stands in the
-//! audit trail with the token's name.
+//! audit trail with the token's name. What one would have held back can be [looked at](super::preview) before it is made.
 
 use super::alerts::NoParams;
 use super::auth::Caller;
+use super::openapi::{self, AnyOf};
 use super::page::{self, Page};
+use super::preview::{self, SuppressionPreview};
 use super::problem::Problem;
 use super::query::{Params, VALUE_BYTES_MAX};
-use super::{ApiState, body, openapi};
+use super::{ApiState, body};
 use crate::clock::now_ms;
 use crate::db::suppressions::LineFilter;
 use crate::db::{DbError, audit, suppressions};
-use crate::suppress::{Kind, Suppression};
+use crate::suppress::{About, Expression, Kind, Suppression, When};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -39,7 +41,8 @@ pub struct SuppressedEntity {
     /// What it is.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// Which one. Of an `ip` an address or a CIDR block, of a `network` `AS64496`; others to the letter.
+    /// Which one. Of an `ip` an address or a CIDR block, of a `network` `AS64496`, of a `place` `DE` or `DE/Bavaria`;
+    /// others to the letter.
     #[schema(min_length = 1, max_length = 1024)]
     pub value: String,
 }
@@ -54,8 +57,10 @@ pub struct NewSuppression {
     /// Id of the one detector that it is for; all if none is named.
     #[schema(max_length = 128)]
     detector: Option<String>,
-    /// What it is about.
-    entity: SuppressedEntity,
+    /// What it is about; this or `when`.
+    entity: Option<SuppressedEntity>,
+    /// What has to hold of an event; this or `entity`.
+    when: Option<When>,
     /// Why.
     #[schema(min_length = 1, max_length = 1024)]
     reason: String,
@@ -74,8 +79,14 @@ pub struct SuppressionView {
     /// The one detector that it is for; `null`: all.
     #[schema(required)]
     pub detector: Option<String>,
-    /// What it is about.
-    pub entity: SuppressedEntity,
+    /// What it is about; absent: `when` says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub entity: Option<SuppressedEntity>,
+    /// What has to hold of an event; absent: `entity` says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub when: Option<When>,
     /// Name of the token that made it.
     pub owner: String,
     /// Why.
@@ -90,11 +101,16 @@ pub struct SuppressionView {
 
 impl From<Suppression> for SuppressionView {
     fn from(entry: Suppression) -> Self {
+        let (entity, when) = match entry.about {
+            About::Entity { kind, value } => (Some(SuppressedEntity { kind, value }), None),
+            About::When(expression) => (None, Some(expression.when().clone())),
+        };
         Self {
             id: entry.id,
             tenant: entry.tenant,
             detector: entry.detector,
-            entity: SuppressedEntity { kind: entry.kind, value: entry.value },
+            entity,
+            when,
             owner: entry.owner,
             reason: entry.reason,
             created_time: TimeMs(entry.created_ms),
@@ -159,23 +175,37 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
     Ok(Json(page_of(found, limit, &question, |entry: &Suppression| entry.added as i64)))
 }
 
+/// How a suppression is made.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query, which is read by name")]
+struct AddQuery {
+    /// Only tell what it would have held back of the last 24 hours, and make nothing.
+    #[param(default = false)]
+    preview: Option<bool>,
+}
+
 /// Suppresses the findings about something, from the next batch of events on.
-#[utoipa::path(post, path = "/api/v1/suppressions", tag = "suppressions",
+#[utoipa::path(post, path = "/api/v1/suppressions", tag = "suppressions", params(AddQuery),
     request_body(content = NewSuppression, content_type = "application/json"),
-    responses((status = 201, description = "It is in force", body = SuppressionView), openapi::SuppressionErrors))]
+    responses((status = 200, description = "What it would have held back", body = SuppressionPreview),
+        (status = 201, description = "It is in force", body = SuppressionView), openapi::SuppressionErrors))]
 pub async fn add(
     State(state): State<ApiState>,
     caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<SuppressionView>), Problem> {
+) -> Result<(StatusCode, Json<AnyOf<SuppressionView, SuppressionPreview>>), Problem> {
     caller.may_triage()?;
-    Params::read::<NoParams>(&uri)?;
-    let bytes = body::read(body, &headers, &state.config, state.config.action_body_bytes_max).await?;
-    let new: NewSuppression =
-        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))?;
-    let new = checked(new, &caller, now_ms())?;
+    let params = Params::read::<AddQuery>(&uri)?;
+    let is_preview = params.name("preview", &["true", "false"], |text| text.parse::<bool>().ok())?.unwrap_or_default();
+    let bytes = body::read(body, &headers, &state.config, state.config.suppression_body_bytes_max).await?;
+    let new = checked(read(&bytes)?, &caller, now_ms())?;
+    if is_preview {
+        let preview = state.read(move |tx| preview::of(tx, new, now_ms())).await?;
+        return Ok((StatusCode::OK, Json(AnyOf::Second(preview))));
+    }
     let entries_max = state.suppressions_max;
     let added = act(&state, move |tx, now_ms| {
         let added = suppressions::add(tx, new, entries_max, now_ms)?;
@@ -186,7 +216,16 @@ pub async fn add(
     });
     let full =
         || Problem::new(StatusCode::CONFLICT, format!("there are {entries_max} suppressions in force already (detect.suppressions_max)"));
-    Ok((StatusCode::CREATED, Json(added.await?.ok_or_else(full)?.into())))
+    Ok((StatusCode::CREATED, Json(AnyOf::First(added.await?.ok_or_else(full)?.into()))))
+}
+
+/// What a body says; what is wrong with it names the member.
+fn read(bytes: &[u8]) -> Result<NewSuppression, Problem> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(bytes)).map_err(|error| {
+        let (is_whole, member) = (error.path().iter().next().is_none(), error.path().to_string());
+        let problem = Problem::bad_request(format!("the body is not what it should be: {}", error.into_inner()));
+        if is_whole { problem } else { problem.naming(member) }
+    })
 }
 
 /// What a request asks for, as an entry.
@@ -201,10 +240,15 @@ fn checked(new: NewSuppression, caller: &Caller, now_ms: i64) -> Result<Suppress
     if let Some(detector) = new.detector.as_deref().filter(|id| bartizan_catalogue::find(id).is_none()) {
         return Err(wrong("detector", format!("{detector:?} is none")));
     }
-    if new.entity.value.len() > VALUE_BYTES_MAX {
-        return Err(wrong("entity.value", format!("must have at most {VALUE_BYTES_MAX} bytes")));
-    }
-    let value = new.entity.kind.normal(&new.entity.value).map_err(|what| wrong("entity.value", what.to_owned()))?;
+    let about = match (new.entity, new.when) {
+        (Some(SuppressedEntity { kind, value }), None) => {
+            let value = kind.normal(&value).map_err(|what| wrong("entity.value", what.to_owned()))?;
+            About::Entity { kind, value }
+        }
+        (None, Some(when)) => About::When(Expression::new(when).map_err(|error| wrong(&error.at, error.what))?),
+        (Some(_), Some(_)) => return Err(wrong("when", "must not stand beside `entity`: one of both says what it is about".to_owned())),
+        (None, None) => return Err(wrong("entity", "or `when` must say what it is about".to_owned())),
+    };
     if new.reason.trim().is_empty() || new.reason.len() > REASON_BYTES_MAX {
         return Err(wrong("reason", format!("must be there and have at most {REASON_BYTES_MAX} bytes")));
     }
@@ -216,8 +260,7 @@ fn checked(new: NewSuppression, caller: &Caller, now_ms: i64) -> Result<Suppress
         id: format!("sup_{:016x}", rand::random::<u64>()),
         tenant,
         detector: new.detector,
-        kind: new.entity.kind,
-        value,
+        about,
         owner: caller.name.clone(),
         reason: new.reason,
         created_ms: now_ms,
@@ -252,9 +295,15 @@ pub async fn remove(
 }
 
 fn record(tx: &Connection, now_ms: i64, actor: &str, action: &str, entry: &Suppression) -> Result<(), DbError> {
-    let Suppression { tenant, detector, kind, value, reason, expires_ms, .. } = entry;
-    let detail = json!({"tenant": tenant, "detector": detector, "type": kind.as_str(), "value": value, "reason": reason,
-        "expires_time": TimeMs(*expires_ms)});
+    let Suppression { tenant, detector, about, reason, expires_ms, .. } = entry;
+    let mut detail = json!({"tenant": tenant, "detector": detector, "reason": reason, "expires_time": TimeMs(*expires_ms)});
+    let about = match about {
+        About::Entity { kind, value } => json!({"type": kind.as_str(), "value": value}),
+        About::When(expression) => json!({"when": expression.when()}),
+    };
+    if let (Some(detail), serde_json::Value::Object(about)) = (detail.as_object_mut(), about) {
+        detail.extend(about);
+    }
     Ok(audit::record(tx, now_ms, actor, action, &entry.id, &detail)?)
 }
 
@@ -363,7 +412,7 @@ pub async fn held(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
         gate: params.text("gate"),
         detector: params.text("detector"),
         key: params.text("key"),
-        around_ms: None,
+        ..LineFilter::default()
     };
     let question = params.fingerprint("suppressed", filter.tenant.as_deref());
     let before = place(&params, &question)?;

@@ -1,26 +1,35 @@
 //! Suppressions and the ledger of what they held back.
 
 use super::DbError;
-use crate::suppress::{Kind, Suppression, Tally};
+use crate::suppress::{About, Expression, Kind, Suppression, Tally};
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-const COLUMNS: &str = "id, tenant, detector, kind, value, owner, reason, created_ms, expires_ms, added, removed";
+const COLUMNS: &str = "id, tenant, detector, kind, value, expression, owner, reason, created_ms, expires_ms, added, removed";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Suppression> {
-    let kind: String = row.get(3)?;
     Ok(Suppression {
         id: row.get(0)?,
         tenant: row.get(1)?,
         detector: row.get(2)?,
-        kind: Kind::parse(&kind).ok_or(rusqlite::Error::InvalidColumnType(3, kind, rusqlite::types::Type::Text))?,
-        value: row.get(4)?,
-        owner: row.get(5)?,
-        reason: row.get(6)?,
-        created_ms: row.get(7)?,
-        expires_ms: row.get(8)?,
-        added: row.get::<_, i64>(9)? as u64,
-        removed: row.get::<_, Option<i64>>(10)?.map(|version| version as u64),
+        about: about(row)?,
+        owner: row.get(6)?,
+        reason: row.get(7)?,
+        created_ms: row.get(8)?,
+        expires_ms: row.get(9)?,
+        added: row.get::<_, i64>(10)? as u64,
+        removed: row.get::<_, Option<i64>>(11)?.map(|version| version as u64),
     })
+}
+
+fn about(row: &Row<'_>) -> rusqlite::Result<About> {
+    if let Some(expression) = row.get::<_, Option<String>>(5)? {
+        let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(5, Type::Text, Box::new(error));
+        return Expression::try_from(expression).map(About::When).map_err(unreadable);
+    }
+    let kind: String = row.get(3)?;
+    let kind = Kind::parse(&kind).ok_or(rusqlite::Error::InvalidColumnType(3, kind, Type::Text))?;
+    Ok(About::Entity { kind, value: row.get(4)? })
 }
 
 /// All entries that there are or were, oldest first.
@@ -55,9 +64,14 @@ pub fn add(tx: &Connection, new: Suppression, entries_max: usize, now_ms: i64) -
         return Ok(None);
     }
     let new = Suppression { added: next_version(tx)?, removed: None, ..new };
-    let sql = format!("INSERT INTO suppressions ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL)");
-    let Suppression { id, tenant, detector, kind, value, owner, reason, created_ms, expires_ms, added, .. } = &new;
-    tx.execute(&sql, params![id, tenant, detector, kind.as_str(), value, owner, reason, created_ms, expires_ms, *added as i64])?;
+    let sql = format!("INSERT INTO suppressions ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL)");
+    let Suppression { id, tenant, detector, about, owner, reason, created_ms, expires_ms, added, .. } = &new;
+    let (kind, value, expression) = match about {
+        About::Entity { kind, value } => (Some(kind.as_str()), Some(value), None),
+        About::When(expression) => (None, None, Some(expression.json())),
+    };
+    let added = *added as i64;
+    tx.execute(&sql, params![id, tenant, detector, kind, value, expression, owner, reason, created_ms, expires_ms, added])?;
     Ok(Some(new))
 }
 
@@ -171,6 +185,10 @@ pub struct LineFilter {
     pub key: Option<String>,
     /// Of the hour of this event time.
     pub around_ms: Option<i64>,
+    /// With an event at or after this time.
+    pub since_ms: Option<i64>,
+    /// Only what suppressions held back, not gates.
+    pub by_suppressions: bool,
 }
 
 /// Lines before the one of number `before`, newest first.
@@ -181,7 +199,7 @@ pub fn held(connection: &Connection, filter: &LineFilter, before: i64, limit: u3
     let sql = "SELECT id, tenant, suppression, gate, detector, key, severity, findings, first_event_ms, last_event_ms, event_id, reason
                FROM suppressed WHERE id < ?1 AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR suppression = ?3)
                AND (?4 IS NULL OR gate = ?4) AND (?5 IS NULL OR detector = ?5) AND (?6 IS NULL OR key = ?6) AND (?7 IS NULL OR hour = ?7)
-               ORDER BY id DESC LIMIT ?8";
+               AND (?8 IS NULL OR last_event_ms >= ?8) AND (NOT ?9 OR gate = '') ORDER BY id DESC LIMIT ?10";
     let mut statement = connection.prepare_cached(sql)?;
     let line = |row: &Row<'_>| {
         Ok(Line {
@@ -199,9 +217,10 @@ pub fn held(connection: &Connection, filter: &LineFilter, before: i64, limit: u3
             reason: row.get(11)?,
         })
     };
-    let LineFilter { tenant, suppression, gate, detector, key, around_ms } = filter;
+    let LineFilter { tenant, suppression, gate, detector, key, around_ms, since_ms, by_suppressions } = filter;
     let hour = around_ms.map(|time_ms| time_ms.div_euclid(Tally::HOUR_MS));
-    Ok(statement.query_map(params![before, tenant, suppression, gate, detector, key, hour, limit], line)?.collect::<Result<_, _>>()?)
+    let wanted = params![before, tenant, suppression, gate, detector, key, hour, since_ms, by_suppressions, limit];
+    Ok(statement.query_map(wanted, line)?.collect::<Result<_, _>>()?)
 }
 
 /// Drops lines of the ledger whose last event is older than `before_ms`, and the oldest beyond `lines_max`; up to `rows_max` at once.

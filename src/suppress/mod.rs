@@ -4,21 +4,31 @@
 //! A suppressed finding is never lost: it is counted in the ledger, by suppression, with a sample of it; what detectors
 //! themselves excuse (a known device far away, a relay) stands there, too, by the gate that excused it. What is
 //! suppressed for all detectors is not learnt as its person's either. Each entry belongs to a tenant, has an owner, a
-//! reason and an end. Changes are made at run time and take effect with an entry of the recorded order, so that a
+//! reason and an end. It is about one [entity](About::Entity), or about all events of which an [expression](When) holds:
+//! conditions tied by `all`, `any` and `not`. Entries that name something which can be looked up (all but beginnings
+//! of texts and what is only negated) are found by it; the others are gone through. Changes are made at run time and take effect with an entry of the recorded order, so that a
 //! restart judges again as it was judged then: entries are kept with the versions of the list between which they
 //! were in it, and the order says which version counts from where on. Time is the recorded arrival.
 
 mod ledger;
+mod list;
+mod rule;
 mod source;
+mod when;
 
 pub use ledger::{By, Held, Tally};
+pub use list::Suppressions;
+pub use rule::{Condition, Rule};
 pub use source::Lists;
+pub use when::{Expression, Matching, When, Wrong};
 
-use bartizan_core::Event;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::sync::Arc;
 use utoipa::ToSchema;
+
+/// Bytes of one value.
+const VALUE_BYTES_MAX: usize = 1_024;
 
 /// What a suppression is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -38,11 +48,13 @@ pub enum Kind {
     UserAgent,
     /// A client application.
     App,
+    /// A country or a region of it, as a place file names them: `DE`, `DE/Bavaria`.
+    Place,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::User, Self::Ip, Self::Network, Self::Device, Self::Session, Self::UserAgent, Self::App];
+    pub const ALL: [Self; 8] = [Self::User, Self::Ip, Self::Network, Self::Device, Self::Session, Self::UserAgent, Self::App, Self::Place];
 
     /// Its name in the API and the database.
     #[must_use]
@@ -55,6 +67,7 @@ impl Kind {
             Self::Session => "session",
             Self::UserAgent => "user_agent",
             Self::App => "app",
+            Self::Place => "place",
         }
     }
 
@@ -64,12 +77,18 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
+    /// Do beginnings of its values mean anything?
+    pub(super) const fn has_prefixes(self) -> bool {
+        matches!(self, Self::User | Self::Device | Self::UserAgent | Self::App)
+    }
+
     /// The value in the form in which it is compared.
     ///
     /// # Errors
     /// It is none of this kind.
     pub fn normal(self, value: &str) -> Result<String, &'static str> {
         match self {
+            _ if value.len() > VALUE_BYTES_MAX => Err("must have at most 1024 bytes"),
             Self::Ip => {
                 let net = value.parse::<IpNet>().or_else(|_| value.parse::<std::net::IpAddr>().map(|ip| IpNet::from(ip.to_canonical())));
                 net.map(|net| net.trunc().to_string()).map_err(|_| "must be an address or a CIDR block")
@@ -78,8 +97,43 @@ impl Kind {
                 let number = value.strip_prefix("AS").unwrap_or(value).parse::<u32>().ok().filter(|number| *number > 0);
                 number.map(|number| format!("AS{number}")).ok_or("must be the number of an autonomous system, like AS64496")
             }
+            Self::Place => {
+                let parts = value.split_at_checked(2).filter(|(country, region)| {
+                    let is_region = region.strip_prefix('/').is_some_and(|name| !name.trim().is_empty());
+                    country.bytes().all(|byte| byte.is_ascii_alphabetic()) && (region.is_empty() || is_region)
+                });
+                let place = parts.map(|(country, region)| country.to_ascii_uppercase() + region);
+                place.ok_or("must be a country or a region of it, like DE or DE/Bavaria")
+            }
             _ if value.trim().is_empty() => Err("must not be empty"),
             _ => Ok(value.to_owned()),
+        }
+    }
+}
+
+/// What an entry is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum About {
+    /// One thing.
+    Entity {
+        /// What it is.
+        kind: Kind,
+        /// Which one, in [normal form](Kind::normal).
+        value: String,
+    },
+    /// All of which this holds.
+    When(Expression),
+}
+
+impl About {
+    /// What has to hold of an event, ready to be asked.
+    #[must_use]
+    pub fn rule(&self) -> Arc<Rule> {
+        match self {
+            Self::Entity { kind, value } => {
+                Arc::new(Rule::One(Condition::new(*kind, Matching::Exact, "entity", std::iter::once(value.as_str()))))
+            }
+            Self::When(expression) => expression.rule(),
         }
     }
 }
@@ -94,9 +148,7 @@ pub struct Suppression {
     /// The one detector that it is for; none: all.
     pub detector: Option<String>,
     /// What it is about.
-    pub kind: Kind,
-    /// Which one, in [normal form](Kind::normal).
-    pub value: String,
+    pub about: About,
     /// Name of the token that made it.
     pub owner: String,
     /// Why.
@@ -118,66 +170,10 @@ impl Suppression {
         self.added <= version && self.removed.is_none_or(|removed| removed > version)
     }
 
-    fn counts(&self, detector: Option<&str>, arrival_ms: i64) -> bool {
+    /// Does it count for a detector, or for all, when something arrives then?
+    pub(super) fn counts(&self, detector: Option<&str>, arrival_ms: i64) -> bool {
         let is_for = self.detector.is_none() || self.detector.as_deref() == detector;
         is_for && arrival_ms < self.expires_ms
-    }
-}
-
-/// One version of the list, to be asked.
-#[derive(Debug, Default)]
-pub struct Suppressions {
-    entries: Vec<Suppression>,
-    /// Entries by tenant, kind and value.
-    exact: HashMap<(String, Kind, String), Vec<usize>>,
-    /// Entries of networks, by tenant.
-    nets: HashMap<String, Vec<(IpNet, usize)>>,
-}
-
-impl Suppressions {
-    /// The list of these entries.
-    #[must_use]
-    pub fn new(entries: Vec<Suppression>) -> Self {
-        let mut list = Self::default();
-        for (index, entry) in entries.iter().enumerate() {
-            match entry.value.parse::<IpNet>() {
-                Ok(net) if entry.kind == Kind::Ip => list.nets.entry(entry.tenant.clone()).or_default().push((net, index)),
-                _ => list.exact.entry((entry.tenant.clone(), entry.kind, entry.value.clone())).or_default().push(index),
-            }
-        }
-        Self { entries, ..list }
-    }
-
-    /// Is nothing suppressed? Then nothing has to be asked.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The entry that holds back what `detector` says of an event; none as a detector: what is held back of all.
-    #[must_use]
-    pub fn of(&self, event: &Event<'_>, detector: Option<&str>) -> Option<&Suppression> {
-        if self.is_empty() {
-            return None;
-        }
-        let tenant = event.tenant();
-        let network = (event.asn() != 0).then(|| format!("AS{}", event.asn()));
-        let values = [
-            (Kind::User, event.user()),
-            (Kind::Network, network.as_deref()),
-            (Kind::Device, event.device()),
-            (Kind::Session, event.session()),
-            (Kind::UserAgent, event.user_agent()),
-            (Kind::App, event.app()),
-        ];
-        let named = |(kind, value): (Kind, Option<&str>)| self.exact.get(&(tenant.to_owned(), kind, value?.to_owned()));
-        let exact = values.into_iter().filter_map(named).flatten().copied();
-        let address = event.ip().map(|ip| ip.to_canonical());
-        let nets = self.nets.get(tenant).into_iter().flatten();
-        let nets = nets.filter(|(net, _)| address.is_some_and(|ip| net.contains(&ip))).map(|(_, index)| *index);
-        let entries = exact.chain(nets).filter_map(|index| self.entries.get(index));
-        // Several may hold it: the oldest is named, always the same one.
-        entries.filter(|entry| entry.counts(detector, event.arrival_ms())).min_by_key(|entry| (entry.added, &entry.id))
     }
 }
 
