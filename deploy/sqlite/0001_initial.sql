@@ -160,3 +160,11 @@ CREATE TABLE suppressed (
     last_seq       INTEGER NOT NULL,    -- a repetition of the recorded order counts nothing twice
     UNIQUE (tenant, suppression, gate, detector, key, hour)
 ) STRICT;
+
+-- Circuit breakers that people closed: the newest closing of each.
+CREATE TABLE breakers_closed (
+    detector TEXT NOT NULL,
+    tenant   TEXT NOT NULL,
+    number   INTEGER NOT NULL UNIQUE,  -- counts up over all of them: each takes effect once
+    PRIMARY KEY (detector, tenant)
+) STRICT, WITHOUT ROWID;

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::detect::Enabled;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Saved};
+use crate::detect::closings::Closings;
 use crate::detect::engine::Engine;
 use crate::flow::{Order, Start};
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
@@ -143,6 +144,7 @@ impl Daemon {
         let (routing, wake, deliveries) = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
+        let closings = Arc::new(Closings::open(&db)?);
         let active_sessions = ActiveSessions::default();
         let mut running = pipeline::start(Parts {
             db: db.clone(),
@@ -154,6 +156,7 @@ impl Daemon {
             normaliser: Arc::clone(&normaliser),
             enricher: Arc::clone(&enricher),
             suppressions: Arc::clone(&suppressions),
+            closings: Arc::clone(&closings),
             retention_ms: i64::from(config.store.retention_days) * DAY_MS,
             store: store.clone(),
             routing: Arc::clone(&routing),
@@ -189,6 +192,7 @@ impl Daemon {
             changes,
             suppressions,
             suppressions_max: config.detect.suppressions_max,
+            closings,
             status,
             health: Arc::clone(&telemetry.health),
             metrics: telemetry.metrics.clone(),

@@ -5,6 +5,7 @@
 //! adds findings, and the commit stage acknowledges it; the positions travel with the batch, so
 //! nothing is committed that was not acknowledged.
 
+use crate::detect::breaker::Closing;
 use crate::suppress::Suppressions;
 use bartizan_core::EventBatch;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,9 @@ pub enum Change {
     Places(Arc<str>),
     /// From here on this version of the list of [suppressions](crate::suppress) counts.
     Suppressions(u64),
+    /// From here on these [breakers](crate::detect::breaker) are closed. It holds the newest closing of each, also those
+    /// that took effect before: of several changes between two batches only the last one counts.
+    BreakersClosed(Arc<[Closing]>),
 }
 
 impl Change {

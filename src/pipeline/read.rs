@@ -5,6 +5,7 @@
 //! the next stage is full, the piece in hand waits, all partitions are held, and the turns go on.
 
 use crate::clock::Clock;
+use crate::detect::closings::Closings;
 use crate::enrich::Enricher;
 use crate::flow::{Change, RawBatch, Start};
 use crate::log::sequencer::{Event, Limits, Sequencer};
@@ -71,7 +72,7 @@ pub struct Reader {
     telemetry: Telemetry,
     clock: Clock,
     /// What may change while it reads, which becomes part of the order.
-    changing: Option<(Arc<Enricher>, Arc<Lists>)>,
+    changing: Option<(Arc<Enricher>, Arc<Lists>, Arc<Closings>)>,
     reading: Arc<Reading>,
     stop: CancellationToken,
     /// What the next stage had no room for, and since when.
@@ -123,11 +124,11 @@ impl Reader {
         Self { clock, ..self }
     }
 
-    /// Puts into the order when other place files or suppressions count.
+    /// Puts into the order when other place files or suppressions count, and when people close breakers.
     #[must_use]
-    pub fn with_changes_of(self, places: Arc<Enricher>, suppressions: Arc<Lists>) -> Self {
+    pub fn with_changes_of(self, places: Arc<Enricher>, suppressions: Arc<Lists>, closings: Arc<Closings>) -> Self {
         let sequencer = self.sequencer.since(self.clock.now_ms());
-        Self { changing: Some((places, suppressions)), sequencer, ..self }
+        Self { changing: Some((places, suppressions, closings)), sequencer, ..self }
     }
 
     /// Holds no more than `limits`.
@@ -251,9 +252,13 @@ impl Reader {
             return None;
         }
         self.partial_since = None;
-        if let Some((places, suppressions)) = &self.changing {
+        if let Some((places, suppressions, closings)) = &self.changing {
             self.sequencer.announce(&Change::Places(Arc::clone(places.places().version_shared())));
             self.sequencer.announce(&Change::Suppressions(suppressions.newest()));
+            let closings = closings.latest();
+            if !closings.is_empty() {
+                self.sequencer.announce(&Change::BreakersClosed(closings));
+            }
         }
         let Some(batch) = self.sequencer.next(self.clock.now_ms()) else {
             return (self.handed_on.elapsed() >= QUIET).then_some((Piece::Quiet, None));

@@ -183,6 +183,7 @@ impl House {
             normaliser,
             enricher,
             suppressions: Arc::default(),
+            closings: Arc::default(),
             retention_ms: RETENTION_MS,
             store: watch::channel(Some(Tables(Arc::clone(world)))).1,
             routing,
