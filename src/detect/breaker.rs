@@ -354,7 +354,8 @@ impl Breakers {
 
     /// Does what people said; what was done already is not done again.
     pub fn close_all(&mut self, closings: &[Closing], watermark_ms: i64) {
-        for closing in closings.iter().filter(|closing| closing.number > self.closings) {
+        let done = self.closings;
+        for closing in closings.iter().filter(|closing| closing.number > done) {
             let pair = pair(&closing.detector, &closing.tenant);
             self.close(&pair, watermark_ms);
             if let Some(rate) = self.rates.get_mut(&pair) {
@@ -363,7 +364,7 @@ impl Breakers {
                 rate.closed_until_ms = now_ms.saturating_add(STAYS_CLOSED_MS);
             }
         }
-        self.closings = closings.iter().map(|closing| closing.number).fold(self.closings, u64::max);
+        self.closings = closings.iter().map(|closing| closing.number).fold(done, u64::max);
     }
 
     fn close(&mut self, pair: &Pair, at_ms: i64) {

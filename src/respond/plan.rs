@@ -181,10 +181,8 @@ impl Planner<'_> {
             dry_run: self.target.dry_run,
             active_sessions: self.active_sessions,
         };
-        let brake = match self.alert.is_campaign() {
-            true => Some(Brake::CircuitBreaker),
-            false => self.target.brakes.hold(self.tx, &asked, self.now_ms)?,
-        };
+        let brake =
+            if self.alert.is_campaign() { Some(Brake::CircuitBreaker) } else { self.target.brakes.hold(self.tx, &asked, self.now_ms)? };
         let state = match brake {
             _ if self.target.dry_run => State::DryRun,
             Some(_) => State::Held,
