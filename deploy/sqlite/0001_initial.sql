@@ -141,8 +141,8 @@ CREATE TABLE suppressions (
     removed    INTEGER                  -- version of the list that lacks it again
 ) STRICT, WITHOUT ROWID;
 
--- The ledger of what they, or gates of the detectors themselves, held back: a line for each of them, detector, key and
--- hour of event time.
+-- The ledger of what they, gates of the detectors themselves or circuit breakers held back: a line for each of them,
+-- detector, key and hour of event time.
 CREATE TABLE suppressed (
     id             INTEGER PRIMARY KEY,
     tenant         TEXT NOT NULL,
