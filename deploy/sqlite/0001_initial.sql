@@ -144,8 +144,8 @@ CREATE TABLE suppressions (
     CHECK (iif(expression IS NULL, kind IS NOT NULL AND value IS NOT NULL, kind IS NULL AND value IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- The ledger of what they, or gates of the detectors themselves, held back: a line for each of them, detector, key and
--- hour of event time.
+-- The ledger of what they, gates of the detectors themselves or circuit breakers held back: a line for each of them,
+-- detector, key and hour of event time.
 CREATE TABLE suppressed (
     id             INTEGER PRIMARY KEY,
     tenant         TEXT NOT NULL,
@@ -182,3 +182,10 @@ CREATE TABLE lessons (
 ) STRICT;
 CREATE INDEX lessons_by_alert ON lessons (alert_id);
 CREATE INDEX lessons_by_version ON lessons (added);
+-- Circuit breakers that people closed: the newest closing of each.
+CREATE TABLE breakers_closed (
+    detector TEXT NOT NULL,
+    tenant   TEXT NOT NULL,
+    number   INTEGER NOT NULL UNIQUE,  -- counts up over all of them: each takes effect once
+    PRIMARY KEY (detector, tenant)
+) STRICT, WITHOUT ROWID;

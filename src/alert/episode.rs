@@ -14,7 +14,8 @@
 //! the longest and so most likely over, is closed early. Nothing is lost by it: its last version names everything
 //! that was hit, and says `closed_early`; an attack that goes on all the same opens another alert.
 
-use super::model::{Alert, Attack, Entities, Status};
+use super::model::{Alert, Attack, Entities, Status, campaign_key};
+use crate::detect::breaker::COUNTS_FROM;
 use bartizan_core::{Finding, Severity, Spec, Subject, TimeMs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,6 +45,10 @@ impl Default for Limits {
     }
 }
 
+/// Subjects of a campaign that were hit, where [`Limits::hits_max`] allows more: all are counted, and told in the ledger.
+const CAMPAIGN_HITS_MAX: usize = 1_000;
+/// A campaign has a new version when its hits grew by one in so many; a version for each would be one for each finding.
+const CAMPAIGN_HITS_SHARE: usize = 4;
 /// Member of the evidence of an alert that was closed for want of room.
 const CLOSED_EARLY: &str = "closed_early";
 
@@ -56,6 +61,10 @@ struct Episode {
     quiet_gap_ms: i64,
     next_count: u64,
     hits: usize,
+    /// So many hits make the next version.
+    next_hits: usize,
+    /// Does it stand for many that a circuit breaker folded?
+    is_campaign: bool,
     /// The phase in which it was written, or opened.
     #[serde(skip)]
     phase: bool,
@@ -195,9 +204,17 @@ impl Episodes {
         self.open.is_empty()
     }
 
+    /// Does this finding belong to an episode that is open, rather than open one?
+    #[must_use]
+    pub fn goes_on(&self, spec: &Spec, finding: &Finding) -> bool {
+        let key = (finding.tenant.clone(), spec.id.to_owned(), finding.key.clone());
+        self.open.get(&key).is_some_and(|episode| finding.time_ms <= episode.closes_at())
+    }
+
     /// Takes a finding that the event arriving at `detected_ms` proved, and appends the versions that
-    /// it causes to `out`.
-    pub fn apply(&mut self, spec: &Spec, mut finding: Finding, detected_ms: i64, out: &mut Vec<Alert>) {
+    /// it causes to `out`. Says whether that made an alert which counts for the circuit breaker: it opened one of
+    /// such a severity, or raised one to it.
+    pub fn apply(&mut self, spec: &Spec, mut finding: Finding, detected_ms: i64, out: &mut Vec<Alert>) -> bool {
         let key = (std::mem::take(&mut finding.tenant), spec.id.to_owned(), std::mem::take(&mut finding.key));
         if let Some(episode) = self.open.get(&key)
             && finding.time_ms > episode.closes_at()
@@ -205,6 +222,8 @@ impl Episodes {
             self.close(&key, false, detected_ms, out);
         }
         self.write_early(&key);
+        let severity = finding.severity;
+        let before = self.open.get(&key).map(|episode| episode.alert.severity);
         match self.open.get_mut(&key) {
             Some(episode) => {
                 let makes_version = episode.update(finding, &self.limits);
@@ -224,6 +243,7 @@ impl Episodes {
             }
         }
         while self.is_over_limits() && self.close_first(None, detected_ms, out) {}
+        severity >= COUNTS_FROM && before.is_none_or(|before| before < COUNTS_FROM)
     }
 
     fn is_over_limits(&self) -> bool {
@@ -374,7 +394,17 @@ impl Episode {
             actions: Vec::new(),
             attack: spec.attack.iter().map(|(tactic, technique)| ((*tactic).to_owned(), (*technique).to_owned())).collect(),
         };
-        let mut episode = Self { alert, quiet_gap_ms: spec.quiet_gap_ms, next_count: 0, hits: 0, phase: false, listed_ms: 0, bytes: 0 };
+        let mut episode = Self {
+            alert,
+            quiet_gap_ms: spec.quiet_gap_ms,
+            next_count: 0,
+            hits: 0,
+            next_hits: 0,
+            is_campaign: key.2 == campaign_key(spec.id),
+            phase: false,
+            listed_ms: 0,
+            bytes: 0,
+        };
         episode.update(finding, limits);
         episode
     }
@@ -400,6 +430,8 @@ impl Episode {
 
     /// Joins a finding; true if it makes a new version.
     fn update(&mut self, finding: Finding, limits: &Limits) -> bool {
+        let hits_max = if self.is_campaign { limits.hits_max.min(CAMPAIGN_HITS_MAX) } else { limits.hits_max };
+        let limits = &Limits { hits_max, ..*limits };
         let alert = &mut self.alert;
         let rises = finding.severity > alert.severity;
         alert.event_count += finding.event_count;
@@ -423,7 +455,11 @@ impl Episode {
         if doubled {
             self.next_count = alert.event_count.saturating_mul(2);
         }
-        rises || new_hits > 0 || doubled
+        let makes_version = rises || doubled || (new_hits > 0 && self.hits >= self.next_hits);
+        if makes_version {
+            self.next_hits = self.hits + if self.is_campaign { self.hits / CAMPAIGN_HITS_SHARE } else { 0 } + 1;
+        }
+        makes_version
     }
 
     fn version(&mut self, key: &EpisodeKey, ongoing: bool, detected_ms: i64) -> Alert {

@@ -95,6 +95,12 @@ impl Entities {
     }
 }
 
+/// The key of the one alert that tells of all that an open [circuit breaker](crate::detect::breaker) folds.
+#[must_use]
+pub fn campaign_key(detector: &str) -> String {
+    format!("campaign:{detector}")
+}
+
 /// One MITRE ATT&CK reference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attack {
@@ -169,4 +175,12 @@ pub struct Alert {
     /// The incident it belongs to, once there are incidents.
     #[serde(default)]
     pub incident: Option<String>,
+}
+
+impl Alert {
+    /// Does it stand for many that a circuit breaker folded?
+    #[must_use]
+    pub fn is_campaign(&self) -> bool {
+        self.key == campaign_key(&self.detector)
+    }
 }

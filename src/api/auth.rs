@@ -5,6 +5,7 @@
 //! memory between requests. Clients that keep sending wrong tokens are slowed down before the database is asked.
 
 use super::problem::Problem;
+use super::query::VALUE_BYTES_MAX;
 use super::{ApiState, limits};
 use crate::clock::now_ms;
 use crate::db::Db;
@@ -99,6 +100,21 @@ impl Caller {
             (Some(_), Some(_)) => Err(Problem::parameter("tenant", "is for tokens of all tenants; this one is for a single tenant")),
             (Some(own), None) => Ok(Some(own.clone())),
             (None, named) => Ok(named),
+        }
+    }
+
+    /// The tenant to act for: the token's own, or for tokens of all tenants the one that must be named.
+    ///
+    /// # Errors
+    /// 400: there is none, or it is another one's.
+    pub fn acts_for(&self, named: Option<String>) -> Result<String, Problem> {
+        let wrong = |what: String| Problem::bad_request(format!("tenant {what}")).naming("tenant");
+        match (&self.tenant, named) {
+            (Some(own), named) if named.as_ref().is_none_or(|named| named == own) => Ok(own.clone()),
+            (Some(_), _) => Err(wrong("is another one's".to_owned())),
+            (None, Some(named)) if named.len() > VALUE_BYTES_MAX => Err(wrong(format!("must have at most {VALUE_BYTES_MAX} bytes"))),
+            (None, Some(named)) if !named.is_empty() => Ok(named),
+            (None, _) => Err(wrong("must be named by a token of all tenants".to_owned())),
         }
     }
 

@@ -10,6 +10,7 @@
 pub mod alerts;
 pub mod auth;
 pub mod body;
+pub mod breakers;
 pub mod config;
 pub mod console;
 pub mod deliveries;
@@ -39,6 +40,7 @@ pub use server::Server;
 pub use status::{PipelineStatus, StatusSource};
 
 use crate::db::{Db, DbError};
+use crate::detect::closings::Closings;
 use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
@@ -88,6 +90,8 @@ pub struct ApiParts {
     pub suppressions_max: usize,
     /// Lessons as the pipeline sees them.
     pub lessons: Arc<Lessons>,
+    /// Breakers that people closed, as the pipeline sees them.
+    pub closings: Arc<Closings>,
     /// The detectors, to be asked about single events.
     pub detectors: Arc<explain::Detectors>,
     /// Tells how the pipeline stands.
@@ -192,6 +196,8 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::held))
+        .routes(routes!(breakers::list))
+        .routes(routes!(breakers::close))
         .routes(routes!(status::get))
         .routes(routes!(stream::get))
         .routes(routes!(openapi::get))

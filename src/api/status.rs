@@ -11,6 +11,7 @@ use super::query::Params;
 use super::{ApiState, openapi};
 use crate::clock::now_ms;
 use crate::db::alert_list;
+use crate::detect::breaker::OpenBreaker;
 use crate::telemetry::health::HealthAlert;
 use crate::telemetry::latency::{Percentiles, Stage};
 use axum::Json;
@@ -25,6 +26,9 @@ use utoipa::ToSchema;
 pub trait StatusSource: Send + Sync {
     /// How the pipeline stands. Called on a blocking thread: it may read the database.
     fn pipeline(&self) -> PipelineStatus;
+
+    /// The circuit breakers that are open.
+    fn breakers(&self) -> Vec<OpenBreaker>;
 
     /// What is still missing before events are judged, e.g. partitions that are not assigned yet; empty:
     /// nothing. Cheap: probes ask often.

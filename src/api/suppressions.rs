@@ -10,7 +10,7 @@ use super::openapi::{self, AnyOf};
 use super::page::{self, Page};
 use super::preview::{self, SuppressionPreview};
 use super::problem::Problem;
-use super::query::{Params, VALUE_BYTES_MAX};
+use super::query::Params;
 use super::{ApiState, body};
 use crate::clock::now_ms;
 use crate::db::suppressions::LineFilter;
@@ -231,12 +231,7 @@ fn read(bytes: &[u8]) -> Result<NewSuppression, Problem> {
 /// What a request asks for, as an entry.
 fn checked(new: NewSuppression, caller: &Caller, now_ms: i64) -> Result<Suppression, Problem> {
     let wrong = |member: &str, what: String| Problem::bad_request(format!("{member} {what}")).naming(member);
-    let tenant = match (&caller.tenant, new.tenant) {
-        (Some(own), named) if named.as_ref().is_none_or(|named| named == own) => own.clone(),
-        (Some(_), _) => return Err(wrong("tenant", "is another one's".to_owned())),
-        (None, Some(named)) if !named.is_empty() && named.len() <= VALUE_BYTES_MAX => named,
-        (None, _) => return Err(wrong("tenant", "must be named by a token of all tenants".to_owned())),
-    };
+    let tenant = caller.acts_for(new.tenant)?;
     if let Some(detector) = new.detector.as_deref().filter(|id| bartizan_catalogue::find(id).is_none()) {
         return Err(wrong("detector", format!("{detector:?} is none")));
     }
@@ -349,13 +344,15 @@ struct SuppressedQuery {
     limit: u32,
 }
 
-/// What was held back of one detector about one key within an hour, by a suppression or by a gate of the detector.
+/// What was held back of one detector about one key within an hour: by a suppression, by a gate of the detector, or
+/// folded into a campaign by an open circuit breaker.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SuppressedView {
     /// Id of the suppression; `null`: a gate.
     #[schema(required)]
     pub suppression: Option<String>,
-    /// What the detector knows that speaks for innocence, e.g. `own_client`; `null`: a suppression.
+    /// What the detector knows that speaks for innocence, e.g. `own_client`; `circuit_breaker`: it is told within the
+    /// detector's campaign; `null`: a suppression.
     #[schema(required)]
     pub gate: Option<String>,
     /// Tenant.

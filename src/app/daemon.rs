@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::detect::Enabled;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Saved};
+use crate::detect::closings::Closings;
 use crate::detect::engine::Engine;
 use crate::flow::{Order, Start};
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
@@ -145,6 +146,7 @@ impl Daemon {
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
+        let closings = Arc::new(Closings::open(&db)?);
         let active_sessions = ActiveSessions::default();
         let mut running = pipeline::start(Parts {
             db: db.clone(),
@@ -157,6 +159,7 @@ impl Daemon {
             enricher: Arc::clone(&enricher),
             suppressions: Arc::clone(&suppressions),
             lessons: Arc::clone(&lessons),
+            closings: Arc::clone(&closings),
             retention_ms: i64::from(config.store.retention_days) * DAY_MS,
             store: store.clone(),
             routing: Arc::clone(&routing),
@@ -193,6 +196,7 @@ impl Daemon {
             suppressions,
             suppressions_max: config.detect.suppressions_max,
             lessons: Arc::clone(&lessons),
+            closings,
             status,
             health: Arc::clone(&telemetry.health),
             metrics: telemetry.metrics.clone(),

@@ -7,6 +7,7 @@ use super::pipeline::{Queue, Seen};
 use super::places;
 use crate::clock::now_ms;
 use crate::db::{Db, DbError, alerts, audit, lessons, outbox as messages, suppressions};
+use crate::detect::breaker::OpenBreaker;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Saved};
 use crate::enrich::Enricher;
 use crate::log::Committer;
@@ -91,6 +92,7 @@ impl Maintenance {
         }
         metrics.alerts_open.set(seen.episodes.0 as i64);
         metrics.alerts_open_bytes.set(seen.episodes.1 as i64);
+        self.breakers(&seen.breakers);
         metrics.places_files.set(self.enricher.places().files() as i64);
         metrics.places_damaged.set(self.enricher.places().damaged_lookups() as i64);
         for queue in &self.queues {
@@ -100,6 +102,19 @@ impl Maintenance {
         let full = self.committer.is_full().then_some("the journal holds as much as it may");
         self.telemetry.report(HealthId::DiskFull, "journal", full);
         metrics.ready.set(i64::from(self.telemetry.health.unready().is_empty()));
+    }
+
+    fn breakers(&self, open: &[OpenBreaker]) {
+        let metrics = &self.telemetry.metrics;
+        metrics.breaker_open.clear();
+        let mut details = BTreeMap::new();
+        for breaker in open {
+            metrics.breaker_open.with([&breaker.detector]).inc();
+            let detail: &mut String = details.entry(breaker.detector.clone()).or_default();
+            let comma = if detail.is_empty() { "" } else { ", " };
+            detail.push_str(&format!("{comma}{}: {} alerts folded", breaker.tenant, breaker.alerts_folded));
+        }
+        self.telemetry.health.replace(HealthId::BreakerOpen, now_ms(), &details);
     }
 
     async fn places(&self) {

@@ -7,7 +7,9 @@
 use super::log::OpenLog;
 use crate::clock::{Clock, now_ms};
 use crate::db::Db;
+use crate::detect::breaker::OpenBreaker;
 use crate::detect::checkpoint::Checkpoints;
+use crate::detect::closings::Closings;
 use crate::detect::engine::{Engine, Outcome};
 use crate::enrich::Enricher;
 use crate::flow::{EventFlow, PartitionId, Positions, Start};
@@ -20,7 +22,7 @@ use crate::pipeline::cut::{Cutter, Pace};
 use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;
 use crate::pipeline::queue::{Receiver, queue};
-use crate::pipeline::read::{Piece, Reader, Reading};
+use crate::pipeline::read::{Changing, Piece, Reader, Reading};
 use crate::pipeline::skew::Skew;
 use crate::pipeline::store::{EventStore, StoreStage};
 use crate::pipeline::{Acknowledged, PipelineConfig};
@@ -51,6 +53,7 @@ pub(super) struct Parts<S> {
     pub enricher: Arc<Enricher>,
     pub suppressions: Arc<Lists>,
     pub lessons: Arc<Lessons>,
+    pub closings: Arc<Closings>,
     pub retention_ms: i64,
     pub store: watch::Receiver<Option<S>>,
     pub routing: Arc<Routing>,
@@ -78,6 +81,8 @@ pub(super) struct Seen {
     pub state_keys: Vec<(&'static str, usize, u64)>,
     /// Alerts that may still grow, and their bytes.
     pub episodes: (usize, usize),
+    /// Circuit breakers that are open.
+    pub breakers: Vec<OpenBreaker>,
     /// Detectors that failed.
     pub disabled: Vec<&'static str>,
     /// Events judged, late and repeated since the start.
@@ -211,11 +216,12 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
     let mut preparer = preparer.with_suppressions(Arc::clone(&parts.suppressions)).with_lessons(Arc::clone(&parts.lessons));
     preparer.go_on_with(&parts.start.in_force);
     let reader = Reader::new(parts.log.source, parts.start, raw_sender, parts.telemetry.clone());
-    let reader = reader.until(stop.clone()).by(parts.clock).within(limits.batches()).with_changes_of(
-        parts.enricher,
-        Arc::clone(&parts.suppressions),
-        parts.lessons,
-    );
+    let reader = reader.until(stop.clone()).by(parts.clock).within(limits.batches()).with_changes_of(Changing {
+        places: parts.enricher,
+        suppressions: Arc::clone(&parts.suppressions),
+        lessons: parts.lessons,
+        closings: parts.closings,
+    });
     let outputs = Outputs { store: store_sender, commit: commit_sender };
     let cutter = Cutter::new(parts.engine.next_seq(), checkpoint_sender, finished, parts.telemetry.clone(), parts.pace);
     let stage = DetectStage::new(parts.engine.with_suppressions(&parts.suppressions), outputs, cutter, parts.telemetry.clone());
@@ -334,6 +340,7 @@ async fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, 
         seen.watermark_ms = Some(stage.engine().watermark_ms()).filter(|ms| *ms != i64::MIN);
         seen.state_keys = stage.engine().state_keys();
         seen.episodes = (stage.engine().episodes(), stage.engine().episodes_bytes());
+        seen.breakers = stage.engine().open_breakers();
     }
     // The channel closed: everything that was read is through, and the last checkpoint covers it.
     stage.checkpoint().await;
@@ -364,6 +371,9 @@ fn count(outcome: &Outcome, telemetry: &Telemetry) {
     metrics.detectors_disabled.inc_by(outcome.disabled.len() as i64);
     for (detector, findings) in &outcome.findings {
         metrics.findings.with([detector]).inc_by(*findings);
+    }
+    for (detector, findings) in &outcome.folded {
+        metrics.findings_folded.with([detector]).inc_by(*findings);
     }
 }
 

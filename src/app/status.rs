@@ -7,6 +7,7 @@ use crate::api::status::{
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::db::{Db, DbError, channels, outbox};
+use crate::detect::breaker::OpenBreaker;
 use crate::flow::Positions;
 use crate::log::Committer;
 use crate::notify::ChannelKind;
@@ -169,6 +170,10 @@ impl StatusSource for Status {
             }),
             detectors: self.detectors(&seen),
         }
+    }
+
+    fn breakers(&self) -> Vec<OpenBreaker> {
+        self.seen.lock().breakers.clone()
     }
 
     fn waiting_for(&self) -> Vec<String> {

@@ -10,6 +10,7 @@
 pub mod alert_list;
 pub mod alerts;
 pub mod audit;
+pub mod breakers;
 pub mod channels;
 pub mod lessons;
 pub mod orders;

@@ -7,6 +7,7 @@
 //! parts in any order and an end mark follow each other. The newest two stay; a damaged one falls back to
 //! the one before, and says so.
 
+use super::breaker::Breakers;
 use super::dedup::DedupHeader;
 use super::disk;
 use super::watermark::Watermarks;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// Generations kept.
 pub const GENERATIONS: usize = 2;
-const MAGIC: &[u8; 8] = b"BTZNCKP3";
+const MAGIC: &[u8; 8] = b"BTZNCKP4";
 /// Stands at the very end: an LZ4 frame without its last checksum looks like a whole one.
 const END: &[u8; 8] = b"BTZNEND2";
 const EXTENSION: &str = "checkpoint";
@@ -98,6 +99,8 @@ pub struct Header {
     pub dedup: DedupHeader,
     /// Open episodes.
     pub episodes: usize,
+    /// Circuit breakers.
+    pub breakers: Breakers,
     /// Slices that keys are cut into.
     pub slices: usize,
     /// Detectors, each with the version of its state.

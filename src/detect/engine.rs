@@ -14,6 +14,7 @@
 //! [`Engine::save_some`] hands it out in parts while batches go on being processed: whatever is about to
 //! change is handed out first, so that the flow never stands still for the whole of it.
 
+use super::breaker::{Breakers, OpenBreaker};
 use super::checkpoint::{CheckpointError, Header, Of, Parts, Saved, StateId};
 use super::dedup::{Dedup, DedupHeader};
 use super::watermark::Watermarks;
@@ -47,7 +48,7 @@ const PARTS_WAITING_MAX: usize = 64;
 pub struct Outcome {
     /// Versions of alerts, in order.
     pub alerts: Vec<Alert>,
-    /// What suppressions, or gates of the detectors themselves, held back, in order.
+    /// What suppressions, gates of the detectors themselves or open breakers held back, in order.
     pub held: Vec<Held>,
     /// Events that detectors saw.
     pub judged: u64,
@@ -57,6 +58,8 @@ pub struct Outcome {
     pub repeated: u64,
     /// Findings by detector.
     pub findings: BTreeMap<&'static str, u64>,
+    /// Findings that open breakers folded into campaigns, by detector.
+    pub folded: BTreeMap<&'static str, u64>,
     /// Alerts that were closed early, as open ones held more than they may.
     pub closed_early: u64,
     /// Detectors that panicked on this batch and are off from now on.
@@ -214,6 +217,7 @@ pub struct Engine {
     dedup: Dedup,
     episodes: Episodes,
     episode_limits: Limits,
+    breakers: Breakers,
     next_seq: u64,
     positions: Positions,
     /// When the latest records arrived.
@@ -251,6 +255,7 @@ impl Engine {
             dedup: Dedup::new(config.dedup_events_max),
             episodes: Episodes::new(config.episodes()),
             episode_limits: config.episodes(),
+            breakers: Breakers::new(config.breakers()),
             next_seq: 0,
             positions: Positions::new(),
             arrival_ms: i64::MIN,
@@ -328,6 +333,12 @@ impl Engine {
         self.episodes.bytes()
     }
 
+    /// Circuit breakers that are open.
+    #[must_use]
+    pub fn open_breakers(&self) -> Vec<OpenBreaker> {
+        self.breakers.open()
+    }
+
     /// Keys held and keys pushed out, by detector, and of people.
     pub fn state_keys(&mut self) -> Vec<(&'static str, usize, u64)> {
         let mut held: Vec<_> = self.holders().map(|(id, _)| (id, 0, 0)).collect();
@@ -367,6 +378,11 @@ impl Engine {
             self.suppressions = suppressions;
         }
         self.learn(std::mem::take(&mut flow.lessons), &mut outcome.disabled);
+        for change in &flow.order.changes {
+            if let Change::BreakersClosed(closings) = change {
+                self.breakers.close_all(closings, self.watermarks.current_ms());
+            }
+        }
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
         self.ask_colleagues(&mut flow.events, &mut outcome.disabled);
@@ -516,12 +532,12 @@ impl Engine {
 
     /// Joins findings into episodes and closes episodes as the watermark passes them.
     fn join(&mut self, events: &EventBatch, heard: Vec<Heard>, outcome: &mut Outcome) {
-        let (alerts, held) = (&mut outcome.alerts, &mut outcome.held);
         let mut heard = heard.into_iter().peekable();
         for (index, event) in events.iter().enumerate() {
             if self.episodes.next_close_ms() < event.watermark_ms() {
-                self.episodes.advance(event.watermark_ms(), event.arrival_ms(), alerts);
+                self.episodes.advance(event.watermark_ms(), event.arrival_ms(), &mut outcome.alerts);
             }
+            self.breakers.advance(event.watermark_ms());
             let of_event: Vec<Heard> = std::iter::from_fn(|| heard.next_if(|next| next.index == index)).collect();
             let of_event = join_halves(of_event);
             let has_hit = of_event.iter().any(|heard| self.is_told_hit(heard));
@@ -529,19 +545,36 @@ impl Engine {
                 let Some(spec) = self.specs.get(next.detector) else { continue };
                 match (next.said, self.suppressions.of(&event, Some(spec.id))) {
                     (Said::Finding(Finding { key, severity, reason, .. }), None) if spec.yields && has_hit => {
-                        held.push(Held::excused(spec.id, &event, Excuse { gate: TOLD_BESIDE, key, severity, reason }));
+                        outcome.held.push(Held::excused(spec.id, &event, Excuse { gate: TOLD_BESIDE, key, severity, reason }));
                     }
                     (Said::Finding(finding), by) => {
                         *outcome.findings.entry(spec.id).or_default() += 1;
                         match by {
-                            Some(by) => held.push(Held::suppressed(by, spec.id, &event, finding)),
-                            None => self.episodes.apply(spec, finding, event.arrival_ms(), alerts),
+                            Some(by) => outcome.held.push(Held::suppressed(by, spec.id, &event, finding)),
+                            None => self.take_finding(spec, &event, finding, outcome),
                         }
                     }
-                    (Said::Excuse(excuse), _) => held.push(Held::excused(spec.id, &event, excuse)),
+                    (Said::Excuse(excuse), _) => outcome.held.push(Held::excused(spec.id, &event, excuse)),
                     (Said::Remark(_) | Said::Half(..), _) => {}
                 }
             }
+        }
+    }
+
+    /// Joins a finding into its episode, or folds it where it would open one and the breaker is open.
+    fn take_finding(&mut self, spec: &'static Spec, event: &Event<'_>, finding: Finding, outcome: &mut Outcome) {
+        if let Some(open) = self.breakers.open_of(spec.id, &finding.tenant)
+            && !self.episodes.goes_on(spec, &finding)
+        {
+            *outcome.folded.entry(spec.id).or_default() += 1;
+            outcome.held.push(Held::folded(spec.id, event, &finding));
+            let (spec, campaign) = open.fold(spec, finding);
+            self.episodes.apply(&spec, campaign, event.arrival_ms(), &mut outcome.alerts);
+            return;
+        }
+        let tenant = finding.tenant.clone();
+        if self.episodes.apply(spec, finding, event.arrival_ms(), &mut outcome.alerts) {
+            self.breakers.count(spec.id, &tenant, event.time_ms());
         }
     }
 
@@ -559,6 +592,7 @@ impl Engine {
             watermarks: self.watermarks.clone(),
             dedup: self.dedup.begin_save(),
             episodes: self.episodes.begin_save(),
+            breakers: self.breakers.clone(),
             slices: SLICES,
             detectors: self
                 .holders()
@@ -672,6 +706,7 @@ impl Engine {
         if !sabotaged!(WatermarksNotRestored) {
             self.watermarks = header.watermarks;
         }
+        self.breakers = header.breakers.within(self.breakers.limits());
         self.next_seq = header.next_seq;
         self.positions = header.positions;
         self.arrival_ms = header.arrival_ms;

@@ -1,12 +1,16 @@
 //! Detection: the deterministic machine over the recorded order.
 
+pub mod breaker;
 pub mod checkpoint;
+pub mod closings;
 pub mod dedup;
 pub(crate) mod disk;
 pub mod engine;
 pub mod offline;
 pub mod watermark;
 
+#[cfg(test)]
+mod fold_tests;
 #[cfg(test)]
 mod lesson_tests;
 #[cfg(test)]
@@ -49,10 +53,17 @@ pub struct DetectConfig {
     pub episode_event_ids_each_max: usize,
     /// Suppressions in force, of all tenants.
     pub suppressions_max: usize,
-    /// Lines of the ledger of what they held back; beyond it the oldest go.
+    /// Lines of the ledger of what was held back; beyond it the oldest go.
     pub suppressed_lines_max: usize,
     /// Lessons that are kept, of all tenants; beyond it the oldest go once no checkpoint needs them.
     pub lessons_max: usize,
+    /// Alerts of medium severity or higher that one detector opens in one tenant within an hour, below which its
+    /// circuit breaker stays closed.
+    pub breaker_alerts_min: u32,
+    /// How many times the usual number of an hour they have to be as well.
+    pub breaker_factor: u32,
+    /// Pairs of detector and tenant whose usual number is known; beyond it the ones that were quiet for longest go.
+    pub breaker_tenants_max: usize,
 }
 
 impl Default for DetectConfig {
@@ -72,6 +83,9 @@ impl Default for DetectConfig {
             suppressions_max: 1_000,
             suppressed_lines_max: 100_000,
             lessons_max: 10_000,
+            breaker_alerts_min: 50,
+            breaker_factor: 10,
+            breaker_tenants_max: 10_000,
         }
     }
 }
@@ -87,6 +101,12 @@ impl DetectConfig {
             attempts_max: self.episode_attempts_max,
             event_ids_each_max: self.episode_event_ids_each_max,
         }
+    }
+
+    /// When circuit breakers open.
+    #[must_use]
+    pub const fn breakers(&self) -> breaker::Limits {
+        breaker::Limits { alerts_min: self.breaker_alerts_min, factor: self.breaker_factor, pairs_max: self.breaker_tenants_max }
     }
 
     /// What is wrong with the values, each with its key; empty when nothing is.
@@ -114,6 +134,9 @@ impl DetectConfig {
             suppressions_max: 0..=100_000,
             suppressed_lines_max: 1..=100_000_000,
             lessons_max: 1..=1_000_000,
+            breaker_alerts_min: 1..=100_000_000,
+            breaker_factor: 1..=1_000_000,
+            breaker_tenants_max: 1..=1_000_000,
         ));
         errors
     }

@@ -5,6 +5,7 @@
 //! adds findings, and the commit stage acknowledges it; the positions travel with the batch, so
 //! nothing is committed that was not acknowledged.
 
+use crate::detect::breaker::Closing;
 use crate::suppress::Suppressions;
 use bartizan_core::EventBatch;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub enum Change {
     Suppressions(u64),
     /// From here on everything up to this version of the list of [lessons](crate::teach) is learnt.
     Lessons(u64),
+    /// From here on these [breakers](crate::detect::breaker) are closed. It holds the newest closing of each, also those
+    /// that took effect before: of several changes between two batches only the last one counts.
+    BreakersClosed(Arc<[Closing]>),
 }
 
 impl Change {

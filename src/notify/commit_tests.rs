@@ -124,6 +124,9 @@ fn a_storm_is_folded_but_hits_are_told_singly() {
     let mut hit = attempt(151);
     hit.subjects.push(Subject::new(EntityKind::User, "u9", Role::Victim).hit());
     assert_eq!(commit_at(&db, &hit, &routing(), NOW_MS + 151).unwrap().told, Way::Singly);
+    let mut campaign = attempt(153);
+    campaign.key = crate::alert::model::campaign_key(&campaign.detector);
+    assert_eq!(commit_at(&db, &campaign, &routing(), NOW_MS + 153).unwrap().told, Way::Singly, "and so is a campaign");
     let later = crate::alert::Alert { version: 2, detected_time: TimeMs(NOW_MS + HOUR_MS), ..attempt(149) };
     assert_ne!(commit_at(&db, &later, &routing(), NOW_MS + HOUR_MS).unwrap().told, Way::Singly, "what was folded stays folded");
     let mut calm = attempt(152);

@@ -2,7 +2,8 @@
 //!
 //! Singly is the rule. Two things fold alerts together, so that nobody is paged forty times for one
 //! cause: a backlog (the last event is older than a day when it is found) and a detector that opens
-//! more alerts a minute in one tenant than `notify.opened_per_minute_max`. Alerts with hits are told singly even then.
+//! more alerts a minute in one tenant than `notify.opened_per_minute_max`. Alerts with hits are told singly even then, and
+//! so is the one that stands for all that a circuit breaker folded.
 
 use super::notice::{Gathering, Tally, TallyKind, gather};
 use super::payload::{Payload, Response, message_id};
@@ -100,7 +101,7 @@ impl<'a> Teller<'a> {
             return Ok(Way::Backlog);
         }
         // What was folded at its opening stays folded until it has a hit, however it grows or ends.
-        let opens = applied.told.is_none() && hits(alert) == 0;
+        let opens = applied.told.is_none() && hits(alert) == 0 && !alert.is_campaign();
         let opened_max = self.routing.limits.opened_per_minute_max;
         let storm = opens && alerts::opened_within(self.tx, alert, MINUTE_MS, opened_max + 1)? > opened_max;
         Ok(if storm { Way::Campaign } else { Way::Singly })

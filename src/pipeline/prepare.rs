@@ -55,7 +55,7 @@ impl Preparer {
             match change {
                 Change::Places(version) => self.places = Some(self.enricher.of_version(version)),
                 Change::Lessons(version) => self.lessons.go_on_from(*version),
-                Change::Suppressions(_) => {}
+                Change::Suppressions(_) | Change::BreakersClosed(_) => {}
             }
         }
     }
@@ -93,7 +93,7 @@ impl Preparer {
                 Change::Suppressions(version) => flow.suppressions = Some(self.suppressions.of_version(*version)),
                 // Their events have the places that they were judged with.
                 Change::Lessons(version) => flow.lessons = self.lessons.due(*version),
-                Change::Places(_) => {}
+                Change::Places(_) | Change::BreakersClosed(_) => {}
             }
         }
         self.go_on_with(&flow.order.changes);

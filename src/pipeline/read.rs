@@ -5,6 +5,7 @@
 //! the next stage is full, the piece in hand waits, all partitions are held, and the turns go on.
 
 use crate::clock::Clock;
+use crate::detect::closings::Closings;
 use crate::enrich::Enricher;
 use crate::flow::{Change, RawBatch, Start};
 use crate::log::sequencer::{Event, Limits, Sequencer};
@@ -64,6 +65,18 @@ pub enum Turn {
     Over,
 }
 
+/// What else than records changes findings, as people and files have it at the moment.
+pub struct Changing {
+    /// Place files.
+    pub places: Arc<Enricher>,
+    /// Suppressions.
+    pub suppressions: Arc<Lists>,
+    /// What people taught.
+    pub lessons: Arc<Lessons>,
+    /// Breakers that people closed.
+    pub closings: Arc<Closings>,
+}
+
 /// The read stage.
 pub struct Reader {
     source: Box<dyn Source>,
@@ -72,7 +85,7 @@ pub struct Reader {
     telemetry: Telemetry,
     clock: Clock,
     /// What may change while it reads, which becomes part of the order.
-    changing: Option<(Arc<Enricher>, Arc<Lists>, Arc<Lessons>)>,
+    changing: Option<Changing>,
     reading: Arc<Reading>,
     stop: CancellationToken,
     /// What the next stage had no room for, and since when.
@@ -124,11 +137,11 @@ impl Reader {
         Self { clock, ..self }
     }
 
-    /// Puts into the order when other place files or suppressions count, and what is learnt.
+    /// Puts into the order when other place files or suppressions count, what is learnt, and when people close breakers.
     #[must_use]
-    pub fn with_changes_of(self, places: Arc<Enricher>, suppressions: Arc<Lists>, lessons: Arc<Lessons>) -> Self {
+    pub fn with_changes_of(self, changing: Changing) -> Self {
         let sequencer = self.sequencer.since(self.clock.now_ms());
-        Self { changing: Some((places, suppressions, lessons)), sequencer, ..self }
+        Self { changing: Some(changing), sequencer, ..self }
     }
 
     /// Holds no more than `limits`.
@@ -252,10 +265,14 @@ impl Reader {
             return None;
         }
         self.partial_since = None;
-        if let Some((places, suppressions, lessons)) = &self.changing {
+        if let Some(Changing { places, suppressions, lessons, closings }) = &self.changing {
             self.sequencer.announce(&Change::Places(Arc::clone(places.places().version_shared())));
             self.sequencer.announce(&Change::Suppressions(suppressions.newest()));
             self.sequencer.announce(&Change::Lessons(lessons.newest()));
+            let closings = closings.latest();
+            if !closings.is_empty() {
+                self.sequencer.announce(&Change::BreakersClosed(closings));
+            }
         }
         let Some(batch) = self.sequencer.next(self.clock.now_ms()) else {
             return (self.handed_on.elapsed() >= QUIET).then_some((Piece::Quiet, None));

@@ -6,6 +6,7 @@
 //! will need. Dry runs have a count of their own; the audit trail says
 //! which of them a brake would have held.
 
+use crate::detect::breaker::CIRCUIT_BREAKER;
 use crate::notify::config::Problem;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use rusqlite::{Connection, params};
@@ -46,6 +47,8 @@ pub enum Brake {
     ActiveShare,
     /// Too many for the user in a day.
     User,
+    /// The alert stands for many that a [circuit breaker](crate::detect::breaker) folded.
+    CircuitBreaker,
 }
 
 impl Brake {
@@ -57,6 +60,7 @@ impl Brake {
             Self::Hour => "tenant_hour",
             Self::ActiveShare => "tenant_active_share",
             Self::User => "user_day",
+            Self::CircuitBreaker => CIRCUIT_BREAKER,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Which revocations follow from an alert's version.
 //!
 //! Only sessions and tokens that the alert names as hit, only if the detector says that a machine
-//! may act, only while the alert is fresh, and never against the word of a person. The message id
+//! may act, only while the alert is fresh, and never against the word of a person. What a campaign names waits for one:
+//! where a detector finds something out of all proportion, it may be wrong about all of it. The message id
 //! comes from target, session and alert, so a session is asked for once for each cause, through
 //! restarts, repetitions and further versions.
 
@@ -180,7 +181,8 @@ impl Planner<'_> {
             dry_run: self.target.dry_run,
             active_sessions: self.active_sessions,
         };
-        let brake = self.target.brakes.hold(self.tx, &asked, self.now_ms)?;
+        let brake =
+            if self.alert.is_campaign() { Some(Brake::CircuitBreaker) } else { self.target.brakes.hold(self.tx, &asked, self.now_ms)? };
         let state = match brake {
             _ if self.target.dry_run => State::DryRun,
             Some(_) => State::Held,

@@ -151,6 +151,22 @@ fn no_more_than_a_fifth_of_many_active_sessions_end_in_a_day() {
 }
 
 #[test]
+fn what_a_campaign_names_waits_for_a_person() {
+    let (db, routing) = (Db::in_memory().unwrap(), routing(false));
+    let mut campaign = Alert { severity: Severity::Critical, ..about(1, "u1") };
+    campaign.key = crate::alert::model::campaign_key(&campaign.detector);
+    campaign.subjects.push(Subject::new(EntityKind::Session, "ses-2", Role::Victim).hit());
+    campaign.entities = crate::alert::Entities::of(&campaign.subjects);
+    let effects = commit_at(&db, &campaign, &routing, START_MS).unwrap();
+    assert_eq!(effects.response, Response { held: 2, ..Response::default() });
+    let told = messages(&db, "oncall", State::Pending);
+    let notice = told.iter().find(|message| message.kind == "revocation.held").unwrap();
+    assert!(notice.body.contains("circuit_breaker"), "{}", notice.body);
+    assert_eq!(db.write(|tx| release_held(tx, CHANNEL, 10, "kim", START_MS)).unwrap(), 2);
+    assert_eq!(orders(&db, State::Pending).len(), 2);
+}
+
+#[test]
 fn what_is_held_can_be_released_with_a_new_time_limit() {
     let (db, routing) = (Db::in_memory().unwrap(), routing(false));
     for number in 0..3 {

@@ -1,6 +1,7 @@
 //! What was held back, to be counted.
 
 use super::Suppression;
+use crate::detect::breaker::CIRCUIT_BREAKER;
 use bartizan_core::{Event, Excuse, Finding, Severity};
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use std::collections::BTreeMap;
 pub enum By {
     /// The suppression of this id.
     Suppression(String),
-    /// A gate of the detector itself, like `own_client`: it knows something that speaks for innocence.
+    /// A gate of the detector itself, like `own_client`: it knows something that speaks for innocence. Or
+    /// [`CIRCUIT_BREAKER`]: it is told within a campaign.
     Gate(&'static str),
 }
 
@@ -60,6 +62,13 @@ impl Held {
     pub fn excused(detector: &'static str, event: &Event<'_>, excuse: Excuse) -> Self {
         let Excuse { gate, key, severity, reason } = excuse;
         Self::new(By::Gate(gate), detector, event, (key, severity, reason))
+    }
+
+    /// A finding that an open circuit breaker folds into a campaign.
+    #[must_use]
+    pub fn folded(detector: &'static str, event: &Event<'_>, finding: &Finding) -> Self {
+        let said = (finding.key.clone(), finding.severity, finding.reason.clone());
+        Self::new(By::Gate(CIRCUIT_BREAKER), detector, event, said)
     }
 
     fn new(by: By, detector: &'static str, event: &Event<'_>, (key, severity, reason): (String, Severity, String)) -> Self {

@@ -2,13 +2,14 @@
 //! travel desk) open no alert.
 //!
 //! A suppressed finding is never lost: it is counted in the ledger, by suppression, with a sample of it; what detectors
-//! themselves excuse (a known device far away, a relay) stands there, too, by the gate that excused it. What is
-//! suppressed for all detectors is not learnt as its person's either. Each entry belongs to a tenant, has an owner, a
-//! reason and an end. It is about one [entity](About::Entity), or about all events of which an [expression](When) holds:
-//! conditions tied by `all`, `any` and `not`. Entries that name something which can be looked up (all but beginnings
-//! of texts and what is only negated) are found by it; the others are gone through. Changes are made at run time and take effect with an entry of the recorded order, so that a
-//! restart judges again as it was judged then: entries are kept with the versions of the list between which they
-//! were in it, and the order says which version counts from where on. Time is the recorded arrival.
+//! themselves excuse (a known device far away, a relay) stands there, too, by the gate that excused it, and so does what
+//! an open [circuit breaker](crate::detect::breaker) folds into a campaign. What is suppressed for all detectors is not
+//! learnt as its person's either. Each entry belongs to a tenant, has an owner, a reason and an end. It is about one
+//! [entity](About::Entity), or about all events of which an [expression](When) holds: conditions tied by `all`, `any` and
+//! `not`. Entries that name something which can be looked up (all but beginnings of texts and what is only negated) are
+//! found by it; the others are gone through. Changes are made at run time and take effect with an entry of the recorded
+//! order, so that a restart judges again as it was judged then: entries are kept with the versions of the list between
+//! which they were in it, and the order says which version counts from where on. Time is the recorded arrival.
 
 mod ledger;
 mod list;

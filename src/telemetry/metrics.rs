@@ -196,7 +196,9 @@ metrics! {
     alerts_open: Gauge = "alerts_ongoing", "Alerts that may still grow";
     alerts_open_bytes: Gauge = "alerts_ongoing_bytes", "Memory of alerts that may still grow";
     alerts_closed_early: Counter = "alerts_closed_early", "Alerts closed while they could still grow, as these held more than they may";
-    alerts_folded: Counter["detector"] = "alerts_folded", "Alerts folded into a campaign by the brake on floods";
+    alerts_folded: Counter["detector"] = "alerts_folded", "Alerts that channels were told of together, by the brake on floods";
+    findings_folded: Counter["detector"] = "findings_folded", "Findings folded into one campaign alert by an open circuit breaker";
+    breaker_open: Gauge["detector"] = "breaker_open", "Tenants for which the circuit breaker of a detector is open";
 
     deliveries: Counter["channel", "outcome"] = "deliveries", "Attempts to tell a channel: delivered, retried, failed";
     delivery_seconds: Histogram["channel"] = "delivery_seconds", "Duration of one attempt to tell a channel";

@@ -3,6 +3,7 @@
 
 mod access;
 mod answers;
+mod breakers;
 mod deliveries;
 mod documented;
 mod ingest;
@@ -18,6 +19,8 @@ use super::{ApiParts, ApiState, HttpConfig, PipelineStatus, StatusSource, router
 use crate::alert::Alert;
 use crate::db::Db;
 use crate::db::tokens::{NewToken, Role};
+use crate::detect::breaker::OpenBreaker;
+use crate::detect::closings::Closings;
 use crate::detect::{DetectConfig, DetectorTables, Enabled};
 use crate::log::{Appender, Appending, LogError, Outgoing};
 use crate::normalise::{Normaliser, TokenKey};
@@ -103,6 +106,22 @@ impl StatusSource for FakePipeline {
         }
     }
 
+    fn breakers(&self) -> Vec<OpenBreaker> {
+        let open = |tenant: &str| OpenBreaker {
+            detector: "token_reuse".to_owned(),
+            tenant: tenant.to_owned(),
+            since_ms: 1_772_366_400_000,
+            alerts_opened: 50,
+            usual: 1.5,
+            limit: 50,
+            alerts_folded: 4_000,
+            users_hit: 3_000,
+            sessions_hit: 4_000,
+            findings_folded: 5_000,
+        };
+        vec![open("acme"), open("globex")]
+    }
+
     fn waiting_for(&self) -> Vec<String> {
         Vec::new()
     }
@@ -118,6 +137,7 @@ struct Api {
     shutdown: CancellationToken,
     lists: Arc<Lists>,
     lessons: Arc<Lessons>,
+    closings: Arc<Closings>,
     store: watch::Sender<Option<Store>>,
 }
 
@@ -137,13 +157,14 @@ impl Api {
         let shutdown = CancellationToken::new();
         let latencies = Arc::new(Latencies::default());
         latencies.record(Stage::Detect, Duration::from_millis(3));
-        let (lists, lessons) = (Arc::<Lists>::default(), Arc::<Lessons>::default());
+        let (lists, lessons, closings) = (Arc::<Lists>::default(), Arc::<Lessons>::default(), Arc::<Closings>::default());
         let enabled = Enabled::new(bartizan_catalogue::all(), &DetectorTables::new()).unwrap();
         let parts = ApiParts {
             detectors: Arc::new(super::explain::Detectors { config: DetectConfig::default(), enabled }),
             suppressions: lists.clone(),
             suppressions_max: 2,
             lessons: lessons.clone(),
+            closings: closings.clone(),
             config,
             retention_days: 90,
             db: db.clone(),
@@ -160,7 +181,7 @@ impl Api {
             shutdown: shutdown.clone(),
         };
         let router = router(ApiState::new(parts));
-        Self { router, db, log, changes, health, shutdown, lists, lessons, store: store_sender }
+        Self { router, db, log, changes, health, shutdown, lists, lessons, closings, store: store_sender }
     }
 
     fn token(&self, role: Role, tenant: Option<&str>) -> String {

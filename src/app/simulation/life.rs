@@ -184,6 +184,7 @@ impl House {
             enricher,
             suppressions: Arc::default(),
             lessons: Arc::default(),
+            closings: Arc::default(),
             retention_ms: RETENTION_MS,
             store: watch::channel(Some(Tables(Arc::clone(world)))).1,
             routing,
