@@ -11,7 +11,8 @@
 //! nothing in common, and some tens within a day, which finds whoever tries every ten minutes. Each is one list of the
 //! latest guesses, so that counting costs the same whatever the window holds.
 //!
-//! A success by one of the guessing clients is a hit, and a change in the hour after it makes it critical. A person
+//! A success by one of the guessing clients is a hit, after as many guesses as make an attack if it is of the person's kind
+//! of program or from a home in their country, and a change in the hour after it makes it critical. A person
 //! who gets in by their own device after somebody else's guesses is not one, nor is a client that has the password
 //! reset after its failures: whoever can do that had no need to guess (whether it is the person, `account_takeover` asks).
 //!
@@ -40,10 +41,13 @@ pub static SPEC: Spec = Spec {
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.001")],
-    quiet_gap_ms: 2 * HOUR_MS,
+    quiet_gap_ms: QUIET_GAP_MS,
     state_version: 1,
     build: |parameters, budget| Box::new(BruteForce::new(parameters, budget)),
 };
+
+/// Quiet for so long, an attack is over: some tens of guesses a day have hours between them.
+const QUIET_GAP_MS: i64 = 8 * HOUR_MS;
 
 static PARAMETERS: &[Parameter] = &[
     Parameter::int("tries_min", 15, 3, 200, "Guesses by strange clients within an hour that are an attack."),
@@ -51,7 +55,13 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::int("spread_networks_min", 4, 2, 50, "Networks from which they are several."),
     Parameter::int("slow_tries_min", 25, 3, 240, "Guesses by strange clients within a day that are an attack."),
     Parameter::int("own_tries_min", 100, 10, 240, "Failures by own clients within a day that are told, at low severity."),
-    Parameter::int("hit_tries_min", 8, 1, 100, "Guesses by a client from which on its success is a hit."),
+    Parameter::int(
+        "hit_tries_min",
+        8,
+        1,
+        100,
+        "Guesses by a client from which on its success is a hit; of a client that may be the person's, tries_min.",
+    ),
 ];
 
 /// Time after a hit in which a change makes it critical.
@@ -126,17 +136,20 @@ impl BruteForce {
         }
         let by_client = tries.by_client(&guess);
         let under_attack = tries.tally(guess.time_ms, false, &self.config).judge(false, &self.config).is_some();
-        if by_client < self.config.hit_tries_min && !(under_attack && by_client > 0) {
-            return findings.remark("below_limit", || {
-                format!("{by_client} failed tries by the client that got in (limit {}).", self.config.hit_tries_min)
-            });
+        // Somebody who has forgotten the password tries about as often, on a new phone away from home, too.
+        let limit = if guess.may_be_own { self.config.hit_tries_min.max(self.config.tries_min) } else { self.config.hit_tries_min };
+        if by_client < limit && !(under_attack && by_client > 0) {
+            if by_client >= self.config.hit_tries_min {
+                let reason = format!("Signed in after {by_client} failed tries by a client that may be the person's (limit {limit}).");
+                return findings.excuse("may_be_own", key_of(event), Severity::High, reason);
+            }
+            return findings.remark("below_limit", || format!("{by_client} failed tries by the client that got in (limit {limit})."));
         }
         findings.doubt(Trust::Stranger);
         tries.hit(&guess, event);
         let mut finding = hit(event, Severity::High, by_client, &self.config);
         finding.reason = format!(
-            "Signed in after {by_client} failed tries within a day by the same client, which is not this person's (limit {}).",
-            self.config.hit_tries_min
+            "Signed in after {by_client} failed tries within a day by the same client, which is not this person's (limit {limit})."
         );
         findings.push(finding);
     }

@@ -106,13 +106,15 @@ const CHANCE: f32 = 6.0;
 /// Does a failing name belong there?
 fn covers(watch: &Watch, scope: Scope, tried: &Tried, config: &Config) -> bool {
     match scope {
-        Scope::Client(client) => tried.client == client,
+        // A place that was told keeps what fails there.
+        Scope::Client(client) => tried.client == client && !watch.is_open(Scope::Place(tried.subnet)),
         Scope::Place(subnet) => tried.subnet == subnet,
         Scope::Everywhere => {
             let busy = |failing: u16| u32::from(failing) >= config.users_min;
             let by_place = watch.has_few_places() && busy(watch.guesses.subnet(tried.subnet).failing);
             let by_client = busy(watch.guesses.client(tried.client).failing) && !watch.knows_client(tried.client);
-            watch.is_nowhere(tried) && !by_place && !by_client
+            let told = watch.is_open(Scope::Place(tried.subnet)) || watch.is_open(Scope::Client(tried.client));
+            watch.is_nowhere(tried) && !by_place && !by_client && !told
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What is held of one tenant: who is at home where, which names failed as strangers, what is usual, and the
 //! attacks that go on.
 
-use super::familiar::{Fact, Familiar, Of};
-use super::guess::{Ended, Guess};
 use super::guesses::{Guesses, Tried};
 use super::usual::Usual;
 use super::{Config, QUIET_GAP_MS};
+use crate::familiar::{Fact, Familiar, Of};
+use crate::guess::{Ended, Guess};
 use bartizan_core::time::{DAY_MS, MINUTE_MS};
 use bartizan_core::{Event, Retained, heap_bytes};
 use serde::{Deserialize, Serialize};

@@ -19,7 +19,7 @@ const GENERATION_MS: i64 = 30 * DAY_MS;
 
 /// What a fact is about.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Of {
+pub(crate) enum Of {
     /// Somebody got in from this /24 or /48.
     Subnet,
     /// Somebody got in with exactly this client.
@@ -30,11 +30,17 @@ pub(super) enum Of {
     Device,
     /// The user got in with this family of user agents.
     Agent,
+    /// The user got in.
+    Person,
+    /// One of a few groups of users has somebody who is at home with this client.
+    ClientGroup,
+    /// The same with this device.
+    DeviceGroup,
 }
 
 /// One fact.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fact(u64);
+pub(crate) struct Fact(u64);
 
 impl Fact {
     /// A fact of one user (0: of the tenant). User keys are keyed hashes, so nobody can aim at a bit.
@@ -48,7 +54,7 @@ impl Fact {
 
 /// The facts of two generations.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Familiar {
+pub(crate) struct Familiar {
     since_ms: i64,
     now: Tables,
     before: Tables,
