@@ -59,7 +59,7 @@ pub static SPEC: Spec = Spec {
                   a popular client, from the victims' own lines, or too few a day.",
     innocent_causes: "Offices and carriers (their users get in, or are known there); stale passwords and retry loops (many tries of one \
                       name); a bad release (its users are known, the names exist, and people try again); expired passwords (not a wrong credential); kiosks, front desks, agents (one device at one \
-                      place); new releases (people are at home on their lines).",
+                      place); new releases (people are at home with those before).",
     keys: &[KeyKind::Subnet, KeyKind::Client, KeyKind::Tenant],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.004")],
@@ -204,10 +204,13 @@ impl CredentialStuffing {
                 let Config { list_users_min, .. } = self.config;
                 format!("{} users got in as strangers with what got in here (limit {list_users_min}).", tally.users)
             }),
-            Verdict::Shared(common, tally, gate) => {
-                let lists::Tally { users, networks, lines } = tally;
-                let reason = format!("{users} users got in as strangers with what got in here, from {networks} networks on {lines} lines.");
-                findings.excuse(gate, report::list_key(event, common), Severity::High, reason);
+            Verdict::OnePlace(common, tally) => {
+                let lists::Tally { users, strangers, networks, lines } = tally;
+                let reason = format!(
+                    "{users} users got in with what none of them had before, {strangers} not on lines of their own: from {networks} networks \
+                     on {lines} lines."
+                );
+                findings.excuse("one_place", report::list_key(event, common), Severity::High, reason);
             }
         }
     }

@@ -236,6 +236,15 @@ fn from_a_home(n: i64, second: i64) -> TestEvent {
     one.asn(6_830 + (n % 4) as u32, NetworkClass::Residential).place("DE", 48.1, 11.6).region(format!("town{}", n % 7))
 }
 
+/// From another address on the line of their own.
+fn near_home(n: i64, second: i64) -> TestEvent {
+    at_home(n, second).ip(&format!("85.{}.{}.9", n / 200, n % 200))
+}
+
+fn keys(findings: &[Finding]) -> BTreeSet<&str> {
+    findings.iter().map(|finding| finding.key.as_str()).collect()
+}
+
 fn some_days(people: i64) -> Vec<TestEvent> {
     (0..4).flat_map(|day| (0..people).map(move |n| at_home(n, day * DAY + n * 60))).collect()
 }
@@ -304,6 +313,22 @@ fn many_people_at_one_kiosk_stay_silent_and_stand_in_the_ledger() {
     stays_silent_after_some_days((0..60).map(kiosk));
     let said = Runner::new(&SPEC, 4).ask(&after_some_days((0..60).map(kiosk)));
     assert!(said.iter().any(|said| matches!(said, Said::Excuse(excuse) if excuse.gate == "one_place" && excuse.key == "device:kiosk")));
+}
+
+#[test]
+fn a_list_is_found_where_one_provider_serves_most_of_the_country() {
+    let list = (0..14).map(|n| if n % 3 == 0 { from_a_home(n, LATER + n * 120) } else { near_home(n, LATER + n * 120) }.device("thief"));
+    let found = run(&SPEC, &after_some_days(list));
+    assert_eq!(keys(&found), ["device:thief"].into());
+    assert!(hits(&found).len() >= 24, "{:?}", hits(&found));
+}
+
+#[test]
+fn an_id_that_an_image_gives_to_all_stays_silent() {
+    let cloned = (0..100)
+        .map(|n| at_home(n, LATER + n * 120).device("image"))
+        .chain((0..4).map(|n| from_a_home(n, LATER + n * 3_000).device("image")));
+    stays_silent_after_some_days(cloned);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Lists of names whose passwords are right: each used once from another home, so that nothing fails.
 //!
 //! All they share is what the thief has: one device, or a tool that nobody of the tenant is at home with. What counts
-//! is a sign-in of somebody who got in before, neither with the device nor on the line it comes from. A few of them
-//! are everyday life, each with a device of its own; so are many with one device at one place (a kiosk, a front desk,
-//! an agent), which is why the lines must be several. A new release of an app or a browser is new for everybody, but
-//! most who have it are at home on their line; a client that people are at home with is none of a thief's.
+//! is a sign-in of somebody who got in before, but never with the device; of a client without one, nor on the line it
+//! comes from. A few of them are everyday life, each with a device of its own; so are many with one device at one place
+//! (a kiosk, a front desk, an agent), which is why the lines must be several. Where nearly all are on lines of their own,
+//! it is the id that is shared, by a cloned image or a fault of an app. A client is a thief's only if nobody is at home with any release of
+//! it: an app or a browser is known by its family, without its numbers. Nor is that told of a tenant's first days, when
+//! nobody is known to be at home with anything.
 //!
 //! One state for each tenant, because what a user has and what many users share must come together. A strange sign-in
 //! teaches what the user has when it was part of nothing for a day. A user who was never seen before is no stranger,
@@ -25,7 +27,7 @@ const KEPT_MS: i64 = 60 * DAY_MS;
 /// Quiet for so long, a list is used up.
 const QUIET_GAP_MS: i64 = super::QUIET_GAP_MS;
 /// Strange sign-ins held; beyond them the oldest teaches what it has.
-const STRANGE_MAX: usize = 128;
+const STRANGE_MAX: usize = 256;
 /// Bytes of name, id and session; what has longer ones is left out.
 const TEXT_BYTES_MAX: usize = 512;
 /// Lists that go on at once.
@@ -33,13 +35,18 @@ const OPEN_MAX: usize = 8;
 /// Groups of users, and how many of them have somebody at home with what many people use.
 const GROUPS: u64 = 16;
 const GROUPS_MIN: usize = 3;
+/// Time until it is known what people of a tenant are at home with.
+const SETTLED_MS: i64 = 2 * DAY_MS;
 /// Of so many users one may come from a network that another came from.
 const SHARING_PART: usize = 5;
+/// Of so many users of one device one is not on a line of their own.
+const STRANGERS_PART: usize = 4;
 
 /// What the sign-ins of a list share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Common {
     Device(u32),
+    /// Any release of it.
     Client(u32),
 }
 
@@ -58,10 +65,12 @@ pub(super) struct Strange {
     subnet: u32,
     line: u32,
     device: u32,
-    client: u32,
+    software: u32,
     agent: u32,
     /// Never seen before: named, not counted.
     newcomer: bool,
+    /// With a new device on the user's own line.
+    on_line: bool,
     told: bool,
 }
 
@@ -76,6 +85,8 @@ struct Open {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub users: usize,
+    /// Of them, those who were not on a line of their own.
+    pub strangers: usize,
     /// Networks (/24 or /48) and lines that they came from.
     pub networks: usize,
     pub lines: usize,
@@ -84,7 +95,9 @@ pub(super) struct Tally {
 impl Tally {
     /// Does each of them come from elsewhere?
     fn is_spread(&self, config: &Config) -> bool {
-        self.lines >= config.list_lines_min as usize && self.networks * SHARING_PART >= self.users * (SHARING_PART - 1)
+        self.lines >= config.list_lines_min as usize
+            && self.strangers * STRANGERS_PART >= self.users
+            && self.networks * SHARING_PART >= self.users * (SHARING_PART - 1)
     }
 }
 
@@ -94,8 +107,8 @@ pub(super) enum Verdict {
     Ordinary,
     /// Strange, and what was counted falls short.
     Few(Tally),
-    /// As many share it as it takes, but it is one of many people, or of one place.
-    Shared(Common, Tally, &'static str),
+    /// As many share it as it takes, but they come from one place, or are at home.
+    OnePlace(Common, Tally),
     /// One of a list.
     List(Common, Tally),
 }
@@ -103,6 +116,8 @@ pub(super) enum Verdict {
 /// The state of one tenant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Lists {
+    /// When the tenant was first seen, and last.
+    first_ms: i64,
     newest_ms: i64,
     familiar: Familiar,
     /// By time.
@@ -112,7 +127,7 @@ pub(super) struct Lists {
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { newest_ms: i64::MIN, familiar: Familiar::default(), strange: Vec::new(), open: Vec::new() }
+        Self { first_ms: i64::MAX, newest_ms: i64::MIN, familiar: Familiar::default(), strange: Vec::new(), open: Vec::new() }
     }
 }
 
@@ -137,7 +152,7 @@ impl Common {
     fn covers(self, one: &Strange) -> bool {
         match self {
             Self::Device(device) => one.device == device,
-            Self::Client(client) => one.client == client,
+            Self::Client(software) => one.software == software && !one.on_line,
         }
     }
 }
@@ -151,22 +166,38 @@ impl Lists {
         }
         let has_device = guess.device != 0 && self.familiar.knows(Fact::new(Of::Device, guess.user_key, guess.device));
         let has_line = self.familiar.knows(Fact::new(Of::Line, guess.user_key, guess.line));
-        let commons = self.commons(guess);
-        if has_device || has_line {
-            self.learn_at_home(guess, has_device);
+        let software = software(event);
+        let commons = self.commons(guess, software, has_line);
+        if has_device || (has_line && guess.device == 0) {
+            if guess.ended == Ended::In {
+                self.learn_at_home(guess, software, has_device);
+            }
             return Verdict::Ordinary;
         }
-        let newcomer = !self.familiar.knows(Fact::new(Of::Person, guess.user_key, 0));
+        let newcomer = !has_line && !self.familiar.knows(Fact::new(Of::Person, guess.user_key, 0));
         let joins = |common: &Common| self.is_open(*common) || self.strange.iter().any(|one| one.user != guess.user && common.covers(one));
         if newcomer && !commons.iter().any(joins) {
-            self.learn(guess.user_key, guess.line, guess.device, guess.agent);
+            if guess.ended == Ended::In {
+                self.learn(guess.user_key, guess.line, guess.device, guess.agent);
+                if guess.device != 0 {
+                    self.familiar.learn(Fact::new(Of::ClientGroup, group_of(guess), software));
+                }
+            }
             return Verdict::Ordinary;
         }
-        self.keep(guess, newcomer, event);
+        let again = |one: &Strange| one.on_line && one.user == guess.user && one.device == guess.device;
+        if has_line && !commons.iter().any(|common| self.is_open(*common)) && self.strange.iter().any(again) {
+            return Verdict::Ordinary;
+        }
+        if has_line && guess.ended == Ended::In {
+            self.familiar.learn(Fact::new(Of::ClientGroup, group_of(guess), software));
+        }
+        self.keep(guess, software, [newcomer, has_line], event);
         self.judge(&commons, config)
     }
 
     fn advance(&mut self, time_ms: i64) {
+        self.first_ms = self.first_ms.min(time_ms);
         self.newest_ms = self.newest_ms.max(time_ms);
         self.familiar.advance(self.newest_ms);
         let from_ms = self.newest_ms.saturating_sub(WINDOW_MS);
@@ -192,10 +223,11 @@ impl Lists {
     }
 
     /// What a thief could share: the device first, which says more.
-    fn commons(&self, guess: &Guess) -> Vec<Common> {
+    fn commons(&self, guess: &Guess, software: u32, has_line: bool) -> Vec<Common> {
         let device = (guess.device != 0).then_some(Common::Device(guess.device));
-        let client = (guess.client != 0).then_some(Common::Client(guess.client));
-        device.into_iter().chain(client).collect()
+        let is_settled = self.newest_ms.saturating_sub(self.first_ms) >= SETTLED_MS;
+        let client = (guess.client != 0 && !has_line && is_settled).then_some(Common::Client(software));
+        device.into_iter().chain(client).filter(|common| !self.is_many_peoples(*common)).collect()
     }
 
     fn learn(&mut self, user_key: u64, line: u32, device: u32, agent: u32) {
@@ -207,15 +239,14 @@ impl Lists {
         }
     }
 
-    fn learn_at_home(&mut self, guess: &Guess, has_device: bool) {
+    fn learn_at_home(&mut self, guess: &Guess, software: u32, has_device: bool) {
         // A tool without a device that comes by somebody's line is not theirs for that.
         let has_client = guess.device != 0 || self.familiar.knows(Fact::new(Of::Agent, guess.user_key, guess.agent));
-        let group = guess.user_key % GROUPS + 1;
-        if has_client && guess.client != 0 {
-            self.familiar.learn(Fact::new(Of::ClientGroup, group, guess.client));
+        if has_client {
+            self.familiar.learn(Fact::new(Of::ClientGroup, group_of(guess), software));
         }
         if has_device {
-            self.familiar.learn(Fact::new(Of::DeviceGroup, group, guess.device));
+            self.familiar.learn(Fact::new(Of::DeviceGroup, group_of(guess), guess.device));
         }
         if has_client {
             self.learn(guess.user_key, guess.line, guess.device, guess.agent);
@@ -226,12 +257,12 @@ impl Lists {
     fn is_many_peoples(&self, common: Common) -> bool {
         let fact = |group| match common {
             Common::Device(device) => Fact::new(Of::DeviceGroup, group, device),
-            Common::Client(client) => Fact::new(Of::ClientGroup, group, client),
+            Common::Client(software) => Fact::new(Of::ClientGroup, group, software),
         };
         (1..=GROUPS).filter(|group| self.familiar.knows(fact(*group))).nth(GROUPS_MIN - 1).is_some()
     }
 
-    fn keep(&mut self, guess: &Guess, newcomer: bool, event: &Event<'_>) {
+    fn keep(&mut self, guess: &Guess, software: u32, [newcomer, on_line]: [bool; 2], event: &Event<'_>) {
         let (name, id, session) = (event.user().unwrap_or_default(), event.id(), event.session().unwrap_or_default());
         if name.len() + id.len() + session.len() > TEXT_BYTES_MAX {
             return;
@@ -248,9 +279,10 @@ impl Lists {
             subnet: guess.subnet,
             line: guess.line,
             device: guess.device,
-            client: guess.client,
+            software,
             agent: guess.agent,
             newcomer,
+            on_line,
             told: false,
         };
         if self.strange.len() >= STRANGE_MAX {
@@ -267,28 +299,22 @@ impl Lists {
         let (mut most, mut shared) = (Tally::default(), None);
         for common in commons {
             let tally = self.tally(*common);
-            let gate = if tally.users < config.list_users_min as usize {
+            if tally.users < config.list_users_min as usize {
                 most.users = most.users.max(tally.users);
-                continue;
-            } else if self.is_many_peoples(*common) {
-                "many_peoples_client"
-            } else if !tally.is_spread(config) {
-                "one_place"
-            } else {
+            } else if tally.is_spread(config) {
                 return Verdict::List(*common, tally);
-            };
-            // That strangers have a browser that everybody has is not worth a word.
-            if matches!(common, Common::Device(_)) || gate == "one_place" {
-                shared = shared.or(Some((*common, tally, gate)));
+            } else {
+                shared = shared.or(Some((*common, tally)));
             }
         }
-        shared.map_or(Verdict::Few(most), |(common, tally, gate)| Verdict::Shared(common, tally, gate))
+        shared.map_or(Verdict::Few(most), |(common, tally)| Verdict::OnePlace(common, tally))
     }
 
     fn tally(&self, common: Common) -> Tally {
         let counted = || self.strange.iter().filter(|one| common.covers(one) && !one.newcomer);
         Tally {
             users: distinct(counted().map(|one| one.user)),
+            strangers: distinct(counted().filter(|one| !one.on_line).map(|one| one.user)),
             networks: distinct(counted().map(|one| one.subnet)),
             lines: distinct(counted().map(|one| one.line)),
         }
@@ -317,6 +343,16 @@ impl Lists {
         self.open.push(Open { common, last_ms: newest_ms, hits });
         (news, hits)
     }
+}
+
+fn group_of(guess: &Guess) -> u64 {
+    guess.user_key % GROUPS + 1
+}
+
+/// The family of a program: user agent and ciphers.
+fn software(event: &Event<'_>) -> u32 {
+    let software = event.software();
+    software.agent ^ software.ja4.rotate_left(16)
 }
 
 fn distinct(values: impl Iterator<Item = u32>) -> usize {

@@ -68,10 +68,10 @@ pub(super) fn list(event: &Event<'_>, common: Common, tally: &lists::Tally, list
         Common::Client(_) => ("List of right passwords used with one client", "one client that nobody is at home with"),
     };
     title.clone_into(&mut finding.title);
-    let lists::Tally { users, networks, lines } = *tally;
+    let lists::Tally { users, networks, lines, .. } = *tally;
     finding.reason = format!(
-        "{users} users gave a right password by {whose} within {} hours (limit {}), where none of them had been before: from {networks} \
-         networks on {lines} lines (limit {}); {hits} users were hit.",
+        "{users} users gave a right password by {whose} within {} hours (limit {}), which none of them had before: from {networks} networks on {lines} \
+         lines (limit {}); {hits} users were hit.",
         lists::WINDOW_MS / HOUR_MS,
         config.list_users_min,
         config.list_lines_min,

@@ -36,6 +36,8 @@ pub(super) struct Tally {
     pub again: u32,
     pub hasty: u32,
     pub networks: u32,
+    /// Names of the network with most of them, and of all networks.
+    largest: (u32, u32),
     pub addresses: u32,
     pub went_well: u32,
     pub first_ms: i64,
@@ -58,6 +60,7 @@ impl Tally {
             again: 0,
             hasty: 0,
             networks: 0,
+            largest: (0, 0),
             addresses: 0,
             went_well: went_well.into(),
             first_ms: i64::MAX,
@@ -76,7 +79,8 @@ impl Tally {
     pub fn passes(&self, scope: Scope, config: &Config) -> bool {
         let enough = self.quiet >= self.limit && self.failed_share() >= config.failed_share_min;
         let spread = match scope {
-            Scope::Client(_) => self.networks >= 2,
+            // What comes from one network all but alone is that network's.
+            Scope::Client(_) => self.networks >= 2 && self.largest.0 * 4 <= self.largest.1 * 3,
             Scope::Place(_) => true,
             Scope::Everywhere => self.networks >= NETWORKS_MIN,
         };
@@ -129,6 +133,11 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
     let (mut cells, mut repeats, mut unknown) = ([0_u32; CELLS], 0, 0);
     let (mut subnets, mut addresses, mut once) = (Vec::new(), Vec::new(), Vec::new());
     for (user, time_ms, tried) in watch.guesses.iter().filter(|(_, _, tried)| covers(watch, scope, tried, config)) {
+        // What was loud all the while is told by the other detector, as one attack.
+        let is_loud = watch.guesses.subnet(tried.subnet).is_loud(tried.first_ms, time_ms);
+        if is_loud && !matches!(scope, Scope::Place(_)) {
+            continue;
+        }
         if let Some(cell) = cells.get_mut(cell_of(time_ms)) {
             *cell += 1;
         }
@@ -146,15 +155,16 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
             continue;
         }
         tally.news.push(user);
-        if !tried.again {
+        if !tried.again && !is_loud {
             once.push(time_ms);
         }
         tally.unknown += u32::from(tried.unknown);
-        tally.again += u32::from(tried.again);
+        tally.again += u32::from(tried.again && !is_loud);
         tally.first_ms = tally.first_ms.min(tried.first_ms);
         tally.last_ms = tally.last_ms.max(time_ms);
     }
     let all = subnets.len() as u32;
+    tally.largest = (largest(&mut subnets), all);
     (tally.networks, tally.addresses) = (distinct(subnets), distinct(addresses));
     let loud_min = match scope {
         Scope::Everywhere => u32::MAX,
@@ -184,6 +194,12 @@ fn loud_cells(cells: &[u32; CELLS], names_min: u32) -> [bool; CELLS] {
         }
     }
     loud
+}
+
+/// How often the value stands there that does so most often.
+fn largest(values: &mut [u32]) -> u32 {
+    values.sort_unstable();
+    values.chunk_by(|a, b| a == b).map(|same| same.len() as u32).max().unwrap_or_default()
 }
 
 fn distinct(mut values: Vec<u32>) -> u32 {
