@@ -11,8 +11,7 @@
 //! nothing in common, and some tens within a day, which finds whoever tries every ten minutes. Each is one list of the
 //! latest guesses, so that counting costs the same whatever the window holds.
 //!
-//! A success by one of the guessing clients is a hit, after as many guesses as make an attack if it is of the person's kind
-//! of program or from a home in their country, and a change in the hour after it makes it critical. A person
+//! A success by one of the guessing clients is a hit, and a change in the hour after it makes it critical. A person
 //! who gets in by their own device after somebody else's guesses is not one, nor is a client that has the password
 //! reset after its failures: whoever can do that had no need to guess (whether it is the person, `account_takeover` asks).
 //!
@@ -20,6 +19,7 @@
 
 mod tries;
 
+use crate::credential_stuffing::{is_unknown_name, says_nothing};
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Familiar, Finding, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter,
@@ -36,7 +36,7 @@ pub static SPEC: Spec = Spec {
     blind_spots: "Fewer guesses than its limits: with the defaults 24 a day from up to three networks, or 9 an hour from any number of them \
                   as long as a day has no more than 24; 99 a day by the clock from one home in the person's country; guesses with the person's device id, or from their network by a program of the same family; \
                   accounts of programs.",
-    innocent_causes: "Stale passwords on own devices, retry loops (regular, from one client), forgotten passwords, lockouts of an own client: \
+    innocent_causes: "Stale passwords on own devices, retry loops (regular, from one client), forgotten and expired passwords, lockouts of an own client: \
                       counted apart and told as low only beyond a hundred a day.",
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
@@ -55,13 +55,7 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::int("spread_networks_min", 4, 2, 50, "Networks from which they are several."),
     Parameter::int("slow_tries_min", 25, 3, 240, "Guesses by strange clients within a day that are an attack."),
     Parameter::int("own_tries_min", 100, 10, 240, "Failures by own clients within a day that are told, at low severity."),
-    Parameter::int(
-        "hit_tries_min",
-        8,
-        1,
-        100,
-        "Guesses by a client from which on its success is a hit; of a client that may be the person's, tries_min.",
-    ),
+    Parameter::int("hit_tries_min", 8, 1, 100, "Guesses by a client from which on its success is a hit."),
 ];
 
 /// Time after a hit in which a change makes it critical.
@@ -136,20 +130,17 @@ impl BruteForce {
         }
         let by_client = tries.by_client(&guess);
         let under_attack = tries.tally(guess.time_ms, false, &self.config).judge(false, &self.config).is_some();
-        // Somebody who has forgotten the password tries about as often, on a new phone away from home, too.
-        let limit = if guess.may_be_own { self.config.hit_tries_min.max(self.config.tries_min) } else { self.config.hit_tries_min };
-        if by_client < limit && !(under_attack && by_client > 0) {
-            if by_client >= self.config.hit_tries_min {
-                let reason = format!("Signed in after {by_client} failed tries by a client that may be the person's (limit {limit}).");
-                return findings.excuse("may_be_own", key_of(event), Severity::High, reason);
-            }
-            return findings.remark("below_limit", || format!("{by_client} failed tries by the client that got in (limit {limit})."));
+        if by_client < self.config.hit_tries_min && !(under_attack && by_client > 0) {
+            return findings.remark("below_limit", || {
+                format!("{by_client} failed tries by the client that got in (limit {}).", self.config.hit_tries_min)
+            });
         }
         findings.doubt(Trust::Stranger);
         tries.hit(&guess, event);
         let mut finding = hit(event, Severity::High, by_client, &self.config);
         finding.reason = format!(
-            "Signed in after {by_client} failed tries within a day by the same client, which is not this person's (limit {limit})."
+            "Signed in after {by_client} failed tries within a day by the same client, which is not this person's (limit {}).",
+            self.config.hit_tries_min
         );
         findings.push(finding);
     }
@@ -195,11 +186,12 @@ fn hit(event: &Event<'_>, severity: Severity, tries: usize, config: &Config) -> 
     finding
 }
 
-/// Did a guess fail? A name that nobody has is none, nor is a push, which nobody guesses.
+/// Did a guess fail? A name that nobody has is none, nor what a right password meets, too (expired, a server that fails), nor is a push, which nobody guesses.
 fn is_guess(event: &Event<'_>) -> bool {
     let failed = matches!(event.outcome(), Outcome::Failure | Outcome::Denied);
+    let reason = event.reason().unwrap_or_default();
     let guesses = match event.kind() {
-        Kind::Login => event.reason() != Some("unknown_user"),
+        Kind::Login => !is_unknown_name(reason) && !says_nothing(reason),
         Kind::MfaResult => !matches!(event.factor(), Some("push" | "webauthn")),
         _ => false,
     };

@@ -24,7 +24,7 @@ pub(super) struct Guess {
     client: u32,
     pub own: bool,
     /// A program of a kind that the person uses, or a line in their country: it may be a thing of theirs.
-    pub may_be_own: bool,
+    may_be_own: bool,
 }
 
 impl Guess {
