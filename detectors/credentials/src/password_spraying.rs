@@ -3,8 +3,8 @@
 //! `credential_stuffing` finds many names within an hour from one address, network or client. This detector
 //! finds what stays below that: a name every few minutes for many hours, rounds with hours between them from
 //! a few addresses, and tries that come from another address each time and share nothing. What passes the
-//! limits of the other one within an hour is left to it, unless the attack also goes on slowly or in rounds: with hours
-//! between them that are not loud. What was told under one network or client is not told under another heading.
+//! limits of the other one within an hour is left to it, unless the attack also goes on slowly or in rounds.
+//! What was told under one network or client is not told under another heading.
 //!
 //! **What counts.** Not failures, but users who failed where they are strangers, and did not get in from there
 //! afterwards. A stranger never got in from that line or with that device; a person who mistypes at home, a stale
@@ -58,7 +58,7 @@ pub static SPEC: Spec = Spec {
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.003")],
     quiet_gap_ms: QUIET_GAP_MS,
-    state_version: 2,
+    state_version: 1,
     build: |parameters, budget| Box::new(PasswordSpraying::new(parameters, budget)),
 };
 

@@ -291,14 +291,6 @@ fn what_is_loud_within_an_hour_is_left_to_the_detector_of_stuffing() {
 }
 
 #[test]
-fn a_name_a_minute_for_a_day_is_left_to_the_detector_of_stuffing_though_names_come_again() {
-    let drip = |agent: &'static str| (0..1_200).map(move |n| guess(dice(n, 3, 120), NOON + n * MINUTE, "203.0.113.9", agent));
-    stays_silent_amid(120, drip("curl/8"));
-    let list = (0..1_200).map(|n| guess(1_000 + n, NOON + n * MINUTE, "203.0.113.9", "curl/8").fail("unknown_user"));
-    stays_silent_amid(120, list.zip(drip("curl/8")).map(|(unknown, known)| if dice(known.time_ms(), 5, 4) == 0 { known } else { unknown }));
-}
-
-#[test]
 fn loud_rounds_with_hours_between_them_are_found() {
     let round = |at: i64| (0..60).map(move |n| guess(n, NOON + at + n * 8_000, "203.0.113.9", "curl/8"));
     assert_eq!(keys(&amid(120, round(0).chain(round(3 * HOUR)))), ["net:203.0.113.0/24"].into());

@@ -6,7 +6,7 @@
 
 use crate::guess::Guess;
 use crate::recent::{Recent, VALUES_MAX};
-use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use bartizan_core::time::{DAY_MS, MINUTE_MS};
 use bartizan_core::{Event, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -17,8 +17,6 @@ const ROUND_MS: i64 = 20 * MINUTE_MS;
 const RETRY_MS: i64 = 90_000;
 /// Names of one place or client in a full table.
 const SHARE_MAX: u16 = VALUES_MAX as u16 / 4;
-/// Names of one place within an hour of the clock that pass every limit of `credential_stuffing`.
-const LOUD_NAMES: u16 = 25;
 /// Bytes of a name and an event's id; longer ones are counted, and not named.
 const TEXT_BYTES_MAX: usize = 512;
 /// Bytes of text below which nothing is tidied up.
@@ -72,35 +70,12 @@ pub(super) struct Group {
     pub failing: u16,
     /// Sign-ins from there that went well since the first of them.
     pub went_well: u16,
-    /// The latest hour of the clock, and names that failed in it, whether they are held or not.
-    hour: i64,
-    names: u16,
-    /// The latest hours one after the other that were loud: the first and the last of them.
-    loud: Option<(i64, i64)>,
 }
 
 impl Group {
     /// Is this where hardly anybody but strangers comes from?
     pub fn is_suspect(self) -> bool {
         self.failing >= 3 && self.failing > self.went_well
-    }
-
-    fn count(&mut self, time_ms: i64) {
-        let hour = time_ms.div_euclid(HOUR_MS);
-        if hour > self.hour {
-            (self.hour, self.names) = (hour, 0);
-        }
-        self.names = self.names.saturating_add(u16::from(hour == self.hour));
-        if self.names >= LOUD_NAMES {
-            let goes_on = self.loud.filter(|(_, last)| last.saturating_add(1) >= self.hour);
-            self.loud = Some((goes_on.map_or(self.hour, |(first, _)| first), self.hour));
-        }
-    }
-
-    /// Was it loud all the while? The hours at either end may have been begun or left in the middle.
-    pub fn is_loud(self, first_ms: i64, last_ms: i64) -> bool {
-        let (first, last) = (first_ms.div_euclid(HOUR_MS), last_ms.div_euclid(HOUR_MS));
-        self.loud.is_some_and(|(from, to)| first.saturating_add(1) >= from && last <= to.saturating_add(1))
     }
 }
 
@@ -173,7 +148,7 @@ impl Guesses {
         for (groups, key) in [(&mut self.subnets, tried.subnet), (&mut self.clients, tried.client)] {
             match groups.get_mut(key) {
                 Some((_, group)) => group.failing += 1,
-                None => groups.insert(key, 0, Group { failing: 1, ..Group::default() }),
+                None => groups.insert(key, 0, Group { failing: 1, went_well: 0 }),
             }
         }
     }
@@ -203,16 +178,12 @@ impl Guesses {
     pub fn add(&mut self, guess: &Guess, unknown: bool, stormy: bool, event: &Event<'_>) -> Option<Tried> {
         if let Some((time_ms, tried)) = self.tried.get(guess.user).map(|(time_ms, tried)| (time_ms, *tried)) {
             self.again(guess, time_ms, tried, stormy, event);
-            if guess.time_ms.div_euclid(HOUR_MS) > time_ms.div_euclid(HOUR_MS) {
-                self.count(guess);
-            }
             return None;
         }
         let mut gone = None;
         if self.tried.len() >= VALUES_MAX {
             let shares = [self.subnet(guess.subnet).failing, self.client(guess.client).failing];
             if shares.iter().any(|share| *share >= SHARE_MAX) {
-                self.count(guess);
                 return None;
             }
             gone = self.pop_before(i64::MAX);
@@ -238,15 +209,7 @@ impl Guesses {
         };
         self.tried.insert(guess.user, guess.time_ms, tried);
         self.join(&tried);
-        self.count(guess);
         gone
-    }
-
-    /// A name failed for the first time within the hour.
-    fn count(&mut self, guess: &Guess) {
-        if let Some((_, group)) = self.subnets.get_mut(guess.subnet) {
-            group.count(guess.time_ms);
-        }
     }
 
     fn again(&mut self, guess: &Guess, time_ms: i64, before: Tried, stormy: bool, event: &Event<'_>) {

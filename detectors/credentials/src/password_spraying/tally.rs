@@ -133,11 +133,6 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
     let (mut cells, mut repeats, mut unknown) = ([0_u32; CELLS], 0, 0);
     let (mut subnets, mut addresses, mut once) = (Vec::new(), Vec::new(), Vec::new());
     for (user, time_ms, tried) in watch.guesses.iter().filter(|(_, _, tried)| covers(watch, scope, tried, config)) {
-        // What was loud all the while is told by the other detector, as one attack.
-        let is_loud = watch.guesses.subnet(tried.subnet).is_loud(tried.first_ms, time_ms);
-        if is_loud && !matches!(scope, Scope::Place(_)) {
-            continue;
-        }
         if let Some(cell) = cells.get_mut(cell_of(time_ms)) {
             *cell += 1;
         }
@@ -155,11 +150,11 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
             continue;
         }
         tally.news.push(user);
-        if !tried.again && !is_loud {
+        if !tried.again {
             once.push(time_ms);
         }
         tally.unknown += u32::from(tried.unknown);
-        tally.again += u32::from(tried.again && !is_loud);
+        tally.again += u32::from(tried.again);
         tally.first_ms = tally.first_ms.min(tried.first_ms);
         tally.last_ms = tally.last_ms.max(time_ms);
     }
