@@ -36,7 +36,8 @@ pub static SPEC: Spec = Spec {
     blind_spots: "Fewer guesses than its limits: with the defaults 24 a day from up to three networks, or 9 an hour from any number of them \
                   as long as a day has no more than 24; 99 a day by the clock from one home in the person's country; guesses with the person's device id, or from their network by a program of the same family; \
                   accounts of programs.",
-    innocent_causes: "Stale passwords on own devices, retry loops (regular, from one client), forgotten and expired passwords, lockouts of an own client: \
+    innocent_causes: "Stale passwords on own devices, retry loops (regular, from one client), forgotten and expired passwords, lockouts \
+                      of an own client: \
                       counted apart and told as low only beyond a hundred a day.",
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
@@ -186,7 +187,8 @@ fn hit(event: &Event<'_>, severity: Severity, tries: usize, config: &Config) -> 
     finding
 }
 
-/// Did a guess fail? A name that nobody has is none, nor what a right password meets, too (expired, a server that fails), nor is a push, which nobody guesses.
+/// Did a guess fail? A name that nobody has is none, nor what a right password meets, too (expired, a server that fails),
+/// nor is a push, which nobody guesses.
 fn is_guess(event: &Event<'_>) -> bool {
     let failed = matches!(event.outcome(), Outcome::Failure | Outcome::Denied);
     let reason = event.reason().unwrap_or_default();
