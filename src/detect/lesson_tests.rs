@@ -150,7 +150,7 @@ fn sizes_of_batches_threads_and_checkpoints_do_not_change_a_byte() {
 
 #[test]
 fn where_nobody_goes_by_people_nothing_is_learnt() {
-    let specs = bartizan_catalogue::all().filter(|spec| spec.id == "token_reuse");
+    let specs = bartizan_catalogue::all().filter(|spec| spec.id == "credential_stuffing");
     let enabled = super::Enabled::new(specs, &super::DetectorTables::new()).unwrap();
     let mut engine = Engine::new(&super::DetectConfig::default(), &enabled, bartizan_core::KeyHasher::new([3; 16]));
     feed(&mut engine, &before(), 100, Some(&Lessons::fixed(vec![lesson()])));

@@ -21,11 +21,11 @@ const GENERATION_MS: i64 = 30 * DAY_MS;
 pub struct Fact(u64);
 
 impl Fact {
-    /// A fact of one user (0: of the tenant); `of` tells kinds of facts apart. User keys are keyed hashes, so nobody can
+    /// A fact of one user (0: of the tenant); `of`, below 8, tells kinds of facts apart. User keys are keyed hashes, so nobody can
     /// aim at a bit.
     #[must_use]
     pub fn new(of: u8, user: u64, value: u32) -> Self {
-        let mut x = user ^ (u64::from(value) << 8 | u64::from(of)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut x = user ^ (u64::from(value) << 3 | u64::from(of)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         Self(x ^ (x >> 31))

@@ -19,6 +19,7 @@
 
 mod tries;
 
+use crate::credential_stuffing::{is_unknown_name, says_nothing};
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Familiar, Finding, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter,
@@ -35,16 +36,20 @@ pub static SPEC: Spec = Spec {
     blind_spots: "Fewer guesses than its limits: with the defaults 24 a day from up to three networks, or 9 an hour from any number of them \
                   as long as a day has no more than 24; 99 a day by the clock from one home in the person's country; guesses with the person's device id, or from their network by a program of the same family; \
                   accounts of programs.",
-    innocent_causes: "Stale passwords on own devices, retry loops (regular, from one client), forgotten passwords, lockouts of an own client: \
+    innocent_causes: "Stale passwords on own devices, retry loops (regular, from one client), forgotten and expired passwords, lockouts \
+                      of an own client: \
                       counted apart and told as low only beyond a hundred a day.",
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.001")],
     yields: false,
-    quiet_gap_ms: 2 * HOUR_MS,
+    quiet_gap_ms: QUIET_GAP_MS,
     state_version: 1,
     build: |parameters, budget| Box::new(BruteForce::new(parameters, budget)),
 };
+
+/// Quiet for so long, an attack is over: some tens of guesses a day have hours between them.
+const QUIET_GAP_MS: i64 = 8 * HOUR_MS;
 
 static PARAMETERS: &[Parameter] = &[
     Parameter::int("tries_min", 15, 3, 200, "Guesses by strange clients within an hour that are an attack."),
@@ -183,11 +188,13 @@ fn hit(event: &Event<'_>, severity: Severity, tries: usize, config: &Config) -> 
     finding
 }
 
-/// Did a guess fail? A name that nobody has is none, nor is a push, which nobody guesses.
+/// Did a guess fail? A name that nobody has is none, nor what a right password meets, too (expired, a server that fails),
+/// nor is a push, which nobody guesses.
 fn is_guess(event: &Event<'_>) -> bool {
     let failed = matches!(event.outcome(), Outcome::Failure | Outcome::Denied);
+    let reason = event.reason().unwrap_or_default();
     let guesses = match event.kind() {
-        Kind::Login => event.reason() != Some("unknown_user"),
+        Kind::Login => !is_unknown_name(reason) && !says_nothing(reason),
         Kind::MfaResult => !matches!(event.factor(), Some("push" | "webauthn")),
         _ => false,
     };

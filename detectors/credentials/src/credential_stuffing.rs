@@ -22,19 +22,29 @@
 //! pattern, by a user not known there and with a client that the failures use, is a hit, told with
 //! the session, also when it came before the limit was passed.
 //!
+//! **An attack that goes on.** Once told, an address, network or client keeps what fails there later, at a third of the
+//! limit, and for hours of quiet: a try every six minutes now and then falls below the limit, and lists are gone through in rounds.
+//!
+//! **Lists of right passwords.** Where nothing fails, a third state machine, of the tenant, finds strangers' sign-ins
+//! that share nothing but the device or an outlandish client (`lists`).
+//!
 //! Absent on purpose: comparison with a network's own past failure rate, and slow attacks below the
 //! limit in every window.
 
 mod attempts;
 mod crowd;
+mod lists;
 mod multitude;
 mod report;
 mod samples;
 
+use crate::guess::{Ended, Guess};
 use attempts::{Attempt, Attempts};
 pub(crate) use attempts::{is_unknown_name, says_nothing};
+use bartizan_core::time::HOUR_MS;
 use bartizan_core::{Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Severity, Spec, State};
 use crowd::{Crowd, Parts, Tally};
+use lists::{Lists, Verdict};
 use std::sync::Arc;
 
 /// What it is and how it is tuned.
@@ -42,22 +52,25 @@ pub static SPEC: Spec = Spec {
     id: "credential_stuffing",
     title: "Credential stuffing",
     looks_for: "Many user names tried a few times each, mostly without success, from one address, one network, or many networks with one \
-                client; and the tries among them that got in.",
+                client; and the tries among them that got in. Also many names whose passwords are right, each from another \
+                network, by one device or with a client that nobody is at home with.",
     blind_spots: "Fewer names in every window than the limits; a flood hidden among the many successes of a carrier's address; spread over \
-                  many networks with a popular client, or with many clients.",
+                  many networks with a popular client, or with many clients; right passwords used with a device of its own each and \
+                  a popular client, from the victims' own lines, or too few a day.",
     innocent_causes: "Offices and carriers (their users get in, or are known there); stale passwords and retry loops (many tries of one \
-                      name); a bad release (its users are known, the names exist, and people try again); expired passwords (not a wrong credential).",
-    keys: &[KeyKind::Subnet, KeyKind::Client],
+                      name); a bad release (its users are known, the names exist, and people try again); expired passwords (not a wrong credential); kiosks, front desks, agents (one device at one \
+                      place); new releases (people are at home with those before).",
+    keys: &[KeyKind::Subnet, KeyKind::Client, KeyKind::Tenant],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1110.004")],
     yields: false,
     quiet_gap_ms: QUIET_GAP_MS,
-    state_version: 2,
+    state_version: 3,
     build: |parameters, budget| Box::new(CredentialStuffing::new(parameters, budget)),
 };
 
-/// Quiet for so long, an attack is over.
-const QUIET_GAP_MS: i64 = 7_200_000;
+/// Quiet for so long, an attack is over; rounds have hours between them.
+const QUIET_GAP_MS: i64 = 8 * HOUR_MS;
 
 static PARAMETERS: &[Parameter] = &[
     Parameter::int("window_ms", 3_600_000, 60_000, 86_400_000, "Sliding window of event time."),
@@ -84,6 +97,14 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::float("client_failed_share_min", 0.85, 0.1, 1.0, "The same for one client over many networks."),
     Parameter::float("client_unknown_share_min", 0.15, 0.0, 1.0, "Share of names that do not exist, for one client over many networks."),
     Parameter::float("client_retry_share_max", 0.1, 0.0, 1.0, "Or else, share of failing users who try again within two minutes."),
+    Parameter::int(
+        "list_users_min",
+        6,
+        3,
+        100,
+        "Users who get in as strangers within a day by one device, or with a client that nobody is at home with.",
+    ),
+    Parameter::int("list_lines_min", 3, 2, 64, "Lines (a network's number, with the region) from which they come."),
 ];
 
 /// The limits, read once.
@@ -100,6 +121,8 @@ pub(crate) struct Config {
     client_failed_share_min: f64,
     client_unknown_share_min: f64,
     client_retry_share_max: f64,
+    list_users_min: u32,
+    list_lines_min: u32,
 }
 
 /// Known users signing in by which a place is shared.
@@ -108,6 +131,9 @@ const SHARED_KNOWN_MIN: u32 = 3;
 const CLIENT_HIT_SHARE_MIN: f64 = 0.95;
 /// Addresses of a network with alerts of their own; the next one makes it the network's.
 const OWN_ADDRESSES_MAX: usize = 2;
+
+/// An attack that was told goes on with one in so many of the failing users that it took.
+const GOING_ON_PART: u32 = 3;
 
 /// What an attempt is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +167,7 @@ struct CredentialStuffing {
     config: Config,
     networks: KeyedState<Attempts>,
     clients: KeyedState<Attempts>,
+    tenants: KeyedState<Lists>,
 }
 
 impl CredentialStuffing {
@@ -159,13 +186,42 @@ impl CredentialStuffing {
             client_failed_share_min: parameters.float("client_failed_share_min"),
             client_unknown_share_min: parameters.float("client_unknown_share_min"),
             client_retry_share_max: parameters.float("client_retry_share_max"),
+            list_users_min: count("list_users_min"),
+            list_lines_min: count("list_lines_min"),
         };
-        Self { config, networks: KeyedState::new(budget), clients: KeyedState::new(budget) }
+        Self { config, networks: KeyedState::new(budget), clients: KeyedState::new(budget), tenants: KeyedState::new(budget) }
+    }
+}
+
+impl CredentialStuffing {
+    /// Is a right password one of a list's?
+    fn signed_in(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let Some(guess) = Guess::of(event).filter(|guess| matches!(guess.ended, Ended::In | Ended::Halfway)) else { return };
+        let mut lists = self.tenants.entry(key.hash, event.watermark_ms(), Lists::default);
+        match lists.take(&guess, event, &self.config) {
+            Verdict::Ordinary => {}
+            Verdict::List(common, tally) => findings.push(report::list(event, common, &tally, &mut lists, &self.config)),
+            Verdict::Few(tally) => findings.remark(BELOW_LIMIT, || {
+                let Config { list_users_min, .. } = self.config;
+                format!("{} users got in as strangers with what got in here (limit {list_users_min}).", tally.users)
+            }),
+            Verdict::OnePlace(common, tally) => {
+                let lists::Tally { users, strangers, networks, lines } = tally;
+                let reason = format!(
+                    "{users} users got in with what none of them had before, {strangers} not on lines of their own: from {networks} networks \
+                     on {lines} lines."
+                );
+                findings.excuse("one_place", report::list_key(event, common), Severity::High, reason);
+            }
+        }
     }
 }
 
 impl Detector for CredentialStuffing {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        if key.kind == KeyKind::Tenant {
+            return self.signed_in(key, event, findings);
+        }
         let Some(mut attempt) = Attempt::of(event, key.kind) else { return };
         let (config, states) = match key.kind {
             KeyKind::Client => (&self.config, &mut self.clients),
@@ -204,6 +260,7 @@ impl Detector for CredentialStuffing {
     fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
         visit(&mut self.networks);
         visit(&mut self.clients);
+        visit(&mut self.tenants);
     }
 }
 
@@ -254,8 +311,8 @@ fn network_attack(crowd: &Crowd, attempt: &Attempt, config: &Config) -> Result<A
         let parts = Parts::One(attempt.part);
         let tally = crowd.tally(&parts);
         let limit = shared_limit(&tally, config.users_min, config);
-        if passes(&tally, limit, config.failed_share_min) {
-            let open = own.contains(&attempt.part);
+        let open = own.contains(&attempt.part);
+        if passes(&tally, if open { going_on(limit) } else { limit }, config.failed_share_min) {
             if open || own.len() < OWN_ADDRESSES_MAX {
                 return Ok(Attack { scope: Scope::Address, parts, tally, limit, open });
             }
@@ -272,7 +329,7 @@ fn network_attack(crowd: &Crowd, attempt: &Attempt, config: &Config) -> Result<A
     let tally = crowd.tally(&parts);
     let limit = shared_limit(&tally, config.network_users_min, config);
     let takes_part = network_open || tally.parts >= config.network_addresses_min;
-    if takes_part && passes(&tally, limit, config.failed_share_min) {
+    if takes_part && passes(&tally, if network_open { going_on(limit) } else { limit }, config.failed_share_min) {
         Ok(Attack { scope: Scope::Network, parts, tally, limit, open: network_open })
     } else {
         let few_addresses = if takes_part { "many_get_in" } else { "few_addresses" };
@@ -283,17 +340,19 @@ fn network_attack(crowd: &Crowd, attempt: &Attempt, config: &Config) -> Result<A
 /// The attack with one client from many networks, less those networks that are told by themselves.
 fn client_attack(crowd: &Crowd, newest_ms: i64, config: &Config) -> Result<Attack, Silence> {
     let (parts, limit) = (Parts::Quiet, config.client_users_min);
+    let open = crowd.is_open(0, newest_ms);
+    let enough = if open { going_on(limit) } else { limit };
+    let networks_min = if open { going_on(config.client_networks_min) } else { config.client_networks_min };
     let tally = crowd.tally(&parts);
-    if tally.parts < config.client_networks_min || !passes(&tally, limit, config.client_failed_share_min) {
+    if tally.parts < networks_min || !passes(&tally, enough, config.client_failed_share_min) {
         return Err(Silence::of(tally, limit, "many_get_in"));
     }
     let names_are_guessed = f64::from(tally.unknown) >= config.client_unknown_share_min * f64::from(tally.failed);
     let nobody_retries = || {
         let (settled, retried) = crowd.retries(&parts, newest_ms);
-        settled >= limit && f64::from(retried) <= config.client_retry_share_max * f64::from(settled)
+        settled >= enough && f64::from(retried) <= config.client_retry_share_max * f64::from(settled)
     };
     let is_attack = names_are_guessed || nobody_retries();
-    let open = crowd.is_open(0, newest_ms);
     if is_attack {
         Ok(Attack { scope: Scope::Client, parts, tally, limit, open })
     } else {
@@ -303,6 +362,11 @@ fn client_attack(crowd: &Crowd, newest_ms: i64, config: &Config) -> Result<Attac
 
 fn shared_limit(tally: &Tally, limit: u32, config: &Config) -> u32 {
     if tally.known >= SHARED_KNOWN_MIN { limit.max(config.shared_users_min) } else { limit }
+}
+
+/// What it takes for an attack that was told to go on.
+fn going_on(limit: u32) -> u32 {
+    limit.div_ceil(GOING_ON_PART)
 }
 
 fn passes(tally: &Tally, limit: u32, share_min: f64) -> bool {

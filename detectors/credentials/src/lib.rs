@@ -2,6 +2,8 @@
 
 pub mod brute_force;
 pub mod credential_stuffing;
+mod facts;
+mod guess;
 pub mod password_spraying;
 mod recent;
 

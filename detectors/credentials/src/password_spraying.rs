@@ -4,6 +4,7 @@
 //! finds what stays below that: a name every few minutes for many hours, rounds with hours between them from
 //! a few addresses, and tries that come from another address each time and share nothing. What passes the
 //! limits of the other one within an hour is left to it, unless the attack also goes on slowly or in rounds.
+//! What was told under one network or client is not told under another heading.
 //!
 //! **What counts.** Not failures, but users who failed where they are strangers, and did not get in from there
 //! afterwards. A stranger never got in from that line or with that device; a person who mistypes at home, a stale
@@ -28,16 +29,15 @@
 //! Absent on purpose: even spacing as evidence (attackers draw their pauses, and little else is even in a day's log),
 //! and time of day.
 
-mod guess;
 mod guesses;
 mod report;
 mod tally;
 mod usual;
 mod watch;
 
+use crate::guess::{Ended, Guess};
 use bartizan_core::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
 use bartizan_core::{Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Spec, State};
-use guess::{Ended, Guess};
 use std::sync::Arc;
 use tally::Tally;
 use watch::{Scope, Watch};
@@ -156,8 +156,12 @@ fn judge(watch: &mut Watch, guess: &Guess, event: &Event<'_>, config: &Config, f
     let by_client = enough(watch.guesses.client(guess.client).failing) && !watch.knows_client(guess.client);
     let by_place = enough(watch.guesses.subnet(guess.subnet).failing) && watch.has_few_places();
     let by_all = watch.guesses.len() as u32 >= config.users_min;
-    for (scope, possible) in [(Scope::Client(guess.client), by_client), (Scope::Place(guess.subnet), by_place), (Scope::Everywhere, by_all)]
-    {
+    let (client, place) = ((Scope::Client(guess.client), by_client), (Scope::Place(guess.subnet), by_place));
+    // One attack is told once: under what was told already, else under the place if most of what the client does comes from it.
+    let mostly_there = u32::from(watch.guesses.subnet(guess.subnet).failing) * 2 > u32::from(watch.guesses.client(guess.client).failing);
+    let place_first = watch.is_open(place.0) || (mostly_there && !watch.is_open(client.0));
+    let [first, second] = if place_first { [place, client] } else { [client, place] };
+    for (scope, possible) in [first, second, (Scope::Everywhere, by_all)] {
         let open = watch.is_open(scope);
         if !open && !possible {
             continue;

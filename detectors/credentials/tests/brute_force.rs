@@ -84,6 +84,15 @@ fn a_success_of_the_guesser_is_a_hit_and_a_change_makes_it_critical() {
 }
 
 #[test]
+fn hours_between_guesses_do_not_end_an_attack() {
+    // Thirty guesses, then one each three hours or so.
+    let tries = (0..30).map(|n| n * 11 * MINUTE + n % 7 * 9_000).chain((1..8).map(|n| 330 * MINUTE + n * 170 * MINUTE));
+    let found = after_past(tries.map(|ms| miss(guesser(ms))));
+    assert!(found.windows(2).all(|pair| pair[1].time_ms - pair[0].time_ms <= SPEC.quiet_gap_ms));
+    assert!(found.len() > 10, "{}", found.len());
+}
+
+#[test]
 fn guessed_codes_count_like_passwords() {
     let code = |n: i64| guesser(n * 5_000).kind(Kind::MfaResult).factor("totp").fail("mfa_failed");
     assert_eq!(worst(&after_past((0..20).map(code))), Some(Severity::Medium));
@@ -112,6 +121,7 @@ fn people_who_fail_by_themselves_stay_silent() {
     let program = |n: i64| miss(guesser(n * MINUTE)).service();
     let new_phone = (0..10).map(|n| miss(home(n * 5 * MINUTE).device("new").agent("Phone")));
     let family = |n: i64| miss(home(n * 40_000).device("tablet"));
+    let cafe = |ms| home(ms).ip("192.0.2.77").asn(680, NetworkClass::Residential).device("new").agent("Phone");
     let innocent = [
         ("a phone at home with an old password", stale_phone(&home, 90)),
         ("the same in a hotel", stale_phone(&abroad, 60)),
@@ -126,6 +136,10 @@ fn people_who_fail_by_themselves_stay_silent() {
             (0..6).map(|n| miss(abroad(n * 15_000 + n * n * 2_000).agent("Phone"))).chain([abroad(300_000).agent("Phone")]).collect(),
         ),
         ("somebody of the family", (0..14).map(family).collect()),
+        (
+            "expired, and the server fails",
+            (0..20).map(|n| cafe(n * 20_000).fail(if n % 3 == 0 { "server_error" } else { "expired" })).chain([cafe(600_000)]).collect(),
+        ),
         ("two strangers' typing errors", (0..4).map(|n| miss(guesser(n * 3_600_000))).collect()),
     ];
     for (name, events) in innocent {

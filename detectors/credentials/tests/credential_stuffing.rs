@@ -1,9 +1,10 @@
 //! Scenarios of credential stuffing and of what looks like it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use bartizan_core::{EntityKind, Finding, Severity};
+use bartizan_core::{EntityKind, Finding, NetworkClass, Said, Severity};
 use bartizan_credentials::credential_stuffing::SPEC;
-use bartizan_testkit::{TestEvent, event, run};
+use bartizan_testkit::{Runner, TestEvent, contract, event, run};
+use std::collections::BTreeSet;
 
 const START: &str = "2026-03-02T09:00:00Z";
 
@@ -169,4 +170,201 @@ fn other_people_with_the_attacked_client_are_not_named() {
     let found = run(&SPEC, &events);
     assert!(!found.is_empty());
     assert!(found.iter().flat_map(|f| &f.subjects).all(|s| !s.value.starts_with("person")));
+}
+
+// An attack that goes on.
+
+/// Names from one address, with so many seconds between them.
+fn paced(names: i64, from: i64, gap: i64, ip: &str) -> Vec<TestEvent> {
+    (0..names).map(|n| login(from + n * gap, &format!("v{from}-{n}"), ip).fail("bad_password")).collect()
+}
+
+/// Alerts that findings make: within one key, so many hours of quiet end one.
+fn alerts(findings: &[Finding]) -> usize {
+    let keys: BTreeSet<&str> = findings.iter().map(|finding| finding.key.as_str()).collect();
+    let of_key = |key: &str| {
+        let times: Vec<i64> = findings.iter().filter(|finding| finding.key == key).map(|finding| finding.time_ms).collect();
+        1 + times.windows(2).filter(|pair| pair[1] - pair[0] > SPEC.quiet_gap_ms).count()
+    };
+    keys.into_iter().map(of_key).sum()
+}
+
+#[test]
+fn a_try_now_and_then_below_the_limit_still_belongs_to_the_attack() {
+    // Ten names an hour, then seven, then twelve, for a day.
+    let mut events = Vec::new();
+    for hour in 0..24 {
+        events.extend(paced([12, 7, 5, 12][hour as usize % 4], hour * 3_600, 290, "203.0.113.7"));
+    }
+    let found = run(&SPEC, &events);
+    assert_eq!(alerts(&found), 1);
+    let told: u64 = found.iter().map(|finding| finding.event_count).sum();
+    assert!(told as usize + 10 >= events.len(), "{told} of {}", events.len());
+}
+
+#[test]
+fn rounds_with_hours_between_them_are_one_attack() {
+    let events: Vec<_> = (0..5).flat_map(|round| paced(30, round * 5 * 3_600, 4, "203.0.113.7")).collect();
+    assert_eq!(alerts(&run(&SPEC, &events)), 1);
+}
+
+#[test]
+fn somebody_who_mistypes_hours_after_an_attack_is_not_drawn_into_it() {
+    let mut events = paced(30, 0, 4, "203.0.113.7");
+    events.push(login(3 * 3_600, "ann", "203.0.113.7").fail("bad_password"));
+    let found = run(&SPEC, &events);
+    assert!(found.iter().flat_map(|finding| &finding.subjects).all(|subject| subject.value != "ann"));
+}
+
+// Lists of right passwords.
+
+const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0) Chrome/145.0.1";
+const DAY: i64 = 86_400;
+/// When lists are used, with days of ordinary life before.
+const LATER: i64 = 4 * DAY;
+
+/// Somebody at home on their own line, every third without a device id.
+fn at_home(n: i64, second: i64) -> TestEvent {
+    let one = login(second, &format!("person{n}"), &format!("84.{}.{}.9", n / 200, n % 200)).agent(CHROME);
+    let one = one.asn(3_320 + (n % 3) as u32, NetworkClass::Residential).place("DE", 52.5, 13.4).region(format!("region{}", n % 16));
+    if n % 3 == 0 { one } else { one.device(format!("laptop{n}")) }
+}
+
+/// The same person's name, from some home in the country.
+fn from_a_home(n: i64, second: i64) -> TestEvent {
+    let one = login(second, &format!("person{n}"), &format!("91.{}.{}.77", n % 250, n / 250));
+    one.asn(6_830 + (n % 4) as u32, NetworkClass::Residential).place("DE", 48.1, 11.6).region(format!("town{}", n % 7))
+}
+
+/// From another address on the line of their own.
+fn near_home(n: i64, second: i64) -> TestEvent {
+    at_home(n, second).ip(&format!("85.{}.{}.9", n / 200, n % 200))
+}
+
+fn keys(findings: &[Finding]) -> BTreeSet<&str> {
+    findings.iter().map(|finding| finding.key.as_str()).collect()
+}
+
+fn some_days(people: i64) -> Vec<TestEvent> {
+    (0..4).flat_map(|day| (0..people).map(move |n| at_home(n, day * DAY + n * 60))).collect()
+}
+
+fn after_some_days(more: impl IntoIterator<Item = TestEvent>) -> Vec<TestEvent> {
+    let mut events: Vec<_> = some_days(200).into_iter().chain(more).collect();
+    events.sort_by_key(TestEvent::time_ms);
+    events
+}
+
+fn stays_silent_after_some_days(more: impl IntoIterator<Item = TestEvent>) {
+    let found = run(&SPEC, &after_some_days(more));
+    assert!(found.is_empty(), "{} findings: {:#?}", found.len(), found[0]);
+}
+
+#[test]
+fn a_list_of_right_passwords_used_by_one_device_is_a_hit_of_each() {
+    let list = (0..12).map(|n| from_a_home(n * 7, LATER + n * 120).agent(CHROME).device("thief"));
+    let found = run(&SPEC, &after_some_days(list));
+    assert_eq!((found[0].key.as_str(), found[0].severity), ("device:thief", Severity::High));
+    assert_eq!((found.len(), alerts(&found)), (7, 1));
+    assert_eq!(hits(&found).len(), 24, "twelve users and their sessions");
+}
+
+#[test]
+fn a_list_of_right_passwords_used_with_one_tool_is_a_hit_of_each() {
+    let list = (0..12).map(|n| from_a_home(n * 7, LATER + n * 1_800));
+    let found = run(&SPEC, &after_some_days(list));
+    assert_eq!((found[0].key.as_str(), found[0].severity), ("client:|python-requests/2.32", Severity::High));
+    assert_eq!((hits(&found).len(), alerts(&found)), (24, 1));
+}
+
+#[test]
+fn a_list_that_is_stopped_by_second_factors_is_told_too() {
+    let list = (0..12).map(|n| from_a_home(n * 7, LATER + n * 120).device("thief"));
+    let list = list.enumerate().map(|(n, one)| if n % 2 == 0 { one.fail("mfa_required") } else { one });
+    let found = run(&SPEC, &after_some_days(list));
+    assert_eq!(hits(&found).len(), 12 + 6);
+}
+
+#[test]
+fn some_names_on_their_own_lines_and_some_never_seen_hide_no_list() {
+    let list = (0..20).map(|n| match n % 4 {
+        0 => at_home(n * 7, LATER + n * 120).device("thief"),
+        1 => login(LATER + n * 120, &format!("sleeper{n}"), &format!("91.7.{n}.77")).device("thief"),
+        _ => from_a_home(n * 7, LATER + n * 120).device("thief"),
+    });
+    let found = run(&SPEC, &after_some_days(list));
+    assert!(hits(&found).contains(&"user:sleeper17".to_owned()), "{found:#?}");
+    assert_eq!(alerts(&found), 1);
+}
+
+#[test]
+fn what_was_learnt_and_held_survives_a_reload_and_does_not_depend_on_luck() {
+    let list = (0..12).map(|n| from_a_home(n * 7, LATER + n * 120).agent(CHROME).device("thief"));
+    let events = after_some_days(list);
+    contract::is_deterministic(&SPEC, &events).unwrap();
+    contract::survives_reload(&SPEC, &events).unwrap();
+    contract::looks_at_all_that_matters(&SPEC, &events).unwrap();
+}
+
+#[test]
+fn many_people_at_one_kiosk_stay_silent_and_stand_in_the_ledger() {
+    let kiosk =
+        |n: i64| from_a_home(n, LATER + n * 120).ip("198.51.100.7").asn(680, NetworkClass::Corporate).region("campus").device("kiosk");
+    stays_silent_after_some_days((0..60).map(kiosk));
+    let said = Runner::new(&SPEC, 4).ask(&after_some_days((0..60).map(kiosk)));
+    assert!(said.iter().any(|said| matches!(said, Said::Excuse(excuse) if excuse.gate == "one_place" && excuse.key == "device:kiosk")));
+}
+
+#[test]
+fn a_list_is_found_where_one_provider_serves_most_of_the_country() {
+    let list = (0..14).map(|n| if n % 3 == 0 { from_a_home(n, LATER + n * 120) } else { near_home(n, LATER + n * 120) }.device("thief"));
+    let found = run(&SPEC, &after_some_days(list));
+    assert_eq!(keys(&found), ["device:thief"].into());
+    assert!(hits(&found).len() >= 24, "{:?}", hits(&found));
+}
+
+#[test]
+fn an_id_that_an_image_gives_to_all_stays_silent() {
+    let cloned = (0..100)
+        .map(|n| at_home(n, LATER + n * 120).device("image"))
+        .chain((0..4).map(|n| from_a_home(n, LATER + n * 3_000).device("image")));
+    stays_silent_after_some_days(cloned);
+}
+
+#[test]
+fn a_tablet_of_a_crew_on_the_move_stays_silent() {
+    let tablet = |n: i64| login(LATER + n * 900, &format!("person{n}"), &format!("100.64.{n}.5")).agent("Tablet").device("van");
+    stays_silent_after_some_days((0..30).map(|n| tablet(n).asn(12_576, NetworkClass::Mobile)));
+}
+
+#[test]
+fn a_new_release_stays_silent() {
+    let new = "Mozilla/5.0 (Windows NT 10.0) Chrome/146.0.1";
+    let morning = (0..200).map(|n| at_home(n, LATER + n * 30).agent(new));
+    // One in ten is abroad, half of them with something new.
+    let abroad = (0..200).step_by(10).map(|n| from_a_home(n, LATER + 15 + n * 30).agent(new).device(format!("new{n}")));
+    stays_silent_after_some_days(morning.chain(abroad));
+}
+
+#[test]
+fn people_who_travel_with_a_common_browser_stay_silent() {
+    stays_silent_after_some_days((0..60).map(|n| from_a_home(n, LATER + n * 200).agent(CHROME)));
+}
+
+#[test]
+fn private_windows_stay_silent() {
+    stays_silent_after_some_days((0..60).map(|n| from_a_home(n, LATER + n * 200).agent(CHROME).device(format!("fresh{n}"))));
+}
+
+#[test]
+fn a_family_that_shares_a_device_stays_silent() {
+    stays_silent_after_some_days((0..40).map(|n| from_a_home(n % 4, LATER + n * 3_000).region(format!("town{}", n % 9)).device("tablet")));
+}
+
+#[test]
+fn a_tenant_that_is_new_here_stays_silent() {
+    let mut events: Vec<_> = (0..200).map(|n| at_home(n, n * 20)).collect();
+    events.extend((0..200).map(|n| from_a_home(n, 5_000 + n * 20).agent(CHROME)));
+    let found = run(&SPEC, &events);
+    assert!(found.is_empty(), "{:#?}", found[0]);
 }

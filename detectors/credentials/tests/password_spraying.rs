@@ -315,6 +315,20 @@ fn an_attack_hidden_behind_an_office_is_found_with_more_names() {
 }
 
 #[test]
+fn what_comes_from_one_network_is_told_under_it_though_others_use_the_same_tool() {
+    let attack = slow(90, 7);
+    let others = (0..8).map(|n| guess(100 + n, NOON + n * 80 * MINUTE, &proxy(n), "python-requests/2.32"));
+    assert_eq!(keys(&amid(120, attack.into_iter().chain(others))), ["net:203.0.113.0/24"].into());
+}
+
+#[test]
+fn what_was_told_under_a_client_is_told_there_when_it_comes_from_fewer_networks() {
+    let wide = (0..30).map(|n| guess(n, NOON + n * 5 * MINUTE, &proxy(n), "Chrome/99"));
+    let narrow = (0..60).map(|n| guess(30 + n, NOON + (150 + n * 5) * MINUTE, "203.0.113.9", "Chrome/99"));
+    assert_eq!(keys(&amid(120, wide.chain(narrow))), ["client:|Chrome/99"].into());
+}
+
+#[test]
 fn many_places_make_few_alerts() {
     let attack = (0..600).map(|n| guess(n % 110, NOON + n * MINUTE, &format!("{}.9.9.7", 150 + n % 12), CHROME));
     let found = amid(120, attack);

@@ -464,6 +464,8 @@ mod tests {
             client_failed_share_min: 0.5,
             client_unknown_share_min: 0.5,
             client_retry_share_max: 0.1,
+            list_users_min: 6,
+            list_lines_min: 3,
         }
     }
 

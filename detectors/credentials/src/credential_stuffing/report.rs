@@ -1,10 +1,12 @@
 //! What a stuffing attack looks like to its reader.
 
 use super::attempts::{Attempt, Attempts};
+use super::lists::{self, Common, Lists};
 use super::samples::Sample;
 use super::{Attack, Config, SHARED_KNOWN_MIN, Scope};
 use bartizan_core::batch::Field;
 use bartizan_core::keys::subnet_cidr;
+use bartizan_core::time::HOUR_MS;
 use bartizan_core::{Action, EntityKind, Event, Finding, Role, Severity, Subject};
 
 /// Ids of earlier events that the first finding names.
@@ -39,6 +41,58 @@ pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, sta
     let users = state.users(&attack.parts, attack.tally.users());
     describe(&mut finding, attack, users, hits, config);
     finding
+}
+
+/// Sign-ins of a list of right passwords that were not told, this one among them.
+pub(super) fn list(event: &Event<'_>, common: Common, tally: &lists::Tally, lists: &mut Lists, config: &Config) -> Finding {
+    let mut finding = Finding::new(event, list_key(event, common), Severity::High);
+    let (news, hits) = lists.tell(common);
+    finding.event_ids.clear();
+    for one in &news {
+        finding.involve(Subject::new(EntityKind::User, &one.name, Role::Victim).hit());
+        finding.involve(Subject::new(EntityKind::Ip, one.ip, Role::Attacker));
+        if one.ended_in && !one.session.is_empty() {
+            finding.involve(Subject::new(EntityKind::Session, &one.session, Role::Victim).hit());
+        }
+        finding.event_ids.push(one.event.to_string());
+        finding.first_time_ms = finding.first_time_ms.min(one.time_ms);
+    }
+    if let (Common::Device(_), Some(device)) = (common, event.device()) {
+        finding.involve(Subject::new(EntityKind::Device, device, Role::Attacker));
+    }
+    finding.event_count = news.len().max(1) as u64;
+    finding.actions = vec![Action::RevokeSessions, Action::StepUp];
+    finding.confidence = 0.8;
+    let (title, whose) = match common {
+        Common::Device(_) => ("List of right passwords used by one device", "one device"),
+        Common::Client(_) => ("List of right passwords used with one client", "one client that nobody is at home with"),
+    };
+    title.clone_into(&mut finding.title);
+    let lists::Tally { users, networks, lines, .. } = *tally;
+    finding.reason = format!(
+        "{users} users gave a right password by {whose} within {} hours (limit {}), which none of them had before: from {networks} networks on {lines} \
+         lines (limit {}); {hits} users were hit.",
+        lists::WINDOW_MS / HOUR_MS,
+        config.list_users_min,
+        config.list_lines_min,
+    );
+    finding
+        .note("list_users", users)
+        .note("list_users_min", config.list_users_min)
+        .note("networks", networks)
+        .note("lines", lines)
+        .note("list_lines_min", config.list_lines_min)
+        .note("hit_users", hits)
+        .note("window_ms", lists::WINDOW_MS);
+    finding
+}
+
+/// What an alert of a list is about.
+pub(super) fn list_key(event: &Event<'_>, common: Common) -> String {
+    match common {
+        Common::Device(_) => format!("device:{}", event.device().unwrap_or_default()),
+        Common::Client(_) => key(event, Scope::Client),
+    }
 }
 
 /// What an alert of this scope is about.

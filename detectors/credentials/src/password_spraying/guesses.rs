@@ -4,7 +4,7 @@
 //! no more names then, so that one loud attack does not wash out what is slow. Names, event ids and addresses
 //! stand in one text, which is rewritten without those that are gone when they make up half of it.
 
-use super::guess::Guess;
+use crate::guess::Guess;
 use crate::recent::{Recent, VALUES_MAX};
 use bartizan_core::time::{DAY_MS, MINUTE_MS};
 use bartizan_core::{Event, heap_bytes};

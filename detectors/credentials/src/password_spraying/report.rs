@@ -1,10 +1,10 @@
 //! What a spraying attack looks like to its reader.
 
-use super::guess::{Ended, Guess};
 use super::guesses::Tried;
 use super::tally::Tally;
 use super::watch::{Doubtful, Scope, WINDOW_MS, Watch};
 use super::{Config, SPAN_MIN_MS};
+use crate::guess::{Ended, Guess};
 use bartizan_core::batch::Field;
 use bartizan_core::keys::subnet_cidr;
 use bartizan_core::time::{HOUR_MS, MINUTE_MS};

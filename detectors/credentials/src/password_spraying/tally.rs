@@ -36,6 +36,8 @@ pub(super) struct Tally {
     pub again: u32,
     pub hasty: u32,
     pub networks: u32,
+    /// Names of the network with most of them, and of all networks.
+    largest: (u32, u32),
     pub addresses: u32,
     pub went_well: u32,
     pub first_ms: i64,
@@ -58,6 +60,7 @@ impl Tally {
             again: 0,
             hasty: 0,
             networks: 0,
+            largest: (0, 0),
             addresses: 0,
             went_well: went_well.into(),
             first_ms: i64::MAX,
@@ -76,7 +79,8 @@ impl Tally {
     pub fn passes(&self, scope: Scope, config: &Config) -> bool {
         let enough = self.quiet >= self.limit && self.failed_share() >= config.failed_share_min;
         let spread = match scope {
-            Scope::Client(_) => self.networks >= 2,
+            // What comes from one network all but alone is that network's.
+            Scope::Client(_) => self.networks >= 2 && self.largest.0 * 4 <= self.largest.1 * 3,
             Scope::Place(_) => true,
             Scope::Everywhere => self.networks >= NETWORKS_MIN,
         };
@@ -106,13 +110,15 @@ const CHANCE: f32 = 6.0;
 /// Does a failing name belong there?
 fn covers(watch: &Watch, scope: Scope, tried: &Tried, config: &Config) -> bool {
     match scope {
-        Scope::Client(client) => tried.client == client,
+        // A place that was told keeps what fails there.
+        Scope::Client(client) => tried.client == client && !watch.is_open(Scope::Place(tried.subnet)),
         Scope::Place(subnet) => tried.subnet == subnet,
         Scope::Everywhere => {
             let busy = |failing: u16| u32::from(failing) >= config.users_min;
             let by_place = watch.has_few_places() && busy(watch.guesses.subnet(tried.subnet).failing);
             let by_client = busy(watch.guesses.client(tried.client).failing) && !watch.knows_client(tried.client);
-            watch.is_nowhere(tried) && !by_place && !by_client
+            let told = watch.is_open(Scope::Place(tried.subnet)) || watch.is_open(Scope::Client(tried.client));
+            watch.is_nowhere(tried) && !by_place && !by_client && !told
         }
     }
 }
@@ -153,6 +159,7 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
         tally.last_ms = tally.last_ms.max(time_ms);
     }
     let all = subnets.len() as u32;
+    tally.largest = (largest(&mut subnets), all);
     (tally.networks, tally.addresses) = (distinct(subnets), distinct(addresses));
     let loud_min = match scope {
         Scope::Everywhere => u32::MAX,
@@ -182,6 +189,12 @@ fn loud_cells(cells: &[u32; CELLS], names_min: u32) -> [bool; CELLS] {
         }
     }
     loud
+}
+
+/// How often the value stands there that does so most often.
+fn largest(values: &mut [u32]) -> u32 {
+    values.sort_unstable();
+    values.chunk_by(|a, b| a == b).map(|same| same.len() as u32).max().unwrap_or_default()
 }
 
 fn distinct(mut values: Vec<u32>) -> u32 {

@@ -1,11 +1,12 @@
 //! What is held of one tenant: who is at home where, which names failed as strangers, what is usual, and the
 //! attacks that go on.
 
-use super::guess::{Ended, Guess};
 use super::guesses::{Guesses, Tried};
 use super::usual::Usual;
 use super::{Config, QUIET_GAP_MS};
-use bartizan_core::familiar::{Fact, Familiar};
+use crate::facts::Of;
+use crate::guess::{Ended, Guess};
+use bartizan_core::familiar::Familiar;
 use bartizan_core::time::{DAY_MS, MINUTE_MS};
 use bartizan_core::{Event, Retained, heap_bytes};
 use serde::{Deserialize, Serialize};
@@ -25,28 +26,6 @@ const PLACES_MAX: usize = 2;
 const DOUBTFUL_MAX: usize = 16;
 /// Bytes of name, id and session of such a sign-in; longer ones are hits only while an attack goes on.
 const DOUBTFUL_BYTES_MAX: usize = 512;
-
-/// What the tenant's people had when they got in.
-#[derive(Clone, Copy, Debug)]
-enum Of {
-    /// Somebody got in from this /24 or /48.
-    Subnet,
-    /// Somebody got in with exactly this client.
-    Client,
-    /// The user got in from this line.
-    Line,
-    /// The user got in with this device.
-    Device,
-    /// The user got in with this family of user agents.
-    Agent,
-}
-
-impl Of {
-    /// A fact of a user (0: of the tenant).
-    fn fact(self, user: u64, value: u32) -> Fact {
-        Fact::new(self as u8, user, value)
-    }
-}
 
 /// What an attack's tries have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

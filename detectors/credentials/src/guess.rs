@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 /// How a sign-in ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// The name or the password was wrong, or nobody says what.
     Failed {
         /// There is no such name.
@@ -23,7 +23,7 @@ pub(super) enum Ended {
 
 /// A sign-in with a password, of a person, from an address.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Guess {
+pub(crate) struct Guess {
     pub user: u32,
     /// The whole key of the user, for facts about them.
     pub user_key: u64,
