@@ -64,6 +64,7 @@ ids! {
     PositionsLost = "positions_lost", ready, "The log no longer has the records after the saved positions; some were never judged.";
     PlacesMissing = "places_missing", ready, "A place or network file is missing or damaged; events have no place or network from it.";
     DetectorDisabled = "detector_disabled", ready, "A detector failed and was switched off; the others go on.";
+    DetectorSilent = "detector_silent", ready, "The canary's attack was not found, or did not come back.";
     ClockSkew = "clock_skew", ready, "Events come from the future, or this machine's clock is wrong.";
 }
 

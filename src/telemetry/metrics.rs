@@ -198,6 +198,9 @@ metrics! {
     alerts_closed_early: Counter = "alerts_closed_early", "Alerts closed while they could still grow, as these held more than they may";
     alerts_folded: Counter["detector"] = "alerts_folded", "Alerts folded into a campaign by the brake on floods";
 
+    canary_heard: Counter["detector"] = "canary_heard", "Attacks of the canary that a detector found";
+    canary_last: Float = "canary_last_seconds", "When the canary's latest round that was judged was sent, in seconds since 1970";
+
     deliveries: Counter["channel", "outcome"] = "deliveries", "Attempts to tell a channel: delivered, retried, failed";
     delivery_seconds: Histogram["channel"] = "delivery_seconds", "Duration of one attempt to tell a channel";
     outbox_pending: Gauge["channel"] = "outbox_pending", "Messages that wait to be delivered";
