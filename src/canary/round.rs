@@ -16,8 +16,8 @@ const CAMPAIGN_PAUSE_MS: i64 = 50 * MINUTE_MS;
 const CAMPAIGN_NAMES: u16 = 4;
 /// A campaign that takes longer is none: names are forgotten within a day.
 const CAMPAIGN_MS: i64 = 20 * 60 * MINUTE_MS;
-/// Id of the event that ends a round, in place of a detector's.
-pub(super) const END: &str = "end";
+/// Stands for a detector in the id of the event that ends a round.
+const END: &str = "end";
 
 /// A place to be at home and one that is far away, by addresses that the place files have.
 pub type Far = [IpAddr; 2];
@@ -31,6 +31,10 @@ pub struct Round {
     pub events: Vec<EventDraft<'static>>,
     /// Who has to speak.
     pub expected: BTreeSet<&'static str>,
+    /// What the ids of the events of attacks begin with, also of those that go on in later rounds.
+    pub marks: BTreeMap<&'static str, String>,
+    /// The same of the event that ends the round.
+    pub end: String,
     /// Who cannot be asked yet.
     pub learning: BTreeSet<&'static str>,
     /// Who cannot be asked, and why.
@@ -103,9 +107,12 @@ impl Rounds {
                 }
                 _ => Asked::Uncovered("there is no script for it"),
             };
+            if asked.is_attacked() {
+                round.marks.insert(detector, script.mark());
+            }
             match asked {
                 Asked::Now => _ = round.expected.insert(detector),
-                Asked::Learning => _ = round.learning.insert(detector),
+                Asked::Partly | Asked::Learning => _ = round.learning.insert(detector),
                 Asked::Uncovered(why) => _ = round.uncovered.insert(detector, why),
                 Asked::Lately => {}
             }
@@ -117,6 +124,7 @@ impl Rounds {
         round.events.sort_by_key(|event| event.time_ms);
         let mut end = Script::new(END, now_ms, self.began_ms);
         end.end();
+        round.end = end.mark();
         round.events.extend(end.into_events());
         round
     }
@@ -141,7 +149,7 @@ impl Rounds {
         script.spray(campaign.began_ms, campaign.parts * CAMPAIGN_NAMES, CAMPAIGN_NAMES);
         (campaign.last_ms, campaign.parts) = (now_ms, campaign.parts + 1);
         self.campaign = Some(campaign);
-        if campaign.parts == CAMPAIGN_PARTS { Asked::Now } else { Asked::Learning }
+        if campaign.parts == CAMPAIGN_PARTS { Asked::Now } else { Asked::Partly }
     }
 }
 
@@ -153,9 +161,17 @@ enum Asked {
     Now,
     /// It was asked before, and what came of that stands.
     Lately,
+    /// It may speak, but does not have to yet.
+    Partly,
     /// It takes more rounds.
     Learning,
     Uncovered(&'static str),
+}
+
+impl Asked {
+    fn is_attacked(self) -> bool {
+        matches!(self, Self::Now | Self::Partly)
+    }
 }
 
 fn ask(script: &mut Script, attack: impl FnOnce(&mut Script)) -> Asked {

@@ -28,18 +28,22 @@ pub(super) struct Script {
     detector: &'static str,
     round: i64,
     tenant: String,
+    /// The round in which the attack began: for most this one.
+    began: i64,
+    /// Its events in the rounds before.
+    before: usize,
     events: Vec<EventDraft<'static>>,
 }
 
 impl Script {
     /// The attack for `detector` in the round that is sent at `round`, of the process that began at `began_ms`.
     pub fn new(detector: &'static str, round: i64, began_ms: i64) -> Self {
-        Self { detector, round, tenant: format!("{TENANT}-{began_ms}"), events: Vec::new() }
+        Self { detector, round, tenant: format!("{TENANT}-{began_ms}"), began: round, before: 0, events: Vec::new() }
     }
 
-    /// What the ids of its events begin with.
-    pub fn mark(detector: &str, round: i64) -> String {
-        format!("canary-{round}-{detector}-")
+    /// What the ids of an attack's events begin with, in all rounds that it takes. No other's begin so.
+    pub fn mark(&self) -> String {
+        format!("canary-{}-{}-", self.began, self.detector)
     }
 
     /// The events, in order.
@@ -56,7 +60,7 @@ impl Script {
             ip: Some(client.ip),
             ..EventDraft::default()
         };
-        let id = format!("{}{}", Self::mark(self.detector, self.round), self.events.len());
+        let id = format!("{}{}", self.mark(), self.before + self.events.len());
         for (field, text) in [(Field::Id, id.as_str()), (Field::Tenant, &self.tenant), (Field::User, user), (Field::Device, client.device)]
         {
             event.texts.set(field, text.to_owned());
@@ -167,6 +171,7 @@ impl Script {
     /// Names from `number` on, each tried once from an address of its own, in the tenant of a campaign.
     pub fn spray(&mut self, campaign: i64, number: u16, names: u16) {
         self.tenant = format!("{}-{campaign}", self.tenant);
+        (self.began, self.before) = (campaign, number.into());
         for n in number..number.saturating_add(names) {
             let ip = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, n, 0, 0, 0, 0, 9));
             let ago_ms = 40_000 - i64::from(n - number) * 9_000;

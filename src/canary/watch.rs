@@ -1,8 +1,7 @@
 //! Listens whether a round is found.
 
 use super::RETURN_MS;
-use super::round::{END, Round};
-use super::script::Script;
+use super::round::Round;
 use crate::alert::Alert;
 use bartizan_core::time::{DAY_MS, MINUTE_MS};
 use bartizan_core::{EventBatch, TimeMs};
@@ -19,7 +18,8 @@ struct Underway {
     sent_ms: i64,
     due_ms: i64,
     expected: BTreeSet<&'static str>,
-    heard: BTreeSet<&'static str>,
+    /// What the id of its last event begins with.
+    end: String,
 }
 
 /// What came of a detector's latest attack.
@@ -32,6 +32,10 @@ struct Verdict {
 #[derive(Debug, Default)]
 struct State {
     underway: Option<Underway>,
+    /// What the ids of the events of each detector's latest attack begin with.
+    marks: BTreeMap<&'static str, String>,
+    /// Which attack each detector found last, by the same.
+    heard: BTreeMap<&'static str, String>,
     /// When the latest round that was judged was sent.
     judged_ms: Option<i64>,
     /// When the first one was sent that did not come back, of those since.
@@ -83,7 +87,8 @@ impl Watch {
         state.uncovered.clone_from(&round.uncovered);
         state.verdicts.retain(|detector, _| !round.uncovered.contains_key(detector));
         let due_ms = round.sent_ms.saturating_add(RETURN_MS);
-        state.underway = Some(Underway { sent_ms: round.sent_ms, due_ms, expected: round.expected.clone(), heard: BTreeSet::new() });
+        state.marks.extend(round.marks.clone());
+        state.underway = Some(Underway { sent_ms: round.sent_ms, due_ms, expected: round.expected.clone(), end: round.end.clone() });
     }
 
     /// It could not be sent.
@@ -94,18 +99,21 @@ impl Watch {
     /// Takes a batch that was judged and committed, with the canary's alerts of it. Returns the detectors that have just spoken.
     pub fn hear(&self, alerts: &[Alert], events: &EventBatch) -> Vec<&'static str> {
         let mut state = self.0.lock();
-        let Some(underway) = &mut state.underway else { return Vec::new() };
+        let State { underway, marks, heard, .. } = &mut *state;
         let mut spoke = Vec::new();
         for alert in alerts {
-            let Some(detector) = underway.expected.get(alert.detector.as_str()) else { continue };
-            // Another round's alert may close only now.
-            let mark = Script::mark(detector, underway.sent_ms);
-            if alert.event_ids.iter().any(|id| id.starts_with(&mark)) && underway.heard.insert(detector) {
+            let Some((detector, mark)) = marks.get_key_value(alert.detector.as_str()) else { continue };
+            // Another attack's alert may close only now.
+            let is_its = alert.event_ids.iter().any(|id| id.starts_with(mark));
+            if is_its && heard.get(detector) != Some(mark) {
+                heard.insert(detector, mark.clone());
                 spoke.push(*detector);
             }
         }
-        let end = Script::mark(END, underway.sent_ms);
-        if events.iter().any(|event| event.is_judged() && event.id().starts_with(&end) && super::is_reserved(event.tenant())) {
+        let ends = |underway: &Underway| {
+            events.iter().any(|event| event.is_judged() && event.id().starts_with(&underway.end) && super::is_reserved(event.tenant()))
+        };
+        if underway.as_ref().is_some_and(ends) {
             state.judged();
         }
         spoke
@@ -151,8 +159,11 @@ impl Watch {
 impl State {
     /// The round under way is over: who has not spoken is silent.
     fn judged(&mut self) {
-        let Some(Underway { sent_ms, expected, heard, .. }) = self.underway.take() else { return };
-        self.verdicts.extend(expected.into_iter().map(|detector| (detector, Verdict { sent_ms, heard: heard.contains(detector) })));
+        let Some(Underway { sent_ms, expected, .. }) = self.underway.take() else { return };
+        for detector in expected {
+            let heard = self.heard.get(detector) == self.marks.get(detector);
+            self.verdicts.insert(detector, Verdict { sent_ms, heard });
+        }
         (self.judged_ms, self.missing_ms) = (Some(sent_ms), None);
         let day = sent_ms.div_euclid(DAY_MS);
         self.days.insert(day);
