@@ -275,7 +275,7 @@ impl Source for JournalSource {
                 return Ok(());
             }
         }
-        if let Some((number, first, arrival_ms, payload)) = self.next_group()? {
+        if let Some(Group { number, first, arrival_ms, payload }) = self.next_group()? {
             let (Some(topic), Some(position)) = (READ.get(number), self.positions.get_mut(number)) else { return Ok(()) };
             let records = decode(&payload)?;
             let skip = usize::try_from(*position - first).unwrap_or(0);
@@ -305,6 +305,14 @@ impl Source for JournalSource {
     }
 }
 
+/// A group as it was written, with the number of its topic in [`READ`].
+struct Group {
+    number: usize,
+    first: i64,
+    arrival_ms: i64,
+    payload: Vec<u8>,
+}
+
 impl JournalSource {
     /// Is everything read and the journal full all the same, so that nothing can come before a checkpoint
     /// gives room? The end of the partition is told again and again then: it takes a number in the order,
@@ -324,8 +332,8 @@ impl JournalSource {
         self.positions.iter().zip(ends).all(|(position, end)| end <= position)
     }
 
-    /// Of the groups that hold a position the one that was written first, with the number of its topic.
-    fn next_group(&self) -> Result<Option<(usize, i64, i64, Vec<u8>)>, LogError> {
+    /// Of the groups that hold a position the one that was written first.
+    fn next_group(&self) -> Result<Option<Group>, LogError> {
         let sql = "SELECT rowid FROM groups WHERE topic = ?1 AND first + records > ?2 ORDER BY first LIMIT 1";
         let mut statement = self.connection.prepare_cached(sql).map_err(retry)?;
         let mut next: Option<(i64, usize)> = None;
@@ -336,7 +344,8 @@ impl JournalSource {
         let Some((row, number)) = next else { return Ok(None) };
         let mut statement =
             self.connection.prepare_cached("SELECT first, arrival_ms, payload FROM groups WHERE rowid = ?1").map_err(retry)?;
-        let group = statement.query_row([row], |row| Ok((number, row.get(0)?, row.get(1)?, row.get(2)?)));
+        let group =
+            statement.query_row([row], |row| Ok(Group { number, first: row.get(0)?, arrival_ms: row.get(1)?, payload: row.get(2)? }));
         group.optional().map_err(retry)
     }
 }
