@@ -9,6 +9,7 @@ pub mod alert;
 pub mod api;
 pub mod app;
 pub mod blocking;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -4,6 +4,7 @@
 
 mod bad_config;
 mod broker_restart;
+mod canary;
 mod channels_down;
 mod cli;
 mod console_suite;

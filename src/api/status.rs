@@ -9,6 +9,7 @@ use super::auth::Caller;
 use super::problem::Problem;
 use super::query::Params;
 use super::{ApiState, openapi};
+use crate::canary::Standing;
 use crate::clock::now_ms;
 use crate::db::alert_list;
 use crate::detect::breaker::OpenBreaker;
@@ -137,6 +138,49 @@ pub struct DetectorStatus {
     pub keys: u64,
 }
 
+/// A detector that the canary cannot ask.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Uncovered {
+    /// The detector.
+    pub detector: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What came of the attacks that the daemon sends itself.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct CanaryStatus {
+    /// When the latest round that was judged was sent; `null`: none yet.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_round_time: Option<TimeMs>,
+    /// When a round was sent that did not come back; `null` if one did since.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub missing_round_time: Option<TimeMs>,
+    /// Detectors that found their latest attack.
+    pub heard: Vec<String>,
+    /// Detectors that did not.
+    pub silent: Vec<String>,
+    /// Detectors that take more rounds, or days, to be asked.
+    pub learning: Vec<String>,
+    /// Detectors that cannot be asked.
+    pub uncovered: Vec<Uncovered>,
+}
+
+impl From<Standing> for CanaryStatus {
+    fn from(standing: Standing) -> Self {
+        let names = |detectors: Vec<&str>| detectors.into_iter().map(str::to_owned).collect();
+        let uncovered = |(detector, why): (&str, &str)| Uncovered { detector: detector.to_owned(), reason: why.to_owned() };
+        Self {
+            last_round_time: standing.judged_ms.map(TimeMs),
+            missing_round_time: standing.missing_ms.map(TimeMs),
+            heard: names(standing.heard),
+            silent: names(standing.silent),
+            learning: names(standing.learning),
+            uncovered: standing.uncovered.into_iter().map(uncovered).collect(),
+        }
+    }
+}
+
 /// How the pipeline stands.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct PipelineStatus {
@@ -162,6 +206,8 @@ pub struct PipelineStatus {
     pub channels: Vec<ChannelStatus>,
     /// The detectors.
     pub detectors: Vec<DetectorStatus>,
+    /// The canary; `null` if it is off.
+    pub canary: Option<CanaryStatus>,
 }
 
 impl PipelineStatus {

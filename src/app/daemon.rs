@@ -1,11 +1,13 @@
 //! The daemon: starts every part in order, runs until it is told to stop, stops in reverse.
 
+use super::canary::Canary;
 use super::maintain::{Maintenance, tell_places};
 use super::pipeline::{Parts, Running};
 use super::status::{Kinds, Status};
 use super::{history, log, open_database, open_enricher, pipeline, places, secrets, sessions, store};
 use crate::api::server::ServeError;
 use crate::api::{self, ApiParts, ApiState, Server};
+use crate::canary::{Rounds, Watch};
 use crate::clock::{Clock, now_ms};
 use crate::config::Config;
 use crate::db::{Db, DbError};
@@ -147,7 +149,7 @@ impl Daemon {
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
         let closings = Arc::new(Closings::open(&db)?);
-        let active_sessions = ActiveSessions::default();
+        let (active_sessions, canary) = (ActiveSessions::default(), Watch::default());
         let mut running = pipeline::start(Parts {
             db: db.clone(),
             log,
@@ -166,10 +168,18 @@ impl Daemon {
             wake: wake.clone(),
             changes: changes.clone(),
             active_sessions: active_sessions.clone(),
+            canary: canary.clone(),
             telemetry: telemetry.clone(),
             limits: config.pipeline,
             start: resumed.start,
         })?;
+        if config.canary.enabled {
+            let ids = resumed.detectors.iter().map(|(id, _)| *id).collect();
+            let rounds = Rounds::new(ids, config.detect.lateness_ms, now_ms());
+            let (appender, enricher) = (Arc::clone(&appender), Arc::clone(&enricher));
+            let (watch, telemetry, stop) = (canary.clone(), telemetry.clone(), stop.clone());
+            tasks.spawn(Canary { rounds, watch, interval_ms: config.canary.interval_ms, appender, enricher, telemetry, stop }.run());
+        }
         let status = Arc::new(Status {
             started_ms: now_ms(),
             db: db.clone(),
@@ -179,6 +189,7 @@ impl Daemon {
             durable: Arc::clone(&running.durable),
             acknowledged: running.acknowledged.clone(),
             store: store.clone(),
+            canary: config.canary.enabled.then_some(canary),
             kind: Kinds::of(&config, resumed.detectors),
         });
         let detectors = Arc::new(api::explain::Detectors { config: config.detect.clone(), enabled: enabled(&config)? });

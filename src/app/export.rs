@@ -8,12 +8,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, DbError, lessons, suppressions};
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Header, Saved};
-use crate::flow::{Order, Start};
+use crate::flow::{Order, Positions, Start};
 use crate::log::journal::Journal;
 use crate::log::kafka::Assigned;
 use crate::log::recording::{Head, RecordingError, Writer};
 use crate::log::sequencer::Sequencer;
-use crate::log::{LogError, Notice, Source};
+use crate::log::{Committer as _, LogError, Notice, Source};
 use crate::teach;
 use bartizan_core::time::DAY_MS;
 use std::fs::File;
@@ -100,9 +100,9 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, ExportError> {
         None => {
             let path = config.data_dir.join(JOURNAL);
             let (journal, _writer) = Journal::at_rest(&path, &config.journal, Clock::system())?;
-            let source = journal.source(&path, start.positions.values().next().copied().unwrap_or(0))?;
+            let source = journal.source(&path, &start.positions)?;
             let sequencer = Sequencer::new(start, true);
-            copy(source, sequencer, Until::Offset(journal.ingest_end()), &mut writer, &mut exported)?;
+            copy(source, sequencer, Until::Ends(&journal.ends()), &mut writer, &mut exported)?;
         }
     }
     writer.finish()?;
@@ -148,15 +148,18 @@ impl Beginning {
 enum Until<'o> {
     /// These entries.
     Order(&'o [Order]),
-    /// What lies before this offset of a log that is its own order.
-    Offset(i64),
+    /// What lies before these offsets of a log that is its own order.
+    Ends(&'o Positions),
 }
 
 impl Until<'_> {
     fn is_done(self, sequencer: &Sequencer) -> bool {
         match self {
             Self::Order(_) => !sequencer.is_repeating(),
-            Self::Offset(end) => sequencer.positions().values().next().copied().unwrap_or(0) >= end,
+            Self::Ends(ends) => {
+                let position = |partition| sequencer.positions().get(partition).copied().unwrap_or(0);
+                ends.iter().all(|(partition, end)| position(partition) >= *end)
+            }
         }
     }
 }

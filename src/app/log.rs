@@ -1,5 +1,6 @@
 //! Opens the log: Kafka where it is configured, else the local journal.
 
+use crate::canary;
 use crate::config::Config;
 use crate::db::Db;
 use crate::flow::Positions;
@@ -25,14 +26,18 @@ pub(super) struct OpenLog {
     pub formats: HashMap<Arc<str>, Format>,
 }
 
+/// Formats of the topics that the daemon itself writes and reads.
+pub(crate) fn own_formats() -> HashMap<Arc<str>, Format> {
+    HashMap::from([(Arc::from(INGEST_TOPIC), Format::Canonical), (Arc::from(canary::TOPIC), Format::Canary)])
+}
+
 /// Opens the log for reading from `start`.
 pub(super) fn open(config: &Config, db: &Db, start: &Positions) -> Result<OpenLog, LogError> {
-    let mut formats = HashMap::from([(Arc::from(INGEST_TOPIC), Format::Canonical)]);
+    let mut formats = own_formats();
     let Some(settings) = &config.kafka else {
         let path = config.data_dir.join(JOURNAL);
         let journal = Journal::open(&path, &config.journal)?;
-        let position = start.values().next().copied().unwrap_or(0);
-        let source = Box::new(journal.source(&path, position)?);
+        let source = Box::new(journal.source(&path, start)?);
         return Ok(OpenLog { appender: Arc::new(journal.clone()), source, committer: Arc::new(journal), formats });
     };
     for topic in &settings.topics {

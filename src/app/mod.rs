@@ -1,5 +1,6 @@
 //! The composition root: the one place that sees every part and puts them together.
 
+mod canary;
 mod daemon;
 mod disk;
 mod export;
@@ -18,6 +19,7 @@ mod store;
 
 pub use daemon::{Daemon, StartError};
 pub use export::{ExportError, Exported, export};
+pub(crate) use log::own_formats;
 pub use secrets::{installed_token_key, token_key_of};
 
 use crate::config::Config;

@@ -5,6 +5,7 @@
 //! them on one.
 
 use super::log::OpenLog;
+use crate::canary::Watch;
 use crate::clock::{Clock, now_ms};
 use crate::db::Db;
 use crate::detect::breaker::OpenBreaker;
@@ -60,6 +61,7 @@ pub(super) struct Parts<S> {
     pub wake: Wake,
     pub changes: AlertChanges,
     pub active_sessions: ActiveSessions,
+    pub canary: Watch,
     pub telemetry: Telemetry,
     pub limits: PipelineConfig,
     /// Where the checkpoint that was loaded stands, and the recorded order since.
@@ -188,6 +190,7 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
         wake: parts.wake,
         changes: parts.changes,
         active_sessions: parts.active_sessions,
+        canary: parts.canary,
         telemetry: parts.telemetry.clone(),
         acknowledge: acknowledge.clone(),
         clock: parts.clock.clone(),
@@ -321,14 +324,14 @@ async fn detect(mut stage: DetectStage, mut prepared: mpsc::Receiver<Prepared>, 
             }
             Prepared::Flow(flow, read_at) => (*flow, read_at),
         };
-        let (records, rejected) = (flow.order.records(), flow.rejected.len() as u64);
+        let (records, counted, rejected) = (flow.order.records(), flow.order.counted(), flow.rejected.len() as u64);
         let started = Instant::now();
         let span = tracing::debug_span!("detect", first_seq = flow.order.first_seq, records);
         let Some(outcome) = stage.take(flow, read_at).instrument(span).await else { return };
         telemetry.latencies.record(Stage::Detect, started.elapsed());
         count(&outcome, &telemetry);
         let mut seen = seen.lock();
-        seen.records += records;
+        seen.records += counted;
         seen.rejected += rejected;
         seen.judged += outcome.judged;
         seen.late += outcome.late;

@@ -2,8 +2,9 @@
 
 use super::pipeline::Seen;
 use crate::api::status::{
-    ChannelStatus, DetectorStatus, EventCounts, PartitionStatus, PipelineStatus, SourceStatus, StatusSource, StoreStatus,
+    CanaryStatus, ChannelStatus, DetectorStatus, EventCounts, PartitionStatus, PipelineStatus, SourceStatus, StatusSource, StoreStatus,
 };
+use crate::canary::Watch;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::db::{Db, DbError, channels, outbox};
@@ -32,6 +33,8 @@ pub(super) struct Status {
     pub durable: Arc<Mutex<Durable>>,
     pub acknowledged: watch::Receiver<Acknowledged>,
     pub store: watch::Receiver<Option<Store>>,
+    /// None if it is off.
+    pub canary: Option<Watch>,
     pub kind: Kinds,
 }
 
@@ -169,6 +172,7 @@ impl StatusSource for Status {
                 Vec::new()
             }),
             detectors: self.detectors(&seen),
+            canary: self.canary.as_ref().map(|watch| CanaryStatus::from(watch.standing())),
         }
     }
 

@@ -33,7 +33,9 @@ pub struct DemoArgs {
 /// # Errors
 /// Wrong configuration, or something that keeps it from starting.
 pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
-    let config = load(args.config.as_deref())?;
+    let mut config = load(args.config.as_deref())?;
+    // What a demo shows is its own attacks.
+    config.canary.enabled = false;
     runtime()?.block_on(async {
         let stopped = stop_signal()?;
         let daemon = start(config).await?;

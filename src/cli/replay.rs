@@ -14,14 +14,13 @@ use crate::config::Config;
 use crate::detect::checkpoint::Saved;
 use crate::detect::offline::{Offline, Totals};
 use crate::enrich::Enricher;
-use crate::log::{INGEST_TOPIC, recording};
-use crate::normalise::{Format, Normaliser, TokenKey};
+use crate::log::recording;
+use crate::normalise::{Normaliser, TokenKey};
 use crate::pipeline::prepare::Preparer;
 use crate::suppress::Lists;
 use crate::teach::Lessons;
 use bartizan_core::{EventBatch, KeyHasher};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -128,7 +127,7 @@ fn judge_recording(
     out: BufWriter<Box<dyn Write>>,
 ) -> io::Result<Summary> {
     let (mut recording, head) = recording::Reader::open(path).map_err(io::Error::other)?;
-    let mut formats = HashMap::from([(Arc::from(INGEST_TOPIC), Format::Canonical)]);
+    let mut formats = app::own_formats();
     for (topic, format) in head.formats {
         formats.insert(topic.into(), format.parse().map_err(io::Error::other)?);
     }
@@ -152,7 +151,7 @@ fn judge_recording(
         let mut flow = preparer.normalise(batch);
         judge.summary.counts.rejected += flow.rejected.len() as u64;
         judge.summary.counts.skipped += flow.ignored;
-        judge.summary.counts.events += flow.events.len() as u64;
+        judge.summary.counts.events += flow.stored() as u64;
         preparer.enrich(&mut flow);
         let alerts = judge.offline.flow(&mut flow);
         judge.write(&alerts)?;

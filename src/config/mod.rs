@@ -10,6 +10,7 @@ mod tests;
 mod tree;
 
 use crate::api::HttpConfig;
+use crate::canary::CanaryConfig;
 use crate::detect::{DetectConfig, DetectorTables, Enabled};
 use crate::enrich::{ClassList, PlacesConfig};
 use crate::log::journal::JournalConfig;
@@ -53,6 +54,8 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// Limits of detection.
     pub detect: DetectConfig,
+    /// Attacks that the daemon sends itself.
+    pub canary: CanaryConfig,
     /// What is kept how long.
     pub store: StoreConfig,
     /// How records are read.
@@ -117,6 +120,7 @@ impl Default for Config {
             journal: JournalConfig::default(),
             pipeline: PipelineConfig::default(),
             detect: DetectConfig::default(),
+            canary: CanaryConfig::default(),
             store: StoreConfig::default(),
             normalise: NormaliseConfig::default(),
             clickhouse: None,
@@ -219,6 +223,7 @@ impl Config {
         part("journal", self.journal.errors());
         part("pipeline", self.pipeline.errors());
         part("detect", self.detect.errors());
+        part("canary", self.canary.errors());
         part("store", self.store.errors());
         part("normalise", self.normalise.errors());
         part("embedded", self.embedded.errors());

@@ -20,7 +20,7 @@ mod networks;
 mod ranges;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "tests")]
-mod test_mmdb;
+pub(crate) mod test_mmdb;
 
 pub use cache::AddressCache;
 pub use city::{CITY_ACCURACY_KM, COUNTRY_ACCURACY_KM, REGION_ACCURACY_KM, has_coordinates};

@@ -143,7 +143,8 @@ fn insert(nodes: &mut Vec<[Side; 2]>, bits: &[usize], offset: usize) {
     nodes[at][*last] = Side::Data(offset);
 }
 
-fn flat(country: &'static str, state: &'static str, city: &'static str, at: (f32, f32)) -> Value {
+/// A place of a flat city file.
+pub fn flat(country: &'static str, state: &'static str, city: &'static str, at: (f32, f32)) -> Value {
     map(vec![
         ("city", Value::Text(city)),
         ("country_code", Value::Text(country)),

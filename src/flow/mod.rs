@@ -5,6 +5,7 @@
 //! adds findings, and the commit stage acknowledges it; the positions travel with the batch, so
 //! nothing is committed that was not acknowledged.
 
+use crate::canary;
 use crate::detect::breaker::Closing;
 use crate::suppress::Suppressions;
 use bartizan_core::EventBatch;
@@ -116,6 +117,18 @@ impl Order {
     #[must_use]
     pub fn records(&self) -> u64 {
         self.runs.iter().map(|run| u64::from(run.records)).sum()
+    }
+
+    /// The same without the canary's.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.runs.iter().filter(|run| !canary::is_own(&run.partition)).map(|run| u64::from(run.records)).sum()
+    }
+
+    /// Are there events of the canary among them?
+    #[must_use]
+    pub fn has_canary(&self) -> bool {
+        self.runs.iter().any(|run| canary::is_own(&run.partition))
     }
 
     /// Sequence number of the next entry. An entry without records takes a number, too: each has its
@@ -234,6 +247,13 @@ pub struct EventFlow {
 }
 
 impl EventFlow {
+    /// Events that are stored: all but the canary's.
+    #[must_use]
+    pub fn stored(&self) -> usize {
+        let runs = self.order.runs.iter().zip(&self.events_by_run);
+        runs.filter(|(run, _)| !canary::is_own(&run.partition)).map(|(_, events)| *events as usize).sum()
+    }
+
     /// Events of files as a piece of the recorded order: one partition, arrival = event time.
     #[must_use]
     pub fn replayed(mut events: EventBatch, first_seq: u64) -> Self {

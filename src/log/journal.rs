@@ -3,13 +3,15 @@
 //! One SQLite file in WAL mode with `synchronous = FULL`; one row holds one group of records that were
 //! made durable together, compressed. A writer thread gathers what waits and commits it in one
 //! transaction, so that many small requests share one fsync. Each topic has one partition, and the
-//! arrival of a group is recorded with it, so the journal is the recorded order.
+//! arrival of a group is recorded with it, so the journal is the recorded order: two topics are read (what people
+//! send, and the canary), group by group as they were written.
 //!
 //! It is bounded on disk: the ingest topic refuses when it is full (nothing is dropped), the topics
-//! that nobody acknowledges (alerts, dead letters) lose their oldest group. Pages are reused, the file
+//! that nobody acknowledges (alerts, dead letters), and the canary's, lose their oldest group. Pages are reused, the file
 //! does not shrink below its high-water mark.
 
 use super::{Appender, Appending, Committer, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
+use crate::canary;
 use crate::clock::Clock;
 use crate::flow::{PartitionId, Positions};
 use crate::log::Fetched;
@@ -88,10 +90,19 @@ struct Waiting {
     done: oneshot::Sender<Result<(), LogError>>,
 }
 
+/// The topics that are read.
+const READ: [&str; 2] = [INGEST_TOPIC, canary::TOPIC];
+
+/// The one partition of a topic.
+fn partition(topic: &str) -> PartitionId {
+    PartitionId::new(topic, 0)
+}
+
 /// What the writer and the readers share.
 #[derive(Debug, Default)]
 struct Shared {
-    ingest_end: Mutex<i64>,
+    /// The offset after the newest record of each topic of [`READ`].
+    ends: Mutex<[i64; READ.len()]>,
     grown: Condvar,
     ingest_bytes: std::sync::atomic::AtomicU64,
 }
@@ -127,8 +138,9 @@ impl Journal {
         let connection = connect(path)?;
         connection.execute_batch(SCHEMA).map_err(fatal)?;
         let shared = Arc::new(Shared::default());
-        let end = next_offset(&connection, INGEST_TOPIC).map_err(fatal)?;
-        *shared.ingest_end.lock() = end;
+        for (topic, end) in READ.iter().zip(shared.ends.lock().iter_mut()) {
+            *end = next_offset(&connection, topic).map_err(fatal)?;
+        }
         let held: i64 = connection
             .query_row("SELECT coalesce(sum(length(payload)), 0) FROM groups WHERE topic = ?1", [INGEST_TOPIC], |row| row.get(0))
             .map_err(fatal)?;
@@ -138,22 +150,30 @@ impl Journal {
         Ok((Self { writer, shared, connection: Arc::new(Mutex::new(connection)), bytes_max: config.bytes_max }, own))
     }
 
-    /// A reader of the ingest topic from `position` on.
+    /// A reader of the ingest and the canary's topic from `start` on; where that says nothing, from the beginning.
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn source(&self, path: &Path, position: i64) -> Result<JournalSource, LogError> {
-        let first: Option<i64> = self
-            .connection
-            .lock()
-            .query_row("SELECT min(first) FROM groups WHERE topic = ?1", [INGEST_TOPIC], |row| row.get(0))
-            .map_err(fatal)?;
-        let gone = first.filter(|first| *first > position);
+    pub fn source(&self, path: &Path, start: &Positions) -> Result<JournalSource, LogError> {
+        let (mut positions, mut gone) = ([0; READ.len()], Vec::new());
+        for (topic, position) in READ.iter().zip(&mut positions) {
+            let wanted = start.get(&partition(topic)).copied().unwrap_or(0);
+            let first: Option<i64> = self
+                .connection
+                .lock()
+                .query_row("SELECT min(first) FROM groups WHERE topic = ?1", [topic], |row| row.get(0))
+                .map_err(fatal)?;
+            *position = first.map_or(wanted, |first| first.max(wanted));
+            // Nobody misses an old canary.
+            if *position > wanted && *topic == INGEST_TOPIC {
+                gone.push(Notice::Gone(partition(topic), wanted, *position));
+            }
+        }
         Ok(JournalSource {
             connection: connect(path)?,
             shared: Arc::clone(&self.shared),
-            position: gone.unwrap_or(position),
-            gone: gone.map(|first| (position, first)),
+            positions,
+            gone,
             told: false,
             paused: false,
             bytes_max: self.bytes_max,
@@ -165,12 +185,6 @@ impl Journal {
     #[must_use]
     pub fn ingest_bytes(&self) -> u64 {
         self.shared.ingest_bytes.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
-    /// Offset after the newest ingest record.
-    #[must_use]
-    pub fn ingest_end(&self) -> i64 {
-        *self.shared.ingest_end.lock()
     }
 }
 
@@ -196,21 +210,28 @@ impl Appender for Journal {
 
 impl Committer for Journal {
     fn commit(&self, _newest: &Positions, oldest: &Positions) -> Result<(), LogError> {
-        let Some(position) = oldest.get(&PartitionId::new(INGEST_TOPIC, 0)) else { return Ok(()) };
         let connection = self.connection.lock();
         // The newest group always stays: the next offset derives from it.
-        let position = position + i64::from(sabotaged!(JournalCutTooFar)) * 200;
         let sql = "DELETE FROM groups WHERE topic = ?1 AND first + records <= ?2
                    AND first < (SELECT max(first) FROM groups WHERE topic = ?1) RETURNING length(payload)";
         let mut statement = connection.prepare_cached(sql).map_err(retry)?;
-        let freed = statement.query_map(params![INGEST_TOPIC, position], |row| row.get::<_, i64>(0)).map_err(retry)?;
-        let freed: i64 = freed.collect::<Result<Vec<_>, _>>().map_err(retry)?.into_iter().sum();
-        self.shared.ingest_bytes.fetch_sub(freed.max(0) as u64, std::sync::atomic::Ordering::Relaxed);
+        for topic in READ {
+            let Some(position) = oldest.get(&partition(topic)) else { continue };
+            let position = position + i64::from(sabotaged!(JournalCutTooFar)) * 200;
+            let freed = statement.query_map(params![topic, position], |row| row.get::<_, i64>(0)).map_err(retry)?;
+            let freed: i64 = freed.collect::<Result<Vec<_>, _>>().map_err(retry)?.into_iter().sum();
+            if topic == INGEST_TOPIC {
+                self.shared.ingest_bytes.fetch_sub(freed.max(0) as u64, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
         Ok(())
     }
 
+    /// The canary's topic counts once there is anything in it.
     fn ends(&self) -> Positions {
-        Positions::from([(PartitionId::new(INGEST_TOPIC, 0), self.ingest_end())])
+        let ends = *self.shared.ends.lock();
+        let held = READ.iter().zip(ends).filter(|(topic, end)| **topic == INGEST_TOPIC || *end > 0);
+        held.map(|(topic, end)| (partition(topic), end)).collect()
     }
 
     fn is_full(&self) -> bool {
@@ -218,12 +239,13 @@ impl Committer for Journal {
     }
 }
 
-/// Reads the ingest topic.
+/// Reads the ingest and the canary's topic.
 pub struct JournalSource {
     connection: Connection,
     shared: Arc<Shared>,
-    position: i64,
-    gone: Option<(i64, i64)>,
+    /// The next offset of each topic of [`READ`].
+    positions: [i64; READ.len()],
+    gone: Vec<Notice>,
     told: bool,
     paused: bool,
     bytes_max: u64,
@@ -232,41 +254,40 @@ pub struct JournalSource {
 
 impl Source for JournalSource {
     fn fetch(&mut self, timeout: Duration, notices: &mut Vec<Notice>) -> Result<(), LogError> {
-        let partition = PartitionId::new(INGEST_TOPIC, 0);
         if !std::mem::replace(&mut self.told, true) {
-            notices.push(Notice::Assigned(Positions::from([(partition.clone(), self.position)])));
-            if let Some((from, to)) = self.gone.take() {
-                notices.push(Notice::Gone(partition.clone(), from, to));
-            }
+            notices.push(Notice::Assigned(READ.iter().zip(self.positions).map(|(topic, at)| (partition(topic), at)).collect()));
+            notices.append(&mut self.gone);
         }
         if self.paused {
             std::thread::park_timeout(timeout);
             return Ok(());
         }
         {
-            let mut end = self.shared.ingest_end.lock();
-            if *end <= self.position {
-                self.shared.grown.wait_for(&mut end, timeout);
+            let mut ends = self.shared.ends.lock();
+            if self.has_read(&ends) {
+                self.shared.grown.wait_for(&mut ends, timeout);
             }
-            if *end <= self.position {
-                drop(end);
+            if self.has_read(&ends) {
+                drop(ends);
                 if self.waits_for_room() {
-                    notices.push(Notice::End(partition));
+                    notices.push(Notice::End(partition(INGEST_TOPIC)));
                 }
                 return Ok(());
             }
         }
-        if let Some((first, arrival_ms, payload)) = self.next_group()? {
+        if let Some(Group { number, first, arrival_ms, payload }) = self.next_group()? {
+            let (Some(topic), Some(position)) = (READ.get(number), self.positions.get_mut(number)) else { return Ok(()) };
             let records = decode(&payload)?;
-            let skip = usize::try_from(self.position - first).unwrap_or(0);
+            let skip = usize::try_from(*position - first).unwrap_or(0);
             let fetched = records.into_iter().enumerate().skip(skip).map(|(index, kept)| Fetched {
                 offset: first + index as i64,
                 timestamp_ms: arrival_ms,
                 payload: kept.payload,
             });
             let fetched: Vec<_> = fetched.collect();
-            self.position += fetched.len() as i64;
-            notices.push(Notice::Records(partition, fetched));
+            // Of the canary's, groups in between may be gone.
+            *position = fetched.last().map_or(*position, |last| last.offset + 1);
+            notices.push(Notice::Records(partition(topic), fetched));
         }
         Ok(())
     }
@@ -284,6 +305,14 @@ impl Source for JournalSource {
     }
 }
 
+/// A group as it was written, with the number of its topic in [`READ`].
+struct Group {
+    number: usize,
+    first: i64,
+    arrival_ms: i64,
+    payload: Vec<u8>,
+}
+
 impl JournalSource {
     /// Is everything read and the journal full all the same, so that nothing can come before a checkpoint
     /// gives room? The end of the partition is told again and again then: it takes a number in the order,
@@ -298,11 +327,25 @@ impl JournalSource {
         false
     }
 
-    /// The group that holds the position.
-    fn next_group(&self) -> Result<Option<(i64, i64, Vec<u8>)>, LogError> {
-        let sql = "SELECT first, arrival_ms, payload FROM groups WHERE topic = ?1 AND first + records > ?2 ORDER BY first LIMIT 1";
+    /// Are all topics read to these ends?
+    fn has_read(&self, ends: &[i64; READ.len()]) -> bool {
+        self.positions.iter().zip(ends).all(|(position, end)| end <= position)
+    }
+
+    /// Of the groups that hold a position the one that was written first.
+    fn next_group(&self) -> Result<Option<Group>, LogError> {
+        let sql = "SELECT rowid FROM groups WHERE topic = ?1 AND first + records > ?2 ORDER BY first LIMIT 1";
         let mut statement = self.connection.prepare_cached(sql).map_err(retry)?;
-        let group = statement.query_row(params![INGEST_TOPIC, self.position], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let mut next: Option<(i64, usize)> = None;
+        for (number, (topic, position)) in READ.iter().zip(self.positions).enumerate() {
+            let row: Option<i64> = statement.query_row(params![topic, position], |row| row.get(0)).optional().map_err(retry)?;
+            next = next.into_iter().chain(row.map(|row| (row, number))).min();
+        }
+        let Some((row, number)) = next else { return Ok(None) };
+        let mut statement =
+            self.connection.prepare_cached("SELECT first, arrival_ms, payload FROM groups WHERE rowid = ?1").map_err(retry)?;
+        let group =
+            statement.query_row([row], |row| Ok(Group { number, first: row.get(0)?, arrival_ms: row.get(1)?, payload: row.get(2)? }));
         group.optional().map_err(retry)
     }
 }
@@ -404,22 +447,26 @@ impl Writer {
         }
         let arrival_ms = self.clock.now_ms();
         let tx = self.connection.transaction()?;
-        let mut grown = None;
+        let (mut grown, mut ingest_bytes) = ([None; READ.len()], 0);
         for (topic, kept) in topics.iter().filter(|(_, kept)| !kept.is_empty()) {
             let first = next_offset(&tx, topic)?;
             let payload = zstd::bulk::compress(&postcard::to_allocvec(kept)?, ZSTD_LEVEL)?;
             let sql = "INSERT INTO groups (topic, first, records, arrival_ms, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
             tx.execute(sql, params![topic, first, kept.len() as i64, arrival_ms, payload])?;
+            if let Some((_, end)) = READ.iter().zip(&mut grown).find(|(read, _)| *read == topic) {
+                *end = Some(first + kept.len() as i64);
+            }
             if topic == INGEST_TOPIC {
-                grown = Some((first + kept.len() as i64, payload.len() as u64));
+                ingest_bytes = payload.len() as u64;
             } else {
                 trim(&tx, topic, self.config.unread_topic_bytes_max)?;
             }
         }
         tx.commit()?;
-        if let Some((end, bytes)) = grown {
-            self.shared.ingest_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-            *self.shared.ingest_end.lock() = end;
+        self.shared.ingest_bytes.fetch_add(ingest_bytes, std::sync::atomic::Ordering::Relaxed);
+        if grown.iter().any(Option::is_some) {
+            let mut ends = self.shared.ends.lock();
+            ends.iter_mut().zip(grown).for_each(|(end, grown)| *end = grown.unwrap_or(*end));
             self.shared.grown.notify_all();
         }
         Ok(())
@@ -483,19 +530,44 @@ mod tests {
         journal.append(INGEST_TOPIC, vec![record("a"), record("b")]).await.unwrap();
         journal.append(DEAD, vec![record("x")]).await.unwrap();
         journal.append(INGEST_TOPIC, vec![record("c")]).await.unwrap();
-        let mut source = journal.source(&path, 1).unwrap();
+        let mut source = journal.source(&path, &at(1)).unwrap();
         assert_eq!(read_all(&mut source), [(1, "b".to_owned()), (2, "c".to_owned())]);
         commit(&journal, 3);
         drop(journal);
         let journal = open(&path, 1 << 20);
         journal.append(INGEST_TOPIC, vec![record("d")]).await.unwrap();
-        let mut source = journal.source(&path, 3).unwrap();
+        let mut source = journal.source(&path, &at(3)).unwrap();
         assert_eq!(read_all(&mut source), [(3, "d".to_owned())]);
     }
 
+    fn at(position: i64) -> Positions {
+        Positions::from([(partition(INGEST_TOPIC), position)])
+    }
+
     fn commit(journal: &Journal, position: i64) {
-        let positions = Positions::from([(PartitionId::new(INGEST_TOPIC, 0), position)]);
-        journal.commit(&positions, &positions).unwrap();
+        journal.commit(&at(position), &at(position)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn both_topics_are_read_as_they_were_written_from_positions_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = open(&path, 1 << 20);
+        for (topic, text) in [(INGEST_TOPIC, "a"), (canary::TOPIC, "x"), (canary::TOPIC, "y"), (INGEST_TOPIC, "b"), (canary::TOPIC, "z")] {
+            journal.append(topic, vec![record(text)]).await.unwrap();
+        }
+        let read = |start: &Positions| {
+            let mut source = journal.source(&path, start).unwrap();
+            read_all(&mut source).into_iter().map(|(_, text)| text).collect::<String>()
+        };
+        assert_eq!(read(&Positions::new()), "axybz");
+        let middle = Positions::from([(partition(INGEST_TOPIC), 1), (partition(canary::TOPIC), 1)]);
+        assert_eq!(read(&middle), "ybz");
+        assert_eq!(journal.ends(), Positions::from([(partition(INGEST_TOPIC), 2), (partition(canary::TOPIC), 3)]));
+        let bytes = journal.ingest_bytes();
+        journal.commit(&middle, &middle).unwrap();
+        assert!(journal.ingest_bytes() < bytes);
+        assert_eq!(read(&middle), "ybz");
     }
 
     const DEAD: &str = super::super::DEAD_LETTER_TOPIC;
@@ -512,7 +584,7 @@ mod tests {
         journal.append(INGEST_TOPIC, vec![record("b")]).await.unwrap();
         commit(&journal, 1);
         assert!(journal.ingest_bytes() > 0);
-        assert_eq!(journal.ingest_end(), 2);
+        assert_eq!(journal.ends(), at(2));
     }
 
     /// How many records each group of a topic has.

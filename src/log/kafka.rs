@@ -13,6 +13,7 @@ mod assigned;
 pub use assigned::Assigned;
 
 use super::{Appender, Appending, Committer, Fetched, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
+use crate::canary;
 use crate::flow::{PartitionId, Positions};
 use crate::normalise::Format;
 use parking_lot::Mutex;
@@ -104,7 +105,7 @@ impl KafkaConfig {
         if self.group.trim().is_empty() {
             errors.push(("group", "must not be empty".to_owned()));
         }
-        let mut names = BTreeSet::from([INGEST_TOPIC, super::ALERTS_TOPIC, super::DEAD_LETTER_TOPIC]);
+        let mut names = BTreeSet::from([INGEST_TOPIC, canary::TOPIC, super::ALERTS_TOPIC, super::DEAD_LETTER_TOPIC]);
         for topic in &self.topics {
             if topic.name.is_empty() || !names.insert(&topic.name) {
                 errors.push(("topics", format!("{:?} is empty, named twice, or a topic of the daemon's own", topic.name)));
@@ -141,9 +142,10 @@ impl KafkaConfig {
         client
     }
 
-    /// All topics that are read: the configured ones and the one that HTTP ingest writes.
+    /// All topics that are read: the configured ones, and those that HTTP ingest and the canary write. The latter also
+    /// while the canary is off, as the recorded order may hold it.
     fn inputs(&self) -> Vec<&str> {
-        self.topics.iter().map(|topic| topic.name.as_str()).chain([INGEST_TOPIC]).collect()
+        self.topics.iter().map(|topic| topic.name.as_str()).chain([INGEST_TOPIC, canary::TOPIC]).collect()
     }
 }
 
@@ -525,7 +527,7 @@ impl KafkaAppender {
     /// The brokers cannot be reached or refuse.
     pub async fn create_topics(config: &KafkaConfig) -> Result<(), LogError> {
         let admin: AdminClient<_> = config.client()?.create().map_err(fatal)?;
-        let topics = [INGEST_TOPIC, super::ALERTS_TOPIC, super::DEAD_LETTER_TOPIC];
+        let topics = [INGEST_TOPIC, canary::TOPIC, super::ALERTS_TOPIC, super::DEAD_LETTER_TOPIC];
         let new: Vec<_> = topics.iter().map(|name| NewTopic::new(name, 1, TopicReplication::Fixed(-1))).collect();
         let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
         for result in admin.create_topics(&new, &options).await.map_err(retry)? {

@@ -33,6 +33,7 @@ pub use output::to_native_json;
 pub use reject::{Reject, RejectCode};
 pub use token_hash::TokenKey;
 
+use crate::canary;
 use bartizan_core::batch::Field;
 use bartizan_core::{EventBatch, EventDraft};
 use formats::{Env, Record};
@@ -223,7 +224,8 @@ impl Normaliser {
     fn draft_of<'a>(&self, format: Format, text: &'a str, context: &Context<'_>) -> Result<Option<EventDraft<'a>>, Reject> {
         let record = Record::new(text);
         let spec = match format {
-            Format::Canonical => return canonical(text, context).map(Some),
+            Format::Canonical => return canonical(text, context).and_then(people).map(Some),
+            Format::Canary => return canonical(text, context).and_then(own).map(Some),
             Format::Auto => formats::recognise(&record, &self.config)?,
             Format::Of(spec) => spec,
         };
@@ -232,6 +234,17 @@ impl Normaliser {
             None => Ok(None),
         }
     }
+}
+
+/// The event, if it is not of a tenant that is reserved for the daemon's own.
+fn people(draft: EventDraft<'_>) -> Result<EventDraft<'_>, Reject> {
+    validate::not_reserved(&draft).map(|()| draft)
+}
+
+/// The event, if it is of such a tenant.
+fn own(draft: EventDraft<'_>) -> Result<EventDraft<'_>, Reject> {
+    let own = canary::is_reserved(draft.texts.get(Field::Tenant)).then_some(draft);
+    own.ok_or_else(|| Reject::new(RejectCode::ReservedTenant, "tenant: is none of the canary's, to which this topic belongs"))
 }
 
 /// Reads an event that HTTP ingest has validated and written to our own log. Its time was checked when

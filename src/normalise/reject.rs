@@ -59,6 +59,8 @@ codes! {
     InTheFuture = "in_the_future",
     /// Names another tenant than the one its token stands for.
     WrongTenant = "wrong_tenant",
+    /// Names a tenant that is reserved for the daemon itself.
+    ReservedTenant = "reserved_tenant",
 }
 
 impl fmt::Display for RejectCode {

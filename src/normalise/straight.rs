@@ -13,6 +13,7 @@ use super::json::Json;
 use super::secrets::without_query_secrets;
 use super::validate::{DEFAULT_TENANT, attrs_json, in_window, limit};
 use super::{Context, Normaliser, time};
+use crate::canary;
 use bartizan_core::batch::{Field, Writer};
 use bartizan_core::{Attestation, EventBatch, Kind, Outcome, TimeMs, TokenHash, UserKind};
 use std::borrow::Cow;
@@ -153,6 +154,9 @@ impl<'a> Reader<'a, '_, '_> {
         } else if let Some(stamped) = context.tenant
             && writer.text(Field::Tenant)? != stamped
         {
+            return None;
+        }
+        if canary::is_reserved(writer.text(Field::Tenant)?) {
             return None;
         }
         if !writer.has(Field::Id) {

@@ -12,6 +12,7 @@ use super::json::Json;
 use super::reject::{Reject, RejectCode};
 use super::secrets;
 use super::{Context, NormaliseConfig, Normaliser, TimeWindow};
+use crate::canary;
 use bartizan_core::batch::Field;
 use bartizan_core::{Attestation, EventDraft, Outcome, TimeMs, TokenHash, UserKind};
 use serde::Serializer as _;
@@ -98,8 +99,18 @@ pub(crate) fn identify(draft: &mut EventDraft<'_>, context: &Context<'_>) -> Res
         None if named.is_empty() => draft.texts.set(Field::Tenant, DEFAULT_TENANT),
         _ => {}
     }
+    not_reserved(draft)?;
     if draft.texts.get(Field::Id).is_empty() {
         draft.texts.set(Field::Id, context.default_id.to_string());
+    }
+    Ok(())
+}
+
+/// The canary is known by where it is read; nobody becomes it by a name.
+pub(crate) fn not_reserved(draft: &EventDraft<'_>) -> Result<(), Reject> {
+    if canary::is_reserved(draft.texts.get(Field::Tenant)) {
+        let reason = format!("tenant: names that begin with {} are reserved for the daemon's own events", canary::TENANT);
+        return Err(Reject::new(RejectCode::ReservedTenant, reason));
     }
     Ok(())
 }

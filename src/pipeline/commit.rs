@@ -8,6 +8,7 @@ use super::detect::Detected;
 use super::{Acknowledge, Acknowledged, Backoff, PipelineConfig};
 use crate::alert::Alert;
 use crate::blocking::blocking;
+use crate::canary::Watch;
 use crate::clock::Clock;
 use crate::db::{Db, DbError, orders, suppressions};
 use crate::flow::Order;
@@ -92,6 +93,8 @@ pub struct CommitStage {
     pub acknowledge: Acknowledge,
     /// The time at which alerts are told.
     pub clock: Clock,
+    /// Listens for the canary.
+    pub canary: Watch,
     /// Orders that wait for an alert or a checkpoint.
     pub unrecorded: Unrecorded,
     /// Does the log keep the order itself?
@@ -115,6 +118,11 @@ impl CommitStage {
                 let span = tracing::debug_span!("commit", first_seq = detected.flow.order.first_seq, alerts = detected.alerts.len());
                 if !self.commit(&detected, self.unrecorded.take()).instrument(span).await {
                     return;
+                }
+            }
+            if detected.flow.order.has_canary() {
+                for detector in self.canary.hear(&detected.canary, &detected.flow.events) {
+                    self.telemetry.metrics.canary_heard.with([detector]).inc();
                 }
             }
             self.acknowledge.send_modify(|acknowledged: &mut Acknowledged| acknowledged.committed = detected.next_seq());

@@ -19,6 +19,8 @@ pub struct Detected {
     pub flow: EventFlow,
     /// The versions of alerts that they caused.
     pub alerts: Vec<Alert>,
+    /// Those of the canary, which end here.
+    pub canary: Vec<Alert>,
     /// Findings that suppressions held back.
     pub held: Vec<Held>,
     /// When the batch was taken from the log, for latencies.
@@ -72,7 +74,7 @@ impl DetectStage {
             );
         }
         let (alerts, held) = (std::mem::take(&mut outcome.alerts), std::mem::take(&mut outcome.held));
-        let detected = Arc::new(Detected { flow, alerts, held, read_at });
+        let detected = Arc::new(Detected { flow, alerts, canary: std::mem::take(&mut outcome.canary), held, read_at });
         self.outputs.commit.send(Arc::clone(&detected)).await.ok()?;
         let events = detected.flow.events.len();
         self.outputs.store.send(detected, events).await?;

@@ -65,6 +65,7 @@ ids! {
     PlacesMissing = "places_missing", ready, "A place or network file is missing or damaged; events have no place or network from it.";
     DetectorDisabled = "detector_disabled", ready, "A detector failed and was switched off; the others go on.";
     BreakerOpen = "breaker_open", ready, "A detector opens far more alerts than usual; further ones are folded into one campaign.";
+    DetectorSilent = "detector_silent", ready, "The canary's attack was not found, or did not come back.";
     ClockSkew = "clock_skew", ready, "Events come from the future, or this machine's clock is wrong.";
 }
 

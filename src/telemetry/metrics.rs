@@ -200,6 +200,9 @@ metrics! {
     findings_folded: Counter["detector"] = "findings_folded", "Findings folded into one campaign alert by an open circuit breaker";
     breaker_open: Gauge["detector"] = "breaker_open", "Tenants for which the circuit breaker of a detector is open";
 
+    canary_heard: Counter["detector"] = "canary_heard", "Attacks of the canary that a detector found";
+    canary_last: Float = "canary_last_seconds", "When the canary's latest round that was judged was sent, in seconds since 1970";
+
     deliveries: Counter["channel", "outcome"] = "deliveries", "Attempts to tell a channel: delivered, retried, failed";
     delivery_seconds: Histogram["channel"] = "delivery_seconds", "Duration of one attempt to tell a channel";
     outbox_pending: Gauge["channel"] = "outbox_pending", "Messages that wait to be delivered";

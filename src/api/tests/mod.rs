@@ -103,6 +103,7 @@ impl StatusSource for FakePipeline {
             store: Some(StoreStatus { kind: text("embedded"), state: text("running"), ..StoreStatus::default() }),
             channels: vec![channel],
             detectors: vec![DetectorStatus { id: text("token_reuse"), title: text("Token reuse"), state: text("running"), keys: 3 }],
+            canary: None,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::db::outbox::Message;
 use crate::flow::{PartitionId, Positions};
 use crate::log::journal::JournalSource;
 use crate::log::sequencer::Limits;
-use crate::log::{Appender, Appending, Committer, Fetched, LogError, Notice, Outgoing, Source};
+use crate::log::{Appender, Appending, Committer, Fetched, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
 use crate::notify::{Channel, Outcome};
 use crate::pipeline::store::{EventStore, Rows};
 use crate::store::{ErrorClass, StoreError};
@@ -201,7 +201,7 @@ impl Source for Stepped {
         let fetched = self.inner.fetch(Duration::ZERO, notices);
         for notice in notices {
             match notice {
-                Notice::Assigned(positions) => self.next = positions.values().next().copied().unwrap_or(0),
+                Notice::Assigned(positions) => self.next = positions.get(&PartitionId::new(INGEST_TOPIC, 0)).copied().unwrap_or(0),
                 Notice::Records(_, records) => self.next = records.last().map_or(self.next, |last| last.offset + 1),
                 Notice::End(id) => self.world.lock().ends.entry(id.clone()).or_default().extend([self.next]),
                 _ => {}

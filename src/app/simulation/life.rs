@@ -7,6 +7,7 @@ use super::world::{Step, World};
 use crate::app::daemon::{Resumed, resume};
 use crate::app::log::OpenLog;
 use crate::app::pipeline::{Parts, Stages, wire};
+use crate::canary::Watch;
 use crate::clock::Effort;
 use crate::config::Config;
 use crate::db::outbox::{self, State};
@@ -191,6 +192,7 @@ impl House {
             wake,
             changes,
             active_sessions: ActiveSessions::default(),
+            canary: Watch::default(),
             telemetry: telemetry.clone(),
             limits,
             start,
@@ -228,7 +230,7 @@ impl House {
             });
         };
         let (journal, writer) = Journal::at_rest(path, &self.config.journal, world.clock())?;
-        let inner = journal.source(path, from.values().next().copied().unwrap_or(0))?;
+        let inner = journal.source(path, from)?;
         others.spawn(write(writer, Arc::clone(world)));
         others.spawn(send(self.lines.clone(), journal.clone(), Arc::clone(world)));
         Ok(OpenLog {

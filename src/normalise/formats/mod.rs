@@ -92,6 +92,8 @@ pub enum Format {
     Auto,
     /// Events as HTTP ingest writes them to our own log. Cannot be asked for by name.
     Canonical,
+    /// The same as the canary writes them to its topic. Cannot be asked for by name.
+    Canary,
     /// One format.
     Of(&'static FormatSpec),
 }
@@ -124,6 +126,7 @@ impl Format {
         match self {
             Self::Auto => "auto",
             Self::Canonical => "canonical",
+            Self::Canary => "canary",
             Self::Of(spec) => spec.name,
         }
     }
