@@ -1,0 +1,66 @@
+//! What one request costs: `cargo test --release -p bartizan-api --test cost -- --ignored --nocapture`.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
+
+use bartizan_api::api_enumeration::SPEC;
+use bartizan_core::batch::Field;
+use bartizan_core::{Budget, EventBatch, EventDraft, Findings, KeyHasher, Kind, Parameters};
+use std::sync::Arc;
+use std::time::Instant;
+
+const EVENTS: u64 = 1 << 18;
+
+/// Requests of a number of people: their own invoices, an order, lists and a profile, now and then one that is not there.
+fn requests(people: u64, round: u64) -> EventBatch {
+    let mut batch = EventBatch::with_capacity(EVENTS as usize);
+    for n in 0..EVENTS {
+        let dice = (n + round * EVENTS).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        let who = dice % people;
+        let path = match dice >> 20 & 7 {
+            0..=2 => format!("/api/v1/invoices/{}", who * 50 + (dice >> 24) % 20),
+            3 => format!("/api/v2/customers/0f8fad5b-d9cb-469f-a165-7086772{who:05x}/orders?page=2&limit=50"),
+            4 => format!("/api/v1/orders/{}/lines", who * 9 + (dice >> 24) % 3),
+            5 => "/api/v1/me".to_owned(),
+            _ => "/api/v1/orders?page=3&sort=date".to_owned(),
+        };
+        let time_ms = 1_772_442_000_000 + ((round * EVENTS + n) * 4_000_000 / (EVENTS * people.min(10_000)).max(1)) as i64 * 10;
+        let status = Some(if dice >> 30 & 63 == 0 { 404 } else { 200 });
+        let ip = format!("10.{}.{}.9", who >> 8 & 0xff, who & 0xff).parse().ok();
+        let mut draft = EventDraft { time_ms, kind: Kind::ApiRequest, status, ip, ..EventDraft::default() };
+        draft.texts.set(Field::Tenant, "acme");
+        draft.texts.set(Field::Id, format!("e{n}"));
+        draft.texts.set(Field::User, format!("user{who}"));
+        draft.texts.set(Field::Method, "GET");
+        draft.texts.set(Field::Path, path);
+        let record = batch.push(&draft);
+        (record.seq, record.watermark_ms) = (round * EVENTS + n, time_ms - 60_000);
+    }
+    batch.hash_keys(&KeyHasher::new([3; 16]));
+    batch
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn nanoseconds_of_a_request() {
+    for people in [100, 10_000, 100_000] {
+        let budget = Arc::new(Budget::new(4 << 30));
+        let mut detector = (SPEC.build)(&Parameters::defaults(SPEC.parameters), &budget);
+        let mut findings = Findings::default();
+        let mut best = f64::MAX;
+        for round in 0..6 {
+            let batch = requests(people, round);
+            let start = Instant::now();
+            for event in batch.iter() {
+                for kind in SPEC.keys {
+                    if let Some(key) = event.key(*kind).filter(|key| detector.looks_at(key.kind, event.kind())) {
+                        detector.observe(key, &event, &mut findings);
+                    }
+                }
+                findings.drain();
+            }
+            if round > 1 {
+                best = best.min(start.elapsed().as_nanos() as f64 / EVENTS as f64);
+            }
+        }
+        println!("{people} people: {best:.0} ns a request, {} bytes a person", budget.held() as u64 / people);
+    }
+}
