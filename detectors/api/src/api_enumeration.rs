@@ -1,43 +1,72 @@
-//! API enumeration: somebody asks for one object after the other that is not theirs (OWASP API1, BOLA; ATT&CK T1087,
-//! T1213), or for path after path that is not there.
+//! API enumeration: somebody asks for one object after the other that is not theirs (OWASP API1:2023, broken object level
+//! authorisation; ATT&CK T1087, T1213), or for path after path that is not there.
 //!
 //! A principal (the user; without one the session, the token, at last the address) is watched route by route, with the
-//! ids in the path taken out. Three things make a walk of many requests: nearly all are refused or not there, as with
-//! guessed ids; one number follows the other; or there are many times more different objects in a day than this principal ever
-//! asked for. The first and the second are counted within an hour and within a day, for whoever is patient.
+//! ids taken out: what looks like one, what stands where many different names do, and ids in the query. Four things make
+//! a walk of many requests: nearly all are refused or not there, as with guessed ids; one number follows the other; there
+//! are many times more different objects in a day than this principal ever asked for; or, of one without a habit, than nearly all
+//! others ask for. The first two are counted within an hour and within a day, for whoever is patient. Accounts that are new
+//! are counted together as well, by address, since a walk may be shared out among them.
 //!
-//! What is not a walk: one object over and over (a broken link, a client that tries again), pages of a list, a route
-//! that is broken for everybody (nobody asks for thirty different objects of theirs in an hour), and what this principal does
-//! each day: a support desk, an export job. Programs are left alone unless they are refused: their first day looks like a walk.
+//! **Peers.** What everybody does is no walk. A route that is refused or fails for nearly everybody now is broken. Where
+//! others go in order as well, a client prefetches or synchronises, and the limit is four times what they do. Paths that are
+//! missed by several are links of a page or an app. Only who was there on an earlier day counts as a peer, so that throwaway
+//! accounts cannot excuse each other.
+//!
+//! What else is not a walk: one object over and over (a broken link, a client that tries again), pages of a list, and what this
+//! principal does each day: a support desk, an export job. Programs are left alone unless they are refused: their first day
+//! looks like a walk.
 //!
 //! Refused walks are attempts; where objects were handed out it is a hit, and critical where they were changed.
+//!
+//! **Cost.** Requests are the bulk of all events. The path is read in one pass, objects are counted without logarithms,
+//! and peers are told of a principal when its requests have doubled or its day is over. All of a tenant's requests meet in one
+//! state, since peers can be compared nowhere else: one slice counts them, at about a tenth of a microsecond each.
+//!
+//! Others count distinct ids for each session or address within a short time and by fixed limits (Wallarm's BOLA protection,
+//! CrowdSec's `http-probing` and `http-crawl-non_statics`), which are too low for a support desk and too high for the patient.
 
+mod crowd;
+mod names;
+mod objects;
+mod peers;
+mod report;
 mod route;
 mod walks;
 
-use bartizan_core::time::HOUR_MS;
+use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
-    Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Role, Severity, Spec,
-    State, Subject, UserKind,
+    Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Retained, Severity, Spec, State, UserKind,
+    client,
 };
+use crowd::Crowd;
+use names::Names;
+use peers::Peers;
+use report::{Rule, Who};
 use route::Asked;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::sync::Arc;
-use walks::{HABIT, Request, Rule, Seen, Tally, Walks};
+use walks::{DAY_S, Request, Step, Walk, Walks, seconds};
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
     id: "api_enumeration",
     title: "API enumeration",
-    looks_for: "One principal that asks for many different objects of a route which are refused, follow each other by number, or are far \
-                more than it ever asked for; and many different paths that are not there.",
-    blind_spots: "Fewer objects than its limits a day (with the defaults 59 refused ones, or 199 in order), ids that do not look like ids \
-                  (names), ids in the query or the body; a walk over several accounts from several addresses; programs that get what they ask for.",
-    innocent_causes: "Support desks, export jobs (own habit), pages of lists, retries of one object, broken routes (not told).",
-    keys: &[KeyKind::Principal, KeyKind::Address],
+    looks_for: "One principal, or new accounts of one address together, that ask for many different objects of a route which are refused, \
+                follow each other by number, or are far more than it or its peers ever asked for; and many different paths that are not there.",
+    blind_spots: "Fewer objects than its limits a day (with the defaults 59 refused ones, or 199 in order); names as ids until about seventy \
+                  different ones of a route were answered; ids in the body (GraphQL); a walk over several accounts from several addresses, or \
+                  over accounts that are older than a day; objects granted in random order to new accounts in turn; programs that get what \
+                  they ask for; in tenants with more principals a day than one slice holds, those who ask seldom.",
+    innocent_causes: "Support desks, export jobs (own habit, programs), routes that are broken for everybody, clients that prefetch or \
+                      synchronise in order (peers do so, too), links of a new release that lead nowhere (missed by several), pages of lists, \
+                      dates, retries of one object, offices and carriers (few objects of each, granted).",
+    keys: &[KeyKind::Tenant],
     parameters: PARAMETERS,
     attack: &[("TA0007", "T1087"), ("TA0009", "T1213")],
     quiet_gap_ms: 2 * HOUR_MS,
-    state_version: 1,
+    state_version: 2,
     build: |parameters, budget| Box::new(ApiEnumeration::new(parameters, budget)),
 };
 
@@ -49,7 +78,16 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::int("sequential_day_min", 200, 5, 1_000, "The same within a day."),
     Parameter::float("sequential_share_min", 0.7, 0.1, 1.0, "Share of requests that follow the one before by number."),
     Parameter::int("volume_min", 500, 20, 3_000, "Different objects within a day that are far more than ever."),
-    Parameter::float("habit_factor", 10.0, 2.0, 1_000.0, "How many times the objects of a usual day that is."),
+    Parameter::int("peer_volume_min", 200, 20, 3_000, "Different objects within a day that are far more than peers ask for."),
+    Parameter::float(
+        "habit_factor",
+        10.0,
+        2.0,
+        1_000.0,
+        "How many times the objects of a usual day, or of 99 of 100 days of peers, that is.",
+    ),
+    Parameter::int("peers_min", 100, 20, 2_000, "Days of principals from which on it is known what peers of a route ask for."),
+    Parameter::int("accounts_min", 3, 2, 16, "New accounts of one address that are counted together."),
     Parameter::int("granted_min", 5, 1, 1_000, "Requests of a walk that were granted from which on it is a hit."),
     Parameter::int("missing_min", 25, 5, 1_000, "Different paths without an object, within an hour, that are not there."),
 ];
@@ -63,15 +101,47 @@ pub(crate) struct Config {
     sequential_day_min: u32,
     sequential_share_min: f64,
     volume_min: u32,
+    peer_volume_min: u32,
     habit_factor: f64,
+    peers_min: u32,
+    accounts_min: u32,
     granted_min: u32,
     missing_min: u32,
 }
 
+/// How long a tenant is new, and everybody in it counts as a peer.
+const TENANT_NEW_S: u32 = 2 * DAY_S;
+/// How long what its routes are is remembered.
+const TENANT_KEPT_MS: i64 = 30 * DAY_MS;
+
+/// What is known of a tenant's routes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Tenant {
+    first_s: u32,
+    last_ms: i64,
+    names: Names,
+    peers: Peers,
+}
+
+impl Retained for Tenant {
+    fn expires_ms(&self) -> i64 {
+        self.last_ms.saturating_add(TENANT_KEPT_MS)
+    }
+
+    fn worth(&self) -> u8 {
+        3
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.names.heap_bytes() + self.peers.heap_bytes()
+    }
+}
+
 struct ApiEnumeration {
     config: Config,
+    tenants: KeyedState<Tenant>,
     principals: KeyedState<Walks>,
-    addresses: KeyedState<Walks>,
+    addresses: KeyedState<Crowd>,
 }
 
 impl ApiEnumeration {
@@ -85,107 +155,106 @@ impl ApiEnumeration {
             sequential_day_min: count("sequential_day_min"),
             sequential_share_min: parameters.float("sequential_share_min"),
             volume_min: count("volume_min"),
+            peer_volume_min: count("peer_volume_min"),
             habit_factor: parameters.float("habit_factor"),
+            peers_min: count("peers_min"),
+            accounts_min: count("accounts_min"),
             granted_min: count("granted_min"),
             missing_min: count("missing_min"),
         };
-        Self { config, principals: KeyedState::new(budget), addresses: KeyedState::new(budget) }
+        Self { config, tenants: KeyedState::new(budget), principals: KeyedState::new(budget), addresses: KeyedState::new(budget) }
     }
 
-    fn walked(&self, event: &Event<'_>, seen: &Seen, rule: Rule, writes: bool) -> Finding {
-        let (hour, day) = (&seen.hour, &seen.day);
-        let is_hit = day.granted >= self.config.granted_min;
-        let severity = match (is_hit, writes) {
-            (true, true) => Severity::Critical,
-            (true, false) => Severity::High,
-            (false, _) => Severity::Medium,
-        };
-        let mut finding = finding(event, severity);
-        "Objects asked for one after the other".clone_into(&mut finding.title);
-        let config = &self.config;
-        finding.reason = match rule {
-            Rule::Refused => format!(
-                "{} different objects of one route within an hour and {} within a day (limits {} and {}), {:.0} % of the requests refused (limit {:.0} %).",
-                hour.objects,
-                day.objects,
-                config.refused_min,
-                config.refused_day_min,
-                100.0 * share(day),
-                100.0 * config.refused_share_min
-            ),
-            Rule::InOrder => format!(
-                "{} different objects of one route within an hour and {} within a day (limits {} and {}), {:.0} % of them one after the other by number (limit {:.0} %), {} requests granted.",
-                hour.objects,
-                day.objects,
-                config.sequential_min,
-                config.sequential_day_min,
-                100.0 * hour.sequential.max(day.sequential),
-                100.0 * config.sequential_share_min,
-                day.granted
-            ),
-            Rule::Volume => format!(
-                "{} different objects of one route within a day (limit {}), {} on a usual day (limit {:.0} times that), {} requests granted.",
-                day.objects,
-                config.volume_min,
-                seen.habit.unwrap_or(0),
-                config.habit_factor,
-                day.granted
-            ),
-        };
-        finding.confidence = if rule == Rule::Volume { 0.6 } else { 0.85 };
-        finding
-            .note("objects_hour", hour.objects)
-            .note("objects_day", day.objects)
-            .note("requests_day", day.requests)
-            .note("refused_day", day.refused)
-            .note("granted_day", day.granted)
-            .note("granted_min", config.granted_min)
-            .note("sequential_share", (hour.sequential.max(day.sequential) * 100.0).round() / 100.0)
-            .note("usual_objects_day", seen.habit.unwrap_or(0))
-            .note("writes", writes);
-        finding
+    /// A path that names no object.
+    fn miss(&mut self, tenant: Key, one: &One<'_, '_>, route: u32, findings: &mut Findings) {
+        let (config, event) = (&self.config, one.event);
+        let mut tenant = self.tenants.entry(tenant.hash, event.watermark_ms(), Tenant::default);
+        let mut walks = self.principals.entry(one.key.hash, event.watermark_ms(), || Walks::since(event.time_ms()));
+        walks.touch(event.time_ms());
+        let is_known = one.is_named && walks.is_known(one.now_s);
+        if is_known || (one.is_named && one.tenant_is_new) {
+            tenant.peers.missed(route, one.print);
+        }
+        if tenant.peers.is_missed_by_all(route) {
+            return findings.remark("missing_for_all", || "The path is not there for several others, either.".to_owned());
+        }
+        let paths = walks.missing.add(one.now_s, route);
+        if paths >= config.missing_min {
+            return findings.push(report::scanned(event, Who::One, paths, config));
+        }
+        findings.remark(BELOW_LIMIT, || report::missing(Who::One, paths, config));
+        if is_known || !one.is_named {
+            return;
+        }
+        if let Some(address) = shared_by(event) {
+            let mut crowd = self.addresses.entry(address, event.watermark_ms(), Crowd::default);
+            if let Some((paths, members)) =
+                crowd.miss(event.time_ms(), one.print, route, config).filter(|(paths, _)| *paths >= config.missing_min)
+            {
+                findings.push(report::scanned(event, Who::Several(members), paths, config));
+            }
+        }
     }
 }
 
-fn share(tally: &Tally) -> f64 {
-    f64::from(tally.refused) / f64::from(tally.requests.max(1))
+/// One request, and who made it.
+struct One<'a, 'e> {
+    event: &'a Event<'e>,
+    key: Key,
+    print: u32,
+    /// Has it a principal of its own, or is it its address?
+    is_named: bool,
+    now_s: u32,
+    tenant_is_new: bool,
 }
 
-/// Different paths that are not there.
-fn scanned(event: &Event<'_>, paths: u32, config: &Config, findings: &mut Findings) {
-    let reason = format!("{paths} different paths within an hour that are not there (limit {}).", config.missing_min);
-    if paths < config.missing_min {
-        return findings.remark("below_limit", || reason);
-    }
-    let mut finding = finding(event, Severity::Medium);
-    "Paths tried that are not there".clone_into(&mut finding.title);
-    (finding.confidence, finding.reason) = (0.8, reason);
-    finding.note("missing_paths", paths).note("missing_min", config.missing_min);
-    findings.push(finding);
+const BELOW_LIMIT: &str = "below_limit";
+
+/// Whose new accounts are counted together: one of an IPv4 address, or of an IPv6 /48, whose owner has all its addresses.
+fn shared_by(event: &Event<'_>) -> Option<u64> {
+    let kind = if event.ip().is_some_and(|ip: IpAddr| ip.is_ipv6()) { KeyKind::Subnet } else { KeyKind::Address };
+    event.key(kind).map(|key| key.hash)
 }
 
-fn key_of(event: &Event<'_>) -> String {
-    match (event.user(), event.session()) {
-        (Some(user), _) => format!("user:{user}"),
-        (None, Some(session)) => format!("session:{session}"),
-        (None, None) => format!("ip:{}", event.ip().map(|ip| ip.to_string()).unwrap_or_default()),
-    }
-}
+/// A gate that keeps a walk silent, and why.
+type Gate = (&'static str, String);
 
-/// Who walks is the attacker, and so is the session it is done with.
-fn finding(event: &Event<'_>, severity: Severity) -> Finding {
-    let address = event.ip().map(|ip| ip.to_string()).unwrap_or_default();
-    let mut finding = Finding::new(event, key_of(event), severity);
-    if let Some(user) = event.user() {
-        finding.involve(Subject::new(EntityKind::User, user, Role::Attacker));
+/// Which limits a request's walk passed, or what speaks for it.
+fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, peers: &Peers, config: &Config) -> Option<Result<Rule, Gate>> {
+    let (is_human, day) = (one.event.user_kind() == UserKind::Human, walk.day.objects());
+    let beyond = |usual: u32| f64::from(day) >= config.habit_factor * f64::from(usual.max(1));
+    let mut gate = None;
+    if walk.is_refused(request, config) {
+        match peers.broken(request.route, one.print, one.now_s) {
+            None => return Some(Ok(Rule::Refused)),
+            Some((failing, others)) => {
+                gate = Some(("broken_for_all", format!("The route fails for {failing} of {others} others as well.")));
+            }
+        }
     }
-    if let Some(session) = event.session() {
-        finding.involve(Subject::new(EntityKind::Session, session, Role::Attacker));
+    if walk.is_in_order(step, config) {
+        let allowed = peers.in_order_max(request.route, one.print, one.now_s);
+        if walk.is_usual() {
+            gate = Some(("own_habit", "Its principal asks for as many each day.".to_owned()));
+        } else if !is_human {
+            gate = Some(("service", "A program that is granted what it asks for.".to_owned()));
+        } else if day <= allowed {
+            gate = Some(("prefetched", format!("Others go through this route in order, too: up to {allowed} objects are usual.")));
+        } else {
+            return Some(Ok(Rule::InOrder { allowed }));
+        }
     }
-    if !address.is_empty() {
-        finding.involve(Subject::new(EntityKind::Ip, address, Role::Attacker));
+    if walk.is_large(config) && !walk.is_usual() {
+        let own = walk.habit().is_some_and(|habit| day >= config.volume_min && beyond(habit.into()));
+        let peers = peers.usual_max(request.route, config).filter(|usual| day >= config.peer_volume_min && beyond(*usual));
+        let rule = if own { Some(Rule::Volume) } else { peers.map(|usual| Rule::BeyondPeers { usual }) };
+        match rule {
+            Some(rule) if is_human => return Some(Ok(rule)),
+            Some(_) => gate = gate.or_else(|| Some(("service", "A program that is granted what it asks for.".to_owned()))),
+            None => {}
+        }
     }
-    finding
+    gate.map(Err)
 }
 
 impl Detector for ApiEnumeration {
@@ -193,17 +262,22 @@ impl Detector for ApiEnumeration {
         let (Some(path), Some(status)) = (event.path(), event.status()) else {
             return findings.remark("no_request", || "Has no path or no status.".to_owned());
         };
-        let states = match key.kind {
-            KeyKind::Principal => &mut self.principals,
-            // An address stands for whoever has no name.
-            _ if event.key(KeyKind::Principal).is_none() => &mut self.addresses,
-            _ => return,
+        // An address stands for whoever has no name.
+        let principal = event.key(KeyKind::Principal);
+        let Some(who) = principal.or_else(|| event.key(KeyKind::Address)) else {
+            return findings.remark("nobody", || "Has neither a principal nor an address.".to_owned());
         };
-        let asked = Asked::of(path);
+        let (config, now_s) = (&self.config, seconds(event.time_ms()));
+        let new = || Tenant { first_s: now_s, ..Tenant::default() };
+        let mut tenant = self.tenants.entry(key.hash, event.watermark_ms(), new);
+        tenant.last_ms = tenant.last_ms.max(event.time_ms());
+        let asked = tenant.names.resolve(Asked::of(path), path, walks::is_grant(status));
+        let tenant_is_new = now_s < tenant.first_s.saturating_add(TENANT_NEW_S);
+        let one = One { event, key: who, print: client::short(Some(who)), is_named: principal.is_some(), now_s, tenant_is_new };
         let Some(object) = asked.object else {
             if status == 404 {
-                let missing = states.entry(key.hash, event.watermark_ms(), Walks::default).miss(event.time_ms(), asked.route);
-                scanned(event, missing.objects, &self.config, findings);
+                drop(tenant);
+                self.miss(key, &one, asked.route, findings);
             } else {
                 findings.remark("no_object", || "The path names no object by an id.".to_owned());
             }
@@ -211,14 +285,55 @@ impl Detector for ApiEnumeration {
         };
         let writes = matches!(event.method(), Some("PUT" | "POST" | "PATCH" | "DELETE"));
         let request = Request::new(&asked, object, writes, status);
-        let seen = states.entry(key.hash, event.watermark_ms(), Walks::default).ask(event.time_ms(), &request);
-        match seen.rule(&self.config) {
-            Ok(rule) if rule == Rule::Refused || event.user_kind() == UserKind::Human => {
-                findings.push(self.walked(event, &seen, rule, writes));
+        let mut walks = self.principals.entry(who.hash, event.watermark_ms(), || Walks::since(event.time_ms()));
+        walks.touch(event.time_ms());
+        let is_known = one.is_named && walks.is_known(now_s);
+        let Some((step, walk)) = walks.ask(now_s, &request, config) else { return };
+        if is_known || (one.is_named && tenant_is_new) {
+            if let Some(ended) = step.ended {
+                tenant.peers.day(request.route, now_s, ended);
             }
-            Ok(_) => findings.excuse("service", key_of(event), Severity::Medium, seen.sentence()),
-            Err(HABIT) => findings.excuse(HABIT, key_of(event), Severity::Medium, seen.sentence()),
-            Err(gate) => findings.remark(gate, || seen.sentence()),
+            if !walk.told && walk.has_doubled() {
+                tenant.peers.doing(request.route, one.print, now_s, walk, config);
+            }
+        }
+        match judge(walk, step, &request, &one, &tenant.peers, config) {
+            Some(Ok(rule)) => {
+                walk.told = true;
+                return findings.push(report::walked(event, Who::One, walk, rule, writes, config));
+            }
+            Some(Err((gate, why))) => {
+                let sentence = format!("{} {why}", walk.sentence());
+                if walks.may_excuse(now_s) {
+                    return findings.excuse(gate, Who::One.key(event), Severity::Medium, sentence);
+                }
+                return findings.remark(gate, || sentence);
+            }
+            None => findings.remark(BELOW_LIMIT, || walk.sentence()),
+        }
+        if is_known || !one.is_named || event.user_kind() == UserKind::Service || !(request.refused || request.number.is_some()) {
+            return;
+        }
+        let Some(address) = shared_by(event) else { return };
+        let mut crowd = self.addresses.entry(address, event.watermark_ms(), Crowd::default);
+        let Some((step, walk, members)) = crowd.ask(event.time_ms(), one.print, &request, step.in_order, config) else { return };
+        let who = Who::Several(members);
+        let (rule, gate) = if walk.is_refused(&request, config) {
+            (Rule::Refused, tenant.peers.broken(request.route, one.print, now_s).map(|_| "broken_for_all"))
+        } else if walk.is_in_order(step, config) {
+            let allowed = tenant.peers.in_order_max(request.route, one.print, now_s) * u32::from(members);
+            (Rule::InOrder { allowed }, (walk.day.objects() <= allowed).then_some("prefetched"))
+        } else {
+            return;
+        };
+        match gate {
+            None => findings.push(report::walked(event, who, walk, rule, writes, config)),
+            Some(gate) => {
+                let sentence = format!("{} new accounts of one address: {} Others do so, too.", members, walk.sentence());
+                if crowd.may_excuse(now_s) {
+                    findings.excuse(gate, who.key(event), Severity::Medium, sentence);
+                }
+            }
         }
     }
 
@@ -227,6 +342,7 @@ impl Detector for ApiEnumeration {
     }
 
     fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        visit(&mut self.tenants);
         visit(&mut self.principals);
         visit(&mut self.addresses);
     }

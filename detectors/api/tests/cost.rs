@@ -7,12 +7,14 @@ use bartizan_core::{Budget, EventBatch, EventDraft, Findings, KeyHasher, Kind, P
 use std::sync::Arc;
 use std::time::Instant;
 
-const EVENTS: u64 = 1 << 18;
+const EVENTS: u64 = 1 << 19;
+const BATCH: u64 = 1 << 12;
+const HOUR_MS: u64 = 3_600_000;
 
 /// Requests of a number of people: their own invoices, an order, lists and a profile, now and then one that is not there.
-fn requests(people: u64, round: u64) -> EventBatch {
-    let mut batch = EventBatch::with_capacity(EVENTS as usize);
-    for n in 0..EVENTS {
+fn requests(people: u64, round: u64, part: u64) -> EventBatch {
+    let mut batch = EventBatch::with_capacity(BATCH as usize);
+    for n in part * BATCH..(part + 1) * BATCH {
         let dice = (n + round * EVENTS).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
         let who = dice % people;
         let path = match dice >> 20 & 7 {
@@ -22,7 +24,7 @@ fn requests(people: u64, round: u64) -> EventBatch {
             5 => "/api/v1/me".to_owned(),
             _ => "/api/v1/orders?page=3&sort=date".to_owned(),
         };
-        let time_ms = 1_772_442_000_000 + ((round * EVENTS + n) * 4_000_000 / (EVENTS * people.min(10_000)).max(1)) as i64 * 10;
+        let time_ms = 1_772_442_000_000 + (round * 20 * HOUR_MS + n * 16 * HOUR_MS / EVENTS) as i64;
         let status = Some(if dice >> 30 & 63 == 0 { 404 } else { 200 });
         let ip = format!("10.{}.{}.9", who >> 8 & 0xff, who & 0xff).parse().ok();
         let mut draft = EventDraft { time_ms, kind: Kind::ApiRequest, status, ip, ..EventDraft::default() };
@@ -47,18 +49,22 @@ fn nanoseconds_of_a_request() {
         let mut findings = Findings::default();
         let mut best = f64::MAX;
         for round in 0..6 {
-            let batch = requests(people, round);
-            let start = Instant::now();
-            for event in batch.iter() {
-                for kind in SPEC.keys {
-                    if let Some(key) = event.key(*kind).filter(|key| detector.looks_at(key.kind, event.kind())) {
-                        detector.observe(key, &event, &mut findings);
+            let mut nanoseconds = 0;
+            for part in 0..EVENTS / BATCH {
+                let batch = requests(people, round, part);
+                let start = Instant::now();
+                for event in batch.iter() {
+                    for kind in SPEC.keys {
+                        if let Some(key) = event.key(*kind).filter(|key| detector.looks_at(key.kind, event.kind())) {
+                            detector.observe(key, &event, &mut findings);
+                        }
                     }
+                    findings.drain();
                 }
-                findings.drain();
+                nanoseconds += start.elapsed().as_nanos();
             }
-            if round > 1 {
-                best = best.min(start.elapsed().as_nanos() as f64 / EVENTS as f64);
+            if round > 2 {
+                best = best.min(nanoseconds as f64 / EVENTS as f64);
             }
         }
         println!("{people} people: {best:.0} ns a request, {} bytes a person", budget.held() as u64 / people);
