@@ -314,9 +314,11 @@ impl Detector for ApiEnumeration {
         if is_known || !one.is_named || event.user_kind() == UserKind::Service || !(request.refused || request.number.is_some()) {
             return;
         }
+        // A few objects of one's own are often in order.
+        let in_order = step.in_order && walk.day.objects() >= walks::ORDERED_MIN;
         let Some(address) = shared_by(event) else { return };
         let mut crowd = self.addresses.entry(address, event.watermark_ms(), Crowd::default);
-        let Some((step, walk, members)) = crowd.ask(event.time_ms(), one.print, &request, step.in_order, config) else { return };
+        let Some((step, walk, members)) = crowd.ask(event.time_ms(), one.print, &request, in_order, config) else { return };
         let who = Who::Several(members);
         let (rule, gate) = if walk.is_refused(&request, config) {
             (Rule::Refused, tenant.peers.broken(request.route, one.print, now_s).map(|_| "broken_for_all"))

@@ -81,9 +81,11 @@ struct Peer {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Absent {
     route: u32,
-    who: [u32; EVERYBODY_MIN],
+    who: [u32; MISSED_BY],
 }
 
+/// So many miss a path that leads from a page or an app.
+const MISSED_BY: usize = 3;
 /// Places for paths that are not there.
 const ABSENT: usize = 64;
 
