@@ -233,15 +233,16 @@ fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, peers: &
         }
     }
     if walk.is_in_order(step, config) {
-        let allowed = peers.in_order_max(request.route, one.print, one.now_s);
         if walk.is_usual() {
             gate = Some(("own_habit", "Its principal asks for as many each day.".to_owned()));
         } else if !is_human {
             gate = Some(("service", "A program that is granted what it asks for.".to_owned()));
-        } else if day <= allowed {
-            gate = Some(("prefetched", format!("Others go through this route in order, too: up to {allowed} objects are usual.")));
         } else {
-            return Some(Ok(Rule::InOrder { allowed }));
+            let allowed = peers.in_order_max(request.route, one.print, one.now_s);
+            if day > allowed {
+                return Some(Ok(Rule::InOrder { allowed }));
+            }
+            gate = Some(("prefetched", format!("Others go through this route in order, too: up to {allowed} objects are usual.")));
         }
     }
     if walk.is_large(config) && !walk.is_usual() {

@@ -10,10 +10,9 @@ use super::route::{ANY, Asked, SEED, Segments, Sort, mix};
 use bartizan_core::heap_bytes;
 use serde::{Deserialize, Serialize};
 
-/// Routes remembered, in pairs.
-const KNOWN: usize = 512;
-/// Places watched.
-const PLACES: usize = 128;
+/// Routes remembered, in pairs, and places watched: of a small tenant, and at most.
+const KNOWN: (usize, usize) = (32, 512);
+const PLACES: (usize, usize) = (16, 128);
 /// Bits of a place's sketch that are set when it has had about seventy different texts.
 const VARIES_BITS: u32 = 64;
 /// Hits by which a place outlives others that fall on it.
@@ -42,6 +41,8 @@ struct Place {
 pub(super) struct Names {
     known: Vec<Known>,
     places: Vec<Place>,
+    /// Routes that gave way to others since there was more room for them.
+    gave_way: u16,
 }
 
 impl Names {
@@ -52,7 +53,7 @@ impl Names {
     /// Takes the names out of what was asked for. What was `answered` is learnt.
     #[inline]
     pub fn resolve(&mut self, asked: Asked, path: &str, answered: bool) -> Asked {
-        let at = asked.route as usize % KNOWN;
+        let at = asked.route as usize & self.known.len().wrapping_sub(1);
         for at in [at, at ^ 1] {
             if let Some(known) = self.known.get(at)
                 && known.written == asked.route
@@ -66,7 +67,7 @@ impl Names {
     #[inline(never)]
     fn go_through(&mut self, asked: Asked, path: &str, answered: bool) -> Asked {
         if self.known.is_empty() {
-            (self.known, self.places) = (vec![Known::default(); KNOWN], vec![Place::default(); PLACES]);
+            (self.known, self.places) = (vec![Known::default(); KNOWN.0], vec![Place::default(); PLACES.0]);
         }
         let (mut prefix, mut object, mut before) = (SEED, SEED, &b""[..]);
         for segment in (Segments { rest: path.as_bytes() }).take(SEGMENTS_MAX) {
@@ -83,22 +84,48 @@ impl Names {
             _ => Known { written: asked.route, route: prefix as u32, object: (object as u32).max(1) },
         };
         if answered {
-            let at = asked.route as usize % KNOWN;
-            // The pair's older one goes.
-            let first = self.known.get(at).copied().unwrap_or_default();
-            if let Some(slot) = self.known.get_mut(at ^ 1) {
-                *slot = first;
-            }
-            if let Some(slot) = self.known.get_mut(at) {
-                *slot = known;
-            }
+            self.remember(known);
         }
         known.apply(asked)
     }
 
+    fn remember(&mut self, known: Known) {
+        if usize::from(self.gave_way) >= self.known.len() && self.known.len() < KNOWN.1 {
+            self.grow();
+        }
+        let at = known.written as usize & (self.known.len() - 1);
+        let first = self.known.get_mut(at).map(|slot| std::mem::replace(slot, known)).unwrap_or_default();
+        // The pair's older one goes.
+        if first.written != 0
+            && let Some(slot) = self.known.get_mut(at ^ 1)
+        {
+            self.gave_way = self.gave_way.saturating_add(u16::from(slot.written != 0));
+            *slot = first;
+        }
+    }
+
+    /// Makes twice the room.
+    fn grow(&mut self) {
+        self.gave_way = 0;
+        let twice = vec![Known::default(); 2 * self.known.len()];
+        let known = std::mem::replace(&mut self.known, twice);
+        known.into_iter().filter(|known| known.written != 0).for_each(|known| self.remember(known));
+        if self.places.len() < PLACES.1 {
+            let twice = vec![Place::default(); 2 * self.places.len()];
+            let places = std::mem::replace(&mut self.places, twice);
+            let mask = self.places.len() - 1;
+            for place in places.into_iter().filter(|place| place.print != 0) {
+                if let Some(slot) = self.places.get_mut(place.print as usize & mask) {
+                    *slot = place;
+                }
+            }
+        }
+    }
+
     /// Does this text stand where many do?
     fn varies(&mut self, print: u32, text: &[u8], learn: bool) -> bool {
-        let Some(place) = self.places.get_mut(print as usize % PLACES) else { return false };
+        let at = print as usize & self.places.len().wrapping_sub(1);
+        let Some(place) = self.places.get_mut(at) else { return false };
         if place.print != print {
             if learn {
                 place.life = place.life.saturating_sub(1);
@@ -110,8 +137,8 @@ impl Names {
                 return false;
             }
         }
+        place.life = (place.life + u8::from(learn)).min(LIFE_MAX);
         if learn && !place.varies {
-            place.life = (place.life + 1).min(LIFE_MAX);
             let bit = mix(SEED, text) >> 56;
             if let Some(word) = place.texts.get_mut(bit as usize / 64) {
                 *word |= 1 << (bit % 64);
@@ -123,7 +150,7 @@ impl Names {
                 return true;
             }
         }
-        self.places.get(print as usize % PLACES).is_some_and(|place| place.varies)
+        self.places.get(at).is_some_and(|place| place.varies)
     }
 }
 
