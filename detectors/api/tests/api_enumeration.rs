@@ -320,3 +320,39 @@ fn peers_are_the_same_in_any_number_of_slices_and_after_a_reload() {
     contract::is_deterministic(&SPEC, &events).unwrap();
     contract::survives_reload(&SPEC, &events).unwrap();
 }
+
+#[test]
+fn any_traffic_stays_within_the_budget() {
+    let one = |n: u64| {
+        let (who, path) = (any(n) % 50_000, format!("/r{}/{}/name{}?user_id={n}", any(n) % 300, any(n * 3) % 7, any(n * 5) % 5_000));
+        let one = ann(n as i64 * 900).user(format!("u{who}")).session("").ip(&format!("10.{}.{}.1", who / 200 % 200, who % 200));
+        one.tenant(format!("t{}", any(n * 7) % 40)).asks("GET", path, [200, 200, 404, 500][n as usize % 4])
+    };
+    contract::stays_bounded(&SPEC, (0..60_000).map(one)).unwrap();
+}
+
+#[test]
+fn hostile_paths_break_nothing() {
+    let pieces = [
+        "/",
+        "//",
+        "?",
+        "#",
+        "&",
+        "=",
+        "%40",
+        "@",
+        "@.",
+        "-",
+        "--------------------1",
+        "\u{e9}",
+        "9".repeat(400).as_str(),
+        "_id=7",
+        "0",
+        "{}",
+    ]
+    .map(str::to_owned);
+    let path = |n: u64| (0..n % 9).map(|at| pieces[any(n * 11 + at) as usize % pieces.len()].as_str()).collect::<String>();
+    let events: Vec<_> = (0..4_000).map(|n| ann(n as i64 * 500).asks("POST", path(n), [200, 404, 0, 65_535][n as usize % 4])).collect();
+    contract::survives_reload(&SPEC, &events).unwrap();
+}
