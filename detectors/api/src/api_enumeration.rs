@@ -21,10 +21,11 @@
 //!
 //! **Cost.** Requests are the bulk of all events. The path is read in one pass, objects are counted without logarithms,
 //! and peers are told of a principal when its requests have doubled or its day is over. All of a tenant's requests meet in one
-//! state, since peers can be compared nowhere else: one slice counts them, at about a tenth of a microsecond each.
+//! state, since peers can be compared nowhere else: one slice counts them all.
 //!
-//! Others count distinct ids for each session or address within a short time and by fixed limits (Wallarm's BOLA protection,
-//! CrowdSec's `http-probing` and `http-crawl-non_statics`), which are too low for a support desk and too high for the patient.
+//! Others go by fixed limits for each address: CrowdSec's scenarios count different paths that are not there in a bucket
+//! from which one leaks every ten seconds, Wallarm's triggers count requests for a route that was marked within a stated
+//! time. Such limits are too low for a support desk or an office, and too high for the patient.
 
 mod crowd;
 mod names;
@@ -57,8 +58,9 @@ pub static SPEC: Spec = Spec {
                 follow each other by number, or are far more than it or its peers ever asked for; and many different paths that are not there.",
     blind_spots: "Fewer objects than its limits a day (with the defaults 59 refused ones, or 199 in order); names as ids until about seventy \
                   different ones of a route were answered; ids in the body (GraphQL); a walk over several accounts from several addresses, or \
-                  over accounts that are older than a day; objects granted in random order to new accounts in turn; programs that get what \
-                  they ask for; in tenants with more principals a day than one slice holds, those who ask seldom.",
+                  over accounts that are older than a day, or each in a range of its own; objects granted in random order to new accounts in \
+                  turn; accounts that excuse each other in a tenant's first two days; programs that get what they ask for; in tenants with \
+                  more principals a day than one slice holds, those who ask seldom.",
     innocent_causes: "Support desks, export jobs (own habit, programs), routes that are broken for everybody, clients that prefetch or \
                       synchronise in order (peers do so, too), links of a new release that lead nowhere (missed by several), pages of lists, \
                       dates, retries of one object, offices and carriers (few objects of each, granted).",
