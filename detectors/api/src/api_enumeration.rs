@@ -180,7 +180,7 @@ impl ApiEnumeration {
         if tenant.peers.is_missed_by_all(route) {
             return findings.remark("missing_for_all", || "The path is not there for several others, either.".to_owned());
         }
-        let paths = walks.missing.add(one.now_s, route);
+        let paths = walks.miss(one.now_s, route);
         if paths >= config.missing_min {
             return findings.push(report::scanned(event, Who::One, paths, config));
         }

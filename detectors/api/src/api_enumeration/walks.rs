@@ -267,12 +267,12 @@ pub(super) struct Walks {
     routes: Vec<Walk>,
     /// Prints of the routes, so that they are found without a look at them.
     prints: [u32; ROUTES_MAX],
-    pub missing: Missing,
+    missing: Missing,
     last_ms: i64,
     first_s: u32,
     pub excused_s: u32,
-    /// Bytes of the sketches.
-    sketches: u32,
+    /// Bytes of sketches and of what is missing, so that they are counted without a look at them.
+    owned: u32,
     has_habit: bool,
 }
 
@@ -291,7 +291,7 @@ impl Retained for Walks {
     }
 
     fn heap_bytes(&self) -> usize {
-        heap_bytes(self.routes.capacity() * size_of::<Walk>()) + self.sketches as usize + self.missing.heap_bytes()
+        heap_bytes(self.routes.capacity() * size_of::<Walk>()) + self.owned as usize
     }
 }
 
@@ -318,9 +318,17 @@ impl Walks {
         let walk = self.routes.get_mut(at)?;
         let before = walk.heap_bytes();
         let step = walk.take(now_s, request, false, config);
-        self.sketches = (self.sketches + walk.heap_bytes() as u32).saturating_sub(before as u32);
+        self.owned = (self.owned + walk.heap_bytes() as u32).saturating_sub(before as u32);
         self.has_habit |= step.ended.is_some() && walk.habit >= HABIT_MIN;
         Some((step, walk))
+    }
+
+    /// Takes in a path that is not there, and says how many there were.
+    pub fn miss(&mut self, now_s: u32, route: u32) -> u32 {
+        let before = self.missing.heap_bytes();
+        let paths = self.missing.add(now_s, route);
+        self.owned = (self.owned + self.missing.heap_bytes() as u32).saturating_sub(before as u32);
+        paths
     }
 
     #[inline(never)]
@@ -333,7 +341,7 @@ impl Walks {
             at = self.routes.iter().enumerate().min_by_key(|(_, walk)| walk.last_s).map_or(0, |(oldest, _)| oldest);
         }
         if let (Some(print), Some(walk)) = (self.prints.get_mut(at), self.routes.get_mut(at)) {
-            self.sketches = self.sketches.saturating_sub(walk.heap_bytes() as u32);
+            self.owned = self.owned.saturating_sub(walk.heap_bytes() as u32);
             (*print, *walk) = (route, Walk::default());
         }
         at
