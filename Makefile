@@ -6,7 +6,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 SETUP := deploy/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test soak check bench bench-peers bench-kafka bench-bounds clean
+EVALUATE_SEEDS ?= 901..=910
+EVALUATE_FLOORS ?= --floor-recall 0.95 --floor-kind 0.8 --max-false 10 --max-low 200
+
+.PHONY: help build demo test evaluate soak check bench bench-peers bench-kafka bench-bounds clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -24,6 +27,9 @@ test: ## all tests, on real parts: Kafka, ClickHouse, SMTP, a browser
 	@$(SETUP)/runtime.sh
 	@$(SETUP)/test-parts.sh
 	cargo test --workspace --locked
+
+evaluate: build ## what is found of simulated attacks and who is accused wrongly, over EVALUATE_SEEDS (901..=910); ARGS=--list for each
+	@target/release/bartizan evaluate --seeds $(EVALUATE_SEEDS) $(EVALUATE_FLOORS) $(ARGS)
 
 soak: export SOAK_SEEDS ?= 2000
 soak: export SOAK_ROUNDS ?= 200

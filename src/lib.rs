@@ -15,6 +15,7 @@ pub mod config;
 pub mod db;
 pub mod detect;
 pub mod enrich;
+pub mod evaluate;
 pub mod explain;
 pub mod flow;
 pub mod ingest;

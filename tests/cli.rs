@@ -48,6 +48,11 @@ fn help_is_everywhere_and_wrong_use_is_code_2() {
         &["normalise"],
         &["check"],
         &["simulate", "--seed", "x", "--events", "1", "--out", "-", "--labels", "l"],
+        &["evaluate"],
+        &["evaluate", "--labels", "l"],
+        &["evaluate", "--labels", "l", "--alerts", "a", "--seeds", "1"],
+        &["evaluate", "--seeds", "9..=1"],
+        &["evaluate", "--seeds", "1", "--without", "no-such"],
         &["token", "create", "--name", "n"],
         &["token", "create", "--name", "n", "--role", "king"],
         &["token", "create", "--name", "n", "--role", "viewer", "--expires", "soon"],
@@ -92,6 +97,28 @@ fn replay_finds_the_attacks_of_a_simulation_and_says_the_same_twice() {
         attacks += 1;
     }
     assert!(attacks >= 4, "{found}");
+}
+
+#[test]
+fn a_seed_evaluated_in_memory_scores_as_its_files_do() {
+    let folder = folder("evaluate");
+    let run = |arguments: &str| bartizan(&folder, &arguments.split_whitespace().collect::<Vec<_>>());
+    done(&run("simulate --seed 7 --events 16000 --days 3 --out events.jsonl --labels labels.jsonl"));
+    done(&run("replay --alerts alerts.jsonl events.jsonl"));
+    done(&run("evaluate --labels labels.jsonl --alerts alerts.jsonl --events events.jsonl --json files.json"));
+    let told = done(&run("evaluate --seeds 7 --events-per-seed 16000 --days 3 --floor-recall 0.5 --json seed.json"));
+    assert!(told.contains("worst seed: 7"), "{told}");
+    let read = |name: &str| serde_json::from_slice::<Value>(&std::fs::read(folder.join(name)).unwrap()).unwrap();
+    let (files, seed) = (read("files.json"), read("seed.json"));
+    assert!(files["total"]["sign_ins"].as_u64() > Some(100), "{files}");
+    for part in ["total", "kinds", "detectors", "habits"] {
+        assert_eq!(files[part], seed[part]);
+    }
+
+    let missed = run("evaluate --seeds 7 --events-per-seed 16000 --days 3 --without credential_stuffing --floor-kind 1 --floor-recall 0");
+    assert_eq!(missed.status.code(), Some(1), "{missed:?}");
+    let told = text(&missed.stderr);
+    assert!(told.contains("--floor-kind missed: recall of") && !told.contains("--floor-recall"), "{told}");
 }
 
 #[test]

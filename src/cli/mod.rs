@@ -75,7 +75,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Writes labelled traffic with attacks in it
     Simulate(simulate::SimulateArgs),
-    /// Holds the alerts of a replay against the labels of a simulation
+    /// Says what is found of simulated attacks, and who is accused wrongly
     Evaluate(evaluate::EvaluateArgs),
     /// Validates a configuration and reports every error at once
     Check(check::CheckArgs),

@@ -11,18 +11,16 @@ use crate::alert::Alert;
 use crate::alert::ocsf::DetectionFinding;
 use crate::app;
 use crate::config::Config;
-use crate::detect::Enabled;
 use crate::detect::checkpoint::Saved;
-use crate::detect::engine::Engine;
+use crate::detect::offline::{Offline, Totals};
 use crate::enrich::Enricher;
-use crate::flow::EventFlow;
 use crate::log::{INGEST_TOPIC, recording};
 use crate::normalise::{Format, Normaliser, TokenKey};
 use crate::pipeline::prepare::Preparer;
 use crate::suppress::Lists;
 use bartizan_core::{EventBatch, KeyHasher};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -68,11 +66,7 @@ impl AlertsFormat {
 #[derive(Default)]
 struct Summary {
     counts: Counts,
-    late: u64,
-    repeated: u64,
-    opened: BTreeMap<String, u64>,
-    closed_early: u64,
-    disabled: Vec<&'static str>,
+    totals: Totals,
     /// Bytes of state at the end, and keys that were forgotten for want of room, by detector.
     state_bytes: usize,
     forgotten: Vec<(&'static str, u64)>,
@@ -117,8 +111,9 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
     if !whole {
         return Err(CommandError::failed("not every input could be read to its end"));
     }
-    if !summary.disabled.is_empty() {
-        return Err(CommandError::failed(format!("detectors failed and were switched off: {}", summary.disabled.join(", "))));
+    let disabled = &summary.totals.disabled;
+    if !disabled.is_empty() {
+        return Err(CommandError::failed(format!("detectors failed and were switched off: {}", disabled.join(", "))));
     }
     Ok(())
 }
@@ -144,9 +139,9 @@ fn judge_recording(
     let mut checkpoint = Vec::new();
     if recording.checkpoint(&mut checkpoint).map_err(io::Error::other)? {
         let saved = Saved::of(path, Box::new(io::Cursor::new(checkpoint)));
-        let afresh = saved.and_then(|saved| judge.engine.restore(saved)).map_err(io::Error::other)?;
-        preparer.go_on_with(judge.engine.in_force());
-        judge.engine = judge.engine.with_suppressions(&suppressions);
+        let afresh = saved.and_then(|saved| judge.offline.engine.restore(saved)).map_err(io::Error::other)?;
+        preparer.go_on_with(judge.offline.engine.in_force());
+        judge.offline.engine = judge.offline.engine.with_suppressions(&suppressions);
         if !afresh.is_empty() {
             tracing::warn!(detectors = afresh.join(","), "detectors start without state, as this version keeps it differently");
         }
@@ -157,12 +152,14 @@ fn judge_recording(
         judge.summary.counts.skipped += flow.ignored;
         judge.summary.counts.events += flow.events.len() as u64;
         preparer.enrich(&mut flow);
-        judge.flow(&mut flow)?;
+        let alerts = judge.offline.flow(&mut flow);
+        judge.write(&alerts)?;
     }
     judge.finish()
 }
 
-fn enricher(config: &Config) -> Enricher {
+/// Reads the place files, and warns of those that cannot be used.
+pub(super) fn enricher(config: &Config) -> Enricher {
     let (enricher, problems) = app::open_enricher(config);
     for problem in problems {
         tracing::warn!(%problem, "place file not usable");
@@ -184,7 +181,7 @@ fn judge(config: &Config, inputs: &mut Inputs<'_>, format: AlertsFormat, out: Bu
 
 /// Judges batches and writes what comes of them.
 struct Judge {
-    engine: Engine,
+    offline: Offline,
     format: AlertsFormat,
     out: BufWriter<Box<dyn Write>>,
     progress: ProgressBar,
@@ -193,9 +190,8 @@ struct Judge {
 
 impl Judge {
     fn new(config: &Config, hasher: KeyHasher, format: AlertsFormat, out: BufWriter<Box<dyn Write>>) -> io::Result<Self> {
-        let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).map_err(|errors| io::Error::other(errors.join("\n")))?;
-        let engine = Engine::new(&config.detect, &enabled, hasher);
-        Ok(Self { engine, format, out, progress: progress(), summary: Summary::default() })
+        let offline = Offline::new(config, hasher).map_err(io::Error::other)?;
+        Ok(Self { offline, format, out, progress: progress(), summary: Summary::default() })
     }
 
     fn on_one_thread(&mut self, inputs: &mut Inputs<'_>, enricher: &Enricher, hasher: &KeyHasher) -> io::Result<()> {
@@ -247,32 +243,22 @@ impl Judge {
 
     /// Judges a batch and gives its memory back.
     fn batch(&mut self, events: EventBatch) -> io::Result<EventBatch> {
-        let mut flow = EventFlow::replayed(events, self.engine.next_seq());
-        self.flow(&mut flow)?;
-        Ok(flow.events)
+        let (events, alerts) = self.offline.batch(events);
+        self.write(&alerts)?;
+        Ok(events)
     }
 
-    fn flow(&mut self, flow: &mut EventFlow) -> io::Result<()> {
-        let outcome = self.engine.process(flow);
-        self.summary.late += outcome.late;
-        self.summary.repeated += outcome.repeated;
-        self.summary.closed_early += outcome.closed_early;
-        self.summary.disabled.extend(outcome.disabled);
-        for alert in &outcome.alerts {
-            if alert.version == 1 {
-                *self.summary.opened.entry(alert.detector.clone()).or_default() += 1;
-            }
-            self.format.write(alert, &mut self.out)?;
-        }
-        Ok(())
+    fn write(&mut self, alerts: &[Alert]) -> io::Result<()> {
+        alerts.iter().try_for_each(|alert| self.format.write(alert, &mut self.out))
     }
 
     fn finish(mut self) -> io::Result<Summary> {
         self.progress.finish_and_clear();
         self.out.flush()?;
-        self.summary.state_bytes = self.engine.state_bytes();
-        let keys = self.engine.state_keys().into_iter();
+        self.summary.state_bytes = self.offline.engine.state_bytes();
+        let keys = self.offline.engine.state_keys().into_iter();
         self.summary.forgotten = keys.map(|(id, _, evicted)| (id, evicted)).filter(|(_, evicted)| *evicted > 0).collect();
+        self.summary.totals = self.offline.totals;
         Ok(self.summary)
     }
 }
@@ -287,17 +273,17 @@ fn progress() -> ProgressBar {
 
 impl Summary {
     fn print(&self, seconds: f64) {
-        let counts = self.counts;
+        let (counts, totals) = (self.counts, &self.totals);
         let rate = counts.events as f64 / seconds.max(1e-9);
-        eprintln!("events     {} ({} late, {} repeated)", counts.events, self.late, self.repeated);
+        eprintln!("events     {} ({} late, {} repeated)", counts.events, totals.late, totals.repeated);
         eprintln!("rejected   {}", counts.rejected);
         eprintln!("skipped    {}", counts.skipped);
-        eprintln!("alerts     {}", self.opened.values().sum::<u64>());
-        for (detector, count) in &self.opened {
+        eprintln!("alerts     {}", totals.opened.values().sum::<u64>());
+        for (detector, count) in &totals.opened {
             eprintln!("           {count} {detector}");
         }
-        if self.closed_early > 0 {
-            eprintln!("           {} closed early for want of room", self.closed_early);
+        if totals.closed_early > 0 {
+            eprintln!("           {} closed early for want of room", totals.closed_early);
         }
         eprintln!("state      {} bytes", self.state_bytes);
         for (detector, keys) in &self.forgotten {

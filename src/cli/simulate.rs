@@ -1,6 +1,7 @@
 //! `bartizan simulate`: labelled traffic in the native format.
 
 use super::CommandError;
+use crate::evaluate::attacks_looked_for;
 use crate::simulate::{Attack, DAYS_MAX, Label, Simulation, SimulationConfig};
 use bartizan_core::time::TimeMs;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Lines between two looks at the labels and the progress bar.
 const STEP_LINES: u64 = 4_096;
+/// Event time of the beginning, unless another is named.
+pub(super) const START: &str = "2026-06-01T00:00:00Z";
 
 /// Arguments of `simulate`.
 #[derive(clap::Args)]
@@ -29,7 +32,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE")]
     labels: PathBuf,
     /// Event time of the beginning
-    #[arg(long, value_name = "RFC3339", default_value = "2026-06-01T00:00:00Z", value_parser = parse_time)]
+    #[arg(long, value_name = "RFC3339", default_value = START, value_parser = parse_time)]
     start: TimeMs,
     /// Days to cover [default: 3 below 50,000 events, 7 below a million, else 14]
     #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
@@ -40,7 +43,7 @@ pub struct SimulateArgs {
     attacks: Vec<&'static str>,
 }
 
-fn parse_time(text: &str) -> Result<TimeMs, String> {
+pub(super) fn parse_time(text: &str) -> Result<TimeMs, String> {
     TimeMs::parse(text).ok_or_else(|| "not an RFC 3339 time, like 2026-06-01T00:00:00Z".to_owned())
 }
 
@@ -51,20 +54,16 @@ fn parse_kind(text: &str) -> Result<&'static str, String> {
     kinds.iter().find(|kind| **kind == text).copied().ok_or_else(|| format!("not one of {}", kinds.join(", ")))
 }
 
-/// Does the catalogue have a detector for it?
-fn has_detector(attack: Attack) -> bool {
-    bartizan_catalogue::all().any(|spec| attack.detectors().contains(&spec.id))
-}
-
 /// Writes the traffic and its labels.
 ///
 /// # Errors
 /// When a file cannot be made or written.
 pub fn run(args: SimulateArgs) -> Result<(), CommandError> {
-    let wanted = |attack: &Attack| {
-        if args.attacks.is_empty() { has_detector(*attack) } else { args.attacks.contains(&attack.kind()) }
+    let attacks = if args.attacks.is_empty() {
+        attacks_looked_for()
+    } else {
+        Attack::ALL.into_iter().filter(|attack| args.attacks.contains(&attack.kind())).collect()
     };
-    let attacks = Attack::ALL.into_iter().filter(wanted).collect();
     let config = SimulationConfig {
         seed: args.seed,
         events: args.events,

@@ -7,7 +7,7 @@
 //!
 //! A detector that panics is caught, switched off and reported; the others go on. What is known of people
 //! belongs to the slice, not to a detector: it comes after them, learns from each event that they have seen,
-//! and is counted, saved and switched off like one of them.
+//! and is counted, saved and switched off like one of them. What colleagues vouch for is asked before them.
 //!
 //! A checkpoint is the engine's state between two batches. [`Engine::begin_checkpoint`] marks it, and
 //! [`Engine::save_some`] hands it out in parts while batches go on being processed: whatever is about to
@@ -22,7 +22,8 @@ use crate::alert::episode::{Episodes, Limits};
 use crate::flow::{Change, EventFlow, Order, PartitionId, Positions, Start};
 use crate::suppress::{Held, Lists, Suppressions};
 use bartizan_core::{
-    Budget, Detector, Event, EventBatch, Findings, Key, KeyHasher, KeyKind, Kind, People, Said, Spec, State, Trust, people, state,
+    Budget, Colleagues, Detector, Event, EventBatch, Findings, Key, KeyHasher, KeyKind, Kind, People, Said, Spec, State, Trust, colleagues,
+    people, state,
 };
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -76,6 +77,7 @@ pub struct Account {
 struct Slice {
     detectors: Vec<Box<dyn Detector>>,
     people: People,
+    colleagues: Colleagues,
     budget: Arc<Budget>,
 }
 
@@ -83,7 +85,7 @@ impl Slice {
     fn new(enabled: &Enabled, bytes_max: usize) -> Self {
         let budget = Arc::new(Budget::new(bytes_max));
         let detectors = enabled.detectors.iter().map(|(spec, parameters)| (spec.build)(parameters, &budget)).collect();
-        Self { detectors, people: People::new(&budget), budget }
+        Self { detectors, people: People::new(&budget), colleagues: Colleagues::new(&budget), budget }
     }
 
     /// Lets a detector see an event, or people be learnt from it when all have.
@@ -98,15 +100,16 @@ impl Slice {
     /// Makes room when the last event took the slice beyond its share.
     fn keep_within_budget(&mut self, watermark_ms: i64) {
         if self.budget.excess() > 0 {
-            let (detectors, people) = (&mut self.detectors, &mut self.people);
+            let (detectors, people, colleagues) = (&mut self.detectors, &mut self.people, &mut self.colleagues);
             state::give_way(&self.budget, watermark_ms, &mut |visit| {
                 detectors.iter_mut().for_each(|detector| detector.each_state(visit));
                 visit(people.state());
+                visit(colleagues.state());
             });
         }
     }
 
-    /// Loads a part into one state of a detector, or of people.
+    /// Loads a part into one state of a detector, of people or of colleagues.
     fn load(&mut self, detector: usize, state_number: usize, part: Part) -> Result<(), postcard::Error> {
         let (mut part, mut result) = (Some(part), Err(postcard::Error::DeserializeBadEncoding));
         self.each_state(|of, number, state| {
@@ -121,7 +124,7 @@ impl Slice {
         result
     }
 
-    /// Shows each state with the number of its detector and its own within that; people come last.
+    /// Shows each state with the number of its detector and its own within that; people and colleagues come last.
     fn each_state(&mut self, mut visit: impl FnMut(usize, usize, &mut dyn State)) {
         for (number, detector) in self.detectors.iter_mut().enumerate() {
             let mut states = 0;
@@ -131,6 +134,7 @@ impl Slice {
             });
         }
         visit(self.detectors.len(), 0, self.people.state());
+        visit(self.detectors.len() + 1, 0, self.colleagues.state());
     }
 }
 
@@ -148,19 +152,24 @@ struct Route {
 }
 
 /// For each kind of event, where it goes, in the order of findings.
-struct Routes([Vec<Route>; Kind::ALL.len()]);
+struct Routes {
+    of: [Vec<Route>; Kind::ALL.len()],
+    /// Does any detector go by people?
+    learn_people: bool,
+}
 
 impl Routes {
     fn new(specs: &[&'static Spec], slices: &[Slice]) -> Self {
         let detectors = slices.first().map_or(&[][..], |slice| &slice.detectors);
-        let mut routes = Self(Default::default());
-        for (kind_of_event, list) in Kind::ALL.iter().zip(&mut routes.0) {
+        let learn_people = detectors.iter().any(|detector| detector.goes_by_people());
+        let mut routes = Self { of: Default::default(), learn_people };
+        for (kind_of_event, list) in Kind::ALL.iter().zip(&mut routes.of) {
             for (detector, (spec, instance)) in specs.iter().zip(detectors).enumerate() {
                 let keys = spec.keys.iter().enumerate().filter(|(_, key)| instance.looks_at(**key, *kind_of_event));
                 let by_people = |key: KeyKind| instance.goes_by_people() && key == people::KEY;
                 list.extend(keys.map(|(kind, key)| Route { detector, by_people: by_people(*key), learns: false, kind, key: *key }));
             }
-            if People::looks_at(*kind_of_event) && detectors.iter().any(|detector| detector.goes_by_people()) {
+            if People::looks_at(*kind_of_event) && learn_people {
                 list.push(Route { detector: detectors.len(), by_people: false, learns: true, kind: 0, key: people::KEY });
             }
         }
@@ -168,7 +177,7 @@ impl Routes {
     }
 
     fn of(&self, event: &Event<'_>) -> &[Route] {
-        self.0.get(event.kind() as usize).map_or(&[], Vec::as_slice)
+        self.of.get(event.kind() as usize).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -186,7 +195,7 @@ pub struct Engine {
     threads: usize,
     hasher: KeyHasher,
     specs: Vec<&'static Spec>,
-    /// Which detectors are on, and at last whether people are learnt.
+    /// Which detectors are on, and at last whether people are learnt and colleagues asked.
     enabled: Vec<bool>,
     routes: Routes,
     slices: Vec<Slice>,
@@ -223,7 +232,7 @@ impl Engine {
             // The other half of them prepares what these judge.
             threads: (config.threads / 2).clamp(1, SLICES),
             hasher,
-            enabled: vec![true; enabled.detectors.len() + 1],
+            enabled: vec![true; enabled.detectors.len() + 2],
             routes: Routes::new(&specs, &slices),
             specs,
             slices,
@@ -240,9 +249,10 @@ impl Engine {
         }
     }
 
-    /// What holds state, with its version: the detectors, and people.
+    /// What holds state, with its version: the detectors, people, and colleagues.
     fn holders(&self) -> impl Iterator<Item = (&'static str, u32)> {
-        self.specs.iter().map(|spec| (spec.id, spec.state_version)).chain([(people::ID, people::STATE_VERSION)])
+        let shared = [(people::ID, people::STATE_VERSION), (colleagues::ID, colleagues::STATE_VERSION)];
+        self.specs.iter().map(|spec| (spec.id, spec.state_version)).chain(shared)
     }
 
     /// Sequence number of the next record.
@@ -347,6 +357,7 @@ impl Engine {
         }
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
+        self.ask_colleagues(&mut flow.events, &mut outcome.disabled);
         let heard = self.detect(&flow.events, asked, &mut outcome.disabled);
         if asked {
             outcome.accounts = self.accounts(&flow.events, &heard);
@@ -395,6 +406,27 @@ impl Engine {
                 outcome.late += u64::from(late);
                 outcome.repeated += u64::from(!late && !first);
                 index += 1;
+            }
+        }
+    }
+
+    /// Lets colleagues vouch for sign-ins before any slice sees them: a tenant's people are on all slices.
+    fn ask_colleagues(&mut self, events: &mut EventBatch, disabled: &mut Vec<&'static str>) {
+        let number = self.specs.len() + 1;
+        let is_asked = self.enabled.get(number).is_some_and(|on| *on) && self.routes.learn_people;
+        for index in 0..if is_asked { events.len() } else { 0 } {
+            let signed_in = |event: &Event<'_>| event.is_judged() && Colleagues::looks_at(event);
+            let Some(event) = events.get(index).filter(signed_in) else { continue };
+            let Some(key) = event.key(colleagues::KEY) else { continue };
+            let Some(slice) = self.slices.get_mut(slice_of(key)) else { continue };
+            let Ok(voucher) = catch_unwind(AssertUnwindSafe(|| slice.colleagues.observe(key, &event))) else {
+                self.enabled.get_mut(number).into_iter().for_each(|on| *on = false);
+                disabled.push(colleagues::ID);
+                return;
+            };
+            slice.keep_within_budget(event.watermark_ms());
+            if let Some(record) = events.records_mut().get_mut(index) {
+                record.voucher = voucher;
             }
         }
     }
@@ -711,6 +743,11 @@ fn save_slice_by(number: usize, slice: &mut Slice, slots: usize, parts: &mut Par
     result
 }
 
+/// The slice that owns a key: the top bits choose it; the maps within use the lower ones.
+fn slice_of(key: Key) -> usize {
+    (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize
+}
+
 /// What all slices go by.
 struct Watch<'a> {
     routes: &'a Routes,
@@ -734,9 +771,7 @@ fn observe_all(
         for route in watch.routes.of(&event) {
             let Route { detector, kind, .. } = *route;
             let Some(key) = event.key(route.key) else { continue };
-            // The top bits choose the slice; the maps within use the lower ones.
-            let slice = (key.hash >> (u64::BITS - SLICES.trailing_zeros())) as usize;
-            let Some(slice) = slice.checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
+            let Some(slice) = slice_of(key).checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
             let Some(on) = enabled.get_mut(detector).filter(|on| **on) else { continue };
             if route.learns && watch.suppressions.of(&event, None).is_some() {
                 continue;

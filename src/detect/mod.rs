@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod dedup;
 pub(crate) mod disk;
 pub mod engine;
+pub mod offline;
 pub mod watermark;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 use super::dice::{Dice, mix};
 use bartizan_core::event::Place;
 use bartizan_core::geo::distance_km;
+use bartizan_core::time::{DAY_MS, HOUR_MS};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -57,6 +58,22 @@ pub(crate) struct Town {
     networks: Vec<u16>,
 }
 
+/// What the clock on the wall says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// Days since 1970-01-01.
+    pub(crate) day: i64,
+    pub(crate) hour: i64,
+}
+
+impl Clock {
+    /// Monday to Friday.
+    pub(crate) fn is_workday(self) -> bool {
+        // 1970-01-01 was a Thursday: 0 is Monday.
+        (self.day + 3).rem_euclid(7) < 5
+    }
+}
+
 /// A prefix that one operator announces in one town.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
@@ -90,6 +107,12 @@ impl Atlas {
 
     pub(crate) fn town(&self, index: u16) -> Option<&Town> {
         self.towns.get(usize::from(index))
+    }
+
+    /// Local time in a town.
+    pub(crate) fn clock(&self, town: u16, time_ms: i64) -> Clock {
+        let local_ms = time_ms + self.town(town).map_or(0, |t| t.utc_offset_ms);
+        Clock { day: local_ms.div_euclid(DAY_MS), hour: local_ms.rem_euclid(DAY_MS) / HOUR_MS }
     }
 
     pub(crate) fn network(&self, index: u16) -> Option<&Network> {

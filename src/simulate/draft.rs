@@ -19,6 +19,10 @@ pub(crate) enum User {
     Service(u16),
     /// A login name from a leaked list that nobody here has.
     Leaked(u32),
+    /// A person's login name with a letter left out.
+    Mistyped(u32),
+    /// Nobody signed in.
+    Nobody,
 }
 
 /// What an API request asked for.
@@ -53,6 +57,9 @@ pub(crate) struct Draft {
     pub(crate) client: Client,
     pub(crate) grant: &'static str,
     pub(crate) factor: &'static str,
+    /// What an account change changes.
+    pub(crate) action: &'static str,
+    pub(crate) scope: &'static str,
     /// Number of the session; 0 for none.
     pub(crate) session: u64,
     pub(crate) token: Option<Token>,
@@ -78,6 +85,8 @@ impl Draft {
             client,
             grant: "",
             factor: "",
+            action: "",
+            scope: "",
             session: 0,
             token: None,
             issued: 0,
@@ -94,7 +103,7 @@ impl Draft {
     /// The names that a label lists.
     pub(crate) fn names(&self, salt: u64) -> EventNames {
         EventNames {
-            user: UserName(self.user, self.tenant()).to_string(),
+            user: (self.user != User::Nobody).then(|| UserName(self.user, self.tenant()).to_string()),
             ip: (!self.by_owner).then(|| self.ip.to_string()),
             session: (self.session != 0).then(|| session_name(self.session, salt)),
         }
@@ -114,7 +123,9 @@ impl Draft {
         write!(out, ",\"kind\":\"{}\",\"outcome\":\"{}\"", self.kind, self.outcome)?;
         member(out, "reason", self.reason)?;
         write!(out, ",\"tenant\":\"{}\",\"source\":\"{}\"", tenant.name, if is_request { tenant.gateway } else { tenant.identity })?;
-        write!(out, ",\"user\":\"{}\"", UserName(self.user, tenant))?;
+        if self.user != User::Nobody {
+            write!(out, ",\"user\":\"{}\"", UserName(self.user, tenant))?;
+        }
         if matches!(self.user, User::Service(_)) {
             out.push_str(",\"user_kind\":\"service\"");
         }
@@ -126,6 +137,8 @@ impl Draft {
         member(out, "app", self.client.app())?;
         member(out, "grant", self.grant)?;
         member(out, "factor", self.factor)?;
+        member(out, "action", self.action)?;
+        member(out, "scope", self.scope)?;
         if self.session != 0 {
             write!(out, ",\"session\":\"{}\"", session_name(self.session, salt))?;
         }
@@ -191,6 +204,11 @@ impl fmt::Display for UserName {
                 (first, last, 0) => write!(f, "{first}.{last}@{}", self.1.domain),
                 (first, last, rest) => write!(f, "{first}.{last}{rest}@{}", self.1.domain),
             },
+            User::Mistyped(number) => {
+                let (first, last, _) = name(number);
+                write!(f, "{first}{}@{}", last.get(1..).unwrap_or(last), self.1.domain)
+            }
+            User::Nobody => Ok(()),
             User::Service(number) => write!(f, "svc-{}-{number}", self.1.name),
             User::Leaked(number) => {
                 let (first, last, _) = name(number);

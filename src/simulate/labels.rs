@@ -66,6 +66,13 @@ pub(crate) struct Plan {
     pub(crate) detectors: &'static [&'static str],
 }
 
+impl Plan {
+    /// Something innocent.
+    pub(crate) fn innocent(kind: &'static str) -> Self {
+        Self { kind, variant: "", detectors: &[] }
+    }
+}
+
 #[derive(Debug)]
 struct Open {
     label: Label,
@@ -128,7 +135,7 @@ impl LabelBook {
         label.start = label.start.min(TimeMs(draft.time_ms));
         label.end = label.end.max(TimeMs(draft.time_ms));
         label.events += 1;
-        insert_bounded(&mut label.entities.users, Some(names.user));
+        insert_bounded(&mut label.entities.users, names.user);
         insert_bounded(&mut label.entities.ips, names.ip);
         insert_bounded(&mut label.entities.sessions, names.session);
         open.pending = open.pending.saturating_sub(1);
@@ -163,7 +170,8 @@ impl LabelBook {
 
 /// The names in one event that a label lists.
 pub(crate) struct EventNames {
-    pub(crate) user: String,
+    /// `None` if nobody was signed in.
+    pub(crate) user: Option<String>,
     /// `None` if the event is the owner's own and its address innocent.
     pub(crate) ip: Option<String>,
     pub(crate) session: Option<String>,

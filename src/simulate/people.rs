@@ -34,6 +34,8 @@ pub(crate) struct Trip {
     pub(crate) hotel: IpAddr,
     /// Does the phone get a local card, or roam by way of its home carrier?
     pub(crate) local_card: bool,
+    /// What the labels of its visits call it.
+    pub(crate) kind: &'static str,
 }
 
 /// Where somebody is.
@@ -54,6 +56,8 @@ pub(crate) struct Person {
     pub(crate) town: u16,
     pub(crate) home: u16,
     pub(crate) home_v6: Option<u16>,
+    /// The one address of the house, where many live behind it.
+    pub(crate) shared_home: Option<IpAddr>,
     pub(crate) carrier: Option<u16>,
     pub(crate) carrier_v6: Option<u16>,
     pub(crate) office: Option<u16>,
@@ -86,6 +90,8 @@ pub(crate) struct Person {
     pub(crate) attacked_ms: i64,
     /// Does not act by itself (kept for attacks on people who have been idle for long).
     pub(crate) dormant: bool,
+    /// From then on the person does not come any more; `i64::MAX` for nearly all.
+    pub(crate) stops_ms: i64,
 }
 
 /// An office: many people behind one address.
@@ -119,12 +125,9 @@ impl Person {
                 return Spot::Away(trip.town);
             }
         }
-        let local_ms = time_ms + stage.atlas.town(self.town).map_or(0, |t| t.utc_offset_ms);
-        let (day, hour) = (local_ms.div_euclid(DAY_MS), local_ms.rem_euclid(DAY_MS) / HOUR_MS);
-        // 1970-01-01 was a Thursday: 0 is Monday.
-        let weekday = (day + 3).rem_euclid(7);
-        let works_here = self.office.is_some() && weekday < 5 && mix(day as u64 ^ u64::from(self.number)) % 10 < 7;
-        match hour {
+        let clock = stage.atlas.clock(self.town, time_ms);
+        let works_here = self.office.is_some() && clock.is_workday() && mix(clock.day as u64 ^ u64::from(self.number)) % 10 < 7;
+        match clock.hour {
             9..=17 if works_here => Spot::Office,
             8 | 18 if works_here => Spot::Out,
             10..=21 if stage.dice.chance(0.2) => Spot::Out,
@@ -151,6 +154,9 @@ impl Person {
 
     /// The fixed-line address; it changes every few weeks.
     pub(crate) fn home_ip(&self, stage: &mut Stage, time_ms: i64) -> IpAddr {
+        if let Some(shared) = self.shared_home {
+            return shared;
+        }
         let lease = time_ms.div_euclid(DAY_MS) as u64 / 45;
         let number = mix(u64::from(self.number) << 20 ^ u64::from(self.tenant) << 52 ^ lease);
         match self.home_v6 {
@@ -182,9 +188,17 @@ impl Person {
 
 /// Makes `count` people and the offices and services around them; nobody has a session yet.
 pub(crate) fn populate(stage: &mut Stage, count: usize, start_ms: i64) {
+    stage.population = count;
     make_offices(stage, count);
     for index in 0..count {
-        let person = make_person(stage, index, start_ms);
+        let tenant = (index % TENANTS.len()) as u8;
+        let part = stage.tenant(tenant).office;
+        let office = if stage.dice.chance(part) { random_office(stage, tenant) } else { None };
+        let town = match office.and_then(|o| stage.offices.get(usize::from(o))) {
+            Some(office) => office.town,
+            None => home_town(stage, tenant),
+        };
+        let person = make_person(stage, tenant, (index / TENANTS.len()) as u32, town, office, start_ms);
         stage.people.push(person);
     }
     for number in 0..(count / 50).clamp(4, 200) {
@@ -206,7 +220,8 @@ fn make_offices(stage: &mut Stage, people: usize) {
     }
 }
 
-fn home_town(stage: &mut Stage, tenant: u8) -> u16 {
+/// A town where people of a tenant live.
+pub(crate) fn home_town(stage: &mut Stage, tenant: u8) -> u16 {
     let countries = stage.tenant(tenant).countries;
     let country = countries.get(stage.dice.index(countries.len())).copied();
     let towns: Vec<u16> = country.map(|c| stage.atlas.towns_in(c).collect()).unwrap_or_default();
@@ -216,31 +231,57 @@ fn home_town(stage: &mut Stage, tenant: u8) -> u16 {
     }
 }
 
-fn make_person(stage: &mut Stage, index: usize, start_ms: i64) -> Person {
-    let tenant = (index % TENANTS.len()) as u8;
-    let profile = stage.tenant(tenant);
-    let office = if stage.dice.chance(profile.office) { random_office(stage, tenant) } else { None };
-    let town = match office.and_then(|o| stage.offices.get(usize::from(o))) {
-        Some(office) => office.town,
-        None => home_town(stage, tenant),
-    };
-    let satellite = if stage.dice.chance(0.01) { stage.atlas.pick(&mut stage.dice, town, Class::Satellite, false) } else { None };
-    let home = satellite.or_else(|| stage.atlas.pick(&mut stage.dice, town, Class::Residential, false)).unwrap_or(0);
-    let home_v6 = if stage.dice.chance(0.4) { stage.atlas.v6_of(home) } else { None };
-    let carrier = stage.atlas.pick(&mut stage.dice, town, Class::Mobile, false);
-    let carrier_v6 = if stage.dice.chance(0.4) { carrier.and_then(|c| stage.atlas.v6_of(c)) } else { None };
+/// Somebody of a tenant who comes after the beginning; their number is nobody else's.
+pub(crate) fn newcomer(stage: &mut Stage, tenant: u8, town: u16, office: Option<u16>, now_ms: i64) -> Person {
+    let number = stage.people.len() as u32;
+    let person = make_person(stage, tenant, number, town, office, now_ms);
+    Person { next_trip_ms: now_ms + 60 * DAY_MS, new_phone_ms: now_ms + 500 * DAY_MS, new_password_ms: now_ms + 200 * DAY_MS, ..person }
+}
+
+/// The lines of somebody at home, and the phone's.
+#[derive(Clone, Copy, Debug)]
+struct Lines {
+    home: u16,
+    home_v6: Option<u16>,
+    carrier: Option<u16>,
+    carrier_v6: Option<u16>,
+}
+
+impl Lines {
+    fn in_town(stage: &mut Stage, town: u16) -> Self {
+        let satellite = if stage.dice.chance(0.01) { stage.atlas.pick(&mut stage.dice, town, Class::Satellite, false) } else { None };
+        let home = satellite.or_else(|| stage.atlas.pick(&mut stage.dice, town, Class::Residential, false)).unwrap_or(0);
+        let home_v6 = if stage.dice.chance(0.4) { stage.atlas.v6_of(home) } else { None };
+        let carrier = stage.atlas.pick(&mut stage.dice, town, Class::Mobile, false);
+        let carrier_v6 = if stage.dice.chance(0.4) { carrier.and_then(|c| stage.atlas.v6_of(c)) } else { None };
+        Self { home, home_v6, carrier, carrier_v6 }
+    }
+}
+
+impl Person {
+    /// Lives in a town from now on, with new lines.
+    pub(crate) fn moves_to(&mut self, stage: &mut Stage, town: u16) {
+        let Lines { home, home_v6, carrier, carrier_v6 } = Lines::in_town(stage, town);
+        *self = Self { town, home, home_v6, carrier, carrier_v6, shared_home: None, ..*self };
+    }
+}
+
+fn make_person(stage: &mut Stage, tenant: u8, number: u32, town: u16, office: Option<u16>, start_ms: i64) -> Person {
+    let Lines { home, home_v6, carrier, carrier_v6 } = Lines::in_town(stage, town);
     let laptop = make_laptop(stage);
     let phone = make_phone(stage);
     let vpn = if stage.dice.chance(0.06) { stage.atlas.anywhere(&mut stage.dice, Class::Vpn) } else { None };
     let has_relay = phone.family == Family::AppIphone && stage.dice.chance(0.15);
     let relay = if has_relay { stage.atlas.anywhere(&mut stage.dice, Class::Relay) } else { None };
-    let mfa = stage.dice.chance(profile.mfa);
+    let part = stage.tenant(tenant).mfa;
+    let mfa = stage.dice.chance(part);
     Person {
         tenant,
-        number: (index / TENANTS.len()) as u32,
+        number,
         town,
         home,
         home_v6,
+        shared_home: None,
         carrier,
         carrier_v6,
         office,
@@ -265,6 +306,7 @@ fn make_person(stage: &mut Stage, index: usize, start_ms: i64) -> Person {
         busy_until_ms: start_ms,
         attacked_ms: i64::MIN / 2,
         dormant: false,
+        stops_ms: i64::MAX,
     }
 }
 
@@ -274,7 +316,8 @@ fn random_office(stage: &mut Stage, tenant: u8) -> Option<u16> {
     stage.offices.iter().enumerate().filter(|(_, o)| o.tenant == tenant).nth(chosen).map(|(i, _)| i as u16)
 }
 
-fn make_laptop(stage: &mut Stage) -> Client {
+/// A browser nobody has seen.
+pub(crate) fn make_laptop(stage: &mut Stage) -> Client {
     let family = stage.dice.of(&[
         Family::ChromeWindows,
         Family::ChromeWindows,
@@ -300,12 +343,34 @@ pub(crate) fn plan_trip(stage: &mut Stage, person: &Person, from_ms: i64) -> Opt
         let km = stage.atlas.distance_km(person.town, *t);
         if near { km > 100.0 && km < 2_500.0 } else { km >= 2_500.0 }
     })?;
+    let depart_ms = from_ms + stage.dice.between(10 * MINUTE_MS, 6 * HOUR_MS);
+    let stay_ms = stage.dice.between(DAY_MS, 6 * DAY_MS);
+    let hotel = hotel(stage, town)?;
+    Some(trip_to(stage, person, Stay { town, hotel, stay_ms, kind: "journey" }, depart_ms))
+}
+
+/// The address of a hotel in a town.
+pub(crate) fn hotel(stage: &mut Stage, town: u16) -> Option<IpAddr> {
     let network = stage.atlas.pick(&mut stage.dice, town, Class::Residential, false)?;
     let hotel = stage.dice.between(0, 60) as u64;
-    let journey_ms = stage.atlas.journey_ms(person.town, town);
-    let depart_ms = from_ms + stage.dice.between(10 * MINUTE_MS, 6 * HOUR_MS);
+    Some(stage.atlas.address(network, hotel | 1 << 41))
+}
+
+/// Where a journey goes, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stay {
+    pub(crate) town: u16,
+    pub(crate) hotel: IpAddr,
+    pub(crate) stay_ms: i64,
+    pub(crate) kind: &'static str,
+}
+
+/// A journey that begins at `depart_ms`.
+pub(crate) fn trip_to(stage: &mut Stage, person: &Person, stay: Stay, depart_ms: i64) -> Trip {
+    let journey_ms = stage.atlas.journey_ms(person.town, stay.town);
     let arrive_ms = depart_ms + journey_ms;
-    let leave_ms = arrive_ms + stage.dice.between(DAY_MS, 6 * DAY_MS);
-    let hotel = stage.atlas.address(network, hotel | 1 << 41);
-    Some(Trip { town, depart_ms, arrive_ms, leave_ms, back_ms: leave_ms + journey_ms, hotel, local_card: stage.dice.chance(0.4) })
+    let leave_ms = arrive_ms + stay.stay_ms;
+    let local_card = stage.dice.chance(0.4);
+    let Stay { town, hotel, kind, .. } = stay;
+    Trip { town, depart_ms, arrive_ms, leave_ms, back_ms: leave_ms + journey_ms, hotel, local_card, kind }
 }

@@ -18,6 +18,9 @@ use std::collections::BinaryHeap;
 /// in the memory of this many drafts, however many events it gives.
 pub(crate) const WAITING_MAX: usize = 200_000;
 
+/// People who may come to a world after its beginning.
+pub(crate) const NEWCOMERS_MAX: usize = 4_000;
+
 /// By how much an attack is shortened in haste: minutes become seconds.
 const HASTE_DIVISOR: i64 = 300;
 
@@ -69,15 +72,35 @@ impl Ord for Parcel {
     }
 }
 
+/// A gateway whose clock is wrong for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Skew {
+    pub(crate) tenant: u8,
+    pub(crate) from_ms: i64,
+    pub(crate) until_ms: i64,
+    pub(crate) by_ms: i64,
+}
+
+impl Skew {
+    fn covers(&self, tenant: u8, time_ms: i64) -> bool {
+        self.tenant == tenant && (self.from_ms..self.until_ms).contains(&time_ms)
+    }
+}
+
 /// Everything that is.
 pub(crate) struct Stage {
     pub(crate) dice: Dice,
     pub(crate) atlas: Atlas,
     pub(crate) people: Vec<Person>,
+    /// How many people there were at the beginning.
+    pub(crate) population: usize,
+    /// Newcomers who have no turn on the agenda yet.
+    pub(crate) arrivals: Vec<usize>,
     pub(crate) offices: Vec<Office>,
     pub(crate) services: Vec<Service>,
     pub(crate) book: LabelBook,
     pub(crate) pace: Pace,
+    pub(crate) skew: Option<Skew>,
     waiting: BinaryHeap<Reverse<Parcel>>,
     salt: u64,
     numbers: u64,
@@ -92,10 +115,13 @@ impl Stage {
             dice,
             atlas: Atlas::new(),
             people: Vec::new(),
+            population: 0,
+            arrivals: Vec::new(),
             offices: Vec::new(),
             services: Vec::new(),
             book: LabelBook::default(),
             pace,
+            skew: None,
             waiting: BinaryHeap::new(),
             salt,
             numbers: 0,
@@ -113,6 +139,27 @@ impl Stage {
         TENANTS.get(usize::from(index)).unwrap_or(&TENANTS[0])
     }
 
+    /// People that each tenant has had from the beginning: numbers below are somebody's.
+    pub(crate) fn people_of_tenant(&self) -> i64 {
+        (self.population / TENANTS.len()).max(1) as i64
+    }
+
+    /// Takes somebody in who lives here like everybody from now on. `None` when there are too many.
+    pub(crate) fn welcome(&mut self, person: Person) -> Option<usize> {
+        if self.people.len() >= self.population + NEWCOMERS_MAX {
+            return None;
+        }
+        let index = self.people.len();
+        self.people.push(person);
+        self.arrivals.push(index);
+        Some(index)
+    }
+
+    /// Is the clock of a tenant's gateway wrong?
+    pub(crate) fn is_skewed(&self, tenant: u8, time_ms: i64) -> bool {
+        self.skew.is_some_and(|skew| skew.covers(tenant, time_ms))
+    }
+
     pub(crate) fn open_label(&mut self, plan: Plan, tenant: u8) -> LabelId {
         let name = self.tenant(tenant).name;
         self.book.open(plan, name)
@@ -125,14 +172,20 @@ impl Stage {
     }
 
     /// Plans an event.
-    pub(crate) fn emit(&mut self, draft: Draft) {
+    pub(crate) fn emit(&mut self, mut draft: Draft) {
         self.events += 1;
+        let collected_ms = draft.time_ms;
+        if draft.request.is_some()
+            && let Some(skew) = self.skew.filter(|skew| skew.covers(draft.tenant, draft.time_ms))
+        {
+            draft.time_ms += skew.by_ms;
+        }
         if draft.label != 0 {
             self.book.planned(draft.label);
         }
         let usual_ms = if draft.request.is_some() { 800 } else { 2 * SECOND_MS };
         let delay_ms = if self.dice.chance(0.002) { self.dice.between(5 * SECOND_MS, MINUTE_MS) } else { self.dice.between(50, usual_ms) };
-        let deliver_ms = draft.time_ms + delay_ms;
+        let deliver_ms = collected_ms + delay_ms;
         if self.dice.chance(0.002) {
             let again_ms = deliver_ms + self.dice.between(SECOND_MS, 30 * SECOND_MS);
             self.waiting.push(Reverse(Parcel { deliver_ms: again_ms, number: self.events, repeated: true, draft: Box::new(draft) }));

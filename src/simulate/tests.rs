@@ -3,12 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use super::*;
-use crate::config::Config;
-use crate::detect::{Enabled, engine::Engine};
-use crate::flow::EventFlow;
-use crate::normalise::{Context, Format, Normaliser, TokenKey};
 use bartizan_core::time::{HOUR_MS, SECOND_MS, TimeMs};
-use bartizan_core::{EventBatch, KeyHasher};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -47,15 +42,16 @@ fn time_of(event: &Value) -> i64 {
 
 #[test]
 fn a_seed_gives_the_same_bytes_and_another_seed_others() {
-    let (first, second, other) = (run(7, 5_000), run(7, 5_000), run(8, 5_000));
-    assert_eq!(first, second);
-    assert_ne!(first.0, other.0);
-    assert_eq!(first.0.len(), 5_000);
+    let (first, second, other) = (run(7, 40_000), run(7, 40_000), run(8, 40_000));
+    assert!(first == second, "not the same bytes");
+    assert!(first.0 != other.0, "the same bytes");
+    assert_eq!(first.0.len(), 40_000);
 }
 
 #[test]
 fn events_come_nearly_in_order_with_a_few_repeated() {
-    let events = parsed(&run(1, 30_000).0);
+    // Enough for a clock that goes wrong.
+    let events = parsed(&run(1, 60_000).0);
     let mut newest = i64::MIN;
     let mut disorder = 0;
     for event in &events {
@@ -66,7 +62,7 @@ fn events_come_nearly_in_order_with_a_few_repeated() {
     }
     assert!(disorder > 0 && disorder < events.len() / 5, "{disorder}");
     let unique: HashSet<_> = events.iter().map(|e| e["id"].as_str().unwrap()).collect();
-    assert!(unique.len() < events.len() && unique.len() > events.len() - 300);
+    assert!(unique.len() < events.len() && unique.len() > events.len() - 600);
 }
 
 #[test]
@@ -89,9 +85,11 @@ fn what_waits_is_bounded_however_many_events_there_are() {
         line.clear();
         simulation.take_labels();
         waiting_max = waiting_max.max(simulation.world.stage.waiting());
-        assert!(simulation.world.agenda_len() <= agenda_max);
+        assert!(simulation.world.agenda_len() <= agenda_max + stage::NEWCOMERS_MAX);
     }
     assert!(waiting_max < 10_000, "{waiting_max}");
+    let stage = &simulation.world.stage;
+    assert!(stage.people.len() > stage.population && stage.people.len() <= stage.population + stage::NEWCOMERS_MAX);
 }
 
 #[test]
@@ -111,18 +109,44 @@ fn every_name_of_a_label_is_in_its_events() {
         assert!(label.events > 0 && label.start <= label.end);
         assert_eq!(label.attack.is_some(), !label.detectors.is_empty());
         let entities = &label.entities;
-        assert!(!entities.users.is_empty());
+        // Who scans without an account names nobody.
+        assert!(!entities.users.is_empty() || label.variant == "routes", "{}/{}", label.kind, label.variant);
         for name in entities.users.iter().chain(&entities.ips).chain(&entities.sessions) {
             let times = by_name.get(&(label.tenant.as_str(), name.as_str()));
             let inside = times.is_some_and(|times| times.iter().any(|t| (label.start.0..=label.end.0).contains(t)));
             assert!(inside, "{name} of {:?} {}", label.attack, label.kind);
         }
     }
-    let variants: BTreeSet<_> = labels.iter().filter(|l| l.attack.is_some()).map(|l| (l.kind.as_str(), l.variant.as_str())).collect();
-    assert_eq!(variants.len(), Attack::ALL.len(), "{variants:?}");
-    for innocent in ["refresh_race", "lost_answer", "home_routed_roaming", "office_morning", "stale_service_secret"] {
-        assert!(labels.iter().any(|l| l.innocent.is_some() && l.kind == innocent), "{innocent}");
+}
+
+/// What the labels of a simulation are about: kind and variant.
+fn kinds(labels: &[Label]) -> BTreeSet<(&str, &str)> {
+    labels.iter().map(|label| (label.kind.as_str(), label.variant.as_str())).collect()
+}
+
+#[test]
+fn every_attack_and_every_life_happens() {
+    let seeds = [12, 13];
+    let labels: Vec<Label> = seeds.into_iter().flat_map(|seed| run(seed, 100_000).1).collect();
+    let seen = kinds(&labels);
+    let attacks = Attack::ALL.map(|attack| (attack.kind(), attack.variant()));
+    let lives = lives::LIVES.map(|life| (life.kind, ""));
+    let along = ["refresh_race", "lost_answer", "home_routed_roaming", "journey", "far_carrier_gateway", "vpn_server_change"];
+    let expected = attacks.into_iter().chain(lives).chain(along.map(|kind| (kind, "")));
+    let missing: Vec<_> = expected.filter(|kind| !seen.contains(kind)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    for innocent in labels.iter().filter(|label| label.innocent.is_some()) {
+        assert!(attacks.iter().all(|(kind, _)| *kind != innocent.kind), "{}", innocent.kind);
     }
+}
+
+#[test]
+fn kinds_have_names_of_their_own_and_what_is_held_back_exists() {
+    let attacks: BTreeSet<_> = Attack::ALL.iter().map(|attack| (attack.kind(), attack.variant())).collect();
+    let lives: BTreeSet<_> = lives::LIVES.iter().map(|life| (life.kind, "")).collect();
+    assert_eq!((attacks.len(), lives.len()), (Attack::ALL.len(), lives::LIVES.len()));
+    assert_eq!(HELD_BACK.iter().filter(|kind| attacks.contains(kind)).count(), 5);
+    assert_eq!(HELD_BACK.iter().filter(|kind| lives.contains(kind)).count(), 5);
 }
 
 #[test]
@@ -182,49 +206,4 @@ fn a_demonstration_has_a_past_then_attacks_within_seconds_at_the_rate() {
     assert!((120.0..300.0).contains(&rate), "{rate}");
     let early: Vec<&Value> = live.iter().filter(|e| time_of(e) < START_MS + 15 * SECOND_MS).collect();
     assert!(early.iter().filter(|e| e["reason"] == "unknown_user").count() > 30);
-}
-
-/// Alerts of the detectors as they are delivered, about simulated lines, with the real place files.
-fn judged(lines: &[String]) -> Vec<Value> {
-    let config = Config::default();
-    let (enricher, problems) = crate::app::open_enricher(&config);
-    assert!(problems.is_empty(), "this test needs the place files (`make test` fetches them): {problems:?}");
-    let normaliser = Normaliser::new(&config.normalise, &TokenKey([0; 32])).unwrap();
-    let enabled = Enabled::new(bartizan_catalogue::all(), &config.detectors).unwrap();
-    let mut engine = Engine::new(&config.detect, &enabled, KeyHasher::new([0; 16]));
-    let mut cache = enricher.cache();
-    let context = Context { default_id: &"none", tenant: None, window: None, reference_ms: START_MS };
-    let mut alerts = Vec::new();
-    for piece in lines.chunks(8_192) {
-        let mut events = EventBatch::with_capacity(piece.len());
-        for line in piece {
-            events.push(&normaliser.normalise(Format::BARTIZAN, line.as_bytes(), &context).unwrap().unwrap());
-        }
-        let mut flow = EventFlow::replayed(events, engine.next_seq());
-        enricher.enrich(&mut flow.events, &mut cache);
-        alerts.extend(engine.process(&mut flow).alerts.iter().map(|alert| serde_json::to_value(alert).unwrap()));
-    }
-    alerts
-}
-
-#[test]
-fn every_attack_that_a_detector_is_for_is_found_and_nobody_innocent_accused() {
-    let has_detector = |attack: &Attack| bartizan_catalogue::all().any(|spec| attack.detectors().contains(&spec.id));
-    let attacks: Vec<Attack> = Attack::ALL.into_iter().filter(has_detector).collect();
-    let (lines, labels) = run_with(SimulationConfig { attacks, ..config(42, 60_000) });
-    let alerts = judged(&lines);
-    let scored: Vec<ScoredAlert> = alerts.iter().map(|alert| serde_json::from_value(alert.clone()).unwrap()).collect();
-    let result = score(&labels, &scored);
-    assert!(result.missed().is_empty(), "missed {:?}\n{result}", result.missed());
-    let attacked = labels.iter().filter(|label| label.attack.is_some()).count();
-    assert!(attacked >= 15, "{attacked} attacks");
-    let attack_labels: Vec<Label> = labels.into_iter().filter(|label| label.attack.is_some()).collect();
-    let about_nobody = score(&attack_labels, &scored);
-    let accused = |alert: &&Value| {
-        let is_serious = !matches!(alert["severity"].as_str().unwrap(), "info" | "low");
-        is_serious && about_nobody.unlabelled().iter().any(|id| id == alert["id"].as_str().unwrap())
-    };
-    let accused: Vec<&Value> = alerts.iter().filter(accused).collect();
-    assert!(accused.is_empty(), "{accused:#?}");
-    assert!(about_nobody.unlabelled().len() <= 20, "{about_nobody}");
 }

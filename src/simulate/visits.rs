@@ -13,7 +13,7 @@ use std::net::IpAddr;
 /// Longest visit.
 const VISIT_MAX_MS: i64 = 10 * MINUTE_MS;
 /// A refresh is due when the access token is this old.
-const ACCESS_TOKEN_MS: i64 = HOUR_MS;
+pub(crate) const ACCESS_TOKEN_MS: i64 = HOUR_MS;
 /// A phone stays signed in for so many times as long as a browser.
 const PHONE_SESSIONS: i64 = 4;
 
@@ -72,7 +72,10 @@ fn visit_of(stage: &mut Stage, person: &mut Person, now_ms: i64) -> i64 {
         Spot::Office => stage.dice.chance(0.25),
         Spot::Home | Spot::Away(_) => stage.dice.chance(0.5),
     };
-    let Some((ip, label)) = connect(stage, person, spot, on_phone, now_ms) else { return now_ms };
+    let Some((ip, mut label)) = connect(stage, person, spot, on_phone, now_ms) else { return now_ms };
+    if label == 0 && stage.is_skewed(person.tenant, now_ms) {
+        label = stage.open_label(Plan::innocent("clock_skew"), person.tenant);
+    }
     let mut actor = Actor::owner(person, on_phone, ip, label);
     // Innocent labels list the address too.
     actor.by_owner = false;
@@ -131,26 +134,25 @@ fn live(stage: &mut Stage, person: &mut Person, now_ms: i64) {
 
 /// The address that a device has where its owner is, and the label if that looks odd.
 fn connect(stage: &mut Stage, person: &Person, spot: Spot, on_phone: bool, now_ms: i64) -> Option<(IpAddr, LabelId)> {
-    let innocent = |kind| Plan { kind, variant: "", detectors: &[] };
     match spot {
         Spot::Underway => {
             // A few use the aircraft's network, whose place is the operator's ground station.
             let on_board = if stage.dice.chance(0.1) { stage.atlas.anywhere(&mut stage.dice, Class::Satellite)? } else { return None };
-            let label = stage.open_label(innocent("inflight_wifi"), person.tenant);
+            let label = stage.open_label(Plan::innocent("inflight_wifi"), person.tenant);
             let seat = stage.dice.between(0, 200) as u64;
             Some((stage.atlas.address(on_board, seat), label))
         }
         Spot::Away(town) => {
             let trip = person.trip?;
             if !on_phone || stage.dice.chance(0.5) {
-                return Some((trip.hotel, stage.open_label(innocent("journey"), person.tenant)));
+                return Some((trip.hotel, stage.open_label(Plan::innocent(trip.kind), person.tenant)));
             }
             if trip.local_card {
                 let network = stage.atlas.pick(&mut stage.dice, town, Class::Mobile, false)?;
                 let gateway = stage.dice.between(0, 11) as u64;
-                return Some((stage.atlas.address(network, gateway), stage.open_label(innocent("journey"), person.tenant)));
+                return Some((stage.atlas.address(network, gateway), stage.open_label(Plan::innocent(trip.kind), person.tenant)));
             }
-            let label = stage.open_label(innocent("home_routed_roaming"), person.tenant);
+            let label = stage.open_label(Plan::innocent("home_routed_roaming"), person.tenant);
             match person.carrier_ip(stage) {
                 Some(ip) => Some((ip, label)),
                 None => Some((trip.hotel, label)),
@@ -165,7 +167,7 @@ fn connect(stage: &mut Stage, person: &Person, spot: Spot, on_phone: bool, now_m
             if stage.dice.chance(0.03)
                 && let Some(ip) = person.far_gateway_ip(stage)
             {
-                return Some((ip, stage.open_label(innocent("far_carrier_gateway"), person.tenant)));
+                return Some((ip, stage.open_label(Plan::innocent("far_carrier_gateway"), person.tenant)));
             }
             person.carrier_ip(stage).map(|ip| (ip, 0))
         }
@@ -181,7 +183,7 @@ fn home_or_tunnel(stage: &mut Stage, person: &Person, on_phone: bool, now_ms: i6
                 return (stage.atlas.address(network, server), 0);
             }
             // VPN users change the server now and then.
-            let label = stage.open_label(Plan { kind: "vpn_server_change", variant: "", detectors: &[] }, person.tenant);
+            let label = stage.open_label(Plan::innocent("vpn_server_change"), person.tenant);
             let other = stage.atlas.anywhere(&mut stage.dice, Class::Vpn).unwrap_or(network);
             (stage.atlas.address(other, server), label)
         }
@@ -230,16 +232,25 @@ pub(crate) fn sign_in(stage: &mut Stage, actor: Actor, mfa: bool, now_ms: i64) -
         return (None, time_ms);
     }
     if mfa {
-        let factor = stage.dice.of(&["push", "push", "totp", "webauthn"]);
-        stage.emit(Draft { factor, ..actor.draft(time_ms, "mfa_challenge", "success") });
-        time_ms += stage.dice.between(3 * SECOND_MS, 25 * SECOND_MS);
         if stage.dice.chance(0.02) {
-            stage.emit(Draft { factor, reason: "mfa_denied", ..actor.draft(time_ms, "mfa_result", "failure") });
-            return (None, time_ms);
+            return (None, answer_factor(stage, actor, ("failure", "mfa_denied"), time_ms));
         }
-        stage.emit(Draft { factor, ..actor.draft(time_ms, "mfa_result", "success") });
+        time_ms = prove_factor(stage, actor, time_ms);
     }
     (Some(open_session(stage, actor, time_ms + 300)), time_ms + 600)
+}
+
+/// A challenge by some factor, answered right; returns when.
+pub(crate) fn prove_factor(stage: &mut Stage, actor: Actor, time_ms: i64) -> i64 {
+    answer_factor(stage, actor, ("success", ""), time_ms)
+}
+
+fn answer_factor(stage: &mut Stage, actor: Actor, (outcome, reason): (&'static str, &'static str), time_ms: i64) -> i64 {
+    let factor = stage.dice.of(&["push", "push", "totp", "webauthn"]);
+    stage.emit(Draft { factor, ..actor.draft(time_ms, "mfa_challenge", "success") });
+    let answered_ms = time_ms + stage.dice.between(3 * SECOND_MS, 25 * SECOND_MS);
+    stage.emit(Draft { factor, reason, ..actor.draft(answered_ms, "mfa_result", outcome) });
+    answered_ms
 }
 
 /// A successful sign-in: the login and the tokens.
@@ -264,7 +275,7 @@ pub(crate) fn refresh(stage: &mut Stage, actor: Actor, session: Session, now_ms:
         refresh_once(stage, actor, session, issued, now_ms);
         return (rotated(session, issued, now_ms), now_ms + 200);
     };
-    let label = if actor.label == 0 { stage.open_label(Plan { kind, variant: "", detectors: &[] }, actor.tenant) } else { actor.label };
+    let label = if actor.label == 0 { stage.open_label(Plan::innocent(kind), actor.tenant) } else { actor.label };
     let odd = Actor { label, by_owner: false, ..actor };
     refresh_once(stage, odd, session, issued, now_ms);
     // Providers answer within the grace period with another token of the same family.
@@ -308,14 +319,18 @@ pub(crate) fn request(stage: &mut Stage, actor: Actor, session: Session, time_ms
     send(stage, actor, session, request, time_ms);
 }
 
-/// A given API request of a session.
-pub(crate) fn send(stage: &mut Stage, actor: Actor, session: Session, request: Request, time_ms: i64) {
-    let outcome = match request.status {
+/// What a status means.
+pub(crate) fn outcome_of(status: u16) -> &'static str {
+    match status {
         401 | 403 => "denied",
         200..=399 => "success",
         _ => "failure",
-    };
-    let draft = actor.draft(time_ms, "api_request", outcome);
+    }
+}
+
+/// A given API request of a session.
+pub(crate) fn send(stage: &mut Stage, actor: Actor, session: Session, request: Request, time_ms: i64) {
+    let draft = actor.draft(time_ms, "api_request", outcome_of(request.status));
     stage.emit(Draft { session: session.id, token: Some(Token::Access(session.refresh)), request: Some(request), ..draft });
 }
 
@@ -325,7 +340,7 @@ fn stale_phone(stage: &mut Stage, person: &mut Person, changed_ms: i64) -> i64 {
     if person.trip.is_some() || !stage.dice.chance(0.3) {
         return changed_ms;
     }
-    let label = stage.open_label(Plan { kind: "stale_password_phone", variant: "", detectors: &[] }, person.tenant);
+    let label = stage.open_label(Plan::innocent("stale_password_phone"), person.tenant);
     let mut time_ms = changed_ms;
     let ip = person.home_ip(stage, time_ms);
     let actor = Actor { by_owner: false, ..Actor::owner(person, true, ip, label) };

@@ -1,10 +1,10 @@
 //! Whose turn it is: the agenda of a simulated world.
 //!
-//! Each person and service has exactly one turn ahead; attacks and odd mornings have one until they
+//! Each person and service has exactly one turn ahead; attacks and happenings have one until they
 //! have happened. So the agenda is bounded by the population and the schedule, and time only goes on.
 
 use super::attacks::Attack;
-use super::happenings;
+use super::lives::{LIVES, Life, Rhythm, service_turn};
 use super::stage::{Pace, Stage};
 use super::visits::visit;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
@@ -22,22 +22,8 @@ pub(crate) enum Turn {
     Person(usize),
     Service(usize),
     Attack(Attack),
-    /// An office whose passwords all had to be changed.
-    OfficeMorning,
-    /// A service account with an old secret.
-    StaleSecret,
-    /// Pushes to a phone that is offline.
-    OfflinePhone,
-    /// A password forgotten and reset.
-    ForgottenPassword,
-    /// People whose work is to look at many customers.
-    SupportDay,
-}
-
-impl Turn {
-    /// Awkward but innocent happenings.
-    pub(crate) const INNOCENT: [Self; 5] =
-        [Self::OfficeMorning, Self::StaleSecret, Self::OfflinePhone, Self::ForgottenPassword, Self::SupportDay];
+    /// A happening by its place in the table.
+    Life(usize),
 }
 
 /// A world with its agenda.
@@ -99,7 +85,7 @@ impl World {
         match turn {
             Turn::Person(index) => self.person(index, now_ms),
             Turn::Service(index) => {
-                happenings::service(&mut self.stage, index, now_ms);
+                service_turn(&mut self.stage, index, now_ms);
                 let gap_ms = (self.visit_gap_ms() / 4).max(MINUTE_MS);
                 let next_ms = now_ms + self.stage.dice.around(gap_ms);
                 self.schedule(next_ms, turn);
@@ -111,23 +97,35 @@ impl World {
                     self.schedule(again_ms, turn);
                 }
             }
-            Turn::OfficeMorning => happenings::office_morning(&mut self.stage, now_ms),
-            Turn::StaleSecret => happenings::stale_secret(&mut self.stage, now_ms),
-            Turn::OfflinePhone => happenings::offline_phone(&mut self.stage, now_ms),
-            Turn::ForgottenPassword => happenings::forgotten_password(&mut self.stage, now_ms),
-            Turn::SupportDay => {
-                happenings::support_day(&mut self.stage, now_ms);
-                // It is their work: each day again.
-                if now_ms + DAY_MS < self.attacks_end_ms {
-                    self.schedule(now_ms + DAY_MS, turn);
+            Turn::Life(number) => {
+                if let Some(life) = LIVES.get(number) {
+                    self.life(turn, life, now_ms);
                 }
             }
         }
     }
 
+    fn life(&mut self, turn: Turn, life: &Life, now_ms: i64) {
+        let again_ms = if !life.happen(&mut self.stage, now_ms) {
+            now_ms + HOUR_MS
+        } else if life.rhythm == Rhythm::Daily {
+            now_ms + DAY_MS
+        } else {
+            i64::MAX
+        };
+        if again_ms < self.attacks_end_ms {
+            self.schedule(again_ms, turn);
+        }
+        for index in std::mem::take(&mut self.stage.arrivals) {
+            let gap_ms = self.visit_gap_ms();
+            let time_ms = now_ms + self.stage.dice.around(gap_ms);
+            self.schedule(time_ms, Turn::Person(index));
+        }
+    }
+
     fn person(&mut self, index: usize, now_ms: i64) {
         let Some(person) = self.stage.people.get(index) else { return };
-        if person.dormant {
+        if person.dormant || now_ms >= person.stops_ms {
             return;
         }
         if now_ms < person.busy_until_ms {

@@ -214,6 +214,9 @@ impl Detector for AccountTakeover {
         }
         let familiar = person.familiar(event);
         // Once in, a stranger looks like one of the person's own.
+        if let Some(voucher) = event.voucher() {
+            return findings.remark(voucher.gate(), || format!("No stranger: {}.", voucher.because()));
+        }
         let before = self.strangers.get(key.hash, event.watermark_ms()).and_then(|strangers| strangers.signs_of(event));
         let signs = before.unwrap_or_else(|| Signs::of(event, familiar));
         if before.is_none() && familiar.is_own() {

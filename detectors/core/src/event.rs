@@ -5,6 +5,7 @@
 
 use crate::batch::{Field, Record};
 use crate::client::Software;
+use crate::colleagues::Voucher;
 use crate::keys::{Key, KeyKind};
 use crate::people::Person;
 use serde::{Deserialize, Serialize};
@@ -385,6 +386,11 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn is_judged(&self) -> bool {
         self.record.judged
+    }
+    /// What [colleagues](crate::colleagues) vouch for this sign-in with: it is no stranger's, however new for its person.
+    #[must_use]
+    pub fn voucher(&self) -> Option<Voucher> {
+        self.record.voucher
     }
     /// The record behind the view, for the code that moves events around.
     #[must_use]

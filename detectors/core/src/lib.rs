@@ -6,8 +6,10 @@
 
 pub mod batch;
 pub mod client;
+pub mod colleagues;
 pub mod detector;
 pub mod event;
+pub mod familiar;
 pub mod finding;
 pub mod geo;
 pub mod keys;
@@ -18,6 +20,7 @@ pub mod time;
 
 pub use batch::{EventBatch, EventDraft};
 pub use client::{Changes, ClientPrint};
+pub use colleagues::Colleagues;
 pub use detector::{Detector, Spec};
 pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind};
 pub use finding::{Action, EntityKind, Excuse, Finding, Findings, Remark, Role, Said, Severity, Subject, Trust};

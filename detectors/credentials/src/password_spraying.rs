@@ -28,7 +28,6 @@
 //! Absent on purpose: even spacing as evidence (attackers draw their pauses, and little else is even in a day's log),
 //! and time of day.
 
-mod familiar;
 mod guess;
 mod guesses;
 mod report;

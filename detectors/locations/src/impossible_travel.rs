@@ -26,6 +26,7 @@
 mod journey;
 mod recent;
 
+use bartizan_core::colleagues::Voucher;
 use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Role, Severity,
     Spec, State, Subject, Trust,
@@ -108,6 +109,13 @@ impl Detector for ImpossibleTravel {
                 )
             });
         };
+        if let Some(voucher) = event.voucher() {
+            // It says where a colleague's machine is, not where the person is. A device of others is not learnt either.
+            if voucher == Voucher::Device {
+                findings.doubt(Trust::Stranger);
+            }
+            return findings.remark(voucher.gate(), || format!("Neither compared nor kept: {}.", voucher.because()));
+        }
         let (config, watermark_ms) = (&self.config, event.watermark_ms());
         let traveller = Traveller::new(person, &sign_in, config);
         self.recent.sweep(watermark_ms);

@@ -18,7 +18,11 @@
 //! network and device alone are judged. A carrier's gateway may lie in another country than its phone,
 //! so there a new country is no more than low, and a new region nothing, unless it is far away.
 //!
-//! Absent on purpose: what colleagues do, how rare a value is in the whole tenant, hours of the day.
+//! Told as high is what medium takes in a network that tells where its user is: somebody is in already. Colleagues vouch
+//! for a sign-in with a device that is one of theirs, or at a place where several of them are at home. From a data centre, desktops with a device id
+//! are people's; tools there have none.
+//!
+//! Absent on purpose: how rare a value is in the whole tenant, hours of the day.
 
 use bartizan_core::geo::least_distance_km;
 use bartizan_core::people::{Feature, NO_DEVICE, Traits};
@@ -33,10 +37,11 @@ pub static SPEC: Spec = Spec {
     id: "unusual_location",
     title: "Unusual location",
     looks_for: "A successful sign-in whose country, region, network and device together are improbable for its person.",
-    blind_spots: "Attackers in the victim's country (low at most), behind relays, or with the victim's device id; people with fewer than \
-                  three sign-ins.",
+    blind_spots: "Attackers in the victim's country (low at most), behind relays, in a browser in a data centre, or with the victim's or \
+                  a colleague's device id; people with fewer than three sign-ins.",
     innocent_causes: "Journeys with one's own device, a new phone at home, a new line at home (not told); VPNs and relays (not compared \
-                      by country). A journey with a new device does look like an attack: low until a person is well known.",
+                      by country); desktops in a data centre; a colleague's machine, another office (colleagues vouch for them). A \
+                      journey with a new device does look like an attack: low until a person is well known.",
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0001", "T1078")],
@@ -81,6 +86,7 @@ struct Verdict {
     new_device: bool,
     /// A device id that the person had on an earlier day.
     own_device: bool,
+    has_device: bool,
 }
 
 impl Verdict {
@@ -109,8 +115,12 @@ impl Verdict {
             Err("own_device")
         } else if is_mobile && !strange_client {
             Err("carrier_gateway")
+        } else if class == NetworkClass::Hosting && self.has_device {
+            // Tools have none, and people's desktops there do.
+            Err("desktop_in_data_centre")
         } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min && (is_far || !is_mobile) {
-            Ok(Severity::Medium)
+            // Somebody else is in, and not only about to be.
+            Ok(if class.tells_place() { Severity::High } else { Severity::Medium })
         } else if self.new_country {
             Ok(Severity::Low)
         } else {
@@ -152,6 +162,7 @@ impl SignIn<'_> {
             new_region: new(Feature::Region, traits.region),
             new_network: new(Feature::Network, traits.network),
             new_device: new(device_feature, device),
+            has_device: traits.device != NO_DEVICE,
             own_device: traits.device != NO_DEVICE
                 && !new(Feature::Device, traits.device)
                 && habits.seen_before(Feature::Device, traits.device, traits.day),
@@ -204,7 +215,8 @@ impl Detector for UnusualLocation {
         };
         let sign_in = SignIn { person, traits };
         let verdict = sign_in.judge();
-        match verdict.severity(traits.class, sign_in.is_far(), &self.config) {
+        let severity = verdict.severity(traits.class, sign_in.is_far(), &self.config);
+        match event.voucher().map_or(severity, |voucher| severity.and(Err(voucher.gate()))) {
             Ok(severity) => {
                 findings.push(finding(event, &verdict, severity, person, &self.config));
                 if verdict.new_device {
@@ -235,7 +247,7 @@ fn key_of(event: &Event<'_>) -> String {
 fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Person, config: &Config) -> Finding {
     let mut finding = Finding::new(event, key_of(event), severity);
     "Sign-in from an unusual location".clone_into(&mut finding.title);
-    let limit = if severity == Severity::Medium { config.surprise_medium_min } else { config.surprise_min };
+    let limit = if severity > Severity::Low { config.surprise_medium_min } else { config.surprise_min };
     let place = event.place();
     let country = place.as_ref().map_or("", |place| place.country_str());
     finding.reason = format!(

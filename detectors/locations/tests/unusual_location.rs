@@ -15,7 +15,7 @@ fn home(hour: i64) -> TestEvent {
 }
 
 fn abroad(hour: i64) -> TestEvent {
-    login(hour).ip("203.0.113.9").asn(14061, NetworkClass::Hosting).place("BR", -23.5, -46.6).region("SP").device("thief").agent("curl")
+    login(hour).ip("203.0.113.9").asn(28573, NetworkClass::Residential).place("BR", -23.5, -46.6).region("SP").device("thief").agent("curl")
 }
 
 fn days(count: i64) -> Vec<TestEvent> {
@@ -28,15 +28,15 @@ fn severities(mut history: Vec<TestEvent>, then: Vec<TestEvent>) -> Vec<Severity
 }
 
 #[test]
-fn all_new_is_told_after_three_sign_ins_and_medium_of_who_is_well_known() {
+fn all_new_is_told_after_three_sign_ins_and_high_of_who_is_well_known() {
     let mut history = days(2);
     history.push(home(30));
     assert_eq!(severities(history, vec![abroad(48)]), [Severity::Low]);
     assert_eq!(severities(days(2), vec![abroad(48)]), []);
-    assert_eq!(severities(days(10), vec![abroad(24 * 11)]), [Severity::Medium]);
-    assert_eq!(severities(days(60), vec![abroad(24 * 61)]), [Severity::Medium]);
+    assert_eq!(severities(days(10), vec![abroad(24 * 11)]), [Severity::High]);
+    assert_eq!(severities(days(60), vec![abroad(24 * 61)]), [Severity::High]);
     let nameless = abroad(24 * 61).device("").agent("Firefox");
-    assert_eq!(severities(days(60), vec![nameless]), [Severity::Medium], "without the usual device id");
+    assert_eq!(severities(days(60), vec![nameless]), [Severity::High], "without the usual device id");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn another_device_abroad_of_whom_one_device_alone_is_known_is_low() {
     assert_eq!(severities(days(7), vec![phone(200), phone(210), phone(220)]), [Severity::Low; 3]);
     let mut two = days(7);
     two.extend((0..7).map(|day| home(day * 24 + 5).device("tablet").agent("App")));
-    assert_eq!(severities(two, vec![phone(200)]), [Severity::Medium]);
+    assert_eq!(severities(two, vec![phone(200)]), [Severity::High]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_laptop_always_behind_a_tunnel_becomes_known() {
     let history = || (0..12).flat_map(|day| [phone(day), tunnel(day)]).collect::<Vec<_>>();
     let hotel = |device: &str| abroad(300).asn(27699, NetworkClass::Residential).device(device).agent("Firefox");
     let told = |device| run(&SPEC, &[history(), vec![hotel(device)]].concat()).last().map(|last| last.severity);
-    assert_eq!(told("thief"), Some(Severity::Medium));
+    assert_eq!(told("thief"), Some(Severity::High));
     assert!(severities(history(), vec![hotel("laptop")]).iter().all(|severity| *severity == Severity::Low), "the tunnel's first days");
 }
 
@@ -107,7 +107,7 @@ fn failed_sign_ins_and_relays_teach_nothing() {
     let mut history = days(20);
     history.extend((0..20).map(|n| abroad(480 + n).fail("bad_password")));
     history.extend((0..5).map(|n| abroad(500 + n).asn(36183, NetworkClass::Relay)));
-    assert_eq!(severities(history, vec![abroad(510)]), [Severity::Medium]);
+    assert_eq!(severities(history, vec![abroad(510)]), [Severity::High]);
 }
 
 #[test]
@@ -122,4 +122,40 @@ fn a_session_that_goes_on_is_a_past_too() {
     let history: Vec<_> = (0..4).map(|day| if day == 0 { home(0) } else { home(day * 24).request() }).collect();
     assert_eq!(severities(history.clone(), vec![abroad(100)]), [Severity::Low]);
     assert_eq!(severities(history, vec![abroad(100).request()]), [], "only sign-ins are judged");
+}
+
+#[test]
+fn a_desktop_in_a_data_centre_is_its_person_s_and_a_tool_there_is_not() {
+    let hosted = |device: &str, agent: &str| abroad(500).asn(14061, NetworkClass::Hosting).device(device).agent(agent);
+    assert_eq!(severities(days(20), vec![hosted("desktop", "Edge")]), []);
+    assert_eq!(severities(days(20), vec![hosted("", "curl")]), [Severity::Medium]);
+}
+
+/// Somebody else of the same tenant, at work.
+fn colleague(name: &str, hour: i64) -> TestEvent {
+    abroad(hour).user(name).device(name).agent("Firefox").ip("203.0.113.40")
+}
+
+#[test]
+fn colleagues_vouch_for_their_devices_and_their_places() {
+    let at_work = |names: &[&str]| -> Vec<TestEvent> {
+        let mut all: Vec<_> = (0..10).flat_map(|day| names.iter().map(move |name| colleague(name, day * 24 + 1))).collect();
+        all.extend(days(20));
+        all.sort_by_key(TestEvent::time_ms);
+        all
+    };
+    let with_device = abroad(500).device("bob").agent("Firefox").ip("192.0.2.200");
+    assert_eq!(severities(at_work(&["bob"]), vec![with_device.clone()]), [], "a travel agent's machine");
+    assert_eq!(severities(days(20), vec![with_device]), [Severity::High], "nobody's");
+    let there = abroad(500).ip("203.0.113.77").device("new");
+    assert_eq!(severities(at_work(&["bob", "eve", "joe"]), vec![there.clone()]), [], "another office");
+    assert_eq!(severities(at_work(&["bob", "eve"]), vec![there]), [Severity::High], "two are no office");
+}
+
+#[test]
+fn what_came_today_vouches_for_nobody() {
+    let mut history = days(20);
+    history.extend(["bob", "eve", "joe", "kim"].map(|name| colleague(name, 490)));
+    let there = abroad(491).ip("203.0.113.77").device("bob");
+    assert_eq!(severities(history, vec![there]), [Severity::High]);
 }

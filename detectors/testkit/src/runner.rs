@@ -2,7 +2,8 @@
 
 use crate::event::TestEvent;
 use bartizan_core::{
-    Budget, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, Parameters, People, Said, Spec, State, Trust, people,
+    Budget, Colleagues, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, Parameters, People, Said, Spec, State, Trust,
+    colleagues, people,
 };
 use std::sync::Arc;
 
@@ -71,11 +72,12 @@ impl Runner {
             event.push(&mut batch, self.seq, self.watermark_ms);
         }
         batch.hash_keys(&KeyHasher::new([3; 16]));
-        self.detect(&batch, asked)
+        self.detect(&mut batch, asked)
     }
 
-    fn detect(&mut self, batch: &EventBatch, asked: bool) -> Vec<Said> {
+    fn detect(&mut self, batch: &mut EventBatch, asked: bool) -> Vec<Said> {
         let count = self.slices.len() as u64;
+        self.look_at_colleagues(batch);
         let mut heard = Vec::new();
         let mut findings = Findings::default();
         findings.ask(asked);
@@ -100,6 +102,22 @@ impl Runner {
         }
         heard.sort_by_key(|(seq, order, _)| (*seq, *order));
         heard.into_iter().map(|(_, _, said)| said).collect()
+    }
+
+    /// Lets colleagues vouch for sign-ins before any detector sees them.
+    fn look_at_colleagues(&mut self, batch: &mut EventBatch) {
+        let count = self.slices.len() as u64;
+        for index in 0..batch.len() {
+            let Some((event, key)) = batch.get(index).and_then(|event| Some((event, event.key(colleagues::KEY)?))) else { continue };
+            let slice = usize::try_from(key.hash % count).unwrap_or_default();
+            let goes = Colleagues::looks_at(&event);
+            let Some(slice) = self.slices.get_mut(slice).filter(|slice| goes && slice.detector.goes_by_people()) else { continue };
+            let voucher = slice.colleagues.observe(key, &event);
+            slice.keep_within_budget(event.watermark_ms());
+            if let Some(record) = batch.records_mut().get_mut(index) {
+                record.voucher = voucher;
+            }
+        }
     }
 
     /// Bytes held over all slices.
@@ -133,13 +151,16 @@ pub type SavedSlice = Vec<(Vec<u8>, Vec<u8>)>;
 struct Slice {
     detector: Box<dyn Detector>,
     people: People,
+    colleagues: Colleagues,
     budget: Arc<Budget>,
 }
 
 impl Slice {
     fn new(spec: &'static Spec, parameters: &Parameters, bytes_max: usize) -> Self {
         let budget = Arc::new(Budget::new(bytes_max));
-        Self { detector: (spec.build)(parameters, &budget), people: People::new(&budget), budget }
+        // One tenant's, however many people it has: apart, so that bytes for a person can be told.
+        let colleagues = Colleagues::new(&Arc::new(Budget::new(BYTES_MAX)));
+        Self { detector: (spec.build)(parameters, &budget), people: People::new(&budget), colleagues, budget }
     }
 
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
@@ -154,14 +175,16 @@ impl Slice {
     fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
         self.detector.each_state(visit);
         visit(self.people.state());
+        visit(self.colleagues.state());
     }
 
     fn keep_within_budget(&mut self, watermark_ms: i64) {
         if self.budget.excess() > 0 {
-            let (detector, people) = (&mut self.detector, &mut self.people);
+            let (detector, people, colleagues) = (&mut self.detector, &mut self.people, &mut self.colleagues);
             bartizan_core::state::give_way(&self.budget, watermark_ms, &mut |visit| {
                 detector.each_state(visit);
                 visit(people.state());
+                visit(colleagues.state());
             });
         }
     }

@@ -1,6 +1,6 @@
 //! Second factors worn down.
 
-use super::{Attack, Class, settle, thief_of, use_account, victim};
+use super::{Attack, hosted, settle, thief_of, use_account, victim};
 use crate::simulate::draft::Draft;
 use crate::simulate::stage::Stage;
 use crate::simulate::visits::open_session;
@@ -9,14 +9,12 @@ use bartizan_core::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
 /// The thief has the password and sends push after push.
 pub(super) fn mfa_fatigue(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
     let (index, person) = victim(stage, now_ms, |_, p| p.mfa && !p.dormant)?;
-    let network = stage.atlas.anywhere(&mut stage.dice, Class::Hosting)?;
-    let number = stage.dice.bits();
-    let ip = stage.atlas.address(network, number);
+    let ip = hosted(stage)?;
     let label = stage.open_label(attack.plan(), person.tenant);
     let thief = thief_of(stage, &person, label, ip);
-    let gives_in = stage.dice.chance(0.4);
+    let gives_in = attack != Attack::MfaRefused && stage.dice.chance(0.4);
     let mut time_ms = now_ms;
-    let pushes = stage.dice.between(5, 15);
+    let pushes = if attack == Attack::MfaRefused { stage.dice.between(10, 25) } else { stage.dice.between(5, 15) };
     for push in 1..=pushes {
         stage.emit(Draft { factor: "push", ..thief.draft(time_ms, "mfa_challenge", "success") });
         time_ms += stage.wait_ms(5 * SECOND_MS, 30 * SECOND_MS);
@@ -25,7 +23,8 @@ pub(super) fn mfa_fatigue(stage: &mut Stage, attack: Attack, now_ms: i64) -> Opt
             let session = open_session(stage, thief, time_ms + 300);
             time_ms = use_account(stage, thief, session, time_ms + 300);
         } else {
-            stage.emit(Draft { factor: "push", reason: "mfa_denied", ..thief.draft(time_ms, "mfa_result", "failure") });
+            let reason = if attack == Attack::MfaRefused { stage.dice.of(&["mfa_denied", "timeout"]) } else { "mfa_denied" };
+            stage.emit(Draft { factor: "push", reason, ..thief.draft(time_ms, "mfa_result", "failure") });
             time_ms += match attack {
                 Attack::MfaPatient => stage.wait_ms(20 * MINUTE_MS, HOUR_MS),
                 _ => stage.wait_ms(5 * SECOND_MS, 40 * SECOND_MS),

@@ -1,11 +1,12 @@
 //! Stolen tokens and sessions.
 
-use super::{Attack, far_address, settle, thief_of, use_account, victim};
+use super::{Attack, far_address, has_past, hosted, near_address, owner_goes_on, settle, thief_of, use_account, victim};
 use crate::simulate::clients::{Client, Family};
-use crate::simulate::draft::{Draft, Token};
+use crate::simulate::draft::{Draft, Request, Token, User};
 use crate::simulate::labels::LabelId;
 use crate::simulate::people::{Person, Session};
 use crate::simulate::stage::Stage;
+use crate::simulate::tenants::TENANTS;
 use crate::simulate::visits::{Actor, open_session, refresh_once, request, rotated};
 use bartizan_core::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
 
@@ -26,9 +27,15 @@ struct Theft {
 impl Theft {
     /// Finds a victim with a session of the web client (or lets one sign in) and a thief.
     fn prepare(stage: &mut Stage, attack: Attack, now_ms: i64, fits: impl Fn(&Person, &Session) -> bool) -> Option<Self> {
-        let (index, mut person) = victim(stage, now_ms, |_, p| !p.dormant && p.laptop_session.is_some_and(|s| fits(p, &s)))
-            .or_else(|| victim(stage, now_ms, |_, p| !p.dormant))?;
-        let thief_ip = far_address(stage, &person, now_ms, 500.0, 20_100.0)?;
+        let (index, mut person) =
+            victim(stage, now_ms, |_, p| !p.dormant && p.laptop_session.is_some_and(|s| fits(p, &s))).or_else(|| {
+                if attack == Attack::SessionOfIdle && !stage.pace.haste { None } else { victim(stage, now_ms, |_, p| !p.dormant) }
+            })?;
+        let thief_ip = match attack {
+            Attack::ReplaySameTown => near_address(stage, &person)?,
+            Attack::SessionOfIdle => hosted(stage)?,
+            _ => far_address(stage, &person, now_ms, 500.0, 20_100.0)?,
+        };
         let label = stage.open_label(attack.plan(), person.tenant);
         let mut time_ms = now_ms.max(person.busy_until_ms) + 500;
         let owner_ip = person.home_ip(stage, time_ms);
@@ -72,8 +79,19 @@ fn refused_for(stage: &mut Stage, actor: Actor, session: u64, token: u64, reason
 }
 
 /// The thief refreshes with the owner's current token; the owner comes after with the same one.
-pub(super) fn thief_first(stage: &mut Stage, now_ms: i64) -> Option<()> {
-    let mut theft = Theft::prepare(stage, Attack::ReplayThiefFirst, now_ms, |_, _| true)?;
+pub(super) fn thief_first(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
+    let theft = Theft::prepare(stage, attack, now_ms, |_, _| true)?;
+    refresh_before_owner(stage, theft)
+}
+
+/// The same from another line of the victim's own town, by the same kind of browser.
+pub(super) fn same_town(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
+    let mut theft = Theft::prepare(stage, attack, now_ms, |_, _| true)?;
+    theft.thief.client = Client { device: stage.number(), ..theft.person.laptop };
+    refresh_before_owner(stage, theft)
+}
+
+fn refresh_before_owner(stage: &mut Stage, mut theft: Theft) -> Option<()> {
     let stolen = theft.session;
     theft.time_ms += stage.wait_ms(5 * MINUTE_MS, 40 * MINUTE_MS);
     let issued = stage.number();
@@ -95,9 +113,9 @@ pub(super) fn thief_first(stage: &mut Stage, now_ms: i64) -> Option<()> {
 }
 
 /// The owner has rotated the token; later the thief comes with the old one.
-pub(super) fn owner_first(stage: &mut Stage, now_ms: i64) -> Option<()> {
+pub(super) fn owner_first(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
     let is_old = |s: &Session| s.previous != 0 && now_ms - s.refreshed_ms > OUT_OF_GRACE_MS;
-    let mut theft = Theft::prepare(stage, Attack::ReplayOwnerFirst, now_ms, |_, s| is_old(s))?;
+    let mut theft = Theft::prepare(stage, attack, now_ms, |_, s| is_old(s))?;
     if !is_old(&theft.session) {
         theft.owner_refreshes(stage);
         theft.time_ms += stage.dice.between(OUT_OF_GRACE_MS, 3 * HOUR_MS);
@@ -123,9 +141,9 @@ pub(super) fn owner_first(stage: &mut Stage, now_ms: i64) -> Option<()> {
 }
 
 /// A stolen cookie: owner and thief use one session in turns.
-pub(super) fn in_turns(stage: &mut Stage, now_ms: i64) -> Option<()> {
+pub(super) fn in_turns(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
     let fresh = |s: &Session| now_ms - s.refreshed_ms < HOUR_MS;
-    let mut theft = Theft::prepare(stage, Attack::SessionInTurns, now_ms, |_, s| fresh(s))?;
+    let mut theft = Theft::prepare(stage, attack, now_ms, |_, s| fresh(s))?;
     if !fresh(&theft.session) {
         theft.owner_refreshes(stage);
     }
@@ -144,8 +162,8 @@ pub(super) fn in_turns(stage: &mut Stage, now_ms: i64) -> Option<()> {
 }
 
 /// The owner signs out; the thief goes on with the session or its token.
-pub(super) fn after_logout(stage: &mut Stage, now_ms: i64) -> Option<()> {
-    let mut theft = Theft::prepare(stage, Attack::AfterLogout, now_ms, |_, _| true)?;
+pub(super) fn after_logout(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
+    let mut theft = Theft::prepare(stage, attack, now_ms, |_, _| true)?;
     let owner = Actor { label: 0, ..theft.owner };
     request(stage, owner, theft.session, theft.time_ms);
     theft.time_ms += stage.wait_ms(5 * SECOND_MS, MINUTE_MS);
@@ -171,11 +189,76 @@ pub(super) fn after_logout(stage: &mut Stage, now_ms: i64) -> Option<()> {
     Some(())
 }
 
+/// The owner has been away for hours; the cookie is used from a data centre, and later the owner comes back to it.
+pub(super) fn idle_owner(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
+    let is_idle = |p: &Person, s: &Session| now_ms - s.refreshed_ms > HOUR_MS && now_ms - p.busy_until_ms > HOUR_MS && has_past(p, now_ms);
+    let mut theft = Theft::prepare(stage, attack, now_ms, is_idle)?;
+    for _ in 0..stage.dice.between(5, 20) {
+        theft.time_ms += stage.wait_ms(5 * SECOND_MS, 4 * MINUTE_MS);
+        request(stage, theft.thief, theft.session, theft.time_ms);
+    }
+    theft.time_ms += stage.wait_ms(30 * MINUTE_MS, 3 * HOUR_MS);
+    let owner = Actor { label: 0, ..theft.owner };
+    for _ in 0..stage.dice.between(3, 6) {
+        theft.time_ms += stage.wait_ms(2 * SECOND_MS, 30 * SECOND_MS);
+        request(stage, owner, theft.session, theft.time_ms);
+    }
+    theft.finish(stage, true);
+    Some(())
+}
+
+/// The owner changes the password and signs in anew; the old session goes on elsewhere.
+pub(super) fn after_password_change(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
+    let mut theft = Theft::prepare(stage, attack, now_ms, |_, _| true)?;
+    let owner = Actor { label: 0, ..theft.owner };
+    request(stage, owner, theft.session, theft.time_ms);
+    theft.time_ms += stage.wait_ms(20 * SECOND_MS, 2 * MINUTE_MS);
+    stage.emit(Draft { session: theft.session.id, ..owner.draft(theft.time_ms, "password_change", "success") });
+    theft.time_ms += stage.wait_ms(5 * SECOND_MS, 30 * SECOND_MS);
+    theft.person.laptop_session = Some(open_session(stage, owner, theft.time_ms));
+    theft.time_ms = owner_goes_on(stage, &mut theft.person, theft.time_ms);
+    for _ in 0..stage.dice.between(6, 15) {
+        theft.time_ms += stage.wait_ms(10 * SECOND_MS, 8 * MINUTE_MS);
+        request(stage, theft.thief, theft.session, theft.time_ms);
+    }
+    theft.finish(stage, true);
+    Some(())
+}
+
+/// The thief uses a token where it belongs, and tries what else it opens: the gateways of other organisations.
+pub(super) fn across_tenants(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
+    let mut theft = Theft::prepare(stage, attack, now_ms, |_, s| now_ms - s.refreshed_ms < HOUR_MS)?;
+    let owner = Actor { label: 0, ..theft.owner };
+    request(stage, owner, theft.session, theft.time_ms);
+    for step in 0..TENANTS.len() as u8 {
+        let tenant = (theft.person.tenant + step) % TENANTS.len() as u8;
+        for _ in 0..stage.dice.between(4, 10) {
+            theft.time_ms += stage.wait_ms(2 * SECOND_MS, 30 * SECOND_MS);
+            if step == 0 {
+                request(stage, theft.thief, theft.session, theft.time_ms);
+            } else {
+                stranger(stage, Actor { tenant, user: User::Nobody, ..theft.thief }, theft.session, theft.time_ms);
+            }
+        }
+    }
+    theft.time_ms += stage.wait_ms(10 * SECOND_MS, MINUTE_MS);
+    request(stage, owner, theft.session, theft.time_ms);
+    theft.finish(stage, true);
+    Some(())
+}
+
+/// A request with a token that the gateway does not know: it cannot say whose it is.
+fn stranger(stage: &mut Stage, actor: Actor, session: Session, time_ms: i64) {
+    let request = Request { method: "GET", path: "/api/v1/me", object: 0, status: 401, bytes: 90, duration_ms: 3 };
+    let draft = actor.draft(time_ms, "api_request", "denied");
+    stage.emit(Draft { token: Some(Token::Access(session.refresh)), request: Some(request), ..draft });
+}
+
 /// A token taken from the victim's phone, used by a script beside the app.
-pub(super) fn app_token(stage: &mut Stage, now_ms: i64) -> Option<()> {
+pub(super) fn app_token(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
     let (index, mut person) = victim(stage, now_ms, |_, p| !p.dormant && p.phone.family == Family::AppAndroid)?;
     let thief_ip = far_address(stage, &person, now_ms, 500.0, 20_100.0)?;
-    let label = stage.open_label(Attack::AppToken.plan(), person.tenant);
+    let label = stage.open_label(attack.plan(), person.tenant);
     let mut time_ms = now_ms.max(person.busy_until_ms) + 500;
     let home_ip = person.home_ip(stage, time_ms);
     let owner = Actor::owner(&person, true, home_ip, label);

@@ -1,11 +1,11 @@
 //! What is held of one tenant: who is at home where, which names failed as strangers, what is usual, and the
 //! attacks that go on.
 
-use super::familiar::{Fact, Familiar, Of};
 use super::guess::{Ended, Guess};
 use super::guesses::{Guesses, Tried};
 use super::usual::Usual;
 use super::{Config, QUIET_GAP_MS};
+use bartizan_core::familiar::{Fact, Familiar};
 use bartizan_core::time::{DAY_MS, MINUTE_MS};
 use bartizan_core::{Event, Retained, heap_bytes};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,28 @@ const PLACES_MAX: usize = 2;
 const DOUBTFUL_MAX: usize = 16;
 /// Bytes of name, id and session of such a sign-in; longer ones are hits only while an attack goes on.
 const DOUBTFUL_BYTES_MAX: usize = 512;
+
+/// What the tenant's people had when they got in.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    /// Somebody got in from this /24 or /48.
+    Subnet,
+    /// Somebody got in with exactly this client.
+    Client,
+    /// The user got in from this line.
+    Line,
+    /// The user got in with this device.
+    Device,
+    /// The user got in with this family of user agents.
+    Agent,
+}
+
+impl Of {
+    /// A fact of a user (0: of the tenant).
+    fn fact(self, user: u64, value: u32) -> Fact {
+        Fact::new(self as u8, user, value)
+    }
+}
 
 /// What an attack's tries have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,27 +158,27 @@ impl Watch {
     }
 
     pub fn knows_place(&self, subnet: u32) -> bool {
-        self.familiar.knows(Fact::new(Of::Subnet, 0, subnet))
+        self.familiar.knows(Of::Subnet.fact(0, subnet))
     }
 
     /// Did anybody get in with exactly this client? Who does not name one has a client that everybody has.
     pub fn knows_client(&self, client: u32) -> bool {
-        client == 0 || self.familiar.knows(Fact::new(Of::Client, 0, client))
+        client == 0 || self.familiar.knows(Of::Client.fact(0, client))
     }
 
     /// Is the user at home where the guess comes from?
     fn is_at_home(&self, guess: &Guess) -> bool {
-        let has_device = guess.device != 0 && self.familiar.knows(Fact::new(Of::Device, guess.user_key, guess.device));
-        has_device || self.familiar.knows(Fact::new(Of::Line, guess.user_key, guess.line))
+        let has_device = guess.device != 0 && self.familiar.knows(Of::Device.fact(guess.user_key, guess.device));
+        has_device || self.familiar.knows(Of::Line.fact(guess.user_key, guess.line))
     }
 
     fn learn(&mut self, guess: &Guess) {
-        self.familiar.learn(Fact::new(Of::Subnet, 0, guess.subnet));
-        self.familiar.learn(Fact::new(Of::Client, 0, guess.client));
-        self.familiar.learn(Fact::new(Of::Line, guess.user_key, guess.line));
-        self.familiar.learn(Fact::new(Of::Agent, guess.user_key, guess.agent));
+        self.familiar.learn(Of::Subnet.fact(0, guess.subnet));
+        self.familiar.learn(Of::Client.fact(0, guess.client));
+        self.familiar.learn(Of::Line.fact(guess.user_key, guess.line));
+        self.familiar.learn(Of::Agent.fact(guess.user_key, guess.agent));
         if guess.device != 0 {
-            self.familiar.learn(Fact::new(Of::Device, guess.user_key, guess.device));
+            self.familiar.learn(Of::Device.fact(guess.user_key, guess.device));
         }
     }
 
@@ -215,7 +237,7 @@ impl Watch {
 
     /// Were other passwords of this user guessed before, from elsewhere, with a client that the user never has?
     fn is_guessed(&self, guess: &Guess, tried: &Tried) -> bool {
-        let has_agent = self.familiar.knows(Fact::new(Of::Agent, guess.user_key, guess.agent));
+        let has_agent = self.familiar.knows(Of::Agent.fact(guess.user_key, guess.agent));
         let same_client = guess.client != 0 && guess.client == tried.client;
         tried.subnet != guess.subnet && !tried.hasty && self.is_nowhere(tried) && (same_client || !has_agent)
     }

@@ -1,13 +1,12 @@
-//! What the tenant's people had when they got in: a memory that never forgets within a month, and now and
-//! then takes something strange for familiar.
+//! A memory of facts that never forgets within a month, and now and then takes something strange for familiar.
 //!
 //! Three bits for each fact (a Bloom filter), in tables of which each is four times as large as the one before
 //! and begins when that is a quarter full. Facts whose bits are others' hide a guess in ten of an attack at
 //! most; a fact that was forgotten would make a stranger of somebody at home. So when the largest table is full, it
-//! fills up further, and the detector sees less of such a tenant rather than the wrong things.
+//! fills up further, and a detector sees less of such a tenant rather than the wrong things.
 
-use bartizan_core::heap_bytes;
-use bartizan_core::time::DAY_MS;
+use crate::heap_bytes;
+use crate::time::DAY_MS;
 use serde::{Deserialize, Serialize};
 
 /// Words of 64 bits of each table; the last one is a mebibyte.
@@ -17,29 +16,16 @@ const BITS: u64 = 3;
 /// A table is written for so long, and looked at for as long again.
 const GENERATION_MS: i64 = 30 * DAY_MS;
 
-/// What a fact is about.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Of {
-    /// Somebody got in from this /24 or /48.
-    Subnet,
-    /// Somebody got in with exactly this client.
-    Client,
-    /// The user got in from this line.
-    Line,
-    /// The user got in with this device.
-    Device,
-    /// The user got in with this family of user agents.
-    Agent,
-}
-
 /// One fact.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fact(u64);
+pub struct Fact(u64);
 
 impl Fact {
-    /// A fact of one user (0: of the tenant). User keys are keyed hashes, so nobody can aim at a bit.
-    pub fn new(of: Of, user: u64, value: u32) -> Self {
-        let mut x = user ^ (u64::from(value) << 3 | of as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    /// A fact of one user (0: of the tenant); `of` tells kinds of facts apart. User keys are keyed hashes, so nobody can
+    /// aim at a bit.
+    #[must_use]
+    pub fn new(of: u8, user: u64, value: u32) -> Self {
+        let mut x = user ^ (u64::from(value) << 8 | u64::from(of)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         Self(x ^ (x >> 31))
@@ -48,7 +34,7 @@ impl Fact {
 
 /// The facts of two generations.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Familiar {
+pub struct Familiar {
     since_ms: i64,
     now: Tables,
     before: Tables,
@@ -104,6 +90,7 @@ impl Tables {
 
 impl Familiar {
     /// Bytes of memory.
+    #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.now.heap_bytes() + self.before.heap_bytes()
     }
@@ -121,6 +108,7 @@ impl Familiar {
     }
 
     /// Is this known?
+    #[must_use]
     pub fn knows(&self, fact: Fact) -> bool {
         self.now.has(fact) || self.before.has(fact)
     }
@@ -136,7 +124,7 @@ mod tests {
     use super::*;
 
     fn fact(number: u32) -> Fact {
-        Fact::new(Of::Line, u64::from(number).wrapping_mul(0x2545_f491_4f6c_dd1d), number % 7)
+        Fact::new(1, u64::from(number).wrapping_mul(0x2545_f491_4f6c_dd1d), number % 7)
     }
 
     #[test]
