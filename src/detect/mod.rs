@@ -1,6 +1,7 @@
 //! Detection: the deterministic machine over the recorded order.
 
 pub mod checkpoint;
+mod common;
 pub mod dedup;
 pub(crate) mod disk;
 pub mod engine;

@@ -19,9 +19,12 @@
 //!
 //! Refused walks are attempts; where objects were handed out it is a hit, and critical where they were changed.
 //!
-//! **Cost.** Requests are the bulk of all events. The path is read in one pass, objects are counted without logarithms,
-//! and peers are told of a principal when its requests have doubled or its day is over. All of a tenant's requests meet in one
-//! state, since peers can be compared nowhere else: one slice counts them all.
+//! A route that says it is made for bulk (`export`, `download`, `archive` …) may be gone through in order and to the end by
+//! whoever gets what it asks for.
+//!
+//! **Cost.** Requests are the bulk of all events. The path is read in one pass and objects are counted without logarithms.
+//! Principals and addresses are spread over all slices; what peers do and which texts are names all have in common
+//! ([`Tenants`]), as of the epoch before, and report to it when a principal's requests have doubled or its day is over.
 //!
 //! Others go by fixed limits for each address: CrowdSec's scenarios count different paths that are not there in a bucket
 //! from which one leaks every ten seconds, Wallarm's triggers count requests for a route that was marked within a stated
@@ -33,22 +36,22 @@ mod objects;
 mod peers;
 mod report;
 mod route;
+mod tenants;
 mod walks;
 
-use bartizan_core::time::{DAY_MS, HOUR_MS};
+use bartizan_core::time::HOUR_MS;
 use bartizan_core::{
-    Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Retained, Severity, Spec, State, UserKind,
+    Budget, Common, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Severity, Spec, State, UserKind,
     client,
 };
 use crowd::Crowd;
-use names::Names;
-use peers::Peers;
+use names::SAMPLE;
 use report::{Rule, Who};
 use route::Asked;
-use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
-use walks::{DAY_S, Request, Step, Walk, Walks, seconds};
+use tenants::{Tenant, Tenants, UNKNOWN};
+use walks::{Request, Step, Walk, Walks, seconds};
 
 /// What it is and how it is tuned.
 pub static SPEC: Spec = Spec {
@@ -58,17 +61,17 @@ pub static SPEC: Spec = Spec {
                 follow each other by number, or are far more than it or its peers ever asked for; and many different paths that are not there.",
     blind_spots: "Fewer objects than its limits a day (with the defaults 59 refused ones, or 199 in order); names as ids until about seventy \
                   different ones of a route were answered; ids in the body (GraphQL); a walk over several accounts from several addresses, or \
-                  over accounts that are older than a day, or each in a range of its own; objects granted in random order to new accounts in \
-                  turn; accounts that excuse each other in a tenant's first two days; programs that get what they ask for; in tenants with \
-                  more principals a day than one slice holds, those who ask seldom.",
+                  over accounts that were there on an earlier day, or each in a range of its own; objects granted in random order to new accounts in \
+                  turn; accounts that excuse each other in a tenant's first two days; programs that get what they ask for; whoever goes \
+                  through a route for exports and downloads and gets all of it.",
     innocent_causes: "Support desks, export jobs (own habit, programs), routes that are broken for everybody, clients that prefetch or \
                       synchronise in order (peers do so, too), links of a new release that lead nowhere (missed by several), pages of lists, \
-                      dates, retries of one object, offices and carriers (few objects of each, granted).",
-    keys: &[KeyKind::Tenant],
+                      dates, retries of one object, exports through a route that is named so (nearly all granted), offices and carriers (few objects of each, granted).",
+    keys: &[KeyKind::Principal, KeyKind::Address, KeyKind::Subnet],
     parameters: PARAMETERS,
     attack: &[("TA0007", "T1087"), ("TA0009", "T1213")],
     quiet_gap_ms: 2 * HOUR_MS,
-    state_version: 2,
+    state_version: 3,
     build: |parameters, budget| Box::new(ApiEnumeration::new(parameters, budget)),
 };
 
@@ -111,37 +114,8 @@ pub(crate) struct Config {
     missing_min: u32,
 }
 
-/// How long a tenant is new, and everybody in it counts as a peer.
-const TENANT_NEW_S: u32 = 2 * DAY_S;
-/// How long what its routes are is remembered.
-const TENANT_KEPT_MS: i64 = 30 * DAY_MS;
-
-/// What is known of a tenant's routes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Tenant {
-    first_s: u32,
-    last_ms: i64,
-    names: Names,
-    peers: Peers,
-}
-
-impl Retained for Tenant {
-    fn expires_ms(&self) -> i64 {
-        self.last_ms.saturating_add(TENANT_KEPT_MS)
-    }
-
-    fn worth(&self) -> u8 {
-        3
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.names.heap_bytes() + self.peers.heap_bytes()
-    }
-}
-
 struct ApiEnumeration {
     config: Config,
-    tenants: KeyedState<Tenant>,
     principals: KeyedState<Walks>,
     addresses: KeyedState<Crowd>,
 }
@@ -164,66 +138,149 @@ impl ApiEnumeration {
             granted_min: count("granted_min"),
             missing_min: count("missing_min"),
         };
-        Self { config, tenants: KeyedState::new(budget), principals: KeyedState::new(budget), addresses: KeyedState::new(budget) }
+        Self { config, principals: KeyedState::new(budget), addresses: KeyedState::new(budget) }
     }
 
-    /// A path that names no object.
-    fn miss(&mut self, tenant: Key, one: &One<'_, '_>, route: u32, findings: &mut Findings) {
-        let (config, event) = (&self.config, one.event);
-        let mut tenant = self.tenants.entry(tenant.hash, event.watermark_ms(), Tenant::default);
-        let mut walks = self.principals.entry(one.key.hash, event.watermark_ms(), || Walks::since(event.time_ms()));
+    /// What a principal asks for, or an address for whoever has no name.
+    fn ask(&mut self, key: Key, one: &One<'_, '_>, findings: &mut Findings) {
+        let (config, event, now_s) = (&self.config, one.event, one.now_s);
+        let asked = Asked::of(one.path, &one.tenant.names);
+        let sampled = asked.is_sampled && event.seq().is_multiple_of(SAMPLE);
+        if (asked.is_news || sampled) && walks::is_grant(one.status) {
+            one.tenant.names.to_learn(one.path, sampled, |place, bit| findings.report(tenants::text(one.tenant_key, now_s, place, bit)));
+        }
+        let mut walks = self.principals.entry(key.hash, event.watermark_ms(), || Walks::since(event.time_ms()));
         walks.touch(event.time_ms());
-        let is_known = one.is_named && walks.is_known(one.now_s);
-        if is_known || (one.is_named && one.tenant_is_new) {
-            tenant.peers.missed(route, one.print);
+        let counts = one.is_named && (one.tenant.is_new(now_s) || walks.is_known(now_s));
+        let Some(request) = one.request(&asked) else {
+            if one.status != 404 {
+                return findings.remark("no_object", || "The path names no object by an id.".to_owned());
+            }
+            if one.tenant.peers.is_missed_by_all(asked.route) {
+                return findings.remark("missing_for_all", || "The path is not there for several others, either.".to_owned());
+            }
+            let (paths, is_new) = walks.miss(now_s, asked.route);
+            if counts && is_new {
+                findings.report(tenants::missed(one.tenant_key, now_s, asked.route, one.print));
+            }
+            if paths >= config.missing_min {
+                return findings.push(report::scanned(event, Who::One, paths, config));
+            }
+            return findings.remark(BELOW_LIMIT, || report::missing(Who::One, paths, config));
+        };
+        let Some((step, walk)) = walks.ask(now_s, &request, config) else { return };
+        if counts {
+            if let Some(ended) = step.ended {
+                findings.report(tenants::day(one.tenant_key, now_s, request.route, ended));
+            }
+            if !walk.told && walk.has_doubled() {
+                findings.report(tenants::doing(one.tenant_key, now_s, request.route, one.print, walk, config));
+            }
         }
-        if tenant.peers.is_missed_by_all(route) {
-            return findings.remark("missing_for_all", || "The path is not there for several others, either.".to_owned());
+        match judge(walk, step, &request, one, config) {
+            Some(Ok(rule)) => {
+                walk.told = true;
+                findings.push(report::walked(event, Who::One, walk, rule, one.writes(), config));
+            }
+            Some(Err((gate, why))) => {
+                let sentence = format!("{} {why}", walk.sentence());
+                if walks.may_excuse(now_s) {
+                    return findings.excuse(gate, Who::One.key(event), Severity::Medium, sentence);
+                }
+                findings.remark(gate, || sentence);
+            }
+            None => findings.remark(BELOW_LIMIT, || walk.sentence()),
         }
-        let paths = walks.miss(one.now_s, route);
-        if paths >= config.missing_min {
-            return findings.push(report::scanned(event, Who::One, paths, config));
+    }
+
+    /// What those who are new at an address ask for together.
+    fn ask_together(&mut self, key: Key, one: &One<'_, '_>, findings: &mut Findings) {
+        let (config, event, now_s) = (&self.config, one.event, one.now_s);
+        if event.user_kind() == UserKind::Service {
+            return findings.remark("service", || "Programs are not counted together.".to_owned());
         }
-        findings.remark(BELOW_LIMIT, || report::missing(Who::One, paths, config));
-        if is_known || !one.is_named {
-            return;
+        let mut crowd = self.addresses.entry(key.hash, event.watermark_ms(), Crowd::default);
+        if !crowd.is_newcomer(event.time_ms(), one.print) {
+            return findings.remark("no_crowd", || "Is alone at its address, or was there on an earlier day.".to_owned());
         }
-        if let Some(address) = shared_by(event) {
-            let mut crowd = self.addresses.entry(address, event.watermark_ms(), Crowd::default);
-            if let Some((paths, members)) =
-                crowd.miss(event.time_ms(), one.print, route, config).filter(|(paths, _)| *paths >= config.missing_min)
+        let asked = Asked::of(one.path, &one.tenant.names);
+        let Some(request) = one.request(&asked) else {
+            if one.status == 404
+                && !one.tenant.peers.is_missed_by_all(asked.route)
+                && let Some((paths, members)) = crowd.miss(event.time_ms(), one.print, asked.route, config)
+                && paths >= config.missing_min
             {
                 findings.push(report::scanned(event, Who::Several(members), paths, config));
+            }
+            return;
+        };
+        if !(request.refused || request.number.is_some()) {
+            return findings.remark(BELOW_LIMIT, || "Neither refused nor one number after the other.".to_owned());
+        }
+        let Some((step, walk, members)) = crowd.ask(event.time_ms(), one.print, &request, config) else {
+            return findings.remark(BELOW_LIMIT, || "Too few accounts of this address ask for too little.".to_owned());
+        };
+        let (who, peers) = (Who::Several(members), &one.tenant.peers);
+        let (rule, gate) = if walk.is_refused(&request, config) {
+            (Rule::Refused, peers.broken(request.route, one.print, now_s).map(|_| "broken_for_all"))
+        } else if walk.is_in_order(step, config) {
+            let allowed = peers.in_order_max(request.route, one.print, now_s) * u32::from(members);
+            let gate = if one.is_export(walk) { Some(BULK_ROUTE) } else { (walk.day.objects() <= allowed).then_some("prefetched") };
+            (Rule::InOrder { allowed }, gate)
+        } else {
+            return findings.remark(BELOW_LIMIT, || walk.sentence());
+        };
+        match gate {
+            None => findings.push(report::walked(event, who, walk, rule, one.writes(), config)),
+            Some(gate) => {
+                let sentence = format!("{} new accounts of one address: {}", members, walk.sentence());
+                if crowd.may_excuse(now_s) {
+                    findings.excuse(gate, who.key(event), Severity::Medium, sentence);
+                }
             }
         }
     }
 }
 
-/// One request, and who made it.
+/// One request, who made it, and what is known of its tenant.
 struct One<'a, 'e> {
     event: &'a Event<'e>,
-    key: Key,
+    path: &'e str,
+    status: u16,
     print: u32,
     /// Has it a principal of its own, or is it its address?
     is_named: bool,
     now_s: u32,
-    tenant_is_new: bool,
+    tenant_key: u64,
+    tenant: &'a Tenant,
+}
+
+impl One<'_, '_> {
+    fn writes(&self) -> bool {
+        matches!(self.event.method(), Some("PUT" | "POST" | "PATCH" | "DELETE"))
+    }
+
+    /// The request, if it is one for an object.
+    fn request(&self, asked: &Asked) -> Option<Request> {
+        asked.object.map(|object| Request::new(asked, object, self.writes(), self.status))
+    }
+
+    /// Is the route there to fetch much, and is that what is done?
+    fn is_export(&self, walk: &Walk) -> bool {
+        !self.writes() && walk.is_granted() && route::is_bulk(self.path)
+    }
 }
 
 const BELOW_LIMIT: &str = "below_limit";
-
-/// Whose new accounts are counted together: one of an IPv4 address, or of an IPv6 /48, whose owner has all its addresses.
-fn shared_by(event: &Event<'_>) -> Option<u64> {
-    let kind = if event.ip().is_some_and(|ip: IpAddr| ip.is_ipv6()) { KeyKind::Subnet } else { KeyKind::Address };
-    event.key(kind).map(|key| key.hash)
-}
+const BULK_ROUTE: &str = "bulk_route";
 
 /// A gate that keeps a walk silent, and why.
 type Gate = (&'static str, String);
 
 /// Which limits a request's walk passed, or what speaks for it.
-fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, peers: &Peers, config: &Config) -> Option<Result<Rule, Gate>> {
-    let (is_human, day) = (one.event.user_kind() == UserKind::Human, walk.day.objects());
+fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, config: &Config) -> Option<Result<Rule, Gate>> {
+    let (is_human, day, peers) = (one.event.user_kind() == UserKind::Human, walk.day.objects(), &one.tenant.peers);
+    let exports = || (BULK_ROUTE, "The route is there to fetch much, and nearly all of it is granted.".to_owned());
     let beyond = |usual: u32| f64::from(day) >= config.habit_factor * f64::from(usual.max(1));
     let mut gate = None;
     if walk.is_refused(request, config) {
@@ -239,6 +296,8 @@ fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, peers: &
             gate = Some(("own_habit", "Its principal asks for as many each day.".to_owned()));
         } else if !is_human {
             gate = Some(("service", "A program that is granted what it asks for.".to_owned()));
+        } else if one.is_export(walk) {
+            gate = Some(exports());
         } else {
             let allowed = peers.in_order_max(request.route, one.print, one.now_s);
             if day > allowed {
@@ -252,6 +311,7 @@ fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, peers: &
         let peers = peers.usual_max(request.route, config).filter(|usual| day >= config.peer_volume_min && beyond(*usual));
         let rule = if own { Some(Rule::Volume) } else { peers.map(|usual| Rule::BeyondPeers { usual }) };
         match rule {
+            Some(_) if is_human && one.is_export(walk) => gate = gate.or_else(|| Some(exports())),
             Some(rule) if is_human => return Some(Ok(rule)),
             Some(_) => gate = gate.or_else(|| Some(("service", "A program that is granted what it asks for.".to_owned()))),
             None => {}
@@ -262,92 +322,36 @@ fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, peers: &
 
 impl Detector for ApiEnumeration {
     fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let principal = event.key(KeyKind::Principal);
+        let is_ipv6 = event.ip().is_some_and(|ip: IpAddr| ip.is_ipv6());
+        // An address stands for whoever has no name. New accounts are counted together by IPv4 address, or by IPv6 /48,
+        // whose owner has all its addresses.
+        let is_alone = match (key.kind, principal) {
+            (KeyKind::Principal, _) | (KeyKind::Address, None) => true,
+            (KeyKind::Address, Some(_)) if !is_ipv6 => false,
+            (KeyKind::Subnet, Some(_)) if is_ipv6 => false,
+            _ => return findings.remark("other_key", || "Is counted by another key.".to_owned()),
+        };
         let (Some(path), Some(status)) = (event.path(), event.status()) else {
             return findings.remark("no_request", || "Has no path or no status.".to_owned());
         };
-        // An address stands for whoever has no name.
-        let principal = event.key(KeyKind::Principal);
-        let Some(who) = principal.or_else(|| event.key(KeyKind::Address)) else {
-            return findings.remark("nobody", || "Has neither a principal nor an address.".to_owned());
-        };
-        let (config, now_s) = (&self.config, seconds(event.time_ms()));
-        let new = || Tenant { first_s: now_s, ..Tenant::default() };
-        let mut tenant = self.tenants.entry(key.hash, event.watermark_ms(), new);
-        tenant.last_ms = tenant.last_ms.max(event.time_ms());
-        let asked = tenant.names.resolve(Asked::of(path), path, walks::is_grant(status));
-        let tenant_is_new = now_s < tenant.first_s.saturating_add(TENANT_NEW_S);
-        let one = One { event, key: who, print: client::short(Some(who)), is_named: principal.is_some(), now_s, tenant_is_new };
-        let Some(object) = asked.object else {
-            if status == 404 {
-                drop(tenant);
-                self.miss(key, &one, asked.route, findings);
-            } else {
-                findings.remark("no_object", || "The path names no object by an id.".to_owned());
-            }
-            return;
-        };
-        let writes = matches!(event.method(), Some("PUT" | "POST" | "PATCH" | "DELETE"));
-        let request = Request::new(&asked, object, writes, status);
-        let mut walks = self.principals.entry(who.hash, event.watermark_ms(), || Walks::since(event.time_ms()));
-        walks.touch(event.time_ms());
-        let is_known = one.is_named && walks.is_known(now_s);
-        let Some((step, walk)) = walks.ask(now_s, &request, config) else { return };
-        if is_known || (one.is_named && tenant_is_new) {
-            if let Some(ended) = step.ended {
-                tenant.peers.day(request.route, now_s, ended);
-            }
-            if !walk.told && walk.has_doubled() {
-                tenant.peers.doing(request.route, one.print, now_s, walk, config);
-            }
-        }
-        match judge(walk, step, &request, &one, &tenant.peers, config) {
-            Some(Ok(rule)) => {
-                walk.told = true;
-                return findings.push(report::walked(event, Who::One, walk, rule, writes, config));
-            }
-            Some(Err((gate, why))) => {
-                let sentence = format!("{} {why}", walk.sentence());
-                if walks.may_excuse(now_s) {
-                    return findings.excuse(gate, Who::One.key(event), Severity::Medium, sentence);
-                }
-                return findings.remark(gate, || sentence);
-            }
-            None => findings.remark(BELOW_LIMIT, || walk.sentence()),
-        }
-        if is_known || !one.is_named || event.user_kind() == UserKind::Service || !(request.refused || request.number.is_some()) {
-            return;
-        }
-        // A few objects of one's own are often in order.
-        let in_order = step.in_order && walk.day.objects() >= walks::ORDERED_MIN;
-        let Some(address) = shared_by(event) else { return };
-        let mut crowd = self.addresses.entry(address, event.watermark_ms(), Crowd::default);
-        let Some((step, walk, members)) = crowd.ask(event.time_ms(), one.print, &request, in_order, config) else { return };
-        let who = Who::Several(members);
-        let (rule, gate) = if walk.is_refused(&request, config) {
-            (Rule::Refused, tenant.peers.broken(request.route, one.print, now_s).map(|_| "broken_for_all"))
-        } else if walk.is_in_order(step, config) {
-            let allowed = tenant.peers.in_order_max(request.route, one.print, now_s) * u32::from(members);
-            (Rule::InOrder { allowed }, (walk.day.objects() <= allowed).then_some("prefetched"))
-        } else {
-            return;
-        };
-        match gate {
-            None => findings.push(report::walked(event, who, walk, rule, writes, config)),
-            Some(gate) => {
-                let sentence = format!("{} new accounts of one address: {} Others do so, too.", members, walk.sentence());
-                if crowd.may_excuse(now_s) {
-                    findings.excuse(gate, who.key(event), Severity::Medium, sentence);
-                }
-            }
-        }
+        let tenant_key = event.key(KeyKind::Tenant).map_or(0, |tenant| tenant.hash);
+        let tenant = event.common::<Tenants>().map_or(&UNKNOWN, |tenants| tenants.get(tenant_key, event.watermark_ms()));
+        let print = client::short(principal.or(Some(key)));
+        let now_s = seconds(event.time_ms());
+        let one = One { event, path, status, print, is_named: principal.is_some(), now_s, tenant_key, tenant };
+        if is_alone { self.ask(key, &one, findings) } else { self.ask_together(key, &one, findings) }
     }
 
     fn looks_at(&self, _: KeyKind, event: Kind) -> bool {
         event == Kind::ApiRequest
     }
 
+    fn common(&self, budget: &Arc<Budget>) -> Option<Box<dyn Common>> {
+        Some(Box::new(Tenants::new(budget)))
+    }
+
     fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
-        visit(&mut self.tenants);
         visit(&mut self.principals);
         visit(&mut self.addresses);
     }

@@ -2,11 +2,12 @@
 //!
 //! How many objects a usual principal asks for in a day is learnt when its day ends. What the last few dozen are
 //! doing now is written down when the requests of one of them have doubled: seldom, so that it costs next to nothing.
+//! Both are reported by whoever holds the principal, and known to all from the next epoch on.
 //! Only principals who were there on an earlier day count, or all while the tenant itself is new: throwaway accounts
 //! cannot speak for each other.
 
 use super::Config;
-use super::walks::{DAY_S, HOUR_S, Walk};
+use super::walks::{DAY_S, HOUR_S};
 use bartizan_core::heap_bytes;
 use serde::{Deserialize, Serialize};
 
@@ -60,12 +61,12 @@ impl Days {
 
 /// What one principal is doing.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Doing {
-    who: u32,
-    at_s: u32,
-    objects: u32,
-    failing: bool,
-    ordered: bool,
+pub(super) struct Doing {
+    pub who: u32,
+    pub at_s: u32,
+    pub objects: u32,
+    pub failing: bool,
+    pub ordered: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -97,6 +98,11 @@ pub(super) struct Peers {
 }
 
 impl Peers {
+    /// None known.
+    pub const fn new() -> Self {
+        Self { routes: Vec::new(), absent: Vec::new() }
+    }
+
     pub fn heap_bytes(&self) -> usize {
         heap_bytes(self.routes.capacity() * size_of::<Peer>()) + heap_bytes(self.absent.capacity() * size_of::<Absent>())
     }
@@ -122,7 +128,6 @@ impl Peers {
     }
 
     /// Somebody's day is over.
-    #[inline(never)]
     pub fn day(&mut self, route: u32, now_s: u32, (objects, ordered): (u32, bool)) {
         if let Some(peer) = self.route(route, now_s) {
             peer.days.add(objects);
@@ -133,13 +138,12 @@ impl Peers {
     }
 
     /// Somebody's requests have doubled.
-    #[inline(never)]
-    pub fn doing(&mut self, route: u32, who: u32, now_s: u32, walk: &Walk, config: &Config) {
-        let Some(peer) = self.route(route, now_s) else { return };
-        let known = peer.recent.iter().position(|doing| doing.who == who);
+    pub fn doing(&mut self, route: u32, doing: Doing) {
+        let Some(peer) = self.route(route, doing.at_s) else { return };
+        let known = peer.recent.iter().position(|known| known.who == doing.who);
         let oldest = || peer.recent.iter().enumerate().min_by_key(|(_, doing)| doing.at_s).map(|(at, _)| at);
         if let Some(slot) = known.or_else(oldest).and_then(|at| peer.recent.get_mut(at)) {
-            *slot = Doing { who, at_s: now_s, objects: walk.day.objects(), failing: walk.is_failing(), ordered: walk.is_ordered(config) };
+            *slot = doing;
         }
     }
 

@@ -7,14 +7,32 @@
 //!
 //! One pass over the bytes, without allocation: this is done for every request.
 
+use super::names::{Known, Names, bit_of};
+
 /// Bytes of a segment from which on one of letters and digits is a random text.
 const RANDOM_BYTES_MIN: usize = 20;
 /// Segments looked at; paths that are longer are alike from there on.
-const SEGMENTS_MAX: usize = 12;
+pub(super) const SEGMENTS_MAX: usize = 12;
 /// Parameters of the query looked at.
 const PARAMETERS_MAX: usize = 8;
 /// Segments whose number is a place in a list.
 const PAGES: [&[u8]; 5] = [b"page", b"pages", b"offset", b"p", b"cursor"];
+/// Segments of routes that are made to fetch much.
+const BULK: [&[u8]; 13] = [
+    b"export",
+    b"exports",
+    b"download",
+    b"downloads",
+    b"report",
+    b"reports",
+    b"bulk",
+    b"batch",
+    b"archive",
+    b"backup",
+    b"sync",
+    b"feed",
+    b"dump",
+];
 /// Parameters that name an object by themselves; those that end in `_id` or `Id` do as well.
 const OBJECTS: [&[u8]; 11] =
     [b"id", b"uid", b"uuid", b"user", b"account", b"customer", b"order", b"invoice", b"email", b"username", b"number"];
@@ -31,15 +49,32 @@ pub(super) struct Asked {
     pub object: Option<u32>,
     /// Its last number, if its ids are numbers.
     pub number: Option<u64>,
+    /// Are there texts in the path that were not known so far?
+    pub is_news: bool,
+    /// Are there any whose places are told of now and then?
+    pub is_sampled: bool,
 }
 
 impl Asked {
-    pub fn of(path: &str) -> Self {
+    /// What a path asks for, where `names` are what is known of the tenant's paths.
+    pub fn of(path: &str, names: &Names) -> Self {
         let (mut route, mut object, mut number, mut before) = (SEED, SEED, None, &b""[..]);
+        let (mut is_news, mut is_sampled) = (false, false);
         let mut segments = Segments { rest: path.as_bytes() };
         for segment in segments.by_ref().take(SEGMENTS_MAX) {
             match segment.sort(before) {
-                Sort::Fixed => route = mix(route, segment.bytes),
+                Sort::Fixed => {
+                    let next = mix(route, segment.bytes);
+                    let known = names.look(route as u32, bit_of(next));
+                    if known == Known::Name {
+                        object = mix(object, segment.bytes);
+                        route = mix(route, ANY);
+                    } else {
+                        route = next;
+                    }
+                    is_news |= known == Known::No;
+                    is_sampled |= matches!(known, Known::Name | Known::Unheld);
+                }
                 Sort::Place => route = mix(route, PLACE),
                 Sort::Id => {
                     object = mix(object, segment.bytes);
@@ -54,8 +89,17 @@ impl Asked {
         {
             (route, object, number) = (mix(mix(route, b"?"), name), mix(object, id.bytes), id.number());
         }
-        Self { route: route as u32, object: (object != SEED).then_some(object as u32), number }
+        Self { route: route as u32, object: (object != SEED).then_some(object as u32), number, is_news, is_sampled }
     }
+}
+
+/// Does a segment of the route say that it is there to fetch much?
+pub(super) fn is_bulk(path: &str) -> bool {
+    let mut before = &b""[..];
+    (Segments { rest: path.as_bytes() }).take(SEGMENTS_MAX).any(|segment| {
+        let sort = segment.sort(std::mem::replace(&mut before, segment.bytes));
+        sort == Sort::Fixed && BULK.iter().any(|word| segment.bytes.eq_ignore_ascii_case(word))
+    })
 }
 
 /// Stands in a route for an id, and for a page or a date.
@@ -71,6 +115,17 @@ pub(super) enum Sort {
     Place,
     /// An id.
     Id,
+}
+
+impl Sort {
+    /// What stands in the route for such a segment, if that is not itself.
+    pub fn stands_for(self, known: Known) -> Option<&'static [u8]> {
+        match (self, known) {
+            (Self::Fixed, Known::Name) | (Self::Id, _) => Some(ANY),
+            (Self::Place, _) => Some(PLACE),
+            (Self::Fixed, _) => None,
+        }
+    }
 }
 
 /// The segments of a path; what is left is its query.
@@ -240,11 +295,15 @@ fn fold(word: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn asked(path: &str) -> Asked {
+        Asked::of(path, &Names::new())
+    }
+
     #[test]
     fn ids_of_all_sorts_stand_for_others() {
         let ids =
             ["7", "0012345", "0f8fad5b-d9cb-469f-a165-70867728950e", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "5f3a9c0e1b2d4c6f", "ann@acme.example"];
-        let all = ids.map(|id| Asked::of(&format!("/api/v1/invoices/{id}/lines")));
+        let all = ids.map(|id| asked(&format!("/api/v1/invoices/{id}/lines")));
         assert!(all.iter().all(|asked| asked.route == all[0].route && asked.object.is_some()), "{all:?}");
         assert_eq!((all[0].number, all[1].number, all[2].number), (Some(7), Some(12_345), None));
         assert_ne!(all[0].object, all[1].object);
@@ -257,17 +316,17 @@ mod tests {
             ["/list?page=3&limit=50", "/a?offset=100", "/b?cursor=0123456789abcdef", "/c?session_id=17&clientId=9", "/d?user=ann&id=new"];
         let others = ["/reports/2026-03-02", "/reports/2026-03", "/docs/en-US/v1.2.3", "/graphql", "/a?since_id=5", "/x?t=1772442000"];
         for path in paths.into_iter().chain(queries).chain(others) {
-            assert_eq!(Asked::of(path).object, None, "{path}");
+            assert_eq!(asked(path).object, None, "{path}");
         }
-        assert_eq!(Asked::of("/catalog/page/1").route, Asked::of("/catalog/page/2").route);
-        assert_eq!(Asked::of("/reports/2026-03-02").route, Asked::of("/reports/2026-03-03").route);
-        assert_ne!(Asked::of("/a/b").route, Asked::of("/ab").route);
-        assert_ne!(Asked::of("/orders/7").route, Asked::of("/invoices/7").route);
+        assert_eq!(asked("/catalog/page/1").route, asked("/catalog/page/2").route);
+        assert_eq!(asked("/reports/2026-03-02").route, asked("/reports/2026-03-03").route);
+        assert_ne!(asked("/a/b").route, asked("/ab").route);
+        assert_ne!(asked("/orders/7").route, asked("/invoices/7").route);
     }
 
     #[test]
     fn an_id_in_the_query_counts_where_the_path_has_none() {
-        let of = |path: &str| Asked::of(path);
+        let of = |path: &str| asked(path);
         assert_eq!(of("/profile?user_id=17&x=1").number, Some(17));
         assert_eq!(of("/profile?user_id=17").route, of("/profile?lang=de&user_id=18#top").route);
         assert_ne!(of("/profile?user_id=17").object, of("/profile?user_id=18").object);

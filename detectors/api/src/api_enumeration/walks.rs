@@ -115,6 +115,14 @@ pub(super) fn is_grant(status: u16) -> bool {
     (200..400).contains(&status)
 }
 
+/// Does a request's number follow the one before? `last` is one more than that; 0 for none.
+#[inline]
+pub(super) fn follows(last: &mut u64, request: &Request) -> bool {
+    let number = request.number.map_or(0, |number| number.saturating_add(1));
+    let before = std::mem::replace(last, number);
+    before != 0 && number != 0 && before != number && before.abs_diff(number) <= STEP_MAX
+}
+
 /// Requests for objects of one route.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Walk {
@@ -147,10 +155,7 @@ impl Walk {
     #[inline]
     pub fn take(&mut self, now_s: u32, request: &Request, in_order: bool, config: &Config) -> Step {
         self.last_s = self.last_s.max(now_s);
-        let near = |before: u64, number: u64| before != 0 && before != number && before.abs_diff(number) <= STEP_MAX;
-        let number = request.number.map_or(0, |number| number.saturating_add(1));
-        let in_order = in_order || (number != 0 && near(self.last_number, number));
-        self.last_number = number;
+        let in_order = follows(&mut self.last_number, request) || in_order;
         let mut ended = None;
         if self.hour.is_over(now_s, HOUR_S) {
             (self.hour, self.failed) = (Span::default(), 0);
@@ -178,6 +183,11 @@ impl Walk {
     /// Was most of today asked for in order?
     pub fn is_ordered(&self, config: &Config) -> bool {
         self.day.objects() >= ORDERED_MIN && self.day.in_order_share() >= config.sequential_share_min
+    }
+
+    /// Does it get what it asks for, nearly always?
+    pub fn is_granted(&self) -> bool {
+        u32::from(self.day.granted) * 50 >= u32::from(self.day.requests) * 49
     }
 
     /// Were most of the requests of this hour refused, or failed?
@@ -245,15 +255,16 @@ impl Walk {
 pub(super) struct Missing(Option<Box<(Span, Objects)>>);
 
 impl Missing {
-    /// Takes in one, and says how many there were.
-    pub fn add(&mut self, now_s: u32, route: u32) -> u32 {
+    /// Takes in one, and says how many there were, and whether it is new.
+    pub fn add(&mut self, now_s: u32, route: u32) -> (u32, bool) {
         let (span, paths) = &mut **self.0.get_or_insert_default();
         if span.is_over(now_s, HOUR_S) {
             (*span, *paths) = (Span::default(), Objects::default());
         }
         let request = Request { route, object: route, number: None, refused: true, granted: false, failed: false };
-        span.add(now_s, paths.add(route), &request, false);
-        span.objects()
+        let parts = paths.add(route);
+        span.add(now_s, parts, &request, false);
+        (span.objects(), parts > 0)
     }
 
     pub fn heap_bytes(&self) -> usize {
@@ -323,12 +334,12 @@ impl Walks {
         Some((step, walk))
     }
 
-    /// Takes in a path that is not there, and says how many there were.
-    pub fn miss(&mut self, now_s: u32, route: u32) -> u32 {
+    /// Takes in a path that is not there, and says how many there were, and whether it is new.
+    pub fn miss(&mut self, now_s: u32, route: u32) -> (u32, bool) {
         let before = self.missing.heap_bytes();
-        let paths = self.missing.add(now_s, route);
+        let missed = self.missing.add(now_s, route);
         self.owned = (self.owned + self.missing.heap_bytes() as u32).saturating_sub(before as u32);
-        paths
+        missed
     }
 
     #[inline(never)]
