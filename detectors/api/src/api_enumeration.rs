@@ -46,6 +46,7 @@ use bartizan_core::{
 };
 use crowd::Crowd;
 use names::SAMPLE;
+use peers::DAY_SAMPLE;
 use report::{Rule, Who};
 use route::Asked;
 use std::net::IpAddr;
@@ -164,14 +165,25 @@ impl ApiEnumeration {
                 findings.report(tenants::missed(one.tenant_key, now_s, asked.route, one.print));
             }
             if paths >= config.missing_min {
-                return findings.push(report::scanned(event, Who::One, paths, config));
+                // What was asked for before the others had been heard of counts among them, too.
+                if !walks.missing.are_mostly(|route| one.tenant.peers.is_missed_by_all(route)) {
+                    return findings.push(report::scanned(event, Who::One, paths, config));
+                }
+                if walks.may_excuse(now_s) {
+                    let why = format!("{} Most are not there for several others, either.", report::missing(Who::One, paths, config));
+                    return findings.excuse("missing_for_all", Who::One.key(event), Severity::Medium, why);
+                }
             }
             return findings.remark(BELOW_LIMIT, || report::missing(Who::One, paths, config));
         };
         let Some((step, walk)) = walks.ask(now_s, &request, config) else { return };
         if counts {
             if let Some(ended) = step.ended {
-                findings.report(tenants::day(one.tenant_key, now_s, request.route, ended));
+                let days = if one.tenant.peers.has_plenty_of(request.route, ended.0) { DAY_SAMPLE } else { 1 };
+                // Of days that are alike chance tells those that speak for all.
+                if one.print.rotate_left(now_s).is_multiple_of(days) {
+                    findings.report(tenants::day(one.tenant_key, now_s, request.route, ended, days as u16));
+                }
             }
             if !walk.told && walk.has_doubled() {
                 findings.report(tenants::doing(one.tenant_key, now_s, request.route, one.print, walk, config));

@@ -283,6 +283,26 @@ fn scanners_are_found_whoever_they_are_and_new_releases_are_not() {
 }
 
 #[test]
+fn a_route_for_exports_may_be_gone_through_by_whoever_gets_it_all() {
+    let of = |path: fn(i64) -> String, many: i64, every: i64| {
+        (0..many).map(move |n| ann(3 * DAY + n * 2_000).asks("GET", path(n), if every > 0 && n % every == 0 { 403 } else { 200 }))
+    };
+    let export = |n: i64| format!("/api/v1/documents/{}/download", 4_000 + n);
+    let (found, gates) = said(&after(usual_days(40, 4, 8), of(export, 3_000, 0)));
+    assert_eq!((found.len(), gates.keys().copied().collect::<Vec<_>>()), (0, vec!["bulk_route"]));
+    let any_order = |n: i64| format!("/api/v1/exports/{}", any(n as u64));
+    let others = (0..4).flat_map(|day| peers(40, day, 4, |one, who, n| one.asks("GET", any_order(who as i64 * 9 + n), 200)));
+    let (found, gates) = said(&after(others.collect(), of(any_order, 3_000, 0)));
+    assert_eq!((found.len(), gates.contains_key("bulk_route")), (0, true), "{found:?}, {gates:?}");
+    assert_eq!(said(&after(usual_days(40, 4, 8), of(export, 400, 3))).0, alone("user:ann"), "a third is refused");
+    assert_eq!(said(&after(usual_days(40, 4, 8), of(export, 200, 1))).0, alone("user:ann"), "all is refused");
+    let plain = |n: i64| format!("/api/v1/documents/{}/lines", 4_000 + n);
+    assert_eq!(said(&after(usual_days(40, 4, 8), of(plain, 400, 0))).0, alone("user:ann"), "another route");
+    let deletes = (0..200).map(|n| ann(3 * DAY + n * 2_000).asks("DELETE", export(n), 204));
+    assert_eq!(said(&after(usual_days(40, 4, 8), deletes)).0, alone("user:ann"), "what is deleted");
+}
+
+#[test]
 fn other_innocents_stay_silent_beside_known_peers() {
     let of = |n: i64, gap: i64, path: String, status| ann(3 * DAY + n * gap).asks("GET", path, status);
     let innocent: [(&str, Vec<TestEvent>); 8] = [

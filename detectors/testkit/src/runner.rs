@@ -147,6 +147,13 @@ impl Runner {
         self.slices.iter().map(|slice| slice.budget.held()).sum::<usize>() + self.common.budget.held()
     }
 
+    /// Bytes that may be held.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        let common = self.common.part.as_ref().map_or(0, |_| self.common.budget.bytes_max());
+        self.slices.iter().map(|slice| slice.budget.bytes_max()).sum::<usize>() + common
+    }
+
     /// The saved state of each slice, and at last that of what they have in common.
     pub fn save(&mut self) -> Vec<SavedSlice> {
         let common = save(&mut |visit| self.common.each_state(visit));

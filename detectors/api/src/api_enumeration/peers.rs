@@ -21,6 +21,10 @@ const NOW_S: u32 = 3 * HOUR_S;
 const EVERYBODY_MIN: usize = 4;
 /// Steps of numbers of objects, each √2 times the one before.
 const STEPS: usize = 26;
+/// So many days known, one of few objects in so many is told for all.
+const PLENTY: u32 = 1_000;
+pub(super) const DAY_SAMPLE: u32 = 8;
+const FEW_OBJECTS: u32 = 8;
 /// Days after which older ones count half.
 const DAYS_MAX: u32 = 4_000;
 /// How many times what the upper quarter of peers do in order may one do.
@@ -34,7 +38,7 @@ struct Days {
 }
 
 impl Days {
-    fn add(&mut self, objects: u32) {
+    fn add(&mut self, objects: u32, days: u16) {
         if self.count >= DAYS_MAX {
             self.steps.iter_mut().for_each(|step| *step /= 2);
             self.count = self.steps.iter().map(|step| u32::from(*step)).sum();
@@ -42,8 +46,8 @@ impl Days {
         let objects = u64::from(objects.max(1));
         let step = ((objects * objects).ilog2() as usize).min(STEPS - 1);
         if let Some(step) = self.steps.get_mut(step) {
-            *step += 1;
-            self.count += 1;
+            *step += days;
+            self.count += u32::from(days);
         }
     }
 
@@ -71,7 +75,6 @@ pub(super) struct Doing {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Peer {
-    route: u32,
     used_s: u32,
     days: Days,
     ordered_days: Days,
@@ -88,11 +91,13 @@ struct Absent {
 /// So many miss a path that leads from a page or an app.
 const MISSED_BY: usize = 3;
 /// Places for paths that are not there.
-const ABSENT: usize = 64;
+const ABSENT: usize = 256;
 
 /// The routes of a tenant.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Peers {
+    /// Prints of the routes, so that they are found without a look at them.
+    prints: Vec<u32>,
     routes: Vec<Peer>,
     absent: Vec<Absent>,
 }
@@ -100,26 +105,30 @@ pub(super) struct Peers {
 impl Peers {
     /// None known.
     pub const fn new() -> Self {
-        Self { routes: Vec::new(), absent: Vec::new() }
+        Self { prints: Vec::new(), routes: Vec::new(), absent: Vec::new() }
     }
 
     pub fn heap_bytes(&self) -> usize {
-        heap_bytes(self.routes.capacity() * size_of::<Peer>()) + heap_bytes(self.absent.capacity() * size_of::<Absent>())
+        let routes = heap_bytes(self.prints.capacity() * size_of::<u32>()) + heap_bytes(self.routes.capacity() * size_of::<Peer>());
+        routes + heap_bytes(self.absent.capacity() * size_of::<Absent>())
     }
 
     fn get(&self, route: u32) -> Option<&Peer> {
-        self.routes.iter().find(|peer| peer.route == route)
+        self.routes.get(self.prints.iter().position(|print| *print == route)?)
     }
 
     fn route(&mut self, route: u32, now_s: u32) -> Option<&mut Peer> {
-        let at = self.routes.iter().position(|peer| peer.route == route).unwrap_or_else(|| {
+        let at = self.prints.iter().position(|print| *print == route).unwrap_or_else(|| {
             if self.routes.len() >= ROUTES_MAX
                 && let Some((oldest, _)) = self.routes.iter().enumerate().min_by_key(|(_, peer)| peer.used_s)
             {
                 self.routes.swap_remove(oldest);
+                self.prints.swap_remove(oldest);
             }
+            self.prints.reserve_exact(1);
+            self.prints.push(route);
             self.routes.reserve_exact(1);
-            self.routes.push(Peer { route, ..Peer::default() });
+            self.routes.push(Peer::default());
             self.routes.len() - 1
         });
         let peer = self.routes.get_mut(at)?;
@@ -128,13 +137,18 @@ impl Peers {
     }
 
     /// Somebody's day is over.
-    pub fn day(&mut self, route: u32, now_s: u32, (objects, ordered): (u32, bool)) {
+    pub fn day(&mut self, route: u32, now_s: u32, (objects, ordered): (u32, bool), days: u16) {
         if let Some(peer) = self.route(route, now_s) {
-            peer.days.add(objects);
+            peer.days.add(objects, days);
             if ordered {
-                peer.ordered_days.add(objects);
+                peer.ordered_days.add(objects, days);
             }
         }
+    }
+
+    /// Are so many days of this route known that few of those with so few objects need be told?
+    pub fn has_plenty_of(&self, route: u32, objects: u32) -> bool {
+        objects < FEW_OBJECTS && self.get(route).is_some_and(|peer| peer.days.count >= PLENTY)
     }
 
     /// Somebody's requests have doubled.

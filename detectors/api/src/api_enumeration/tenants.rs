@@ -76,8 +76,8 @@ pub(super) fn text(key: u64, now_s: u32, place: u32, bit: u8) -> Report {
 }
 
 /// Somebody's day is over.
-pub(super) fn day(key: u64, now_s: u32, route: u32, (objects, ordered): (u32, bool)) -> Report {
-    Report { key, what: DAY, values: [now_s, route, objects, ordered.into()] }
+pub(super) fn day(key: u64, now_s: u32, route: u32, (objects, ordered): (u32, bool), days: u16) -> Report {
+    Report { key, what: DAY, values: [now_s, route, objects, u32::from(days) << 1 | u32::from(ordered)] }
 }
 
 /// Somebody's requests have doubled.
@@ -98,7 +98,7 @@ impl Common for Tenants {
         tenant.last_s = tenant.last_s.max(now_s);
         match report.what {
             TEXT => tenant.names.learn(a, b as u8),
-            DAY => tenant.peers.day(a, now_s, (b, c != 0)),
+            DAY => tenant.peers.day(a, now_s, (b, c & 1 != 0), (c >> 1) as u16),
             DOING => {
                 tenant.peers.doing(a, Doing { who: b, at_s: now_s, objects: c >> 2, failing: c & 1 != 0, ordered: c & 2 != 0 });
             }

@@ -252,23 +252,47 @@ impl Walk {
 
 /// Different paths without an object that are not there, within an hour.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Missing(Option<Box<(Span, Objects)>>);
+pub(super) struct Missing(Option<Box<Missed>>);
+
+/// Paths that are remembered one by one.
+const MISSED_MAX: usize = 32;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Missed {
+    span: Span,
+    paths: Objects,
+    latest: [u32; MISSED_MAX],
+}
 
 impl Missing {
     /// Takes in one, and says how many there were, and whether it is new.
     pub fn add(&mut self, now_s: u32, route: u32) -> (u32, bool) {
-        let (span, paths) = &mut **self.0.get_or_insert_default();
-        if span.is_over(now_s, HOUR_S) {
-            (*span, *paths) = (Span::default(), Objects::default());
+        let missed = &mut **self.0.get_or_insert_default();
+        if missed.span.is_over(now_s, HOUR_S) {
+            *missed = Missed::default();
         }
+        let Missed { span, paths, latest } = missed;
         let request = Request { route, object: route, number: None, refused: true, granted: false, failed: false };
         let parts = paths.add(route);
         span.add(now_s, parts, &request, false);
-        (span.objects(), parts > 0)
+        let count = span.objects();
+        if parts > 0
+            && let Some(slot) = latest.get_mut(count as usize % MISSED_MAX)
+        {
+            *slot = route;
+        }
+        (count, parts > 0)
+    }
+
+    /// Are most of the latest ones of this sort?
+    pub fn are_mostly(&self, of_sort: impl Fn(u32) -> bool) -> bool {
+        let latest = self.0.iter().flat_map(|missed| missed.latest).filter(|route| *route != 0);
+        let (of_sort, others): (Vec<_>, Vec<_>) = latest.partition(|route| of_sort(*route));
+        of_sort.len() > others.len()
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |missing| heap_bytes(size_of::<(Span, Objects)>()) + missing.1.heap_bytes())
+        self.0.as_ref().map_or(0, |missing| heap_bytes(size_of::<Missed>()) + missing.paths.heap_bytes())
     }
 }
 
@@ -278,7 +302,7 @@ pub(super) struct Walks {
     routes: Vec<Walk>,
     /// Prints of the routes, so that they are found without a look at them.
     prints: [u32; ROUTES_MAX],
-    missing: Missing,
+    pub missing: Missing,
     last_ms: i64,
     first_s: u32,
     pub excused_s: u32,
