@@ -63,7 +63,7 @@ pub static SPEC: Spec = Spec {
     blind_spots: "Fewer objects than its limits a day (with the defaults 59 refused ones, or 199 in order); names as ids until about seventy \
                   different ones of a route were answered; ids in the body (GraphQL); a walk over several accounts from several addresses, or \
                   over accounts that were there on an earlier day, or each in a range of its own; objects granted in random order to new accounts in \
-                  turn; accounts that excuse each other in a tenant's first two days; programs that get what they ask for; whoever goes \
+                  turn; accounts that excuse each other in a tenant's first two days; programs that get what they ask for or try routes; whoever goes \
                   through a route for exports and downloads and gets all of it.",
     innocent_causes: "Support desks, export jobs (own habit, programs), routes that are broken for everybody, clients that prefetch or \
                       synchronise in order (peers do so, too), links of a new release that lead nowhere (missed by several), pages of lists, \
@@ -95,7 +95,7 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::int("peers_min", 100, 20, 2_000, "Days of principals from which on it is known what peers of a route ask for."),
     Parameter::int("accounts_min", 3, 2, 16, "New accounts of one address that are counted together."),
     Parameter::int("granted_min", 5, 1, 1_000, "Requests of a walk that were granted from which on it is a hit."),
-    Parameter::int("missing_min", 25, 5, 1_000, "Different paths without an object, within an hour, that are not there."),
+    Parameter::int("missing_min", 15, 5, 1_000, "Different routes within an hour that are not there or closed, more than are granted."),
 ];
 
 /// The limits, read once.
@@ -154,28 +154,11 @@ impl ApiEnumeration {
         walks.touch(event.time_ms());
         let counts = one.is_named && (one.tenant.is_new(now_s) || walks.is_known(now_s));
         let Some(request) = one.request(&asked) else {
-            if one.status != 404 {
-                return findings.remark("no_object", || "The path names no object by an id.".to_owned());
-            }
-            if one.tenant.peers.is_missed_by_all(asked.route) {
-                return findings.remark("missing_for_all", || "The path is not there for several others, either.".to_owned());
-            }
-            let (paths, is_new) = walks.miss(now_s, asked.route);
-            if counts && is_new {
-                findings.report(tenants::missed(one.tenant_key, now_s, asked.route, one.print));
-            }
-            if paths >= config.missing_min {
-                // What was asked for before the others had been heard of counts among them, too.
-                if !walks.missing.are_mostly(|route| one.tenant.peers.is_missed_by_all(route)) {
-                    return findings.push(report::scanned(event, Who::One, paths, config));
-                }
-                if walks.may_excuse(now_s) {
-                    let why = format!("{} Most are not there for several others, either.", report::missing(Who::One, paths, config));
-                    return findings.excuse("missing_for_all", Who::One.key(event), Severity::Medium, why);
-                }
-            }
-            return findings.remark(BELOW_LIMIT, || report::missing(Who::One, paths, config));
+            return miss(&mut walks, one, &asked, counts, config, findings);
         };
+        if walks::is_grant(one.status) {
+            walks.missing.grant();
+        }
         let Some((step, walk)) = walks.ask(now_s, &request, config) else { return };
         if counts {
             if let Some(ended) = step.ended {
@@ -201,7 +184,12 @@ impl ApiEnumeration {
                 }
                 findings.remark(gate, || sentence);
             }
-            None => findings.remark(BELOW_LIMIT, || walk.sentence()),
+            None => {
+                findings.remark(BELOW_LIMIT, || walk.sentence());
+                if request.refused {
+                    miss(&mut walks, one, &asked, counts, config, findings);
+                }
+            }
         }
     }
 
@@ -217,10 +205,11 @@ impl ApiEnumeration {
         }
         let asked = Asked::of(one.path, &one.tenant.names);
         let Some(request) = one.request(&asked) else {
-            if one.status == 404
+            if walks::is_grant(one.status) {
+                crowd.grant();
+            } else if walks::is_missing(one.status)
                 && !one.tenant.peers.is_missed_by_all(asked.route)
                 && let Some((paths, members)) = crowd.miss(event.time_ms(), one.print, asked.route, config)
-                && paths >= config.missing_min
             {
                 findings.push(report::scanned(event, Who::Several(members), paths, config));
             }
@@ -285,6 +274,41 @@ impl One<'_, '_> {
 
 const BELOW_LIMIT: &str = "below_limit";
 const BULK_ROUTE: &str = "bulk_route";
+
+/// A principal asks for a route that may not be there.
+fn miss(walks: &mut Walks, one: &One<'_, '_>, asked: &Asked, counts: bool, config: &Config, findings: &mut Findings) {
+    if !walks::is_missing(one.status) {
+        if walks::is_grant(one.status) {
+            walks.missing.grant();
+        }
+        return findings.remark("no_object", || "The path names no object by an id.".to_owned());
+    }
+    let is_missed_by_all = |route| one.tenant.peers.is_missed_by_all(route);
+    if is_missed_by_all(asked.route) {
+        return findings.remark("missing_for_all", || "The path is not there for several others, either.".to_owned());
+    }
+    let (paths, is_new) = walks.miss(one.now_s, asked.route);
+    if counts && is_new {
+        findings.report(tenants::missed(one.tenant_key, one.now_s, asked.route, one.print));
+    }
+    let sentence = || report::missing(Who::One, paths, config);
+    if !walks.missing.is_scan(config) {
+        return findings.remark(BELOW_LIMIT, sentence);
+    }
+    // What was asked for before the others had been heard of counts among them, too.
+    let (gate, why) = if walks.missing.are_mostly(is_missed_by_all) {
+        ("missing_for_all", "Most are not there for several others, either.")
+    } else if one.is_named && one.event.user_kind() == UserKind::Service {
+        ("service", "A program with a credential of its own, as a scanner that one pays for has.")
+    } else {
+        return findings.push(report::scanned(one.event, Who::One, paths, config));
+    };
+    if walks.may_excuse(one.now_s) {
+        findings.excuse(gate, Who::One.key(one.event), Severity::Medium, format!("{} {why}", sentence()));
+    } else {
+        findings.remark(gate, sentence);
+    }
+}
 
 /// A gate that keeps a walk silent, and why.
 type Gate = (&'static str, String);

@@ -213,7 +213,12 @@ impl Crowd {
         (count >= config.accounts_min && walk.day.objects() >= OBJECTS_EACH_MIN * count).then_some((step, &*walk, members.len()))
     }
 
-    /// Takes in a path that is not there; returns how many there were, of how many principals, if they share them.
+    /// Somebody new got what it asked for.
+    pub fn grant(&mut self) {
+        self.several.iter_mut().for_each(|several| several.missing.grant());
+    }
+
+    /// Takes in a path that is not there; returns how many there were, of how many principals, if they share them and scan.
     pub fn miss(&mut self, time_ms: i64, who: u32, route: u32, config: &Config) -> Option<(u32, u8)> {
         let Several { missing, missed_by, .. } = self.several.as_deref_mut()?;
         let (paths, _) = missing.add(seconds(time_ms), route);
@@ -221,6 +226,6 @@ impl Crowd {
             *missed_by = Members::default();
         }
         missed_by.get(who);
-        (u32::from(missed_by.len()) >= config.accounts_min).then_some((paths, missed_by.len()))
+        (u32::from(missed_by.len()) >= config.accounts_min && missing.is_scan(config)).then_some((paths, missed_by.len()))
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn scanned(event: &Event<'_>, who: Who, paths: u32, config: &Config) 
 
 /// How many paths were not there.
 pub(super) fn missing(who: Who, paths: u32, config: &Config) -> String {
-    format!("{paths} different paths within an hour{} that are not there (limit {}).", who.of_one_address(), config.missing_min)
+    format!("{paths} different routes within an hour{} that are not there or closed (limit {}).", who.of_one_address(), config.missing_min)
 }
 
 /// Who walks is the attacker, and so is the session it is done with.

@@ -111,6 +111,11 @@ pub(super) fn is_refusal(status: u16) -> bool {
     matches!(status, 401 | 403 | 404 | 410)
 }
 
+/// Is it a path that one who looks for open doors would meet? A session that has run out is none.
+pub(super) fn is_missing(status: u16) -> bool {
+    matches!(status, 403 | 404 | 410)
+}
+
 pub(super) fn is_grant(status: u16) -> bool {
     (200..400).contains(&status)
 }
@@ -250,10 +255,12 @@ impl Walk {
     }
 }
 
-/// Different paths without an object that are not there, within an hour.
+/// Different routes that are not there, or are closed, within an hour.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Missing(Option<Box<Missed>>);
 
+/// So many times the limit are a scan whatever else is asked for.
+const MANY: u32 = 3;
 /// Paths that are remembered one by one.
 const MISSED_MAX: usize = 32;
 
@@ -262,6 +269,8 @@ struct Missed {
     span: Span,
     paths: Objects,
     latest: [u32; MISSED_MAX],
+    /// Requests that were granted since the first one was missed.
+    granted: u16,
 }
 
 impl Missing {
@@ -271,7 +280,7 @@ impl Missing {
         if missed.span.is_over(now_s, HOUR_S) {
             *missed = Missed::default();
         }
-        let Missed { span, paths, latest } = missed;
+        let Missed { span, paths, latest, .. } = missed;
         let request = Request { route, object: route, number: None, refused: true, granted: false, failed: false };
         let parts = paths.add(route);
         span.add(now_s, parts, &request, false);
@@ -282,6 +291,22 @@ impl Missing {
             *slot = route;
         }
         (count, parts > 0)
+    }
+
+    /// Something was granted.
+    #[inline]
+    pub fn grant(&mut self) {
+        if let Some(missed) = &mut self.0 {
+            missed.granted = missed.granted.saturating_add(1);
+        }
+    }
+
+    /// Are they so many as to be a scan? Most requests are missed then, or very many.
+    pub fn is_scan(&self, config: &Config) -> bool {
+        self.0.as_ref().is_some_and(|missed| {
+            let (paths, most) = (missed.span.objects(), missed.span.requests >= missed.granted);
+            paths >= config.missing_min && (most || paths >= MANY * config.missing_min)
+        })
     }
 
     /// Are most of the latest ones of this sort?
