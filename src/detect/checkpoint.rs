@@ -69,12 +69,14 @@ pub enum Of {
     Slots(StateId),
     /// Nothing: it was the last part.
     End,
+    /// The reports of the running epoch.
+    Reports,
 }
 
 /// One state of one detector in one slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateId {
-    /// Slice.
+    /// Slice; one more than the last is that of what slices have in common.
     pub slice: u16,
     /// Position in [`Header::detectors`].
     pub detector: u16,

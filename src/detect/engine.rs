@@ -5,6 +5,10 @@
 //! global (watermark, repetitions), then lets each slice see the events of its keys, then joins the
 //! findings in order of sequence, detector and key kind.
 //!
+//! What is shared between keys (what all principals of a tenant do) is read as of the epochs before, and epochs are
+//! counted in sequence numbers and watermarks, never in batches: a batch is cut where one ends
+//! ([`bartizan_core::common`]).
+//!
 //! A detector that panics is caught, switched off and reported; the others go on. What is known of people
 //! belongs to the slice, not to a detector: it comes after them, learns from each event that they have seen,
 //! and is counted, saved and switched off like one of them. What colleagues vouch for is asked before them. What people
@@ -16,6 +20,7 @@
 
 use super::breaker::{Breakers, OpenBreaker};
 use super::checkpoint::{CheckpointError, Header, Of, Parts, Saved, StateId};
+use super::common::CommonParts;
 use super::dedup::{Dedup, DedupHeader};
 use super::watermark::Watermarks;
 use super::{DetectConfig, Enabled, SLICES};
@@ -25,11 +30,12 @@ use crate::canary;
 use crate::flow::{Change, EventFlow, Order, PartitionId, Positions, Start};
 use crate::suppress::{Held, Lists, Suppressions};
 use bartizan_core::{
-    Budget, Colleagues, Detector, Event, EventBatch, Excuse, Finding, Findings, Key, KeyHasher, KeyKind, Kind, People, Said, Spec, State,
-    Trust, colleagues, people, state,
+    Budget, Colleagues, Common, Detector, Epoch, Event, EventBatch, Excuse, Finding, Findings, Key, KeyHasher, KeyKind, Kind, People,
+    Report, Said, Spec, State, Trust, colleagues, people, state,
 };
 use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -40,6 +46,8 @@ const EVENTS_SAVED_AT_ONCE: usize = 8_192;
 
 /// What is found beside a hit that another detector tells of the same event.
 const TOLD_BESIDE: &str = "told_beside";
+/// Events for fewer of which it takes longer to start threads than to look at them.
+const EVENTS_FOR_THREADS: usize = 256;
 
 /// Parts of a checkpoint that wait for one loader.
 const PARTS_WAITING_MAX: usize = 64;
@@ -99,10 +107,10 @@ impl Slice {
     }
 
     /// Lets a detector see an event, or people be learnt from it when all have.
-    fn observe(&mut self, route: &Route, key: Key, event: &Event<'_>, findings: &mut Findings) {
+    fn observe(&mut self, route: &Route, key: Key, event: &Event<'_>, common: Option<&dyn Common>, findings: &mut Findings) {
         match self.detectors.get_mut(route.detector) {
-            Some(detector) if route.by_people => detector.observe(key, &self.people.known(key, event), findings),
-            Some(detector) => detector.observe(key, event, findings),
+            Some(detector) if route.by_people => detector.observe(key, &self.people.known(key, event).with_common(common), findings),
+            Some(detector) => detector.observe(key, &event.with_common(common), findings),
             None => self.people.learn(key, event, findings),
         }
     }
@@ -128,21 +136,17 @@ impl Slice {
 
     /// Loads a part into one state of a detector, of people or of colleagues.
     fn load(&mut self, detector: usize, state_number: usize, part: Part) -> Result<(), postcard::Error> {
-        let (mut part, mut result) = (Some(part), Err(postcard::Error::DeserializeBadEncoding));
-        self.each_state(|of, number, state| {
+        let mut result = Err(postcard::Error::DeserializeBadEncoding);
+        self.each_state(&mut |of, number, state| {
             if (of, number) == (detector, state_number) {
-                match part.take() {
-                    Some(Part::Header(bytes)) => result = state.begin_load(&bytes),
-                    Some(Part::Slots(bytes)) => result = state.load_some(&bytes),
-                    None => {}
-                }
+                result = part.load(state);
             }
         });
         result
     }
 
     /// Shows each state with the number of its detector and its own within that; people and colleagues come last.
-    fn each_state(&mut self, mut visit: impl FnMut(usize, usize, &mut dyn State)) {
+    fn each_state(&mut self, visit: &mut dyn FnMut(usize, usize, &mut dyn State)) {
         for (number, detector) in self.detectors.iter_mut().enumerate() {
             let mut states = 0;
             detector.each_state(&mut |state| {
@@ -199,11 +203,25 @@ impl Routes {
 }
 
 /// What was said, with its place in the order of all that was.
-struct Heard {
+struct Heard<T = Said> {
     index: usize,
     detector: usize,
     kind: usize,
-    said: Said,
+    said: T,
+}
+
+/// Puts what slices said in order.
+fn in_order<T>(heard: &mut [Heard<T>]) {
+    // Stable: what one call said keeps its order.
+    heard.sort_by_key(|heard| (heard.index, heard.detector, heard.kind));
+}
+
+/// What some slices said, and which detectors are still on.
+#[derive(Default)]
+struct Watched {
+    heard: Vec<Heard>,
+    reports: Vec<Heard<Report>>,
+    enabled: Vec<bool>,
 }
 
 /// The state machine of detection.
@@ -216,6 +234,7 @@ pub struct Engine {
     enabled: Vec<bool>,
     routes: Routes,
     slices: Vec<Slice>,
+    common: CommonParts,
     watermarks: Watermarks,
     dedup: Dedup,
     episodes: Episodes,
@@ -243,7 +262,9 @@ impl Engine {
     /// An engine without state.
     #[must_use]
     pub fn new(config: &DetectConfig, enabled: &Enabled, hasher: KeyHasher) -> Self {
-        let slices: Vec<_> = (0..SLICES).map(|_| Slice::new(enabled, config.state_bytes_max / SLICES)).collect();
+        let common = CommonParts::new(enabled, config.state_bytes_max);
+        let slice_bytes_max = (config.state_bytes_max - common.bytes_max()) / SLICES;
+        let slices: Vec<_> = (0..SLICES).map(|_| Slice::new(enabled, slice_bytes_max)).collect();
         let specs: Vec<_> = enabled.detectors.iter().map(|(spec, _)| *spec).collect();
         Self {
             lateness_ms: config.lateness_ms,
@@ -254,6 +275,7 @@ impl Engine {
             routes: Routes::new(&specs, &slices),
             specs,
             slices,
+            common,
             watermarks: Watermarks::default(),
             dedup: Dedup::new(config.dedup_events_max),
             episodes: Episodes::new(config.episodes()),
@@ -266,6 +288,14 @@ impl Engine {
             suppressions: Arc::default(),
             saving: None,
         }
+    }
+
+    /// Shows the states of slices from one on, and at last those of the common parts, which follow as one more slice.
+    fn each_state(&mut self, first_slice: usize, mut visit: impl FnMut(StateId, &mut dyn State)) {
+        for (number, slice) in self.slices.iter_mut().enumerate().skip(first_slice) {
+            slice.each_state(&mut |detector, state_number, state| visit(state_id(number, detector, state_number), state));
+        }
+        self.common.each_state(&mut |detector, state_number, state| visit(state_id(SLICES, detector, state_number), state));
     }
 
     /// What holds state, with its version: the detectors, people, and colleagues.
@@ -345,21 +375,21 @@ impl Engine {
     /// Keys held and keys pushed out, by detector, and of people.
     pub fn state_keys(&mut self) -> Vec<(&'static str, usize, u64)> {
         let mut held: Vec<_> = self.holders().map(|(id, _)| (id, 0, 0)).collect();
-        for slice in &mut self.slices {
-            slice.each_state(|detector, _, state| {
-                if let Some((_, keys, evicted)) = held.get_mut(detector) {
-                    *keys += state.len();
-                    *evicted += state.evicted();
-                }
-            });
-        }
+        let mut count = |detector: usize, _: usize, state: &mut dyn State| {
+            if let Some((_, keys, evicted)) = held.get_mut(detector) {
+                *keys += state.len();
+                *evicted += state.evicted();
+            }
+        };
+        self.slices.iter_mut().for_each(|slice| slice.each_state(&mut count));
+        self.common.each_state(&mut count);
         held
     }
 
     /// Bytes that the states of all detectors hold.
     #[must_use]
     pub fn state_bytes(&self) -> usize {
-        self.slices.iter().map(|slice| slice.budget.held()).sum()
+        self.slices.iter().map(|slice| slice.budget.held()).sum::<usize>() + self.common.bytes()
     }
 
     /// What each detector makes of the one event of `flow`, which is taken as the next of the recorded order.
@@ -483,12 +513,30 @@ impl Engine {
     }
 
     fn detect(&mut self, events: &EventBatch, asked: bool, disabled: &mut Vec<&'static str>) -> Vec<Heard> {
-        let per_thread = SLICES.div_ceil(self.threads);
+        if self.common.is_empty() {
+            return self.detect_some(events, 0..events.len(), asked, disabled);
+        }
+        let (mut heard, mut start) = (Vec::new(), 0);
+        while let Some(epoch) = events.get(start).map(|event| Epoch::of(&event)) {
+            let len = events.iter().skip(start).position(|event| Epoch::of(&event) != epoch);
+            let end = len.map_or(events.len(), |len| start + len);
+            self.common.advance(epoch, &mut self.enabled, |number| disabled.extend(self.specs.get(number).map(|spec| spec.id)));
+            heard.append(&mut self.detect_some(events, start..end, asked, disabled));
+            start = end;
+        }
+        heard
+    }
+
+    /// Lets the slices see events of one epoch.
+    fn detect_some(&mut self, events: &EventBatch, range: Range<usize>, asked: bool, disabled: &mut Vec<&'static str>) -> Vec<Heard> {
+        let threads = if range.len() < EVENTS_FOR_THREADS { 1 } else { self.threads };
+        let per_thread = SLICES.div_ceil(threads);
         let (routes, enabled, suppressions) = (&self.routes, &self.enabled, &*self.suppressions);
-        let watch = Watch { routes, suppressions, asked };
-        let run = |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, &watch, enabled.clone(), events);
-        let mut results: Vec<(Vec<Heard>, Vec<bool>)> = Vec::new();
-        if self.threads == 1 {
+        let watch = Watch { routes, suppressions, common: &self.common, asked };
+        let run =
+            |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, &watch, enabled.clone(), events, range.clone());
+        let mut results: Vec<Watched> = Vec::new();
+        if threads == 1 {
             results.push(run(0, &mut self.slices));
         } else {
             std::thread::scope(|scope| {
@@ -500,15 +548,21 @@ impl Engine {
         }
         let ids: Vec<_> = self.holders().map(|(id, _)| id).collect();
         for (position, (on, id)) in self.enabled.iter_mut().zip(ids).enumerate() {
-            let still = results.iter().all(|(_, enabled)| enabled.get(position).copied().unwrap_or(true));
+            let still = results.iter().all(|of| of.enabled.get(position).copied().unwrap_or(true));
             if *on && !still {
                 *on = false;
                 disabled.push(id);
             }
         }
-        let mut heard: Vec<Heard> = results.into_iter().flat_map(|(heard, _)| heard).collect();
-        // Stable: what one call said keeps its order.
-        heard.sort_by_key(|heard| (heard.index, heard.detector, heard.kind));
+        let (mut heard, mut reports) = (Vec::new(), Vec::new());
+        for mut of in results {
+            heard.append(&mut of.heard);
+            reports.append(&mut of.reports);
+        }
+        in_order(&mut heard);
+        in_order(&mut reports);
+        let watermark_ms = |index| events.get(index).map_or(i64::MIN, |event| event.watermark_ms());
+        self.common.add(reports.into_iter().map(|of| (of.detector, watermark_ms(of.index), of.said)));
         heard
     }
 
@@ -619,19 +673,18 @@ impl Engine {
             Ok::<_, CheckpointError>(())
         })?;
         let mut result = Ok(());
-        for (number, slice) in self.slices.iter_mut().enumerate() {
-            slice.each_state(|detector, state_number, state| {
-                let add = |out: &mut Vec<u8>| {
-                    state.begin_save(out);
-                    Ok::<_, CheckpointError>(())
-                };
-                if result.is_ok() {
-                    result = parts.add(Of::State(state_id(number, detector, state_number)), add);
-                }
-            });
-        }
+        self.each_state(0, |id, state| {
+            let add = |out: &mut Vec<u8>| {
+                state.begin_save(out);
+                Ok::<_, CheckpointError>(())
+            };
+            if result.is_ok() {
+                result = parts.add(Of::State(id), add);
+            }
+        });
+        result?;
         self.saving = Some(Step::Dedup);
-        result
+        parts.add(Of::Reports, |out| self.common.save_reports(out))
     }
 
     /// Is a checkpoint being handed out?
@@ -661,10 +714,13 @@ impl Engine {
                     let done = parts.add(Of::Episodes, |out| self.episodes.save_some(SAVED_AT_ONCE, out))?;
                     Some(if done { Step::Slice(0) } else { step })
                 }
-                Step::Slice(number) => match self.slices.get_mut(number) {
-                    Some(slice) => Some(if save_slice(number, slice, enough, parts)? { Step::Slice(number + 1) } else { step }),
-                    None => None,
-                },
+                Step::Slice(number) => {
+                    let done = match self.slices.get_mut(number) {
+                        Some(slice) => save_slice(number, &mut |visit| slice.each_state(visit), enough, parts)?,
+                        None => save_slice(number, &mut |visit| self.common.each_state(visit), enough, parts)?,
+                    };
+                    if done { Some(Step::Slice(number + 1)).filter(|_| number < SLICES) } else { Some(step) }
+                }
             };
         }
         parts.add(Of::End, |_| Ok::<_, CheckpointError>(()))?;
@@ -680,8 +736,9 @@ impl Engine {
         };
         parts.add(Of::Episodes, |out| self.episodes.save_some(0, out))?;
         for (number, slice) in self.slices.iter_mut().enumerate().skip(first) {
-            save_slice_by(number, slice, 0, parts)?;
+            save_slice_by(number, &mut |visit| slice.each_state(visit), 0, parts)?;
         }
+        save_slice_by(SLICES, &mut |visit| self.common.each_state(visit), 0, parts)?;
         Ok(())
     }
 
@@ -728,7 +785,7 @@ impl Engine {
 
     /// Reads all parts on this thread, while others load slices of their own from them.
     fn load_parts(&mut self, saved: &mut Saved, ours: &[Option<usize>]) -> Result<(), CheckpointError> {
-        let Self { slices, dedup, episodes, .. } = self;
+        let Self { slices, dedup, episodes, common, .. } = self;
         // At a start nothing else has to do yet.
         let loaders = std::thread::available_parallelism().map_or(1, NonZero::get).min(SLICES);
         let per_loader = SLICES.div_ceil(loaders);
@@ -738,11 +795,12 @@ impl Engine {
                 (sender, scope.spawn(move || load_slices(number * per_loader, slices, ours, parts)))
             };
             let (senders, loaders): (Vec<_>, Vec<_>) = slices.chunks_mut(per_loader).enumerate().map(start).unzip();
-            let read = read_parts(saved, dedup, episodes, |id, part| {
+            let read = read_parts(saved, dedup, episodes, common, ours, |id, part| {
                 let sender = senders.get(usize::from(id.slice) / per_loader);
                 // A loader that is gone says why when it is joined; one that never was is a slice that is not ours.
                 sender.is_none_or(|sender| sender.send((id, part)).is_ok())
             });
+            let read = read.and_then(|()| Ok(common.end_load(ours)?));
             drop(senders);
             let loaded = loaders.into_iter().map(|loader| loader.join().unwrap_or_else(|_| Err(saved.damaged(&"it cannot be loaded"))));
             loaded.fold(read, Result::and)
@@ -751,9 +809,19 @@ impl Engine {
 }
 
 /// What a loader is given: content of a state, and whether it is its header.
-enum Part {
+pub(super) enum Part {
     Header(Vec<u8>),
     Slots(Vec<u8>),
+}
+
+impl Part {
+    /// Loads it into its state.
+    pub(super) fn load(&self, state: &mut dyn State) -> Result<(), postcard::Error> {
+        match self {
+            Self::Header(bytes) => state.begin_load(bytes),
+            Self::Slots(bytes) => state.load_some(bytes),
+        }
+    }
 }
 
 /// Takes what is not of slices, and gives the rest to `load` until that wants no more.
@@ -761,6 +829,8 @@ fn read_parts(
     saved: &mut Saved,
     dedup: &mut Dedup,
     episodes: &mut Episodes,
+    common: &mut CommonParts,
+    ours: &[Option<usize>],
     load: impl Fn(StateId, Part) -> bool,
 ) -> Result<(), CheckpointError> {
     while let Some((of, bytes)) = saved.next_part()? {
@@ -768,8 +838,11 @@ fn read_parts(
             Of::Header | Of::End => return Err(saved.damaged(&"a second header")),
             Of::Dedup => dedup.load_some(bytes).map(|()| true)?,
             Of::Episodes => episodes.load_some(bytes).map(|()| true)?,
-            Of::State(id) => load(id, Part::Header(bytes.to_vec())),
-            Of::Slots(id) => load(id, Part::Slots(bytes.to_vec())),
+            Of::Reports => common.load_reports(bytes, ours).map(|()| true)?,
+            Of::State(id) | Of::Slots(id) => {
+                let part = if matches!(of, Of::State(_)) { Part::Header(bytes.to_vec()) } else { Part::Slots(bytes.to_vec()) };
+                if usize::from(id.slice) == SLICES { common.load(id, part, ours).map(|()| true)? } else { load(id, part) }
+            }
         };
         if !goes_on {
             return Ok(());
@@ -793,7 +866,7 @@ fn load_slices(
     }
     for slice in slices {
         let mut result = Ok(());
-        slice.each_state(|detector, _, state| {
+        slice.each_state(&mut |detector, _, state| {
             if result.is_ok() && ours.contains(&Some(detector)) {
                 result = state.end_load();
             }
@@ -807,10 +880,13 @@ fn state_id(slice: usize, detector: usize, state: usize) -> StateId {
     StateId { slice: slice as u16, detector: detector as u16, state: state as u16 }
 }
 
+/// Shows states, each with the number of its detector and its own within that, to whom it is given.
+type EachNumbered<'a> = dyn FnMut(&mut dyn FnMut(usize, usize, &mut dyn State)) + 'a;
+
 /// Hands out slots of a slice until `parts` holds `enough` bytes; true when that were all.
-fn save_slice(number: usize, slice: &mut Slice, enough: usize, parts: &mut Parts) -> Result<bool, CheckpointError> {
+fn save_slice(number: usize, each_state: &mut EachNumbered<'_>, enough: usize, parts: &mut Parts) -> Result<bool, CheckpointError> {
     while parts.len() < enough {
-        if save_slice_by(number, slice, SAVED_AT_ONCE, parts)? {
+        if save_slice_by(number, each_state, SAVED_AT_ONCE, parts)? {
             return Ok(true);
         }
     }
@@ -818,9 +894,9 @@ fn save_slice(number: usize, slice: &mut Slice, enough: usize, parts: &mut Parts
 }
 
 /// Hands out up to `slots` slots of each state of a slice; true when that were all.
-fn save_slice_by(number: usize, slice: &mut Slice, slots: usize, parts: &mut Parts) -> Result<bool, CheckpointError> {
+fn save_slice_by(number: usize, each_state: &mut EachNumbered<'_>, slots: usize, parts: &mut Parts) -> Result<bool, CheckpointError> {
     let mut result = Ok(true);
-    slice.each_state(|detector, state_number, state| {
+    each_state(&mut |detector, state_number, state| {
         let id = Of::Slots(state_id(number, detector, state_number));
         if let Ok(done) = &mut result {
             match parts.add(id, |out| Ok::<_, CheckpointError>(state.save_some(slots, out))) {
@@ -854,34 +930,37 @@ fn slice_of(key: Key) -> usize {
 struct Watch<'a> {
     routes: &'a Routes,
     suppressions: &'a Suppressions,
+    common: &'a CommonParts,
     asked: bool,
 }
 
-/// Shows all judged events to the detectors of these slices.
+/// Shows the judged events of a range to the detectors of these slices.
 fn observe_all(
     first_slice: usize,
     slices: &mut [Slice],
     watch: &Watch<'_>,
-    mut enabled: Vec<bool>,
+    enabled: Vec<bool>,
     events: &EventBatch,
-) -> (Vec<Heard>, Vec<bool>) {
-    let mut all = Vec::new();
+    range: Range<usize>,
+) -> Watched {
+    let mut all = Watched { enabled, ..Watched::default() };
     let mut findings = Findings::default();
     findings.ask(watch.asked);
-    for (index, event) in events.iter().enumerate().filter(|(_, event)| event.is_judged()) {
+    for (index, event) in events.iter().enumerate().take(range.end).skip(range.start).filter(|(_, event)| event.is_judged()) {
         findings.believe(Trust::Full);
         for route in watch.routes.of(&event) {
             let Route { detector, kind, .. } = *route;
             let Some(key) = event.key(route.key) else { continue };
             let Some(slice) = slice_of(key).checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
-            let Some(on) = enabled.get_mut(detector).filter(|on| **on) else { continue };
+            let Some(on) = all.enabled.get_mut(detector).filter(|on| **on) else { continue };
             if route.learns && watch.suppressions.of(&event, None).is_some() {
                 continue;
             }
-            let trust = findings.trust();
-            if catch_unwind(AssertUnwindSafe(|| slice.observe(route, key, &event, &mut findings))).is_err() {
+            let (trust, common) = (findings.trust(), watch.common.of(detector));
+            if catch_unwind(AssertUnwindSafe(|| slice.observe(route, key, &event, common, &mut findings))).is_err() {
                 *on = false;
                 findings.drain();
+                findings.reports();
                 findings.believe(trust);
                 continue;
             }
@@ -890,8 +969,9 @@ fn observe_all(
                 findings.believe(trust);
             }
             slice.keep_within_budget(event.watermark_ms());
-            all.extend(findings.drain().map(|said| Heard { index, detector, kind, said }));
+            all.heard.extend(findings.drain().map(|said| Heard { index, detector, kind, said }));
+            all.reports.extend(findings.reports().map(|said| Heard { index, detector, kind, said }));
         }
     }
-    (all, enabled)
+    all
 }

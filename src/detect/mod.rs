@@ -3,6 +3,7 @@
 pub mod breaker;
 pub mod checkpoint;
 pub mod closings;
+mod common;
 pub mod dedup;
 pub(crate) mod disk;
 pub mod engine;

@@ -77,7 +77,12 @@ fn threads_and_batch_sizes_do_not_change_a_byte() {
 }
 
 /// Writes a checkpoint of `engine` in small parts, with `between` after each, and loads it.
-pub(super) fn through_checkpoint(engine: &mut Engine, threads: usize, mut between: impl FnMut(&mut Engine)) -> Engine {
+pub(super) fn through_checkpoint(engine: &mut Engine, threads: usize, between: impl FnMut(&mut Engine)) -> Engine {
+    checkpointed(engine, super::tests::engine(threads), between)
+}
+
+/// The same, loaded into a fresh engine of any sort.
+fn checkpointed(engine: &mut Engine, mut loaded: Engine, mut between: impl FnMut(&mut Engine)) -> Engine {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path()).unwrap();
     let mut writing = checkpoints.begin(engine.next_seq()).unwrap();
@@ -93,7 +98,6 @@ pub(super) fn through_checkpoint(engine: &mut Engine, threads: usize, mut betwee
         }
     }
     writing.finish().unwrap();
-    let mut loaded = super::tests::engine(threads);
     let saved = checkpoints.newest_first().unwrap().next().unwrap().unwrap();
     assert!(loaded.restore(saved).unwrap().is_empty());
     loaded
@@ -193,6 +197,128 @@ fn a_detector_that_fails_is_switched_off_and_the_others_go_on() {
     let closed = |alert: &Alert| alert.detector == "brittle" && !alert.ongoing;
     assert!(rest.iter().all(|alert| alert.detector != "brittle" || closed(alert)), "its open episode closes, no more");
     assert!(rest.iter().any(|alert| alert.detector != "brittle"));
+}
+
+/// A detector whose slices tell each other by a common part how often a user was seen, and find each who was seen often.
+struct Counting(bartizan_core::KeyedState<Count>);
+
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
+struct Count(u32);
+
+impl bartizan_core::state::Retained for Count {
+    fn expires_ms(&self) -> i64 {
+        i64::MAX
+    }
+    fn worth(&self) -> u8 {
+        1
+    }
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// How often all users of a tenant were seen, and which one last.
+struct Counted(bartizan_core::KeyedState<Count>);
+
+impl bartizan_core::Common for Counted {
+    fn apply(&mut self, report: &bartizan_core::Report, watermark_ms: i64) {
+        let [add, ..] = report.values;
+        let mut count = self.0.entry(report.key, watermark_ms, || Count(0));
+        // The order matters.
+        count.0 = count.0.wrapping_mul(31).wrapping_add(add);
+        assert!(report.what == 0, "broken invariant");
+    }
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        visit(&mut self.0);
+    }
+}
+
+impl Counted {
+    fn of(&self, event: &Event<'_>) -> u32 {
+        let tenant = event.key(bartizan_core::KeyKind::Tenant).map_or(0, |key| key.hash);
+        self.0.get(tenant, event.watermark_ms()).map_or(0, |count| count.0)
+    }
+}
+
+impl Detector for Counting {
+    fn observe(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        let mut count = self.0.entry(key.hash, event.watermark_ms(), || Count(0));
+        count.0 += 1;
+        let counted: &Counted = event.common().unwrap();
+        let tenant = event.key(bartizan_core::KeyKind::Tenant).map_or(0, |key| key.hash);
+        findings.report(bartizan_core::Report { key: tenant, what: 0, values: [key.hash as u32 ^ count.0, 0, 0, 0] });
+        if event.user() == Some("nobody") {
+            findings.report(bartizan_core::Report { key: tenant, what: 1, values: [0; 4] });
+        }
+        if count.0.is_multiple_of(16) {
+            let mut finding = bartizan_core::Finding::new(event, "user:all".into(), bartizan_core::Severity::Low);
+            finding.note("counted", counted.of(event));
+            findings.push(finding);
+        }
+    }
+    fn common(&self, budget: &Arc<Budget>) -> Option<Box<dyn bartizan_core::Common>> {
+        Some(Box::new(Counted(bartizan_core::KeyedState::new(budget))))
+    }
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        visit(&mut self.0);
+    }
+}
+
+static COUNTING: Spec = Spec {
+    id: "counting",
+    build: |_: &Parameters, budget: &Arc<Budget>| Box::new(Counting(bartizan_core::KeyedState::new(budget))),
+    ..BRITTLE
+};
+
+fn counting(threads: usize) -> Engine {
+    let enabled = Enabled { detectors: vec![(&COUNTING, Parameters::defaults(&[])), (&BRITTLE_COUNT, Parameters::defaults(&[]))] };
+    Engine::new(&DetectConfig { threads, ..DetectConfig::default() }, &enabled, KeyHasher::new([3; 16]))
+}
+
+/// The same without a common part and in the way, so that numbers of detectors matter.
+static BRITTLE_COUNT: Spec = Spec { id: "other", keys: &[], ..BRITTLE };
+
+#[test]
+fn what_slices_tell_each_other_does_not_depend_on_threads_batches_or_checkpoints() {
+    let mut expected = Vec::new();
+    feed(&mut counting(1), 0..traffic().len(), traffic().len(), &mut expected);
+    assert!(expected.iter().any(|alert| serde_json::to_string(alert).unwrap().contains("\"counted\":")), "something is told");
+    let expected = bytes(&expected);
+    assert!(expected.matches("\"counted\":").count() > expected.matches("\"counted\":0").count(), "from earlier epochs");
+    for (threads, size) in [(1, 1), (2, 10_000), (8, 777), (64, 5_000)] {
+        let mut alerts = Vec::new();
+        feed(&mut counting(threads), 0..traffic().len(), size, &mut alerts);
+        assert!(bytes(&alerts) == expected, "{threads} threads, batches of {size}");
+    }
+    for middle in [1, 4_097, traffic().len() / 2] {
+        let mut alerts = Vec::new();
+        let mut first = counting(1);
+        feed(&mut first, 0..middle, 1_000, &mut alerts);
+        let (mut at, mut said) = (middle, Vec::new());
+        let mut second = checkpointed(&mut first, counting(2), |engine| {
+            let next = traffic().len().min(at + 40);
+            feed(engine, at..next, 17, &mut said);
+            at = next;
+        });
+        feed(&mut second, middle..traffic().len(), 1_000, &mut alerts);
+        assert!(bytes(&alerts) == expected, "cut at {middle}");
+    }
+}
+
+#[test]
+fn a_common_part_that_fails_switches_its_detector_off() {
+    let mut engine = counting(1);
+    let mut disabled = Vec::new();
+    for index in 0..3 {
+        let mut batch = EventBatch::default();
+        let mut draft = EventDraft { time_ms: 1_000_000_000 + index * 60_000, kind: Kind::Login, ..EventDraft::default() };
+        draft.texts.set(bartizan_core::batch::Field::Tenant, "acme");
+        draft.texts.set(bartizan_core::batch::Field::User, "nobody");
+        draft.texts.set(bartizan_core::batch::Field::Id, format!("e{index}"));
+        batch.push(&draft);
+        disabled.extend(engine.process(&mut EventFlow::replayed(batch, engine.next_seq())).disabled);
+    }
+    assert_eq!(disabled, ["counting"]);
 }
 
 /// Alerts about the traffic with these detectors of places alone (and `BRITTLE_JUDGE` before them), and the bytes of
@@ -333,7 +459,7 @@ fn another_interleaving_of_the_partitions_comes_to_the_same_verdicts() {
         let (found_keys, expected_keys) = (keys(&found), keys(&expected));
         let differing: Vec<_> = found_keys.symmetric_difference(&expected_keys).collect();
         let is_at_a_limit = |((_, detector, _), _): &&((String, String, String), _)| COUNT_OVER_MANY.contains(&detector.as_str());
-        assert!(differing.iter().all(|one| is_at_a_limit(one)) && differing.len() <= 2, "interleaving {seed}: {differing:?}");
+        assert!(differing.iter().all(is_at_a_limit) && differing.len() <= 2, "interleaving {seed}: {differing:?}");
         at_a_limit += u64::from(!differing.is_empty());
         for (key, (episodes, _)) in found.iter().filter(|(key, _)| expected.contains_key(*key)) {
             let overlaps = |(first, last): &(i64, i64)| expected[key].0.iter().any(|(from, to)| first <= to && last >= from);

@@ -3,9 +3,10 @@
 //! A detector is a set of small state machines, one for each key (a user, an address, a session …).
 //! The runner routes an event once to every key kind that the detector names, on the slice that owns
 //! the key; so a detector never sees another slice's state, needs no lock, and gives the same
-//! findings however many slices there are. It is synchronous and deterministic: no clock, no
+//! findings however many slices there are. What all slices have to know is a [common part](crate::common). It is synchronous and deterministic: no clock, no
 //! randomness, no dependence on batch borders or on the order of a hash map.
 
+use crate::common::Common;
 use crate::event::{Event, Kind};
 use crate::finding::Findings;
 use crate::keys::{Key, KeyKind};
@@ -62,6 +63,13 @@ pub trait Detector: Send {
     /// unless one [doubts](Findings::doubt) it.
     fn goes_by_people(&self) -> bool {
         false
+    }
+
+    /// The part that all its slices have in common, if it has one, with memory from `budget`. The runner asks one
+    /// instance when it starts; each event is then shown with it ([`Event::common`]), as of the epochs before, and what
+    /// there is to be learnt is [reported](Findings::report).
+    fn common(&self, _budget: &Arc<Budget>) -> Option<Box<dyn Common>> {
+        None
     }
 
     /// Shows its states, always in the same order. Everything that it remembers is in them: they are

@@ -6,9 +6,11 @@
 use crate::batch::{Field, Record};
 use crate::client::Software;
 use crate::colleagues::Voucher;
+use crate::common::Common;
 use crate::keys::{Key, KeyKind};
 use crate::people::Person;
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::net::IpAddr;
 
 /// Declares a closed set of names with their wire form, parse and print.
@@ -209,6 +211,7 @@ pub struct Event<'a> {
     pub(crate) text: &'a str,
     pub(crate) record: &'a Record,
     pub(crate) person: Option<&'a Person>,
+    pub(crate) common: Option<&'a dyn Common>,
 }
 
 /// Declares one accessor for each text member.
@@ -220,7 +223,7 @@ macro_rules! texts {
 
 impl<'a> Event<'a> {
     pub(crate) fn new(text: &'a str, record: &'a Record) -> Self {
-        Self { text, record, person: None }
+        Self { text, record, person: None, common: None }
     }
 
     /// What is known of the event's person, for detectors that
@@ -228,6 +231,18 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn person(&self) -> Option<&'a Person> {
         self.person
+    }
+
+    /// The [common part](crate::common) of the detector that looks at the event, if it is of this type.
+    #[must_use]
+    pub fn common<T: Common>(&self) -> Option<&'a T> {
+        (self.common? as &dyn Any).downcast_ref()
+    }
+
+    /// The event for a detector with this common part.
+    #[must_use]
+    pub fn with_common(self, common: Option<&'a dyn Common>) -> Self {
+        Self { common, ..self }
     }
 
     fn optional(&self, field: Field) -> Option<&'a str> {

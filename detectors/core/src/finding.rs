@@ -3,6 +3,7 @@
 //! Findings are rare, so they own their strings. A finding names an episode key; the alert layer
 //! joins the findings of one episode into one alert.
 
+use crate::common::Report;
 use crate::event::{Event, names};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -233,6 +234,7 @@ pub struct Findings {
     list: Vec<Said>,
     trust: Trust,
     asked: bool,
+    reports: Vec<Report>,
 }
 
 impl Findings {
@@ -280,6 +282,16 @@ impl Findings {
         if self.asked {
             self.list.push(Said::Remark(Remark { gate, text: text() }));
         }
+    }
+
+    /// Says something for the [common part](crate::common) of the detector.
+    pub fn report(&mut self, report: Report) {
+        self.reports.push(report);
+    }
+
+    /// Takes what was reported since the last call.
+    pub fn reports(&mut self) -> std::vec::Drain<'_, Report> {
+        self.reports.drain(..)
     }
 
     /// Takes what was said since the last call.

@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod client;
 pub mod colleagues;
+pub mod common;
 pub mod detector;
 pub mod event;
 pub mod familiar;
@@ -21,6 +22,7 @@ pub mod time;
 pub use batch::{EventBatch, EventDraft};
 pub use client::{Changes, ClientPrint};
 pub use colleagues::Colleagues;
+pub use common::{Common, Epoch, Report, Reports};
 pub use detector::{Detector, Spec};
 pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind};
 pub use finding::{Action, EntityKind, Excuse, Finding, Findings, Remark, Role, Said, Severity, Subject, Trust};

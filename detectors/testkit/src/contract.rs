@@ -81,8 +81,8 @@ pub fn stays_bounded(spec: &'static Spec, events: impl Iterator<Item = TestEvent
     while events.peek().is_some() {
         let chunk: Vec<TestEvent> = events.by_ref().take(4_096).collect();
         runner.feed(&chunk);
-        if runner.bytes() > 2 * bytes_max {
-            return Err(format!("{} bytes, {} allowed", runner.bytes(), 2 * bytes_max));
+        if runner.bytes() > runner.bytes_max() {
+            return Err(format!("{} bytes, {} allowed", runner.bytes(), runner.bytes_max()));
         }
     }
     Ok(())

@@ -1,10 +1,13 @@
 //! Feeds events to a detector as the daemon does.
 
 use crate::event::TestEvent;
+use bartizan_core::common::Waiting;
+use bartizan_core::state::EachState;
 use bartizan_core::{
-    Budget, Colleagues, Detector, Event, EventBatch, Finding, Findings, Key, KeyHasher, Parameters, People, Said, Spec, State, Trust,
-    colleagues, people,
+    Budget, Colleagues, Common, Detector, Epoch, Event, EventBatch, Finding, Findings, Key, KeyHasher, Parameters, People, Reports, Said,
+    Spec, State, Trust, colleagues, people,
 };
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How far events may come out of order.
@@ -19,6 +22,7 @@ const SAVED_AT_ONCE: usize = 7;
 pub struct Runner {
     spec: &'static Spec,
     slices: Vec<Slice>,
+    common: CommonPart,
     seq: u64,
     watermark_ms: i64,
     spares: bool,
@@ -41,7 +45,7 @@ impl Runner {
     #[must_use]
     pub fn with(spec: &'static Spec, parameters: &Parameters, bytes_max: usize, slices: usize) -> Self {
         let slices = (0..slices.max(1)).map(|_| Slice::new(spec, parameters, bytes_max)).collect();
-        Self { spec, slices, seq: 0, watermark_ms: i64::MIN, spares: true }
+        Self { spec, slices, common: CommonPart::new(spec, parameters, bytes_max), seq: 0, watermark_ms: i64::MIN, spares: true }
     }
 
     /// Shows the detector also the events that it does not look at.
@@ -76,22 +80,37 @@ impl Runner {
     }
 
     fn detect(&mut self, batch: &mut EventBatch, asked: bool) -> Vec<Said> {
-        let count = self.slices.len() as u64;
         self.look_at_colleagues(batch);
-        let mut heard = Vec::new();
+        let (mut heard, mut start) = (Vec::new(), 0);
+        while let Some(epoch) = batch.get(start).map(|event| Epoch::of(&event)) {
+            let len = batch.iter().skip(start).position(|event| Epoch::of(&event) != epoch);
+            let end = len.map_or(batch.len(), |len| start + len);
+            self.common.advance(epoch);
+            heard.append(&mut self.detect_some(batch, start..end, asked));
+            start = end;
+        }
+        heard
+    }
+
+    /// Events of one epoch.
+    fn detect_some(&mut self, batch: &EventBatch, range: Range<usize>, asked: bool) -> Vec<Said> {
+        let count = self.slices.len() as u64;
+        let (mut heard, mut reports) = (Vec::new(), Vec::new());
         let mut findings = Findings::default();
         findings.ask(asked);
         // Slice by slice, as threads would, so that a slice that looked at another would show.
         for (index, slice) in self.slices.iter_mut().enumerate() {
-            for event in batch.iter() {
+            for event in batch.iter().take(range.end).skip(range.start) {
                 findings.believe(Trust::Full);
                 for (order, kind) in self.spec.keys.iter().enumerate() {
                     let Some(key) = event.key(*kind).filter(|key| key.hash % count == index as u64) else { continue };
                     if self.spares && !slice.detector.looks_at(*kind, event.kind()) {
                         continue;
                     }
-                    slice.observe(key, &event, &mut findings);
+                    slice.observe(key, &event.with_common(self.common.part.as_deref()), &mut findings);
                     heard.extend(findings.drain().map(|said| (event.seq(), order, said)));
+                    let waiting = |report| Waiting { detector: 0, watermark_ms: event.watermark_ms(), report };
+                    reports.extend(findings.reports().map(|report| (event.seq(), order, waiting(report))));
                 }
                 let learns = slice.detector.goes_by_people() && (People::looks_at(event.kind()) || !self.spares);
                 if let Some(key) = event.key(people::KEY).filter(|key| learns && key.hash % count == index as u64) {
@@ -101,6 +120,8 @@ impl Runner {
             }
         }
         heard.sort_by_key(|(seq, order, _)| (*seq, *order));
+        reports.sort_by_key(|(seq, order, _)| (*seq, *order));
+        self.common.reports.add(reports.into_iter().map(|(_, _, waiting)| waiting));
         let of_events = heard.chunk_by(|a, b| a.0 == b.0);
         let join = |of_event: &[(u64, usize, Said)]| {
             of_event.iter().map(|(_, _, said)| said.clone().joined(of_event.iter().map(|(_, _, said)| said))).collect::<Vec<_>>()
@@ -127,12 +148,20 @@ impl Runner {
     /// Bytes held over all slices.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.slices.iter().map(|slice| slice.budget.held()).sum()
+        self.slices.iter().map(|slice| slice.budget.held()).sum::<usize>() + self.common.budget.held()
     }
 
-    /// The saved state of each slice.
+    /// Bytes that may be held.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        let common = self.common.part.as_ref().map_or(0, |_| self.common.budget.bytes_max());
+        self.slices.iter().map(|slice| slice.budget.bytes_max()).sum::<usize>() + common
+    }
+
+    /// The saved state of each slice, and at last that of what they have in common.
     pub fn save(&mut self) -> Vec<SavedSlice> {
-        self.slices.iter_mut().map(Slice::save).collect()
+        let common = save(&mut |visit| self.common.each_state(visit));
+        self.slices.iter_mut().map(|slice| save(&mut |visit| slice.each_state(visit))).chain([common]).collect()
     }
 
     /// A fresh runner that goes on from where this one is, through saved state.
@@ -143,8 +172,13 @@ impl Runner {
         let saved = self.save();
         let mut new = Self { seq: self.seq, watermark_ms: self.watermark_ms, ..Self::new(self.spec, self.slices.len()) };
         for (slice, saved) in new.slices.iter_mut().zip(&saved) {
-            slice.load(saved)?;
+            load(saved, &mut |visit| slice.each_state(visit))?;
         }
+        if let Some(saved) = saved.last() {
+            load(saved, &mut |visit| new.common.each_state(visit))?;
+        }
+        let reports = postcard::to_allocvec(&self.common.reports)?;
+        new.common.reports = postcard::from_bytes(&reports)?;
         Ok(new)
     }
 }
@@ -192,31 +226,60 @@ impl Slice {
             });
         }
     }
+}
 
-    fn save(&mut self) -> SavedSlice {
-        let mut saved = SavedSlice::new();
-        self.each_state(&mut |state| {
-            let (mut header, mut slots) = (Vec::new(), Vec::new());
-            state.begin_save(&mut header);
-            while !state.save_some(SAVED_AT_ONCE, &mut slots) {}
-            saved.push((header, slots));
-        });
-        saved
+fn save(each_state: &mut EachState<'_>) -> SavedSlice {
+    let mut saved = SavedSlice::new();
+    each_state(&mut |state| {
+        let (mut header, mut slots) = (Vec::new(), Vec::new());
+        state.begin_save(&mut header);
+        while !state.save_some(SAVED_AT_ONCE, &mut slots) {}
+        saved.push((header, slots));
+    });
+    saved
+}
+
+fn load(saved: &SavedSlice, each_state: &mut EachState<'_>) -> Result<(), postcard::Error> {
+    let (mut saved, mut result) = (saved.iter(), Ok(()));
+    let mut load = |state: &mut dyn State| {
+        let (header, slots) = saved.next().ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
+        state.begin_load(header)?;
+        state.load_some(slots)?;
+        state.end_load()
+    };
+    each_state(&mut |state| {
+        if result.is_ok() {
+            result = load(state);
+        }
+    });
+    result
+}
+
+/// What the slices have in common, and what was reported for it in the running epoch.
+struct CommonPart {
+    part: Option<Box<dyn Common>>,
+    budget: Arc<Budget>,
+    reports: Reports,
+}
+
+impl CommonPart {
+    fn new(spec: &'static Spec, parameters: &Parameters, bytes_max: usize) -> Self {
+        let budget = Arc::new(Budget::new(bytes_max));
+        let part = (spec.build)(parameters, &Arc::new(Budget::new(0))).common(&budget);
+        Self { part, budget, reports: Reports::default() }
     }
 
-    fn load(&mut self, saved: &SavedSlice) -> Result<(), postcard::Error> {
-        let (mut saved, mut result) = (saved.iter(), Ok(()));
-        let mut load = |state: &mut dyn State| {
-            let (header, slots) = saved.next().ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
-            state.begin_load(header)?;
-            state.load_some(slots)?;
-            state.end_load()
-        };
-        self.each_state(&mut |state| {
-            if result.is_ok() {
-                result = load(state);
+    fn advance(&mut self, epoch: Epoch) {
+        for waiting in self.reports.advance(epoch) {
+            let Some(part) = &mut self.part else { return };
+            part.apply(&waiting.report, waiting.watermark_ms);
+            if self.budget.excess() > 0 {
+                bartizan_core::state::give_way(&self.budget, waiting.watermark_ms, &mut |visit| part.each_state(visit));
             }
-        });
-        result
+        }
+    }
+
+    fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {
+        self.part.iter_mut().for_each(|part| part.each_state(visit));
     }
 }

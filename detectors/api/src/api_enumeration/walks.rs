@@ -1,128 +1,83 @@
 //! What one principal asked for within a day, route by route.
 
 use super::Config;
+use super::objects::{ONE, Objects};
 use super::route::Asked;
-use bartizan_core::time::{DAY_MS, HOUR_MS};
+use bartizan_core::time::DAY_MS;
 use bartizan_core::{Retained, heap_bytes};
 use serde::{Deserialize, Serialize};
 
 /// Routes remembered; beyond them the one that was used least lately goes.
 const ROUTES_MAX: usize = 6;
-/// Bytes of the sketch that counts objects.
-const SKETCH_BYTES: usize = 128;
-/// Objects counted without a sketch.
-const FEW_MAX: usize = 6;
 /// Two numbers so near are a step of a walk.
 const STEP_MAX: u64 = 8;
 /// Different objects within an hour by which a walk of sheer volume goes on.
 const GOES_ON_MIN: u32 = 20;
+/// Objects from which on a day in order is told from chance.
+pub(super) const ORDERED_MIN: u32 = 20;
 /// A habit below this says nothing.
 const HABIT_MIN: u16 = 10;
 /// How long a habit is remembered.
 const HABIT_KEPT_MS: i64 = 30 * DAY_MS;
+/// How long it is remembered that somebody was there on an earlier day.
+const KNOWN_KEPT_MS: i64 = 4 * DAY_MS;
 
-/// About how many different objects: a few exactly, many by how many bits of a sketch they set (linear
-/// counting: Whang et al., TODS 1990), to a few per cent up to some thousands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Objects {
-    Few(Vec<u32>),
-    Many(Vec<u8>),
-}
+/// Seconds of an hour and of a day.
+pub(super) const HOUR_S: u32 = 3_600;
+pub(super) const DAY_S: u32 = 24 * HOUR_S;
 
-impl Default for Objects {
-    fn default() -> Self {
-        Self::Few(Vec::new())
-    }
-}
-
-impl Objects {
-    fn add(&mut self, object: u32) {
-        match self {
-            Self::Few(few) if few.contains(&object) => {}
-            Self::Few(few) if few.len() < FEW_MAX => {
-                few.reserve_exact(1);
-                few.push(object);
-            }
-            Self::Few(few) => {
-                let mut sketch = vec![0; SKETCH_BYTES];
-                few.iter().chain([&object]).for_each(|object| set(&mut sketch, *object));
-                *self = Self::Many(sketch);
-            }
-            Self::Many(sketch) => set(sketch, object),
-        }
-    }
-
-    fn count(&self) -> u32 {
-        match self {
-            Self::Few(few) => few.len() as u32,
-            Self::Many(sketch) => {
-                let bits = (SKETCH_BYTES * 8) as f64;
-                let free: u32 = sketch.iter().map(|byte| byte.count_zeros()).sum();
-                (bits * (bits / f64::from(free.max(1))).ln()).round() as u32
-            }
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Few(few) => heap_bytes(few.capacity() * size_of::<u32>()),
-            Self::Many(sketch) => heap_bytes(sketch.len()),
-        }
-    }
-}
-
-fn set(sketch: &mut [u8], object: u32) {
-    let bit = (object.wrapping_mul(0x9e37_79b1) >> 16) as usize % (SKETCH_BYTES * 8);
-    if let Some(byte) = sketch.get_mut(bit / 8) {
-        *byte |= 1 << (bit % 8);
-    }
+/// Seconds since 1970.
+pub(super) fn seconds(time_ms: i64) -> u32 {
+    u32::try_from((time_ms / 1_000).max(0)).unwrap_or(u32::MAX)
 }
 
 /// Requests of one span of time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Span {
-    start_ms: i64,
-    objects: Objects,
-    requests: u32,
-    refused: u32,
-    granted: u32,
-    steps: u32,
-}
-
-/// What a span holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Tally {
-    pub objects: u32,
-    pub requests: u32,
-    pub refused: u32,
-    pub granted: u32,
-    /// Share of requests whose number is near the one before.
-    pub sequential: f64,
+pub(super) struct Span {
+    start_s: u32,
+    /// Parts of different objects.
+    parts: u32,
+    pub requests: u16,
+    pub refused: u16,
+    pub granted: u16,
+    steps: u16,
 }
 
 impl Span {
-    /// The first span begins with its first event; an event of an earlier one, come late, counts for this one.
-    fn add(&mut self, time_ms: i64, length_ms: i64, request: &Request, is_step: bool) -> Option<u32> {
-        let before = (self.requests > 0 && time_ms >= self.start_ms.saturating_add(length_ms)).then(|| self.objects.count());
-        if before.is_some() || self.requests == 0 {
-            *self = Self { start_ms: time_ms, ..Self::default() };
-        }
-        self.objects.add(request.object);
-        self.requests = self.requests.saturating_add(1);
-        self.refused += u32::from(request.refused);
-        self.granted += u32::from(request.granted);
-        self.steps += u32::from(is_step);
-        before
+    /// Is it over? The first span begins with its first event; an event of an earlier one, come late, counts for this one.
+    fn is_over(&self, now_s: u32, length_s: u32) -> bool {
+        self.requests > 0 && now_s >= self.start_s.saturating_add(length_s)
     }
 
-    fn tally(&self) -> Tally {
-        Tally {
-            objects: self.objects.count(),
-            requests: self.requests,
-            refused: self.refused,
-            granted: self.granted,
-            sequential: f64::from(self.steps) / f64::from(self.requests.max(1)),
+    #[inline]
+    fn add(&mut self, now_s: u32, parts: u32, request: &Request, is_step: bool) {
+        if self.requests == 0 {
+            self.start_s = now_s;
+        } else if self.requests == u16::MAX {
+            // Shares stay what they are.
+            let counts = [&mut self.requests, &mut self.refused, &mut self.granted, &mut self.steps];
+            counts.into_iter().for_each(|count| *count /= 2);
         }
+        self.parts = self.parts.saturating_add(parts);
+        self.requests += 1;
+        self.refused += u16::from(request.refused);
+        self.granted += u16::from(request.granted);
+        self.steps += u16::from(is_step);
+    }
+
+    /// Different objects; of an hour, those that are new today.
+    pub fn objects(&self) -> u32 {
+        self.parts / ONE
+    }
+
+    /// Share of requests that were refused.
+    pub fn refused_share(&self) -> f64 {
+        f64::from(self.refused) / f64::from(self.requests.max(1))
+    }
+
+    /// Share of requests whose number is near the one before.
+    pub fn in_order_share(&self) -> f64 {
+        f64::from(self.steps) / f64::from(self.requests.max(1))
     }
 }
 
@@ -134,6 +89,8 @@ pub(super) struct Request {
     pub number: Option<u64>,
     pub refused: bool,
     pub granted: bool,
+    /// Did the server fail? That is no refusal, but speaks for a route that is broken.
+    pub failed: bool,
 }
 
 impl Request {
@@ -143,150 +100,323 @@ impl Request {
             route: asked.route ^ if writes { 0x5bd1_e995 } else { 0 },
             object,
             number: asked.number,
-            refused: matches!(status, 401 | 403 | 404 | 410),
-            granted: (200..400).contains(&status),
+            refused: is_refusal(status),
+            granted: is_grant(status),
+            failed: status >= 500,
         }
     }
 }
 
+pub(super) fn is_refusal(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404 | 410)
+}
+
+/// Is it a path that one who looks for open doors would meet? A session that has run out is none.
+pub(super) fn is_missing(status: u16) -> bool {
+    matches!(status, 403 | 404 | 410)
+}
+
+pub(super) fn is_grant(status: u16) -> bool {
+    (200..400).contains(&status)
+}
+
+/// Does a request's number follow the one before? `last` is one more than that; 0 for none.
+#[inline]
+pub(super) fn follows(last: &mut u64, request: &Request) -> bool {
+    let number = request.number.map_or(0, |number| number.saturating_add(1));
+    let before = std::mem::replace(last, number);
+    before != 0 && number != 0 && before != number && before.abs_diff(number) <= STEP_MAX
+}
+
+/// Requests for objects of one route.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Walk {
-    route: u32,
-    last_ms: i64,
-    last_number: Option<u64>,
-    hour: Span,
-    day: Span,
+pub(super) struct Walk {
+    objects: Objects,
+    /// One more than the last number; 0 for none.
+    last_number: u64,
+    pub hour: Span,
+    pub day: Span,
+    last_s: u32,
     /// Objects of a usual day, and on how many days that was seen.
     habit: u16,
     habit_days: u8,
+    /// Was it told today?
+    pub told: bool,
+    /// Refused ones and failures of the server within the hour: a route that fails for everybody does one or the other.
+    failed: u16,
+}
+
+/// What became known with a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Step {
+    /// Its number is near the one before.
+    pub in_order: bool,
+    /// A day ended; so many objects were asked for, in order or not. Days of walks that were told are left out.
+    pub ended: Option<(u32, bool)>,
+}
+
+impl Walk {
+    /// Takes in a request; `in_order` if that is known otherwise.
+    #[inline]
+    pub fn take(&mut self, now_s: u32, request: &Request, in_order: bool, config: &Config) -> Step {
+        self.last_s = self.last_s.max(now_s);
+        let in_order = follows(&mut self.last_number, request) || in_order;
+        let mut ended = None;
+        if self.hour.is_over(now_s, HOUR_S) {
+            (self.hour, self.failed) = (Span::default(), 0);
+            if self.day.is_over(now_s, DAY_S) {
+                ended = self.end_day(config);
+            }
+        }
+        let parts = self.objects.add(request.object);
+        self.hour.add(now_s, parts, request, in_order);
+        self.day.add(now_s, parts, request, in_order);
+        self.failed = self.failed.saturating_add(u16::from(request.refused || request.failed));
+        Step { in_order, ended }
+    }
+
+    fn end_day(&mut self, config: &Config) -> Option<(u32, bool)> {
+        let objects = self.day.objects();
+        let ended = (!self.told).then(|| (objects, self.is_ordered(config)));
+        // The largest usual day counts; a habit that is given up fades.
+        self.habit = u16::try_from(objects).unwrap_or(u16::MAX).max(self.habit - self.habit / 8);
+        self.habit_days = self.habit_days.saturating_add(1);
+        (self.day, self.objects, self.told) = (Span::default(), Objects::default(), false);
+        ended
+    }
+
+    /// Was most of today asked for in order?
+    pub fn is_ordered(&self, config: &Config) -> bool {
+        self.day.objects() >= ORDERED_MIN && self.day.in_order_share() >= config.sequential_share_min
+    }
+
+    /// Does it get what it asks for, nearly always?
+    pub fn is_granted(&self) -> bool {
+        u32::from(self.day.granted) * 50 >= u32::from(self.day.requests) * 49
+    }
+
+    /// Were most of the requests of this hour refused, or failed?
+    pub fn is_failing(&self) -> bool {
+        u32::from(self.failed) * 4 >= u32::from(self.hour.requests) * 3
+    }
+
+    /// Is it time to tell what this principal does? When its requests, of which there are some, have doubled.
+    pub fn has_doubled(&self) -> bool {
+        let doubled = |requests: u16| requests >= 8 && requests.is_power_of_two();
+        doubled(self.day.requests) || doubled(self.hour.requests)
+    }
+
+    /// Objects of a usual day, once there are two of them.
+    pub fn habit(&self) -> Option<u16> {
+        (self.habit_days >= 2).then_some(self.habit)
+    }
+
+    /// Who does this each day may do it today, up to twice as much.
+    pub fn is_usual(&self) -> bool {
+        self.habit().is_some_and(|habit| self.day.objects() <= 2 * u32::from(habit))
+    }
+
+    /// Is the request part of a walk in which most is refused?
+    #[inline]
+    pub fn is_refused(&self, request: &Request, config: &Config) -> bool {
+        let most = |span: &Span, objects: u32| span.objects() >= objects && span.refused_share() >= config.refused_share_min;
+        request.refused && (most(&self.hour, config.refused_min) || most(&self.day, config.refused_day_min))
+    }
+
+    /// Is it part of one that goes from number to number?
+    #[inline]
+    pub fn is_in_order(&self, step: Step, config: &Config) -> bool {
+        let most = |span: &Span, objects: u32| span.objects() >= objects && span.in_order_share() >= config.sequential_share_min;
+        step.in_order && (most(&self.hour, config.sequential_min) || most(&self.day, config.sequential_day_min))
+    }
+
+    /// Is there much that is still going on?
+    #[inline]
+    pub fn is_large(&self, config: &Config) -> bool {
+        self.day.objects() >= config.volume_min.min(config.peer_volume_min) && self.hour.objects() >= GOES_ON_MIN
+    }
+
+    pub fn heap_bytes(&self) -> usize {
+        self.objects.heap_bytes()
+    }
+
+    /// What was counted.
+    pub fn sentence(&self) -> String {
+        let Self { hour, day, .. } = self;
+        let habit = self.habit().map_or_else(|| "not known yet".to_owned(), |habit| habit.to_string());
+        format!(
+            "{} different objects of this route within an hour and {} within a day ({habit} on a usual day), {} of {} requests refused, {:.0} % in order.",
+            hour.objects(),
+            day.objects(),
+            day.refused,
+            day.requests,
+            100.0 * hour.in_order_share().max(day.in_order_share())
+        )
+    }
+}
+
+/// Different routes that are not there, or are closed, within an hour.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Missing(Option<Box<Missed>>);
+
+/// So many times the limit are a scan whatever else is asked for.
+const MANY: u32 = 3;
+/// Paths that are remembered one by one.
+const MISSED_MAX: usize = 32;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Missed {
+    span: Span,
+    paths: Objects,
+    latest: [u32; MISSED_MAX],
+    /// Requests that were granted since the first one was missed.
+    granted: u16,
+}
+
+impl Missing {
+    /// Takes in one, and says how many there were, and whether it is new.
+    pub fn add(&mut self, now_s: u32, route: u32) -> (u32, bool) {
+        let missed = &mut **self.0.get_or_insert_default();
+        if missed.span.is_over(now_s, HOUR_S) {
+            *missed = Missed::default();
+        }
+        let Missed { span, paths, latest, .. } = missed;
+        let request = Request { route, object: route, number: None, refused: true, granted: false, failed: false };
+        let parts = paths.add(route);
+        span.add(now_s, parts, &request, false);
+        let count = span.objects();
+        if parts > 0
+            && let Some(slot) = latest.get_mut(count as usize % MISSED_MAX)
+        {
+            *slot = route;
+        }
+        (count, parts > 0)
+    }
+
+    /// Something was granted.
+    #[inline]
+    pub fn grant(&mut self) {
+        if let Some(missed) = &mut self.0 {
+            missed.granted = missed.granted.saturating_add(1);
+        }
+    }
+
+    /// Are they so many as to be a scan? Most requests are missed then, or very many.
+    pub fn is_scan(&self, config: &Config) -> bool {
+        self.0.as_ref().is_some_and(|missed| {
+            let (paths, most) = (missed.span.objects(), missed.span.requests >= missed.granted);
+            paths >= config.missing_min && (most || paths >= MANY * config.missing_min)
+        })
+    }
+
+    /// Are most of the latest ones of this sort?
+    pub fn are_mostly(&self, of_sort: impl Fn(u32) -> bool) -> bool {
+        let latest = self.0.iter().flat_map(|missed| missed.latest).filter(|route| *route != 0);
+        let (of_sort, others): (Vec<_>, Vec<_>) = latest.partition(|route| of_sort(*route));
+        of_sort.len() > others.len()
+    }
+
+    pub fn heap_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |missing| heap_bytes(size_of::<Missed>()) + missing.paths.heap_bytes())
+    }
 }
 
 /// What one principal asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Walks {
     routes: Vec<Walk>,
-    /// Different paths without an object that are not there, within an hour.
-    missing: Span,
+    /// Prints of the routes, so that they are found without a look at them.
+    prints: [u32; ROUTES_MAX],
+    pub missing: Missing,
     last_ms: i64,
-}
-
-/// What is known of a request's route.
-pub(super) struct Seen {
-    pub hour: Tally,
-    pub day: Tally,
-    /// Objects of a usual day, once there are two of them.
-    pub habit: Option<u16>,
-    /// Was this request refused, and was it a step from the number before?
-    refused: bool,
-    is_step: bool,
+    first_s: u32,
+    pub excused_s: u32,
+    /// Bytes of sketches and of what is missing, so that they are counted without a look at them.
+    owned: u32,
+    has_habit: bool,
 }
 
 impl Retained for Walks {
     fn expires_ms(&self) -> i64 {
-        let has_habit = self.routes.iter().any(|walk| walk.habit >= HABIT_MIN);
-        self.last_ms.saturating_add(if has_habit { HABIT_KEPT_MS } else { DAY_MS })
+        let kept_ms = match (self.has_habit, self.is_known(seconds(self.last_ms))) {
+            (true, _) => HABIT_KEPT_MS,
+            (false, true) => KNOWN_KEPT_MS,
+            (false, false) => DAY_MS,
+        };
+        self.last_ms.saturating_add(kept_ms)
     }
 
     fn worth(&self) -> u8 {
-        u8::from(self.routes.iter().any(|walk| walk.habit >= HABIT_MIN)) * 2
+        u8::from(self.has_habit) * 2
     }
 
     fn heap_bytes(&self) -> usize {
-        let spans = self.routes.iter().flat_map(|walk| [&walk.hour, &walk.day]).chain([&self.missing]);
-        heap_bytes(self.routes.capacity() * size_of::<Walk>()) + spans.map(|span| span.objects.heap_bytes()).sum::<usize>()
+        heap_bytes(self.routes.capacity() * size_of::<Walk>()) + self.owned as usize
     }
 }
 
 impl Walks {
+    pub fn since(time_ms: i64) -> Self {
+        Self { first_s: seconds(time_ms), ..Self::default() }
+    }
+
+    /// Was it there on an earlier day?
+    pub fn is_known(&self, now_s: u32) -> bool {
+        now_s >= self.first_s.saturating_add(DAY_S)
+    }
+
+    /// It was used.
+    pub fn touch(&mut self, time_ms: i64) {
+        self.last_ms = self.last_ms.max(time_ms);
+    }
+
     /// Takes in a request for an object.
-    pub fn ask(&mut self, time_ms: i64, request: &Request) -> Seen {
-        self.last_ms = self.last_ms.max(time_ms);
-        let at = self.routes.iter().position(|walk| walk.route == request.route).unwrap_or_else(|| {
-            if self.routes.len() >= ROUTES_MAX
-                && let Some((oldest, _)) = self.routes.iter().enumerate().min_by_key(|(_, walk)| walk.last_ms)
-            {
-                self.routes.remove(oldest);
-            }
+    #[inline]
+    pub fn ask(&mut self, now_s: u32, request: &Request, config: &Config) -> Option<(Step, &mut Walk)> {
+        let known = self.prints.iter().take(self.routes.len()).position(|print| *print == request.route);
+        let at = known.unwrap_or_else(|| self.begin(request.route));
+        let walk = self.routes.get_mut(at)?;
+        let before = walk.heap_bytes();
+        let step = walk.take(now_s, request, false, config);
+        self.owned = (self.owned + walk.heap_bytes() as u32).saturating_sub(before as u32);
+        self.has_habit |= step.ended.is_some() && walk.habit >= HABIT_MIN;
+        Some((step, walk))
+    }
+
+    /// Takes in a path that is not there, and says how many there were, and whether it is new.
+    pub fn miss(&mut self, now_s: u32, route: u32) -> (u32, bool) {
+        let before = self.missing.heap_bytes();
+        let missed = self.missing.add(now_s, route);
+        self.owned = (self.owned + self.missing.heap_bytes() as u32).saturating_sub(before as u32);
+        missed
+    }
+
+    #[inline(never)]
+    fn begin(&mut self, route: u32) -> usize {
+        let mut at = self.routes.len();
+        if at < ROUTES_MAX {
             self.routes.reserve_exact(1);
-            self.routes.push(Walk { route: request.route, ..Walk::default() });
-            self.routes.len() - 1
-        });
-        let Some(walk) = self.routes.get_mut(at) else {
-            return Seen { hour: Tally::default(), day: Tally::default(), habit: None, refused: false, is_step: false };
-        };
-        walk.last_ms = walk.last_ms.max(time_ms);
-        let is_step = walk.last_number.zip(request.number).is_some_and(|(a, b)| a != b && a.abs_diff(b) <= STEP_MAX);
-        walk.last_number = request.number;
-        walk.hour.add(time_ms, HOUR_MS, request, is_step);
-        if let Some(objects) = walk.day.add(time_ms, DAY_MS, request, is_step) {
-            let objects = u16::try_from(objects).unwrap_or(u16::MAX);
-            // The largest usual day counts; a habit that is given up fades.
-            walk.habit = objects.max(walk.habit - walk.habit / 8);
-            walk.habit_days = walk.habit_days.saturating_add(1);
-        }
-        let habit = (walk.habit_days >= 2).then_some(walk.habit);
-        Seen { hour: walk.hour.tally(), day: walk.day.tally(), habit, refused: request.refused, is_step }
-    }
-
-    /// Takes in a path that is not there.
-    pub fn miss(&mut self, time_ms: i64, route: u32) -> Tally {
-        self.last_ms = self.last_ms.max(time_ms);
-        let request = Request { route, object: route, number: None, refused: true, granted: false };
-        self.missing.add(time_ms, HOUR_MS, &request, false);
-        self.missing.tally()
-    }
-}
-
-impl Seen {
-    /// Which limit was passed by a request that is part of the walk (what its principal does afterwards is not), or the gate
-    /// that keeps it silent.
-    pub fn rule(&self, config: &Config) -> Result<Rule, &'static str> {
-        let refused = |tally: &Tally, objects: u32| {
-            tally.objects >= objects && f64::from(tally.refused) >= config.refused_share_min * f64::from(tally.requests)
-        };
-        let in_order = |tally: &Tally, objects: u32| tally.objects >= objects && tally.sequential >= config.sequential_share_min;
-        // Who does this each day may do it today, up to twice as much.
-        let is_usual = self.habit.is_some_and(|habit| self.day.objects <= 2 * u32::from(habit));
-        if self.refused && (refused(&self.hour, config.refused_min) || refused(&self.day, config.refused_day_min)) {
-            return Ok(Rule::Refused);
-        }
-        let beyond = self.habit.is_some_and(|habit| f64::from(self.day.objects) >= config.habit_factor * f64::from(habit.max(1)));
-        let goes_on = self.hour.objects >= GOES_ON_MIN;
-        let rule = if self.is_step && (in_order(&self.hour, config.sequential_min) || in_order(&self.day, config.sequential_day_min)) {
-            Rule::InOrder
-        } else if goes_on && beyond && self.day.objects >= config.volume_min {
-            Rule::Volume
+            self.routes.push(Walk::default());
         } else {
-            return Err("below_limit");
-        };
-        if is_usual { Err(HABIT) } else { Ok(rule) }
+            at = self.routes.iter().enumerate().min_by_key(|(_, walk)| walk.last_s).map_or(0, |(oldest, _)| oldest);
+        }
+        if let (Some(print), Some(walk)) = (self.prints.get_mut(at), self.routes.get_mut(at)) {
+            self.owned = self.owned.saturating_sub(walk.heap_bytes() as u32);
+            (*print, *walk) = (route, Walk::default());
+        }
+        at
     }
 
-    /// What was counted.
-    pub fn sentence(&self) -> String {
-        let Self { hour, day, habit, .. } = self;
-        let habit = habit.map_or_else(|| "not known yet".to_owned(), |habit| habit.to_string());
-        format!(
-            "{} different objects of this route within an hour and {} within a day ({habit} on a usual day), {} of {} requests refused, {:.0} % in order.",
-            hour.objects,
-            day.objects,
-            day.refused,
-            day.requests,
-            100.0 * hour.sequential.max(day.sequential)
-        )
+    /// May an excuse be written down? Once an hour is enough for the ledger.
+    pub fn may_excuse(&mut self, now_s: u32) -> bool {
+        may_excuse(&mut self.excused_s, now_s)
     }
 }
 
-/// Its principal does so each day.
-pub(super) const HABIT: &str = "own_habit";
-
-/// What makes it a walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
-    /// Nearly all is refused or not there.
-    Refused,
-    /// One number after the other.
-    InOrder,
-    /// Far more than ever.
-    Volume,
+pub(super) fn may_excuse(excused_s: &mut u32, now_s: u32) -> bool {
+    let may = *excused_s == 0 || now_s >= excused_s.saturating_add(HOUR_S);
+    if may {
+        *excused_s = now_s.max(1);
+    }
+    may
 }
