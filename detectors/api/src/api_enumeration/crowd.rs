@@ -131,6 +131,8 @@ struct Several {
     routes: Vec<Shared>,
     missing: Missing,
     missed_by: Members,
+    /// Requests that were granted since the first one of the hour was missed.
+    granted: u16,
 }
 
 impl Retained for Crowd {
@@ -215,17 +217,17 @@ impl Crowd {
 
     /// Somebody new got what it asked for.
     pub fn grant(&mut self) {
-        self.several.iter_mut().for_each(|several| several.missing.grant());
+        self.several.iter_mut().for_each(|several| several.granted = several.granted.saturating_add(1));
     }
 
     /// Takes in a path that is not there; returns how many there were, of how many principals, if they share them and scan.
     pub fn miss(&mut self, time_ms: i64, who: u32, route: u32, config: &Config) -> Option<(u32, u8)> {
-        let Several { missing, missed_by, .. } = self.several.as_deref_mut()?;
+        let Several { missing, missed_by, granted, .. } = self.several.as_deref_mut()?;
         let (paths, _) = missing.add(seconds(time_ms), route);
         if paths <= 1 {
-            *missed_by = Members::default();
+            (*missed_by, *granted) = (Members::default(), 0);
         }
         missed_by.get(who);
-        (u32::from(missed_by.len()) >= config.accounts_min && missing.is_scan(config)).then_some((paths, missed_by.len()))
+        (u32::from(missed_by.len()) >= config.accounts_min && missing.is_scan(*granted, config)).then_some((paths, missed_by.len()))
     }
 }
