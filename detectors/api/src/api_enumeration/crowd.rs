@@ -60,32 +60,21 @@ struct Shared {
     members: Members,
 }
 
-/// A set of principals, by one bit each: of a few dozen nearly exact; where there are thousands, everybody is in it.
-type Set = [u64; 16];
-
-fn place_of(who: u32) -> (usize, u64) {
-    let bit = who.wrapping_mul(0x9e37_79b1) >> 22;
-    (bit as usize / 64, 1 << (bit % 64))
+/// 64 principals of sets, by one bit each, set beside set, so that one look tells all of somebody.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Sets {
+    today: u64,
+    yesterday: u64,
+    earlier: u64,
+    long_ago: u64,
 }
 
-fn is_in(set: &Set, who: u32) -> bool {
-    let (word, bit) = place_of(who);
-    set.get(word).is_some_and(|word| word & bit != 0)
-}
-
-fn unite(set: &mut Set, with: &Set) {
-    set.iter_mut().zip(with).for_each(|(word, with)| *word |= with);
-}
-
-/// Who was there when.
+/// Who was there when: of a few dozen nearly exact; where there are thousands, everybody is known.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Seen {
     day_start_s: u32,
     days: u8,
-    today: Set,
-    yesterday: Set,
-    earlier: Set,
-    long_ago: Set,
+    sets: [Sets; 16],
 }
 
 impl Seen {
@@ -94,24 +83,26 @@ impl Seen {
             return;
         }
         self.day_start_s = now_s;
-        unite(&mut self.earlier, &self.yesterday);
-        self.yesterday = std::mem::take(&mut self.today);
         self.days += 1;
-        if self.days >= FORGOTTEN_DAYS {
-            (self.days, self.long_ago) = (0, std::mem::take(&mut self.earlier));
+        let forgets = self.days >= FORGOTTEN_DAYS;
+        if forgets {
+            self.days = 0;
+        }
+        for Sets { today, yesterday, earlier, long_ago } in &mut self.sets {
+            *earlier |= *yesterday;
+            *yesterday = std::mem::take(today);
+            if forgets {
+                *long_ago = std::mem::take(earlier);
+            }
         }
     }
 
-    fn add(&mut self, who: u32) {
-        let (word, bit) = place_of(who);
-        if let Some(word) = self.today.get_mut(word) {
-            *word |= bit;
-        }
-    }
-
-    /// Was it there a day ago, or earlier?
-    fn is_known(&self, who: u32) -> bool {
-        is_in(&self.earlier, who) || is_in(&self.long_ago, who)
+    /// Somebody is there. Was it there a day ago, or earlier?
+    fn add(&mut self, who: u32) -> bool {
+        let bit = who.wrapping_mul(0x9e37_79b1) >> 22;
+        let Some(sets) = self.sets.get_mut(bit as usize / 64) else { return true };
+        sets.today |= 1 << (bit % 64);
+        (sets.earlier | sets.long_ago) >> (bit % 64) & 1 != 0
     }
 }
 
@@ -174,18 +165,12 @@ impl Crowd {
             let mut seen = Seen { day_start_s: first.1, ..Seen::default() };
             seen.add(first.0);
             if now_s >= first.1.saturating_add(DAY_S) {
-                seen.earlier = seen.today;
+                seen.sets.iter_mut().for_each(|sets| sets.earlier = sets.today);
             }
             Box::new(Several { seen, ..Several::default() })
         });
         seen.advance(now_s);
-        if seen.is_known(who) {
-            // So it stays known.
-            seen.add(who);
-            return false;
-        }
-        seen.add(who);
-        true
+        !seen.add(who)
     }
 
     /// Takes in a request that somebody new made; returns the walk, of how many, if they share one.
