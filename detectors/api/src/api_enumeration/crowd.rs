@@ -112,6 +112,8 @@ pub(super) struct Crowd {
     first: u32,
     first_s: u32,
     excused_s: u32,
+    /// Bytes of what several ask for, so that they are counted without a look at it.
+    owned: u32,
     last_ms: i64,
     several: Option<Box<Several>>,
 }
@@ -136,15 +138,20 @@ impl Retained for Crowd {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.several.as_ref().map_or(0, |several| {
-            let walks = several.routes.iter().map(|shared| shared.walk.heap_bytes() + shared.members.heap_bytes()).sum::<usize>();
-            let routes = heap_bytes(several.routes.capacity() * size_of::<Shared>());
-            heap_bytes(size_of::<Several>()) + routes + walks + several.missing.heap_bytes() + several.missed_by.heap_bytes()
-        })
+        self.owned as usize
     }
 }
 
 impl Crowd {
+    fn count_owned(&mut self) {
+        self.owned = self.several.as_ref().map_or(0, |several| {
+            let walks = several.routes.iter().map(|shared| shared.walk.heap_bytes() + shared.members.heap_bytes()).sum::<usize>();
+            let routes = heap_bytes(several.routes.capacity() * size_of::<Shared>());
+            let missing = several.missing.heap_bytes() + several.missed_by.heap_bytes();
+            (heap_bytes(size_of::<Several>()) + routes + walks + missing) as u32
+        });
+    }
+
     pub fn may_excuse(&mut self, now_s: u32) -> bool {
         may_excuse(&mut self.excused_s, now_s)
     }
@@ -159,7 +166,7 @@ impl Crowd {
         if self.first == who && self.several.is_none() {
             return false;
         }
-        let first = (self.first, self.first_s);
+        let (first, is_first) = ((self.first, self.first_s), self.several.is_none());
         let Several { seen, .. } = &mut **self.several.get_or_insert_with(|| {
             // The first one has been there since.
             let mut seen = Seen { day_start_s: first.1, ..Seen::default() };
@@ -170,7 +177,11 @@ impl Crowd {
             Box::new(Several { seen, ..Several::default() })
         });
         seen.advance(now_s);
-        !seen.add(who)
+        let is_new = !seen.add(who);
+        if is_first {
+            self.count_owned();
+        }
+        is_new
     }
 
     /// Takes in a request that somebody new made; returns the walk, of how many, if they share one.
@@ -196,8 +207,10 @@ impl Crowd {
             members.0.retain(|member| member.who == who);
             members.0.shrink_to_fit();
         }
+        self.count_owned();
+        let Shared { walk, members, .. } = self.several.as_deref()?.routes.get(at)?;
         let count = u32::from(members.len());
-        (count >= config.accounts_min && walk.day.objects() >= OBJECTS_EACH_MIN * count).then_some((step, &*walk, members.len()))
+        (count >= config.accounts_min && walk.day.objects() >= OBJECTS_EACH_MIN * count).then_some((step, walk, members.len()))
     }
 
     /// Somebody new got what it asked for.
@@ -213,6 +226,8 @@ impl Crowd {
             (*missed_by, *granted) = (Members::default(), 0);
         }
         missed_by.get(who);
-        (u32::from(missed_by.len()) >= config.accounts_min && missing.is_scan(*granted, config)).then_some((paths, missed_by.len()))
+        let (members, is_scan) = (missed_by.len(), missing.is_scan(*granted, config));
+        self.count_owned();
+        (u32::from(members) >= config.accounts_min && is_scan).then_some((paths, members))
     }
 }
