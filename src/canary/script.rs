@@ -123,11 +123,13 @@ impl Script {
 
     /// Eighty objects one after the other, none of which is there.
     pub fn walk(&mut self) {
+        // A route of its own: one that is refused to everybody who asks is broken, not attacked.
+        let route = self.name("api");
         for n in 0..80 {
             let event = self.fail(60_000 - n * 700, Kind::ApiRequest, &self.name("walker"), self.tool(), "not_found");
             event.status = Some(404);
             event.texts.set(Field::Method, "GET");
-            event.texts.set(Field::Path, format!("/api/orders/{}", 1_000 + n * 7_919));
+            event.texts.set(Field::Path, format!("/{route}/orders/{}", 1_000 + n * 7_919));
         }
     }
 

@@ -496,8 +496,9 @@ impl Engine {
         let number = self.specs.len() + 1;
         let is_asked = self.enabled.get(number).is_some_and(|on| *on) && self.routes.learn_people;
         for index in 0..if is_asked { events.len() } else { 0 } {
-            let signed_in = |event: &Event<'_>| event.is_judged() && Colleagues::looks_at(event);
-            let Some(event) = events.get(index).filter(signed_in) else { continue };
+            // The canary's names are new in each round, at addresses and with devices that are not.
+            let counts = |event: &Event<'_>| event.is_judged() && Colleagues::looks_at(event) && !canary::is_reserved(event.tenant());
+            let Some(event) = events.get(index).filter(counts) else { continue };
             let Some(key) = event.key(colleagues::KEY) else { continue };
             let Some(slice) = self.slices.get_mut(slice_of(key)) else { continue };
             let Ok(voucher) = catch_unwind(AssertUnwindSafe(|| slice.colleagues.observe(key, &event))) else {

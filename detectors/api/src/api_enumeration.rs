@@ -158,7 +158,7 @@ impl ApiEnumeration {
             return miss(&mut walks, one, &asked, counts, config, findings);
         };
         if walks::is_grant(one.status) {
-            walks.missing.grant();
+            walks.grant();
         }
         let Some((step, walk)) = walks.ask(now_s, &request, config) else { return };
         if counts {
@@ -280,7 +280,7 @@ const BULK_ROUTE: &str = "bulk_route";
 fn miss(walks: &mut Walks, one: &One<'_, '_>, asked: &Asked, counts: bool, config: &Config, findings: &mut Findings) {
     if !walks::is_missing(one.status) {
         if walks::is_grant(one.status) {
-            walks.missing.grant();
+            walks.grant();
         }
         return findings.remark("no_object", || "The path names no object by an id.".to_owned());
     }
@@ -293,7 +293,7 @@ fn miss(walks: &mut Walks, one: &One<'_, '_>, asked: &Asked, counts: bool, confi
         findings.report(tenants::missed(one.tenant_key, one.now_s, asked.route, one.print));
     }
     let sentence = || report::missing(Who::One, paths, config);
-    if !walks.missing.is_scan(config) {
+    if !walks.is_scan(config) {
         return findings.remark(BELOW_LIMIT, sentence);
     }
     // What was asked for before the others had been heard of counts among them, too.

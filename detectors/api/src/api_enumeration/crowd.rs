@@ -60,32 +60,21 @@ struct Shared {
     members: Members,
 }
 
-/// A set of principals, by one bit each: of a few dozen nearly exact; where there are thousands, everybody is in it.
-type Set = [u64; 16];
-
-fn place_of(who: u32) -> (usize, u64) {
-    let bit = who.wrapping_mul(0x9e37_79b1) >> 22;
-    (bit as usize / 64, 1 << (bit % 64))
+/// 64 principals of sets, by one bit each, set beside set, so that one look tells all of somebody.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Sets {
+    today: u64,
+    yesterday: u64,
+    earlier: u64,
+    long_ago: u64,
 }
 
-fn is_in(set: &Set, who: u32) -> bool {
-    let (word, bit) = place_of(who);
-    set.get(word).is_some_and(|word| word & bit != 0)
-}
-
-fn unite(set: &mut Set, with: &Set) {
-    set.iter_mut().zip(with).for_each(|(word, with)| *word |= with);
-}
-
-/// Who was there when.
+/// Who was there when: of a few dozen nearly exact; where there are thousands, everybody is known.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Seen {
     day_start_s: u32,
     days: u8,
-    today: Set,
-    yesterday: Set,
-    earlier: Set,
-    long_ago: Set,
+    sets: [Sets; 16],
 }
 
 impl Seen {
@@ -94,24 +83,26 @@ impl Seen {
             return;
         }
         self.day_start_s = now_s;
-        unite(&mut self.earlier, &self.yesterday);
-        self.yesterday = std::mem::take(&mut self.today);
         self.days += 1;
-        if self.days >= FORGOTTEN_DAYS {
-            (self.days, self.long_ago) = (0, std::mem::take(&mut self.earlier));
+        let forgets = self.days >= FORGOTTEN_DAYS;
+        if forgets {
+            self.days = 0;
+        }
+        for Sets { today, yesterday, earlier, long_ago } in &mut self.sets {
+            *earlier |= *yesterday;
+            *yesterday = std::mem::take(today);
+            if forgets {
+                *long_ago = std::mem::take(earlier);
+            }
         }
     }
 
-    fn add(&mut self, who: u32) {
-        let (word, bit) = place_of(who);
-        if let Some(word) = self.today.get_mut(word) {
-            *word |= bit;
-        }
-    }
-
-    /// Was it there a day ago, or earlier?
-    fn is_known(&self, who: u32) -> bool {
-        is_in(&self.earlier, who) || is_in(&self.long_ago, who)
+    /// Somebody is there. Was it there a day ago, or earlier?
+    fn add(&mut self, who: u32) -> bool {
+        let bit = who.wrapping_mul(0x9e37_79b1) >> 22;
+        let Some(sets) = self.sets.get_mut(bit as usize / 64) else { return true };
+        sets.today |= 1 << (bit % 64);
+        (sets.earlier | sets.long_ago) >> (bit % 64) & 1 != 0
     }
 }
 
@@ -121,6 +112,8 @@ pub(super) struct Crowd {
     first: u32,
     first_s: u32,
     excused_s: u32,
+    /// Bytes of what several ask for, so that they are counted without a look at it.
+    owned: u32,
     last_ms: i64,
     several: Option<Box<Several>>,
 }
@@ -131,6 +124,8 @@ struct Several {
     routes: Vec<Shared>,
     missing: Missing,
     missed_by: Members,
+    /// Requests that were granted since the first one of the hour was missed.
+    granted: u16,
 }
 
 impl Retained for Crowd {
@@ -143,15 +138,20 @@ impl Retained for Crowd {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.several.as_ref().map_or(0, |several| {
-            let walks = several.routes.iter().map(|shared| shared.walk.heap_bytes() + shared.members.heap_bytes()).sum::<usize>();
-            let routes = heap_bytes(several.routes.capacity() * size_of::<Shared>());
-            heap_bytes(size_of::<Several>()) + routes + walks + several.missing.heap_bytes() + several.missed_by.heap_bytes()
-        })
+        self.owned as usize
     }
 }
 
 impl Crowd {
+    fn count_owned(&mut self) {
+        self.owned = self.several.as_ref().map_or(0, |several| {
+            let walks = several.routes.iter().map(|shared| shared.walk.heap_bytes() + shared.members.heap_bytes()).sum::<usize>();
+            let routes = heap_bytes(several.routes.capacity() * size_of::<Shared>());
+            let missing = several.missing.heap_bytes() + several.missed_by.heap_bytes();
+            (heap_bytes(size_of::<Several>()) + routes + walks + missing) as u32
+        });
+    }
+
     pub fn may_excuse(&mut self, now_s: u32) -> bool {
         may_excuse(&mut self.excused_s, now_s)
     }
@@ -166,24 +166,22 @@ impl Crowd {
         if self.first == who && self.several.is_none() {
             return false;
         }
-        let first = (self.first, self.first_s);
+        let (first, is_first) = ((self.first, self.first_s), self.several.is_none());
         let Several { seen, .. } = &mut **self.several.get_or_insert_with(|| {
             // The first one has been there since.
             let mut seen = Seen { day_start_s: first.1, ..Seen::default() };
             seen.add(first.0);
             if now_s >= first.1.saturating_add(DAY_S) {
-                seen.earlier = seen.today;
+                seen.sets.iter_mut().for_each(|sets| sets.earlier = sets.today);
             }
             Box::new(Several { seen, ..Several::default() })
         });
         seen.advance(now_s);
-        if seen.is_known(who) {
-            // So it stays known.
-            seen.add(who);
-            return false;
+        let is_new = !seen.add(who);
+        if is_first {
+            self.count_owned();
         }
-        seen.add(who);
-        true
+        is_new
     }
 
     /// Takes in a request that somebody new made; returns the walk, of how many, if they share one.
@@ -209,23 +207,27 @@ impl Crowd {
             members.0.retain(|member| member.who == who);
             members.0.shrink_to_fit();
         }
+        self.count_owned();
+        let Shared { walk, members, .. } = self.several.as_deref()?.routes.get(at)?;
         let count = u32::from(members.len());
-        (count >= config.accounts_min && walk.day.objects() >= OBJECTS_EACH_MIN * count).then_some((step, &*walk, members.len()))
+        (count >= config.accounts_min && walk.day.objects() >= OBJECTS_EACH_MIN * count).then_some((step, walk, members.len()))
     }
 
     /// Somebody new got what it asked for.
     pub fn grant(&mut self) {
-        self.several.iter_mut().for_each(|several| several.missing.grant());
+        self.several.iter_mut().for_each(|several| several.granted = several.granted.saturating_add(1));
     }
 
     /// Takes in a path that is not there; returns how many there were, of how many principals, if they share them and scan.
     pub fn miss(&mut self, time_ms: i64, who: u32, route: u32, config: &Config) -> Option<(u32, u8)> {
-        let Several { missing, missed_by, .. } = self.several.as_deref_mut()?;
+        let Several { missing, missed_by, granted, .. } = self.several.as_deref_mut()?;
         let (paths, _) = missing.add(seconds(time_ms), route);
         if paths <= 1 {
-            *missed_by = Members::default();
+            (*missed_by, *granted) = (Members::default(), 0);
         }
         missed_by.get(who);
-        (u32::from(missed_by.len()) >= config.accounts_min && missing.is_scan(config)).then_some((paths, missed_by.len()))
+        let (members, is_scan) = (missed_by.len(), missing.is_scan(*granted, config));
+        self.count_owned();
+        (u32::from(members) >= config.accounts_min && is_scan).then_some((paths, members))
     }
 }

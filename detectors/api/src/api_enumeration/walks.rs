@@ -262,15 +262,13 @@ pub(super) struct Missing(Option<Box<Missed>>);
 /// So many times the limit are a scan whatever else is asked for.
 const MANY: u32 = 3;
 /// Paths that are remembered one by one.
-const MISSED_MAX: usize = 32;
+const MISSED_MAX: usize = 16;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Missed {
     span: Span,
     paths: Objects,
     latest: [u32; MISSED_MAX],
-    /// Requests that were granted since the first one was missed.
-    granted: u16,
 }
 
 impl Missing {
@@ -280,7 +278,7 @@ impl Missing {
         if missed.span.is_over(now_s, HOUR_S) {
             *missed = Missed::default();
         }
-        let Missed { span, paths, latest, .. } = missed;
+        let Missed { span, paths, latest } = missed;
         let request = Request { route, object: route, number: None, refused: true, granted: false, failed: false };
         let parts = paths.add(route);
         span.add(now_s, parts, &request, false);
@@ -293,18 +291,10 @@ impl Missing {
         (count, parts > 0)
     }
 
-    /// Something was granted.
-    #[inline]
-    pub fn grant(&mut self) {
-        if let Some(missed) = &mut self.0 {
-            missed.granted = missed.granted.saturating_add(1);
-        }
-    }
-
-    /// Are they so many as to be a scan? Most requests are missed then, or very many.
-    pub fn is_scan(&self, config: &Config) -> bool {
+    /// Are they so many as to be a scan, where so many requests were granted meanwhile? Most are missed then, or very many.
+    pub fn is_scan(&self, granted: u16, config: &Config) -> bool {
         self.0.as_ref().is_some_and(|missed| {
-            let (paths, most) = (missed.span.objects(), missed.span.requests >= missed.granted);
+            let (paths, most) = (missed.span.objects(), missed.span.requests >= granted);
             paths >= config.missing_min && (most || paths >= MANY * config.missing_min)
         })
     }
@@ -334,6 +324,8 @@ pub(super) struct Walks {
     /// Bytes of sketches and of what is missing, so that they are counted without a look at them.
     owned: u32,
     has_habit: bool,
+    /// Requests that were granted since the first one of the hour was missed.
+    granted: u16,
 }
 
 impl Retained for Walks {
@@ -387,8 +379,22 @@ impl Walks {
     pub fn miss(&mut self, now_s: u32, route: u32) -> (u32, bool) {
         let before = self.missing.heap_bytes();
         let missed = self.missing.add(now_s, route);
+        if missed == (1, true) {
+            self.granted = 0;
+        }
         self.owned = (self.owned + self.missing.heap_bytes() as u32).saturating_sub(before as u32);
         missed
+    }
+
+    /// It got what it asked for.
+    #[inline]
+    pub fn grant(&mut self) {
+        self.granted = self.granted.saturating_add(1);
+    }
+
+    /// Is what it missed a scan?
+    pub fn is_scan(&self, config: &Config) -> bool {
+        self.missing.is_scan(self.granted, config)
     }
 
     #[inline(never)]
