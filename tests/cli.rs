@@ -90,13 +90,14 @@ fn replay_finds_the_attacks_of_a_simulation_and_says_the_same_twice() {
     let found = done(&run("evaluate --labels labels.jsonl --alerts alerts.jsonl"));
     let mine = ["credential_stuffing", "token_reuse", "impossible_travel", "unusual_location"];
     let rows = found.lines().take_while(|line| !line.trim().is_empty()).filter(|line| mine.iter().any(|kind| line.starts_with(kind)));
-    let mut attacks = 0;
-    for row in rows {
-        let cells: Vec<&str> = row.split_whitespace().collect();
-        assert_eq!(cells[1], cells[2], "missed: {row}\n{found}");
-        attacks += 1;
+    let count = |cell: Option<&str>| cell.unwrap().parse::<u32>().unwrap();
+    let (mut attacks, mut missed) = (0, 0);
+    for mut cells in rows.map(str::split_whitespace) {
+        let (total, found) = (count(cells.nth(1)), count(cells.next()));
+        (attacks, missed) = (attacks + total, missed + total - found);
     }
-    assert!(attacks >= 4, "{found}");
+    // In three days there is little that anybody could be known by.
+    assert!(attacks >= 12 && missed <= 1, "{missed} of {attacks} missed\n{found}");
 }
 
 #[test]
