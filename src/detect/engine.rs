@@ -519,8 +519,9 @@ impl Engine {
         }
         let (mut heard, mut start) = (Vec::new(), 0);
         while let Some(epoch) = events.get(start).map(|event| Epoch::of(&event)) {
-            let len = events.iter().skip(start).position(|event| Epoch::of(&event) != epoch);
-            let end = len.map_or(events.len(), |len| start + len);
+            // By number: a view of all events cannot begin in their middle without going through those before.
+            let goes_on = |index: &usize| events.get(*index).is_some_and(|event| Epoch::of(&event) == epoch);
+            let end = start + (start..events.len()).take_while(goes_on).count();
             self.common.advance(epoch, &mut self.enabled, |number| disabled.extend(self.specs.get(number).map(|spec| spec.id)));
             heard.append(&mut self.detect_some(events, start..end, asked, disabled));
             start = end;
@@ -947,7 +948,8 @@ fn observe_all(
     let mut all = Watched { enabled, ..Watched::default() };
     let mut findings = Findings::default();
     findings.ask(watch.asked);
-    for (index, event) in events.iter().enumerate().take(range.end).skip(range.start).filter(|(_, event)| event.is_judged()) {
+    for index in range {
+        let Some(event) = events.get(index).filter(Event::is_judged) else { continue };
         findings.believe(Trust::Full);
         for route in watch.routes.of(&event) {
             let Route { detector, kind, .. } = *route;

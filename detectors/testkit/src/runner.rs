@@ -83,8 +83,8 @@ impl Runner {
         self.look_at_colleagues(batch);
         let (mut heard, mut start) = (Vec::new(), 0);
         while let Some(epoch) = batch.get(start).map(|event| Epoch::of(&event)) {
-            let len = batch.iter().skip(start).position(|event| Epoch::of(&event) != epoch);
-            let end = len.map_or(batch.len(), |len| start + len);
+            let goes_on = |index: &usize| batch.get(*index).is_some_and(|event| Epoch::of(&event) == epoch);
+            let end = start + (start..batch.len()).take_while(goes_on).count();
             self.common.advance(epoch);
             heard.append(&mut self.detect_some(batch, start..end, asked));
             start = end;
@@ -100,7 +100,7 @@ impl Runner {
         findings.ask(asked);
         // Slice by slice, as threads would, so that a slice that looked at another would show.
         for (index, slice) in self.slices.iter_mut().enumerate() {
-            for event in batch.iter().take(range.end).skip(range.start) {
+            for event in range.clone().filter_map(|index| batch.get(index)) {
                 findings.believe(Trust::Full);
                 for (order, kind) in self.spec.keys.iter().enumerate() {
                     let Some(key) = event.key(*kind).filter(|key| key.hash % count == index as u64) else { continue };
