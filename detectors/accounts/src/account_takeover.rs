@@ -27,6 +27,7 @@
 mod scopes;
 mod strangers;
 
+use bartizan_core::finding::user_key;
 use bartizan_core::time::{HOUR_MS, MINUTE_MS};
 use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Role,
@@ -134,7 +135,7 @@ impl AccountTakeover {
             asked.powerful
         );
         if asked.scopes < limit || asked.powerful == 0 {
-            return findings.excuse("narrow_scope", key_of(event), Severity::High, reason);
+            return findings.excuse("narrow_scope", user_key(event), Severity::High, reason);
         }
         let mut finding = finding(event, Severity::High, &Signs::default(), event.ip(), event.session());
         "Wide access given to an application".clone_into(&mut finding.title);
@@ -191,7 +192,7 @@ impl AccountTakeover {
         let changes = matches!(event.kind(), Kind::PasswordChange | Kind::AccountChange) && signs.is_strange();
         let held = self.strangers.get(key.hash, event.watermark_ms()).and_then(|strangers| strangers.held(event));
         match held.filter(|_| changes) {
-            Some((gate, weight)) => findings.excuse(gate, key_of(event), Severity::High, {
+            Some((gate, weight)) => findings.excuse(gate, user_key(event), Severity::High, {
                 format!(
                     "Changed the account with a client that does not fit this person: {} (weight {weight:.1}, limit {weight_min:.1}).",
                     signs.names()
@@ -239,13 +240,9 @@ fn told(event: &Event<'_>, takeover: &Takeover, config: &Config) -> Finding {
     finding
 }
 
-fn key_of(event: &Event<'_>) -> String {
-    format!("user:{}", event.user().unwrap_or_default())
-}
-
 /// `ip` and `session` are those of the stranger: what proves it may be an event of the owner's.
 fn finding(event: &Event<'_>, severity: Severity, signs: &Signs, ip: Option<IpAddr>, session: Option<&str>) -> Finding {
-    let mut finding = Finding::new(event, key_of(event), severity);
+    let mut finding = Finding::new(event, user_key(event), severity);
     finding.confidence = (0.5 + signs.weight() / 10.0).min(0.95);
     signs.note(&mut finding);
     finding.involve(Subject::new(EntityKind::User, event.user().unwrap_or_default(), Role::Victim).hit());

@@ -14,6 +14,7 @@
 
 use crate::batch::Field;
 use crate::event::{Event, NetworkClass};
+use crate::finding::names_of;
 use crate::keys::{Key, KeyKind};
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +67,7 @@ impl Changes {
     #[must_use]
     pub fn names(self) -> String {
         let all = [(self.device, "device"), (self.network, "network"), (self.ja4, "TLS client"), (self.agent, "user agent")];
-        all.iter().filter(|(differs, _)| *differs).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+        names_of(&all)
     }
 }
 

@@ -128,6 +128,18 @@ pub struct Finding {
     pub actions: Vec<Action>,
 }
 
+/// The key of what is about an event's user.
+#[must_use]
+pub fn user_key(event: &Event<'_>) -> String {
+    format!("user:{}", event.user().unwrap_or_default())
+}
+
+/// The names of those pieces that are there, for a sentence.
+#[must_use]
+pub fn names_of(pieces: &[(bool, &str)]) -> String {
+    pieces.iter().filter(|(is_there, _)| *is_there).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+}
+
 impl Finding {
     /// A finding about `event` under the episode `key`; the caller adds evidence and subjects.
     #[must_use]

@@ -20,6 +20,7 @@
 mod tries;
 
 use crate::credential_stuffing::{is_unknown_name, says_nothing};
+use bartizan_core::finding::user_key;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Familiar, Finding, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter,
@@ -99,11 +100,11 @@ impl BruteForce {
         let tally = tries.tally(guess.time_ms, guess.own, &self.config);
         let Some((severity, rule)) = tally.judge(guess.own, &self.config) else {
             return match tries.excused(&guess, &self.config) {
-                Some(reason) => findings.excuse("retry_loop", key_of(event), Severity::Medium, reason),
+                Some(reason) => findings.excuse("retry_loop", user_key(event), Severity::Medium, reason),
                 None => findings.remark("below_limit", || tally.sentence(guess.own, &self.config)),
             };
         };
-        let mut finding = Finding::new(event, key_of(event), severity);
+        let mut finding = Finding::new(event, user_key(event), severity);
         "Many guesses at one account".clone_into(&mut finding.title);
         finding.reason = rule.sentence(&tally, &self.config);
         finding.confidence = if severity > Severity::Low { 0.8 } else { 0.3 };
@@ -168,12 +169,8 @@ impl BruteForce {
     }
 }
 
-fn key_of(event: &Event<'_>) -> String {
-    format!("user:{}", event.user().unwrap_or_default())
-}
-
 fn hit(event: &Event<'_>, severity: Severity, tries: usize, config: &Config) -> Finding {
-    let mut finding = Finding::new(event, key_of(event), severity);
+    let mut finding = Finding::new(event, user_key(event), severity);
     "Account guessed open".clone_into(&mut finding.title);
     finding.confidence = 0.9;
     finding.note("tries_of_client", tries).note("hit_tries_min", config.hit_tries_min);

@@ -27,6 +27,7 @@ mod journey;
 mod recent;
 
 use bartizan_core::colleagues::Voucher;
+use bartizan_core::finding::user_key;
 use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Role, Severity,
     Spec, State, Subject, Trust,
@@ -127,7 +128,7 @@ impl Detector for ImpossibleTravel {
         let Compared { compared, conflict, excused } = traveller.compare(&past, &sign_in);
         match (conflict, excused) {
             (None, Some((conflict, gate))) => {
-                findings.excuse(gate, key_of(event), Severity::Medium, excuse(&sign_in, &conflict, gate));
+                findings.excuse(gate, user_key(event), Severity::Medium, excuse(&sign_in, &conflict, gate));
                 past.keep(sign_in);
             }
             (None, None) => {
@@ -162,10 +163,6 @@ impl Detector for ImpossibleTravel {
     }
 }
 
-fn key_of(event: &Event<'_>) -> String {
-    format!("user:{}", event.user().unwrap_or_default())
-}
-
 /// Why two sign-ins that are too far apart are no finding.
 fn excuse(sign_in: &SignIn<'_>, conflict: &Conflict<'_>, gate: &str) -> String {
     let minutes = sign_in.time_ms.abs_diff(conflict.with.time_ms) / 60_000;
@@ -182,7 +179,7 @@ fn excuse(sign_in: &SignIn<'_>, conflict: &Conflict<'_>, gate: &str) -> String {
 /// `again`: the network was told for this person before.
 fn finding(event: &Event<'_>, journey: &Journey<'_>, again: bool, config: &Config) -> Finding {
     let severity = if journey.new_client { Severity::High } else { Severity::Medium };
-    let mut finding = Finding::new(event, key_of(event), severity);
+    let mut finding = Finding::new(event, user_key(event), severity);
     "Sign-ins at two places too far apart".clone_into(&mut finding.title);
     let (stranger, other) = (&journey.stranger, &journey.other);
     let (first, second) = if stranger.time_ms <= other.time_ms { (stranger, other) } else { (other, stranger) };

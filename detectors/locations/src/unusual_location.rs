@@ -24,6 +24,7 @@
 //!
 //! Absent on purpose: how rare a value is in the whole tenant, hours of the day.
 
+use bartizan_core::finding::{names_of, user_key};
 use bartizan_core::geo::least_distance_km;
 use bartizan_core::people::{Feature, NO_DEVICE, Traits};
 use bartizan_core::time::DAY_MS;
@@ -94,7 +95,7 @@ impl Verdict {
     /// What is new, in words.
     fn news(&self) -> String {
         let news = [(self.new_country, "country"), (self.new_region, "region"), (self.new_network, "network"), (self.new_device, "device")];
-        news.iter().filter(|(new, _)| *new).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+        names_of(&news)
     }
 
     fn sentence(&self, person: &Person, limit: f32) -> String {
@@ -225,7 +226,7 @@ impl Detector for UnusualLocation {
                 }
             }
             Err(BELOW_LIMIT) => findings.remark(BELOW_LIMIT, || verdict.sentence(person, self.config.surprise_min)),
-            Err(gate) => findings.excuse(gate, key_of(event), Severity::Low, verdict.sentence(person, self.config.surprise_min)),
+            Err(gate) => findings.excuse(gate, user_key(event), Severity::Low, verdict.sentence(person, self.config.surprise_min)),
         }
     }
 
@@ -241,12 +242,8 @@ impl Detector for UnusualLocation {
     fn each_state(&mut self, _: &mut dyn FnMut(&mut dyn State)) {}
 }
 
-fn key_of(event: &Event<'_>) -> String {
-    format!("user:{}", event.user().unwrap_or_default())
-}
-
 fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Person, config: &Config) -> Finding {
-    let mut finding = Finding::new(event, key_of(event), severity);
+    let mut finding = Finding::new(event, user_key(event), severity);
     "Sign-in from an unusual location".clone_into(&mut finding.title);
     let limit = if severity > Severity::Low { config.surprise_medium_min } else { config.surprise_min };
     let place = event.place();

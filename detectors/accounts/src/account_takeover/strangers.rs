@@ -1,6 +1,7 @@
 //! Strange clients of one person within the last hours, and what speaks against each.
 
 use super::Config;
+use bartizan_core::finding::names_of;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{ClientPrint, Event, Familiar, Finding, Kind, NetworkClass, Retained, Severity, heap_bytes};
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ impl Signs {
     }
 
     pub fn names(&self) -> String {
-        self.pieces().iter().filter(|(there, ..)| *there).map(|(_, name, _)| *name).collect::<Vec<_>>().join(", ")
+        names_of(&self.pieces().map(|(there, name, _)| (there, name)))
     }
 
     pub fn note(&self, finding: &mut Finding) {

@@ -5,6 +5,7 @@ use super::grants::Jump;
 use super::look::Look;
 use super::population::Standing;
 use bartizan_core::Severity;
+use bartizan_core::finding::names_of;
 
 /// What is made of one event.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,7 +75,7 @@ impl Evidence {
             (self.network, "another network than the app's"),
             (self.device_gone, "without the app's device"),
         ];
-        all.iter().filter(|(is, _)| *is).map(|(_, words)| *words).collect::<Vec<_>>().join(", ")
+        names_of(&all)
     }
 
     /// How many pieces there are.
