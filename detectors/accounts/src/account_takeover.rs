@@ -97,7 +97,7 @@ impl AccountTakeover {
             weight_critical_min: parameters.float("weight_critical_min") as f32,
             used_ms: parameters.int("used_ms"),
             approved_ms: parameters.int("approved_ms"),
-            scopes_min: usize::try_from(parameters.int("scopes_min")).unwrap_or(usize::MAX),
+            scopes_min: parameters.count("scopes_min"),
         };
         Self { config, strangers: KeyedState::new(budget) }
     }

@@ -124,21 +124,20 @@ struct ApiEnumeration {
 
 impl ApiEnumeration {
     fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
-        let count = |name| u32::try_from(parameters.int(name)).unwrap_or(u32::MAX);
         let config = Config {
-            refused_min: count("refused_min"),
-            refused_day_min: count("refused_day_min"),
+            refused_min: parameters.count("refused_min"),
+            refused_day_min: parameters.count("refused_day_min"),
             refused_share_min: parameters.float("refused_share_min"),
-            sequential_min: count("sequential_min"),
-            sequential_day_min: count("sequential_day_min"),
+            sequential_min: parameters.count("sequential_min"),
+            sequential_day_min: parameters.count("sequential_day_min"),
             sequential_share_min: parameters.float("sequential_share_min"),
-            volume_min: count("volume_min"),
-            peer_volume_min: count("peer_volume_min"),
+            volume_min: parameters.count("volume_min"),
+            peer_volume_min: parameters.count("peer_volume_min"),
             habit_factor: parameters.float("habit_factor"),
-            peers_min: count("peers_min"),
-            accounts_min: count("accounts_min"),
-            granted_min: count("granted_min"),
-            missing_min: count("missing_min"),
+            peers_min: parameters.count("peers_min"),
+            accounts_min: parameters.count("accounts_min"),
+            granted_min: parameters.count("granted_min"),
+            missing_min: parameters.count("missing_min"),
         };
         Self { config, principals: KeyedState::new(budget), addresses: KeyedState::new(budget) }
     }

@@ -124,19 +124,18 @@ const EXPLAINED: usize = 64;
 
 impl ClientIntegrity {
     fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
-        let number = |name| u32::try_from(parameters.int(name)).unwrap_or(u32::MAX);
         let config = Config {
             gate: Gate {
-                app_users_min: number("app_users_min"),
-                days_min: u8::try_from(parameters.int("usual_days_min")).unwrap_or(u8::MAX),
-                users_min: number("usual_users_min"),
-                networks_min: number("usual_networks_min"),
+                app_users_min: parameters.count("app_users_min"),
+                days_min: parameters.count("usual_days_min"),
+                users_min: parameters.count("usual_users_min"),
+                networks_min: parameters.count("usual_networks_min"),
                 attested_share_min: parameters.float("attested_share_min"),
                 outage_share_max: parameters.float("outage_share_max"),
                 hosting_share_max: parameters.float("hosting_share_max"),
             },
-            device_users_min: number("device_users_min") as usize,
-            model_users_min: number("model_users_min"),
+            device_users_min: parameters.count("device_users_min"),
+            model_users_min: parameters.count("model_users_min"),
         };
         Self {
             config,

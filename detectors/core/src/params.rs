@@ -108,6 +108,12 @@ impl Parameters {
         }
     }
 
+    /// A whole number as a count or a limit in an unsigned type; what does not fit is its largest value, all bits set.
+    #[must_use]
+    pub fn count<T: TryFrom<i64> + Default + std::ops::Not<Output = T>>(&self, name: &str) -> T {
+        T::try_from(self.int(name)).unwrap_or(!T::default())
+    }
+
     /// A number.
     #[must_use]
     pub fn float(&self, name: &str) -> f64 {

@@ -81,14 +81,13 @@ struct BruteForce {
 
 impl BruteForce {
     fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
-        let count = |name| usize::try_from(parameters.int(name)).unwrap_or(usize::MAX);
         let config = Config {
-            tries_min: count("tries_min"),
-            spread_tries_min: count("spread_tries_min"),
-            spread_networks_min: count("spread_networks_min"),
-            slow_tries_min: count("slow_tries_min"),
-            own_tries_min: count("own_tries_min"),
-            hit_tries_min: count("hit_tries_min"),
+            tries_min: parameters.count("tries_min"),
+            spread_tries_min: parameters.count("spread_tries_min"),
+            spread_networks_min: parameters.count("spread_networks_min"),
+            slow_tries_min: parameters.count("slow_tries_min"),
+            own_tries_min: parameters.count("own_tries_min"),
+            hit_tries_min: parameters.count("hit_tries_min"),
         };
         Self { config, tries: KeyedState::new(budget) }
     }

@@ -172,22 +172,21 @@ struct CredentialStuffing {
 
 impl CredentialStuffing {
     fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
-        let count = |name| u32::try_from(parameters.int(name)).unwrap_or(u32::MAX);
         let config = Config {
             window_ms: parameters.int("window_ms"),
-            users_min: count("users_min"),
-            network_users_min: count("network_users_min"),
-            network_addresses_min: count("network_addresses_min"),
-            client_users_min: count("client_users_min"),
-            client_networks_min: count("client_networks_min"),
-            shared_users_min: count("shared_users_min"),
-            tries_max: u16::try_from(parameters.int("tries_max")).unwrap_or(u16::MAX),
+            users_min: parameters.count("users_min"),
+            network_users_min: parameters.count("network_users_min"),
+            network_addresses_min: parameters.count("network_addresses_min"),
+            client_users_min: parameters.count("client_users_min"),
+            client_networks_min: parameters.count("client_networks_min"),
+            shared_users_min: parameters.count("shared_users_min"),
+            tries_max: parameters.count("tries_max"),
             failed_share_min: parameters.float("failed_share_min"),
             client_failed_share_min: parameters.float("client_failed_share_min"),
             client_unknown_share_min: parameters.float("client_unknown_share_min"),
             client_retry_share_max: parameters.float("client_retry_share_max"),
-            list_users_min: count("list_users_min"),
-            list_lines_min: count("list_lines_min"),
+            list_users_min: parameters.count("list_users_min"),
+            list_lines_min: parameters.count("list_lines_min"),
         };
         Self { config, networks: KeyedState::new(budget), clients: KeyedState::new(budget), tenants: KeyedState::new(budget) }
     }

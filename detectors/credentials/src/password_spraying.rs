@@ -96,12 +96,11 @@ struct PasswordSpraying {
 
 impl PasswordSpraying {
     fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
-        let count = |name| u32::try_from(parameters.int(name)).unwrap_or(u32::MAX);
         let config = Config {
-            users_min: count("users_min"),
-            shared_users_min: count("shared_users_min"),
+            users_min: parameters.count("users_min"),
+            shared_users_min: parameters.count("shared_users_min"),
             rise_min: parameters.float("rise_min"),
-            tries_max: u8::try_from(parameters.int("tries_max")).unwrap_or(u8::MAX),
+            tries_max: parameters.count("tries_max"),
             settle_ms: parameters.int("settle_ms"),
             failed_share_min: parameters.float("failed_share_min"),
         };

@@ -96,17 +96,15 @@ struct MfaFatigue {
 
 impl MfaFatigue {
     fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
-        let count = |name| usize::try_from(parameters.int(name)).unwrap_or(usize::MAX);
-        let known = |name| u16::try_from(parameters.int(name)).unwrap_or(u16::MAX);
         let config = Config {
             window_ms: parameters.int("window_ms"),
             suspicion_min: (parameters.float("suspicion_min") * 100.0).round() as i64,
-            pushes_min: count("pushes_min"),
-            own_denials_min: count("own_denials_min"),
+            pushes_min: parameters.count("pushes_min"),
+            own_denials_min: parameters.count("own_denials_min"),
             double_push_ms: parameters.int("double_push_ms"),
             use_window_ms: parameters.int("use_window_ms"),
-            sign_ins_min: known("sign_ins_min"),
-            days_min: known("days_min"),
+            sign_ins_min: parameters.count("sign_ins_min"),
+            days_min: parameters.count("days_min"),
         };
         Self { config, users: KeyedState::new(budget) }
     }

@@ -95,7 +95,7 @@ impl ImpossibleTravel {
             gateway_distance_min_km: parameters.float("gateway_distance_min_km"),
             radius_min_km: parameters.float("radius_min_km"),
             window_ms: parameters.int("window_ms"),
-            network_days_min: u16::try_from(parameters.int("network_days_min")).unwrap_or(u16::MAX),
+            network_days_min: parameters.count("network_days_min"),
         };
         Self { config, recent: KeyedState::new(budget), buffer: Vec::new() }
     }

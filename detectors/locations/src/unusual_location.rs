@@ -197,8 +197,8 @@ impl UnusualLocation {
         let config = Config {
             surprise_min: parameters.float("surprise_min") as f32,
             surprise_medium_min: parameters.float("surprise_medium_min") as f32,
-            sign_ins_min: u16::try_from(parameters.int("sign_ins_min")).unwrap_or(u16::MAX),
-            days_min: u16::try_from(parameters.int("days_min")).unwrap_or(u16::MAX),
+            sign_ins_min: parameters.count("sign_ins_min"),
+            days_min: parameters.count("days_min"),
         };
         Self { config }
     }
