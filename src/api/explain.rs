@@ -13,7 +13,7 @@ use super::{ApiState, openapi};
 use crate::db::suppressions::{self, LineFilter};
 use crate::db::{alert_list, lessons};
 use crate::detect::{DetectConfig, Enabled};
-use crate::explain::around::{NAMED_MAX, concerned, key_of};
+use crate::explain::around::{AROUND_MS, NAMED_MAX, concerned, key_of};
 use crate::explain::{Explainer, Explanation};
 use crate::store::{EventFilter, StoredEvent};
 use crate::teach::Lesson;
@@ -63,9 +63,9 @@ pub struct ExplainView {
     pub explanation: Explanation,
     /// Were there more events to judge before it than `http.explain_events_max`?
     pub truncated: bool,
-    /// Ids of the alerts that name its user, address or session around its time, the newest first.
+    /// Ids of the alerts that name its user, address or session within an hour of its time, the newest first.
     pub alerts: Vec<String>,
-    /// What was held back about its user, address or session around its time, the newest first.
+    /// What was held back about its user, address or session within the hour of its time, the newest first.
     pub ledger: Vec<SuppressedView>,
 }
 
@@ -129,8 +129,8 @@ async fn around(state: &ApiState, event: &StoredEvent) -> Result<(Vec<String>, V
             let filter = LineFilter { tenant: Some(tenant.clone()), key, around_ms: Some(time_ms), ..LineFilter::default() };
             ledger.extend(suppressions::held(tx, &filter, i64::MAX, NAMED_MAX as u32)?);
             let filter = alert_list::Filter {
-                since_ms: Some(time_ms),
-                until_ms: Some(time_ms.saturating_add(1)),
+                since_ms: Some(time_ms.saturating_sub(AROUND_MS)),
+                until_ms: Some(time_ms.saturating_add(AROUND_MS + 1)),
                 tenant: Some(tenant.clone()),
                 entities: vec![entity],
                 limit: NAMED_MAX as u32,

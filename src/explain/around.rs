@@ -8,11 +8,14 @@ use crate::detect::engine::Outcome;
 use crate::store::StoredEvent;
 use crate::suppress::{By, Held, Tally};
 use bartizan_core::EntityKind;
+use bartizan_core::time::HOUR_MS;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Alerts and lines of the ledger that are named.
 pub const NAMED_MAX: usize = 100;
+/// Alerts are named that have an event so close to its time: what somebody does after a sign-in belongs to it.
+pub const AROUND_MS: i64 = HOUR_MS;
 
 /// The user, session and address that an event names.
 #[must_use]
@@ -65,7 +68,8 @@ impl Around {
     fn is_told(&self, alert: &Alert) -> bool {
         let names = |(kind, value): &(EntityKind, String)| alert.subjects.iter().any(|of| of.kind == *kind && of.value == *value);
         alert.tenant == self.tenant
-            && (alert.first_event_time.0..=alert.last_event_time.0).contains(&self.time_ms)
+            && alert.first_event_time.0 <= self.time_ms.saturating_add(AROUND_MS)
+            && alert.last_event_time.0 >= self.time_ms.saturating_sub(AROUND_MS)
             && self.concerned.iter().any(names)
     }
 

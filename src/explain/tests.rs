@@ -103,16 +103,18 @@ fn what_became_of_those_concerned_is_gathered() {
     let of = |events: &EventBatch| Around::of(&StoredEvent::from(EventRow::new(&events.get(0).unwrap(), Position::default())));
     let (mut explainer, far) = far_with_the_phone();
     explainer.gather(of(&far));
-    let _ = explainer.explain(&far.get(0).unwrap(), None);
+    assert_eq!(explainer.explain(&far.get(0).unwrap(), None).standing, Standing::Judged);
     let (alerts, ledger) = gathered(explainer);
     assert_eq!(alerts, 0);
     assert!(ledger.contains(&("impossible_travel", By::Gate("own_at_both_ends"), "user:ann".to_owned(), 1)), "{ledger:?}");
 
     let mut strange = EventBatch::default();
     sign_in(&mut strange, "x", JUNE_MS + 9 * DAY_MS + 3_600_000, "other", FAR, 7018);
+    let mut soon_after = EventBatch::default();
+    sign_in(&mut soon_after, "z", JUNE_MS + 9 * DAY_MS + 5_400_000, "other", FAR, 7018);
     let mut the_day_before = EventBatch::default();
     sign_in(&mut the_day_before, "y", JUNE_MS + 8 * DAY_MS, "laptop", HOME, 3320);
-    for (about, told) in [(&strange, true), (&the_day_before, false)] {
+    for (about, told) in [(&strange, true), (&soon_after, true), (&the_day_before, false)] {
         let mut explainer = self::explainer();
         explainer.gather(of(about));
         explainer.judge(past().iter());
