@@ -6,6 +6,7 @@
 use super::Config;
 use super::crowd::{Crowd, Parts, Tally, Try};
 use super::samples::{Sample, Samples};
+use crate::sign::sign;
 use bartizan_core::client::short;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{Event, KeyKind, Kind, Outcome, Retained, heap_bytes};
@@ -246,6 +247,11 @@ impl Attempts {
     /// Is a success in an attack a hit: by a user not known there, with a client that the failures use?
     pub fn is_hit(&self, attempt: &Attempt, tally: &Tally, parts: &Parts) -> bool {
         !attempt.known && self.suspects().is_some_and(|crowd| crowd.takes_part(attempt.client, parts, tally.failed))
+    }
+
+    /// What the failures of these parts show of who makes them.
+    pub fn sign(&self, parts: &Parts) -> Option<u64> {
+        self.suspects().and_then(|crowd| sign(crowd.failing_clients(parts)))
     }
 
     /// A user got in from there in peace.

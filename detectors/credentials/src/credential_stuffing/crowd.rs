@@ -392,6 +392,11 @@ impl Crowd {
         self.tries.iter().map(|(_, time_ms, one)| (time_ms, one)).filter(move |(_, one)| one.counts_as_failed() && takes(one.part))
     }
 
+    /// The clients that failing users of these parts use.
+    pub fn failing_clients<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = u32> {
+        self.failing(parts).map(|(_, one)| one.client)
+    }
+
     /// Failing users of these parts who had time to try again by `newest_ms`, and those of them who did.
     pub fn retries(&self, parts: &Parts, newest_ms: i64) -> (u32, u32) {
         let settled_ms = newest_ms.saturating_sub(RETRY_MS);

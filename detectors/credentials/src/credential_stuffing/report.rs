@@ -23,6 +23,10 @@ pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, sta
     if !attack.open {
         name_earlier(&mut finding, event, &samples, role);
         finding.event_count = attack.tally.tries.max(1);
+        finding.sign = match attack.scope {
+            Scope::Client => Some(attempt.client.into()),
+            Scope::Address | Scope::Network => state.sign(&attack.parts),
+        };
     }
     if let Some(ip) = event.ip() {
         finding.involve(Subject::new(EntityKind::Ip, ip, role));

@@ -26,6 +26,8 @@ const TIDY_BYTES_MIN: usize = 1_024;
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Tried {
     pub first_ms: i64,
+    /// The first try of those from one place or with one client, the latest one's.
+    pub here_ms: i64,
     pub subnet: u32,
     pub address: u32,
     pub client: u32,
@@ -43,6 +45,8 @@ pub(super) struct Tried {
     pub hasty: bool,
     /// Tried in more rounds than one.
     pub again: bool,
+    /// The same from one place or with one client: in rounds of one attacker.
+    pub again_here: bool,
     /// Tried from more networks than one.
     pub moved: bool,
     /// Tried while sign-ins failed for everybody.
@@ -191,6 +195,7 @@ impl Guesses {
         let text = self.write(event);
         let tried = Tried {
             first_ms: guess.time_ms,
+            here_ms: guess.time_ms,
             subnet: guess.subnet,
             address: guess.address,
             client: guess.client,
@@ -203,6 +208,7 @@ impl Guesses {
             unknown,
             hasty: false,
             again: false,
+            again_here: false,
             moved: false,
             stormy,
             text,
@@ -217,7 +223,15 @@ impl Guesses {
         let mut tried = before;
         if guess.time_ms.saturating_sub(tried.first_ms) >= DAY_MS {
             // A day has passed over the first of them.
-            tried = Tried { first_ms: time_ms, fails: 1, untold: tried.untold.min(1), hasty: false, again: false, moved: false, ..tried };
+            tried = Tried { fails: 1, untold: tried.untold.min(1), hasty: false, again: false, again_here: false, moved: false, ..tried };
+            (tried.first_ms, tried.here_ms) = (time_ms, time_ms);
+        }
+        let is_here = guess.subnet == tried.subnet || (guess.client != 0 && guess.client == tried.client);
+        if is_here {
+            tried.here_ms = tried.here_ms.min(guess.time_ms);
+            tried.again_here |= gap_ms >= ROUND_MS;
+        } else if guess.time_ms >= time_ms {
+            (tried.here_ms, tried.again_here) = (guess.time_ms, false);
         }
         tried.first_ms = tried.first_ms.min(guess.time_ms);
         tried.fails = tried.fails.saturating_add(1);
