@@ -25,6 +25,7 @@ fn finding(time_ms: i64, severity: Severity, victim: &str, hit: bool) -> Finding
         subjects: vec![if hit { victim.hit() } else { victim }],
         event_ids: vec![format!("e{time_ms}")],
         actions: Vec::new(),
+        sign: None,
     }
 }
 
