@@ -73,6 +73,19 @@ fn a_network_of_loud_addresses_makes_few_alerts() {
 }
 
 #[test]
+fn attacks_with_one_client_show_the_same_sign_from_wherever_they_come() {
+    let sign = |ip: &str, agent: &dyn Fn(usize) -> String| {
+        let tries = spray(12, ip).into_iter().enumerate();
+        run(&SPEC, &tries.map(|(n, one)| one.agent(agent(n))).collect::<Vec<_>>())[0].sign
+    };
+    let tool = sign("203.0.113.7", &|_| "curl/8".into());
+    assert!(tool.is_some());
+    assert_eq!(sign("198.51.100.7", &|n| if n == 11 { "Edge".into() } else { "curl/8".into() }), tool, "somebody else fails there, too");
+    assert_ne!(sign("198.51.100.7", &|_| "curl/9".into()), tool);
+    assert_eq!(sign("198.51.100.7", &|n| format!("Firefox/{n}")), None);
+}
+
+#[test]
 fn one_client_over_many_networks_is_found() {
     let events: Vec<_> = (0..60)
         .map(|n| {

@@ -291,6 +291,19 @@ fn what_is_loud_within_an_hour_is_left_to_the_detector_of_stuffing() {
 }
 
 #[test]
+fn a_loud_list_with_some_names_twice_is_no_rounds_however_long_it_is() {
+    let list = (0..1_400).map(|n| guess(if n % 6 == 5 { n / 2 } else { 200 + n }, NOON + n * MINUTE, "203.0.113.9", "curl/8"));
+    stays_silent_amid(120, list);
+}
+
+#[test]
+fn what_another_attacker_tried_before_is_no_round_of_this_one() {
+    let first = (0..60).map(|n| guess(n, NOON + n * 8_000, "198.51.100.7", "python-requests/2.32"));
+    let second = (0..60).map(|n| guess(n, NOON + 90 * MINUTE + n * 8_000, "203.0.113.9", "curl/8"));
+    stays_silent_amid(120, first.chain(second));
+}
+
+#[test]
 fn loud_rounds_with_hours_between_them_are_found() {
     let round = |at: i64| (0..60).map(move |n| guess(n, NOON + at + n * 8_000, "203.0.113.9", "curl/8"));
     assert_eq!(keys(&amid(120, round(0).chain(round(3 * HOUR)))), ["net:203.0.113.0/24"].into());

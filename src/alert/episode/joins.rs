@@ -42,6 +42,12 @@ pub(super) struct Joins {
 }
 
 impl Joins {
+    /// Entries, of both kinds.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_sign.len() + self.told_under.len()
+    }
+
     pub(super) fn add(&mut self, (tenant, detector, key): &EpisodeKey, episode: &Episode) {
         if let Some(sign) = episode.sign {
             self.by_sign.insert((tenant.clone(), detector.clone(), sign, episode.opened_ms, key.clone()));
@@ -85,13 +91,16 @@ impl Episodes {
         known.or_else(|| self.joins.with_sign(own, finding.sign?).find(|key| open(key).is_some_and(|episode| episode.takes_in(finding))))
     }
 
-    /// A key's findings are told under an episode from now on.
-    pub(super) fn take_in(&mut self, own: &EpisodeKey, home: &EpisodeKey) {
-        let Some(episode) = self.open.get_mut(home).filter(|_| own != home) else { return };
-        if episode.joined.len() < JOINED_MAX && !episode.joined.contains(&own.2) {
-            episode.joined.push(own.2.clone());
-            self.joins.told_under.insert(own.clone(), home.2.clone());
+    /// A key's findings are told under an episode from now on. True if that is worth a version: each doubling of the
+    /// number of keys is.
+    pub(super) fn take_in(&mut self, own: &EpisodeKey, home: &EpisodeKey) -> bool {
+        let Some(episode) = self.open.get_mut(home).filter(|_| own != home) else { return false };
+        if episode.joined.len() >= JOINED_MAX || episode.joined.contains(&own.2) {
+            return false;
         }
+        episode.joined.push(own.2.clone());
+        self.joins.told_under.insert(own.clone(), home.2.clone());
+        episode.joined.len().is_power_of_two()
     }
 }
 

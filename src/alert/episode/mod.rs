@@ -122,12 +122,12 @@ impl Episodes {
         }
         let key = self.home_of(&own, &finding).unwrap_or_else(|| own.clone());
         self.write_early(&key);
-        self.take_in(&own, &key);
+        let joins = self.take_in(&own, &key);
         let severity = finding.severity;
         let before = self.open.get(&key).map(|episode| episode.alert.severity);
         match self.open.get_mut(&key) {
             Some(episode) => {
-                let makes_version = episode.update(finding, &self.limits);
+                let makes_version = episode.update(finding, &self.limits) || joins;
                 let bytes = episode.count_bytes(&key);
                 self.bytes = self.bytes - std::mem::replace(&mut episode.bytes, bytes) + bytes;
                 if makes_version {

@@ -6,7 +6,7 @@
 
 use crate::guess::Guess;
 use crate::recent::{Recent, VALUES_MAX};
-use bartizan_core::time::{DAY_MS, MINUTE_MS};
+use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use bartizan_core::{Event, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -74,6 +74,40 @@ pub(super) struct Group {
     pub failing: u16,
     /// Sign-ins from there that went well since the first of them.
     pub went_well: u16,
+    /// Tries of names that found no room.
+    pub turned_away: TurnedAway,
+}
+
+/// Tries that are only counted, by hours of the clock: of a flood too few names are held to see how loud it was.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct TurnedAway {
+    hour: i64,
+    in_hour: u16,
+    /// Bit n: n hours ago there were at least `LOUD_MIN`.
+    loud: u32,
+}
+
+impl TurnedAway {
+    /// Tries an hour that no slow attack makes.
+    const LOUD_MIN: u16 = 25;
+
+    fn add(&mut self, time_ms: i64) {
+        let hour = time_ms.div_euclid(HOUR_MS);
+        if hour > self.hour {
+            let later = u32::try_from(hour - self.hour).unwrap_or(u32::MAX);
+            *self = Self { hour, in_hour: 0, loud: self.loud.checked_shl(later).unwrap_or_default() };
+        }
+        if hour == self.hour {
+            self.in_hour = self.in_hour.saturating_add(1);
+            self.loud |= u32::from(self.in_hour >= Self::LOUD_MIN);
+        }
+    }
+
+    /// Was it loud in this hour?
+    pub fn is_loud(self, time_ms: i64) -> bool {
+        let ago = u32::try_from(self.hour - time_ms.div_euclid(HOUR_MS)).ok();
+        ago.and_then(|ago| self.loud.checked_shr(ago)).is_some_and(|loud| loud & 1 == 1)
+    }
 }
 
 impl Group {
@@ -152,7 +186,7 @@ impl Guesses {
         for (groups, key) in [(&mut self.subnets, tried.subnet), (&mut self.clients, tried.client)] {
             match groups.get_mut(key) {
                 Some((_, group)) => group.failing += 1,
-                None => groups.insert(key, 0, Group { failing: 1, went_well: 0 }),
+                None => groups.insert(key, 0, Group { failing: 1, ..Group::default() }),
             }
         }
     }
@@ -188,6 +222,8 @@ impl Guesses {
         if self.tried.len() >= VALUES_MAX {
             let shares = [self.subnet(guess.subnet).failing, self.client(guess.client).failing];
             if shares.iter().any(|share| *share >= SHARE_MAX) {
+                let groups = [self.subnets.get_mut(guess.subnet), self.clients.get_mut(guess.client)];
+                groups.into_iter().flatten().for_each(|(_, group)| group.turned_away.add(guess.time_ms));
                 return None;
             }
             gone = self.pop_before(i64::MAX);

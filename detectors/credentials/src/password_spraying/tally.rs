@@ -1,6 +1,6 @@
 //! Goes through the names that failed, and weighs whether they are one attack's.
 
-use super::guesses::Tried;
+use super::guesses::{Tried, TurnedAway};
 use super::watch::{Scope, WINDOW_MS, Watch};
 use super::{Config, SPAN_MIN_MS};
 use bartizan_core::time::MINUTE_MS;
@@ -182,7 +182,12 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
         Scope::Client(_) => u32::MAX,
     };
     let loud = loud_cells(&cells, loud_min);
-    let is_quiet = |time_ms: i64| !loud.get(cell_of(time_ms)).copied().unwrap_or_default();
+    let turned_away = match scope {
+        Scope::Client(client) => watch.guesses.client(client).turned_away,
+        Scope::Place(subnet) => watch.guesses.subnet(subnet).turned_away,
+        Scope::Everywhere => TurnedAway::default(),
+    };
+    let is_quiet = |time_ms: i64| !loud.get(cell_of(time_ms)).copied().unwrap_or_default() && !turned_away.is_loud(time_ms);
     // Rounds have hours between them, however loud each is; a list with some names twice is none.
     let in_rounds = tally.is_in_rounds();
     tally.quiet = times.into_iter().filter(|(time_ms, again)| (*again && in_rounds) || is_quiet(*time_ms)).count() as u32;
