@@ -98,6 +98,28 @@ fn one_client_over_many_networks_is_found() {
 }
 
 #[test]
+fn a_client_that_comes_again_hours_later_begins_an_attack() {
+    let wave = |from: i64| {
+        (0..60).map(move |n| login(from + n, &format!("v{from}-{n}"), &format!("198.{}.{}.9", n % 30, from % 200)).fail("unknown_user"))
+    };
+    let begins = |pause: i64| run(&SPEC, &wave(0).chain(wave(pause)).collect::<Vec<_>>()).iter().filter(|f| f.sign.is_some()).count();
+    assert_eq!((begins(3_600), begins(3 * 3_600)), (1, 2));
+}
+
+#[test]
+fn an_attack_with_one_client_does_not_name_whom_a_loud_address_tries_with_it() {
+    let loud = paced(40, 0, 30, "203.0.113.7");
+    let wide = (0..40).map(|n| login(1_000 + n, &format!("w{n}"), &format!("198.{}.100.9", n % 30)).fail("unknown_user"));
+    let mut events: Vec<_> = loud.into_iter().chain(wide).collect();
+    events.sort_by_key(TestEvent::time_ms);
+    let found = run(&SPEC, &events);
+    let client: Vec<_> = found.iter().filter(|finding| finding.key.starts_with("client:")).collect();
+    assert!(!client.is_empty());
+    assert!(client.iter().flat_map(|finding| &finding.subjects).all(|subject| !subject.value.starts_with("v0-")));
+    assert_eq!(client[0].first_time_ms - event(START).time_ms(), 1_000_000);
+}
+
+#[test]
 fn out_of_order_tries_count_where_their_time_says() {
     let mut events = spray(10, "203.0.113.7");
     events.reverse();

@@ -8,11 +8,14 @@
 //!
 //! The episode that opened first takes the others in: their findings count there, each hit is told there, and the
 //! reason names them. What was joined once stays together while the episode is open.
+//!
+//! By the same measure, what a detector takes for a new attack of a key that was quiet for an hour is another alert,
+//! unless it goes through the same names: a tool of many users comes again with another of them.
 
 use super::Episodes;
 use super::identity::EpisodeKey;
 use super::versions::Episode;
-use bartizan_core::time::MINUTE_MS;
+use bartizan_core::time::{HOUR_MS, MINUTE_MS};
 use bartizan_core::{EntityKind, Finding, Role, Subject};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -25,6 +28,8 @@ const STOPPED_PAUSES: i64 = 5;
 /// directory share fewer.
 const SHARED_PART: usize = 8;
 const SHARED_MIN: usize = 4;
+/// Quiet for so long, a key may come again with another attack.
+const COMES_AGAIN_MS: i64 = HOUR_MS;
 /// Keys that an episode takes in by name; with more of them the sign alone is enough.
 const JOINED_MAX: usize = 64;
 /// Episodes with the sign that are looked at, the latest first.
@@ -83,7 +88,7 @@ impl Joins {
 impl Episodes {
     /// The open episode that a finding of the key `own` belongs to: its own, or one that takes it in.
     pub(super) fn home_of(&self, own: &EpisodeKey, finding: &Finding) -> Option<EpisodeKey> {
-        let open = |key: &EpisodeKey| self.open.get(key).filter(|episode| finding.time_ms <= episode.closes_at());
+        let open = |key: &EpisodeKey| self.open.get(key).filter(|episode| !episode.is_over(finding));
         if open(own).is_some() {
             return Some(own.clone());
         }
@@ -105,6 +110,13 @@ impl Episodes {
 }
 
 impl Episode {
+    /// Was it over before this finding's attack, or quiet for so long that it is not the same?
+    pub(super) fn is_over(&self, finding: &Finding) -> bool {
+        let quiet_ms = finding.first_time_ms.saturating_sub(self.alert.last_ms);
+        let comes_again = finding.sign.is_some() && quiet_ms > COMES_AGAIN_MS && !share_names(&self.alert.subjects, &finding.subjects);
+        finding.time_ms > self.closes_at() || comes_again
+    }
+
     /// Is a finding that shows the same sign about the same attack?
     fn takes_in(&self, finding: &Finding) -> bool {
         let alert = &self.alert;

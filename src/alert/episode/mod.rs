@@ -116,7 +116,7 @@ impl Episodes {
     pub fn apply(&mut self, spec: &Spec, mut finding: Finding, detected_ms: i64, out: &mut Vec<Alert>) -> bool {
         let own = (std::mem::take(&mut finding.tenant), spec.id.to_owned(), std::mem::take(&mut finding.key));
         for key in self.joins.told_under(&own).iter().chain([&own]) {
-            if self.open.get(key).is_some_and(|episode| finding.time_ms > episode.closes_at()) {
+            if self.open.get(key).is_some_and(|episode| episode.is_over(&finding)) {
                 self.close(key, false, detected_ms, out);
             }
         }

@@ -294,3 +294,13 @@ fn what_was_joined_stays_so_over_a_checkpoint_and_counts_in_bytes() {
     assert_eq!(first, second);
     assert!(first.iter().any(|alert| alert.key == "ip:3"), "long after, an address is by itself again");
 }
+
+#[test]
+fn a_tool_that_comes_again_hours_later_with_other_names_is_another_attack() {
+    let client = |start_ms, names| Finding { key: "client:curl".into(), ..from(0, 7, start_ms, names) };
+    let hour = 60 * MINUTE_MS;
+    assert_eq!(told([client(0, 0..25), client(3 * hour, 100..125)]).len(), 2);
+    assert_eq!(told([client(0, 0..25), client(3 * hour, 5..30)]).len(), 1, "another round over the same names");
+    let goes_on = Finding { sign: None, ..client(3 * hour, 100..101) };
+    assert_eq!(told([client(0, 0..25), goes_on]).len(), 1, "the detector takes it for the same");
+}

@@ -276,11 +276,11 @@ impl Attempts {
         self.samples.keep(attempt, event);
     }
 
-    /// Takes the remembered attempts of an attack: failures and hits, within the window. `part`: of this one alone.
-    pub fn take_samples(&mut self, tally: &Tally, parts: &Parts, with_hits: bool, part: Option<u32>, config: &Config) -> Vec<Sample> {
+    /// Takes the remembered attempts of an attack: failures and hits, within the window.
+    pub fn take_samples(&mut self, tally: &Tally, parts: &Parts, with_hits: bool, config: &Config) -> Vec<Sample> {
         let from_ms = self.window_start_ms(config);
-        let mut taken = self.samples.take(part);
         let Users::Many(crowd) = &self.users else { return Vec::new() };
+        let mut taken = self.samples.take(|part| crowd.takes(parts, part));
         taken.retain(|sample| {
             let is_hit = || with_hits && crowd.takes_part(sample.client, parts, tally.failed);
             sample.time_ms >= from_ms && !crowd.knows(sample.user) && (!sample.success || is_hit())
@@ -288,10 +288,11 @@ impl Attempts {
         taken
     }
 
-    /// An attack of this part (0: of the whole) is told, with so many more hits; gives their sum.
-    pub fn opened(&mut self, part: u32, time_ms: i64, hits: u32) -> u32 {
+    /// An attack of this part (0: of the whole) is told, as one that goes on or anew, with so many more hits; gives
+    /// their sum.
+    pub fn opened(&mut self, part: u32, goes_on: bool, time_ms: i64, hits: u32) -> u32 {
         match &mut self.users {
-            Users::Many(crowd) => crowd.opened(part, time_ms, self.newest_ms, hits),
+            Users::Many(crowd) => crowd.opened(part, goes_on, [time_ms, self.newest_ms], hits),
             Users::Lone(_) => hits,
         }
     }

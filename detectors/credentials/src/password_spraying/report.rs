@@ -30,8 +30,9 @@ pub(super) fn failures(event: &Event<'_>, scope: Scope, tally: &Tally, watch: &m
     let tries: Vec<Tried> = tally.news.iter().filter_map(|user| watch.guesses.get(*user)).map(|(_, tried)| *tried).collect();
     finding.event_count = tries.iter().map(|tried| u64::from(tried.untold)).sum::<u64>().max(1);
     finding.first_time_ms = tally.first_ms.min(event.time_ms());
-    finding.sign = is_new.then(|| sign(tries.iter().map(|tried| tried.client))).flatten();
-    for tried in named(scope, &tries, watch).into_iter().take(NAMED_MAX) {
+    let named = named(scope, &tries, watch);
+    finding.sign = is_new.then(|| sign(named.iter().map(|tried| tried.client))).flatten();
+    for tried in named.into_iter().take(NAMED_MAX) {
         let Some((name, id)) = watch.guesses.texts(tried) else { continue };
         finding.involve(Subject::new(EntityKind::User, name, Role::Victim));
         finding.involve(Subject::new(EntityKind::Ip, tried.ip, role));
