@@ -240,7 +240,7 @@ impl Detector for CredentialStuffing {
         }
         state.keep_sample(&attempt, event, config);
         let attack = match state.suspects() {
-            Some(crowd) if key.kind == KeyKind::Client => client_attack(crowd, state.newest_ms(), config),
+            Some(crowd) if key.kind == KeyKind::Client => client_attack(crowd, &attempt, state.newest_ms(), config),
             Some(crowd) => network_attack(crowd, &attempt, config),
             None => Err(Silence { gate: BELOW_LIMIT, tally: None }),
         };
@@ -345,8 +345,11 @@ fn network_attack(crowd: &Crowd, attempt: &Attempt, config: &Config) -> Result<A
 }
 
 /// The attack with one client from many networks, less those networks that are told by themselves.
-fn client_attack(crowd: &Crowd, newest_ms: i64, config: &Config) -> Result<Attack, Silence> {
+fn client_attack(crowd: &Crowd, attempt: &Attempt, newest_ms: i64, config: &Config) -> Result<Attack, Silence> {
     let (parts, limit) = (Parts::Quiet, config.client_users_min);
+    if !crowd.takes(&parts, attempt.part) {
+        return Err(Silence { gate: "told_by_network", tally: None });
+    }
     let open = crowd.is_open_within(0, newest_ms, CLIENT_QUIET_GAP_MS);
     let enough = if open { going_on(limit) } else { limit };
     let networks_min = if open { going_on(config.client_networks_min) } else { config.client_networks_min };
