@@ -72,6 +72,8 @@ impl Text {
 pub(super) struct Group {
     /// Names that fail.
     pub failing: u16,
+    /// The most of them at once, since the first.
+    pub peak: u16,
     /// Sign-ins from there that went well since the first of them.
     pub went_well: u16,
     /// Tries of names that found no room.
@@ -185,8 +187,11 @@ impl Guesses {
     fn join(&mut self, tried: &Tried) {
         for (groups, key) in [(&mut self.subnets, tried.subnet), (&mut self.clients, tried.client)] {
             match groups.get_mut(key) {
-                Some((_, group)) => group.failing += 1,
-                None => groups.insert(key, 0, Group { failing: 1, ..Group::default() }),
+                Some((_, group)) => {
+                    group.failing += 1;
+                    group.peak = group.peak.max(group.failing);
+                }
+                None => groups.insert(key, 0, Group { failing: 1, peak: 1, ..Group::default() }),
             }
         }
     }
