@@ -212,7 +212,8 @@ fn tries_that_share_nothing_are_found_above_what_is_usual() {
 
 #[test]
 fn loud_attacks_of_the_days_before_are_not_what_is_usual() {
-    let loud = (1..5).flat_map(|day| (0..80).map(move |n| guess(n, day * DAY + n * 8_000, &format!("198.51.{day}.7"), "curl/8")));
+    let list = |day: i64, n: i64| guess(day * 40 + n, day * DAY + n * 8_000, &format!("198.51.{day}.7"), &format!("curl/{day}"));
+    let loud = (1..5).flat_map(|day| (0..40).map(move |n| list(day, n)));
     let source = |n| (proxy(n), format!("Mozilla/5.0 {} Firefox", (b'a' + (n % 26) as u8) as char));
     let found = amid(200, loud.chain(rounds(2, 60, 6 * MINUTE, 20 * MINUTE, source)));
     assert_eq!(keys(&found), ["tenant"].into());
