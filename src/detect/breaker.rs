@@ -264,6 +264,8 @@ impl Open {
             ),
             severity: self.worst,
             evidence: Vec::new(),
+            // It stands for many, whoever they are.
+            sign: None,
             ..finding
         };
         campaign.note("alerts_folded", alerts).note("findings_folded", *findings);

@@ -27,6 +27,7 @@ fn finding(key: &str, time_ms: i64) -> Finding {
         subjects: vec![bartizan_core::Subject::new(EntityKind::User, key, bartizan_core::Role::Victim).hit()],
         event_ids: Vec::new(),
         actions: Vec::new(),
+        sign: None,
     }
 }
 

@@ -126,6 +126,9 @@ pub struct Finding {
     pub event_ids: Vec<String>,
     /// What a machine may do.
     pub actions: Vec<Action>,
+    /// What the attacker shows from wherever it comes, like its client, as a number that means nothing elsewhere. Findings
+    /// of one detector that show the same under several keys may be about one attack; without it they never are.
+    pub sign: Option<u64>,
 }
 
 /// The key of what is about an event's user.
@@ -158,6 +161,7 @@ impl Finding {
             subjects: Vec::new(),
             event_ids: vec![event.id().to_owned()],
             actions: Vec::new(),
+            sign: None,
         }
     }
 

@@ -24,6 +24,11 @@
 //!
 //! **An attack that goes on.** Once told, an address, network or client keeps what fails there later, at a third of the
 //! limit, and for hours of quiet: a try every six minutes now and then falls below the limit, and lists are gone through in rounds.
+//! A client is not one attacker's, so there it is two hours.
+//!
+//! **From several addresses.** An alert is opened for each loud address, or network. Findings that begin an attack
+//! show the client that most of its tries use ([`Finding::sign`](bartizan_core::Finding::sign)), by which those of one
+//! attacker are joined where alerts are made.
 //!
 //! **Lists of right passwords.** Where nothing fails, a third state machine, of the tenant, finds strangers' sign-ins
 //! that share nothing but the device or an outlandish client (`lists`).
@@ -132,6 +137,9 @@ const CLIENT_HIT_SHARE_MIN: f64 = 0.95;
 /// Addresses of a network with alerts of their own; the next one makes it the network's.
 const OWN_ADDRESSES_MAX: usize = 2;
 
+/// Quiet for so long, an attack with one client is over: others have the same tool.
+const CLIENT_QUIET_GAP_MS: i64 = 2 * HOUR_MS;
+
 /// An attack that was told goes on with one in so many of the failing users that it took.
 const GOING_ON_PART: u32 = 3;
 
@@ -232,7 +240,7 @@ impl Detector for CredentialStuffing {
         }
         state.keep_sample(&attempt, event, config);
         let attack = match state.suspects() {
-            Some(crowd) if key.kind == KeyKind::Client => client_attack(crowd, state.newest_ms(), config),
+            Some(crowd) if key.kind == KeyKind::Client => client_attack(crowd, &attempt, state.newest_ms(), config),
             Some(crowd) => network_attack(crowd, &attempt, config),
             None => Err(Silence { gate: BELOW_LIMIT, tally: None }),
         };
@@ -337,9 +345,12 @@ fn network_attack(crowd: &Crowd, attempt: &Attempt, config: &Config) -> Result<A
 }
 
 /// The attack with one client from many networks, less those networks that are told by themselves.
-fn client_attack(crowd: &Crowd, newest_ms: i64, config: &Config) -> Result<Attack, Silence> {
+fn client_attack(crowd: &Crowd, attempt: &Attempt, newest_ms: i64, config: &Config) -> Result<Attack, Silence> {
     let (parts, limit) = (Parts::Quiet, config.client_users_min);
-    let open = crowd.is_open(0, newest_ms);
+    if !crowd.takes(&parts, attempt.part) {
+        return Err(Silence { gate: "told_by_network", tally: None });
+    }
+    let open = crowd.is_open_within(0, newest_ms, CLIENT_QUIET_GAP_MS);
     let enough = if open { going_on(limit) } else { limit };
     let networks_min = if open { going_on(config.client_networks_min) } else { config.client_networks_min };
     let tally = crowd.tally(&parts);

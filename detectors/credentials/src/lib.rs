@@ -6,6 +6,7 @@ mod facts;
 mod guess;
 pub mod password_spraying;
 mod recent;
+mod sign;
 
 use bartizan_core::Spec;
 

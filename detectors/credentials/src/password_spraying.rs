@@ -59,7 +59,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0006", "T1110.003")],
     yields: false,
     quiet_gap_ms: QUIET_GAP_MS,
-    state_version: 1,
+    state_version: 2,
     build: |parameters, budget| Box::new(PasswordSpraying::new(parameters, budget)),
 };
 

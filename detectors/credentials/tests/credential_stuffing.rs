@@ -73,6 +73,19 @@ fn a_network_of_loud_addresses_makes_few_alerts() {
 }
 
 #[test]
+fn attacks_with_one_client_show_the_same_sign_from_wherever_they_come() {
+    let sign = |ip: &str, agent: &dyn Fn(usize) -> String| {
+        let tries = spray(12, ip).into_iter().enumerate();
+        run(&SPEC, &tries.map(|(n, one)| one.agent(agent(n))).collect::<Vec<_>>())[0].sign
+    };
+    let tool = sign("203.0.113.7", &|_| "curl/8".into());
+    assert!(tool.is_some());
+    assert_eq!(sign("198.51.100.7", &|n| if n == 11 { "Edge".into() } else { "curl/8".into() }), tool, "somebody else fails there, too");
+    assert_ne!(sign("198.51.100.7", &|_| "curl/9".into()), tool);
+    assert_eq!(sign("198.51.100.7", &|n| format!("Firefox/{n}")), None);
+}
+
+#[test]
 fn one_client_over_many_networks_is_found() {
     let events: Vec<_> = (0..60)
         .map(|n| {
@@ -82,6 +95,28 @@ fn one_client_over_many_networks_is_found() {
     let found = run(&SPEC, &events);
     assert_eq!(found[0].key, "client:|python-requests/2.32");
     assert_eq!(found[0].event_ids.last().unwrap(), "e25");
+}
+
+#[test]
+fn a_client_that_comes_again_hours_later_begins_an_attack() {
+    let wave = |from: i64| {
+        (0..60).map(move |n| login(from + n, &format!("v{from}-{n}"), &format!("198.{}.{}.9", n % 30, from % 200)).fail("unknown_user"))
+    };
+    let begins = |pause: i64| run(&SPEC, &wave(0).chain(wave(pause)).collect::<Vec<_>>()).iter().filter(|f| f.sign.is_some()).count();
+    assert_eq!((begins(3_600), begins(3 * 3_600)), (1, 2));
+}
+
+#[test]
+fn an_attack_with_one_client_does_not_name_whom_a_loud_address_tries_with_it() {
+    let loud = paced(40, 0, 30, "203.0.113.7");
+    let wide = (0..40).map(|n| login(1_000 + n, &format!("w{n}"), &format!("198.{}.100.9", n % 30)).fail("unknown_user"));
+    let mut events: Vec<_> = loud.into_iter().chain(wide).collect();
+    events.sort_by_key(TestEvent::time_ms);
+    let found = run(&SPEC, &events);
+    let client: Vec<_> = found.iter().filter(|finding| finding.key.starts_with("client:")).collect();
+    assert!(!client.is_empty());
+    assert!(client.iter().flat_map(|finding| &finding.subjects).all(|subject| !subject.value.starts_with("v0-")));
+    assert_eq!(client[0].first_time_ms - event(START).time_ms(), 1_000_000);
 }
 
 #[test]

@@ -211,6 +211,16 @@ fn tries_that_share_nothing_are_found_above_what_is_usual() {
 }
 
 #[test]
+fn loud_attacks_of_the_days_before_are_not_what_is_usual() {
+    let list = |day: i64, n: i64| guess(day * 40 + n, day * DAY + n * 8_000, &format!("198.51.{day}.7"), &format!("curl/{day}"));
+    let loud = (1..5).flat_map(|day| (0..40).map(move |n| list(day, n)));
+    let source = |n| (proxy(n), format!("Mozilla/5.0 {} Firefox", (b'a' + (n % 26) as u8) as char));
+    let found = amid(200, loud.chain(rounds(2, 60, 6 * MINUTE, 20 * MINUTE, source)));
+    assert_eq!(keys(&found), ["tenant"].into());
+    assert!(minutes_to(&found) <= 90, "{}", minutes_to(&found));
+}
+
+#[test]
 fn a_near_attack_from_homes_of_the_country_is_found() {
     let attack =
         (0..60).map(|n| guess(n, NOON + n * 5 * MINUTE, &proxy(n), CHROME).asn(8881, NetworkClass::Residential).place("DE", 52.5, 13.4));
@@ -288,6 +298,21 @@ fn what_is_loud_within_an_hour_is_left_to_the_detector_of_stuffing() {
     stays_silent_amid(120, wide);
     let hours = (0..110).map(|n| guess(n, NOON + n * MINUTE, &format!("203.0.113.{}", 1 + n % 4), "curl/8"));
     stays_silent_amid(120, hours);
+}
+
+#[test]
+fn a_loud_list_with_some_names_twice_is_no_rounds_however_long_it_is() {
+    // One name in six comes a second time hours later, with another password.
+    let name = |n: i64| if n % 6 == 5 && n >= 300 { n - 299 } else { n };
+    let list = (0..1_400).map(|n| guess(200 + name(n), NOON + n * MINUTE, "203.0.113.9", "curl/8"));
+    stays_silent_amid(120, list);
+}
+
+#[test]
+fn what_another_attacker_tried_before_is_no_round_of_this_one() {
+    let first = (0..60).map(|n| guess(n, NOON + n * 8_000, "198.51.100.7", "python-requests/2.32"));
+    let second = (0..60).map(|n| guess(n, NOON + 90 * MINUTE + n * 8_000, "203.0.113.9", "curl/8"));
+    stays_silent_amid(120, first.chain(second));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! An episode opens with its first finding and takes further findings while no more than the
 //! detector's quiet gap lies between them. Its id is fixed when it opens (`identity`). A version is cut
 //! by what happens, never by batch (`versions`), and closing follows the watermark of events, never a clock.
+//! Findings of one attacker under other keys are taken in (`joins`).
 //! Its lists are bounded (`lists`), and it is saved while it goes on changing (`saving`).
 //!
 //! All of them together are bounded by number and by bytes (`size`). Beyond that the one that would close first, quiet
@@ -11,6 +12,7 @@
 
 mod evidence;
 mod identity;
+mod joins;
 mod lists;
 mod saving;
 mod size;
@@ -24,6 +26,7 @@ use crate::detect::breaker::COUNTS_FROM;
 use bartizan_core::{Finding, Spec};
 use evidence::Plain;
 use identity::{EpisodeKey, alert_id};
+use joins::Joins;
 use saving::Saving;
 use std::collections::{BTreeMap, BTreeSet};
 use versions::Episode;
@@ -64,6 +67,7 @@ pub struct Episodes {
     /// When each is to be looked at, which is not after it closes: looking for the next one costs nothing, and a
     /// finding that keeps one open does not move it.
     closing: BTreeSet<(i64, EpisodeKey)>,
+    joins: Joins,
     /// Changes with each saving; episodes of the other phase are still to be written.
     phase: bool,
     saving: Option<Saving>,
@@ -103,25 +107,27 @@ impl Episodes {
     #[must_use]
     pub fn goes_on(&self, spec: &Spec, finding: &Finding) -> bool {
         let key = (finding.tenant.clone(), spec.id.to_owned(), finding.key.clone());
-        self.open.get(&key).is_some_and(|episode| finding.time_ms <= episode.closes_at())
+        self.home_of(&key, finding).is_some()
     }
 
     /// Takes a finding that the event arriving at `detected_ms` proved, and appends the versions that
     /// it causes to `out`. Says whether that made an alert which counts for the circuit breaker: it opened one of
     /// such a severity, or raised one to it.
     pub fn apply(&mut self, spec: &Spec, mut finding: Finding, detected_ms: i64, out: &mut Vec<Alert>) -> bool {
-        let key = (std::mem::take(&mut finding.tenant), spec.id.to_owned(), std::mem::take(&mut finding.key));
-        if let Some(episode) = self.open.get(&key)
-            && finding.time_ms > episode.closes_at()
-        {
-            self.close(&key, false, detected_ms, out);
+        let own = (std::mem::take(&mut finding.tenant), spec.id.to_owned(), std::mem::take(&mut finding.key));
+        for key in self.joins.told_under(&own).iter().chain([&own]) {
+            if self.open.get(key).is_some_and(|episode| episode.is_over(&finding)) {
+                self.close(key, false, detected_ms, out);
+            }
         }
+        let key = self.home_of(&own, &finding).unwrap_or_else(|| own.clone());
         self.write_early(&key);
+        let joins = self.take_in(&own, &key);
         let severity = finding.severity;
         let before = self.open.get(&key).map(|episode| episode.alert.severity);
         match self.open.get_mut(&key) {
             Some(episode) => {
-                let makes_version = episode.update(finding, &self.limits);
+                let makes_version = episode.update(finding, &self.limits) || joins;
                 let bytes = episode.count_bytes(&key);
                 self.bytes = self.bytes - std::mem::replace(&mut episode.bytes, bytes) + bytes;
                 if makes_version {
@@ -151,6 +157,7 @@ impl Episodes {
         episode.bytes = episode.count_bytes(&key);
         self.bytes += episode.bytes;
         self.closing.insert((episode.listed_ms, key.clone()));
+        self.joins.add(&key, &episode);
         self.open.insert(key, episode);
     }
 
@@ -194,6 +201,7 @@ impl Episodes {
                 episode.alert.evidence.insert(CLOSED_EARLY.into(), Plain::Bool(true));
             }
             self.closing.remove(&(episode.listed_ms, key.clone()));
+            self.joins.remove(key, &episode);
             out.push(episode.version(key, false, detected_ms));
         }
     }

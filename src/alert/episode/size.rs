@@ -14,12 +14,15 @@ impl Episode {
         let ids = [&alert.ids_head, &alert.ids_hit, &alert.ids_tail].map(|ids| list_bytes(ids, |id| text_bytes(id)));
         let evidence = alert.evidence.iter();
         let evidence = evidence.map(|(name, value)| size_of::<(Cow<'_, str>, Plain)>() + text_bytes(name) + value.text_bytes());
-        // The key stands in both maps.
-        let keys = 2 * (size_of::<EpisodeKey>() + texts([tenant, detector, name]));
+        let key_bytes = |key| size_of::<EpisodeKey>() + texts([tenant, detector, key]);
+        // The key stands in both maps, and where it is found by its sign.
+        let keys = (2 + usize::from(self.sign.is_some())) * key_bytes(name);
+        let joined = self.joined.iter().map(|key| text_bytes(key) + key_bytes(key) + size_of::<String>() + text_bytes(name));
+        let joined = list_bytes(&self.joined, |_| 0) + joined.sum::<usize>();
         let subjects = list_bytes(&alert.subjects, |subject| text_bytes(&subject.value));
         let attack = list_bytes(&alert.attack, |(tactic, technique)| text_bytes(tactic) + text_bytes(technique));
         let lists = subjects + attack + list_bytes(&alert.actions, |_| 0) + ids.iter().sum::<usize>();
-        size_of::<Self>() + keys + texts([&alert.id, &alert.title, &alert.reason]) + lists + evidence.sum::<usize>()
+        size_of::<Self>() + keys + joined + texts([&alert.id, &alert.title, &alert.reason]) + lists + evidence.sum::<usize>()
     }
 }
 

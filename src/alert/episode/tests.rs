@@ -25,6 +25,7 @@ fn finding(time_ms: i64, severity: Severity, victim: &str, hit: bool) -> Finding
         subjects: vec![if hit { victim.hit() } else { victim }],
         event_ids: vec![format!("e{time_ms}")],
         actions: Vec::new(),
+        sign: None,
     }
 }
 
@@ -190,4 +191,116 @@ fn goes_on_like_the_original(bytes_max: usize) {
     one.advance(i64::MAX, 61, &mut first);
     two.advance(i64::MAX, 61, &mut second);
     assert_eq!(first, second);
+}
+
+const MINUTE_MS: i64 = 60_000;
+
+/// An attack with a client, from an address, over these names; it is told two minutes after it began.
+fn from(address: u8, sign: u64, start_ms: i64, names: std::ops::Range<i64>) -> Finding {
+    let subjects = names.map(|n| Subject::new(EntityKind::User, format!("u{n}"), Role::Victim)).collect();
+    let finding = finding(start_ms + 2 * MINUTE_MS, Severity::Medium, "", false);
+    Finding { key: format!("ip:{address}"), first_time_ms: start_ms, subjects, sign: Some(sign), event_count: 10, ..finding }
+}
+
+/// A further try from an address, which shows nothing of the sign.
+fn goes_on(address: u8, time_ms: i64, victim: &str, hit: bool) -> Finding {
+    let severity = if hit { Severity::Critical } else { Severity::Medium };
+    Finding { key: format!("ip:{address}"), ..finding(time_ms, severity, victim, hit) }
+}
+
+/// The last version of each alert.
+fn told(findings: impl IntoIterator<Item = Finding>) -> Vec<Alert> {
+    let (mut episodes, mut out) = (Episodes::default(), Vec::new());
+    for finding in findings {
+        let time_ms = finding.time_ms;
+        episodes.apply(spec(), finding, time_ms, &mut out);
+    }
+    episodes.advance(i64::MAX, 0, &mut out);
+    out.retain(|alert| !alert.ongoing);
+    out
+}
+
+#[test]
+fn addresses_of_one_attack_make_one_alert_with_all_its_hits() {
+    let found = told([
+        from(1, 7, 0, 0..10),
+        from(2, 7, MINUTE_MS, 10..20),
+        goes_on(1, 5 * MINUTE_MS, "u3", true),
+        from(3, 7, 3 * MINUTE_MS, 20..30),
+        goes_on(2, 6 * MINUTE_MS, "u13", true),
+        goes_on(3, 200 * MINUTE_MS, "u23", true),
+    ]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].key.as_str(), found[0].severity, found[0].event_count), ("ip:1", Severity::Critical, 33));
+    assert_eq!(hits(&found), ["u13", "u23", "u3"].map(str::to_owned).into());
+    assert!(found[0].reason.ends_with("with ip:2, ip:3."), "{}", found[0].reason);
+}
+
+#[test]
+fn two_attacks_at_the_same_time_stay_two_alerts() {
+    let together = |sign| [from(1, 7, 0, 0..10), from(2, sign, MINUTE_MS, 10..20)];
+    assert_eq!(told(together(8)).len(), 2, "another client");
+    assert_eq!(told(together(7).map(|finding| Finding { sign: None, ..finding })).len(), 2, "nothing is known of clients");
+    let [one, other] = together(7);
+    assert_eq!(told([one, Finding { tenant: "other".into(), ..other }]).len(), 2, "another tenant");
+    // The same tool against other people, while the first goes on.
+    let slow = (0..20).map(|n| goes_on(1, (10 + n * 6) * MINUTE_MS, &format!("u{n}"), false));
+    let later = from(2, 7, 129 * MINUTE_MS, 30..40);
+    assert_eq!(told([from(1, 7, 0, 0..10)].into_iter().chain(slow).chain([later])).len(), 2);
+    // A list of all people holds the few names of another by chance.
+    assert_eq!(told([from(1, 7, 0, 0..150), from(2, 7, 60 * MINUTE_MS, 40..50)]).len(), 2);
+}
+
+#[test]
+fn an_address_that_takes_over_where_another_stops_or_tries_the_same_names_belongs_to_it() {
+    let takes_over = told([from(1, 7, 0, 0..10), from(2, 7, 12 * MINUTE_MS, 10..20), from(3, 7, 22 * MINUTE_MS, 20..30)]);
+    assert_eq!(takes_over.len(), 1);
+    assert_eq!(told([from(1, 7, 0, 0..30), from(2, 7, 120 * MINUTE_MS, 20..32)]).len(), 1, "another round over the same names");
+}
+
+#[test]
+fn of_an_attack_from_very_many_addresses_the_sign_alone_is_enough() {
+    let many = |at_ms| (0..200).map(move |n| from(n, 7, at_ms, i64::from(n) * 10..i64::from(n) * 10 + 10));
+    let found = told(many(0).chain(many(30 * MINUTE_MS)));
+    assert_eq!((found.len(), found[0].event_count), (1, 4_000));
+    assert!(found[0].reason.ends_with("and 61 more."), "{}", found[0].reason);
+}
+
+#[test]
+fn what_was_joined_stays_so_over_a_checkpoint_and_counts_in_bytes() {
+    let (mut one, mut out) = (Episodes::default(), Vec::new());
+    for n in 0..12 {
+        let start_ms = i64::from(n) * MINUTE_MS / 4;
+        one.apply(spec(), from(n, u64::from(n % 3), start_ms, i64::from(n) * 10..i64::from(n) * 10 + 10), 0, &mut out);
+        assert_eq!(one.bytes(), counted(&one));
+    }
+    assert_eq!(one.len(), 3);
+    let mut two = saved(&mut one, |_| ());
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for (episodes, out) in [(&mut one, &mut first), (&mut two, &mut second)] {
+        for n in 0..15 {
+            let at_ms = (4 + i64::from(n)) * MINUTE_MS;
+            episodes.apply(spec(), goes_on(n, at_ms, "hit", true), 0, out);
+            episodes.apply(spec(), from(n + 20, u64::from(n % 3), 4 * MINUTE_MS, 0..3), 0, out);
+        }
+    }
+    assert_eq!((one.len(), one.bytes()), (6, two.bytes()), "three that nothing was known of");
+    let late = goes_on(3, spec().quiet_gap_ms * 3, "u1", false);
+    for (episodes, out) in [(&mut one, &mut first), (&mut two, &mut second)] {
+        episodes.apply(spec(), late.clone(), 0, out);
+        episodes.advance(i64::MAX, 0, out);
+        assert_eq!((episodes.bytes(), episodes.joins.len()), (0, 0));
+    }
+    assert_eq!(first, second);
+    assert!(first.iter().any(|alert| alert.key == "ip:3"), "long after, an address is by itself again");
+}
+
+#[test]
+fn a_tool_that_comes_again_hours_later_with_other_names_is_another_attack() {
+    let client = |start_ms, names| Finding { key: "client:curl".into(), ..from(0, 7, start_ms, names) };
+    let hour = 60 * MINUTE_MS;
+    assert_eq!(told([client(0, 0..25), client(3 * hour, 100..125)]).len(), 2);
+    assert_eq!(told([client(0, 0..25), client(3 * hour, 5..30)]).len(), 1, "another round over the same names");
+    let goes_on = Finding { sign: None, ..client(3 * hour, 100..101) };
+    assert_eq!(told([client(0, 0..25), goes_on]).len(), 1, "the detector takes it for the same");
 }

@@ -31,6 +31,11 @@ pub(super) struct Episode {
     next_hits: usize,
     /// Does it stand for many that a circuit breaker folded?
     is_campaign: bool,
+    /// What the attacker shows, and when the first finding's attack began: by that others are found that are to be taken in.
+    pub(super) sign: Option<u64>,
+    pub(super) opened_ms: i64,
+    /// Keys of those.
+    pub(super) joined: Vec<String>,
     /// The phase in which it was written, or opened.
     #[serde(skip)]
     pub(super) phase: bool,
@@ -93,6 +98,9 @@ impl Episode {
             hits: 0,
             next_hits: 0,
             is_campaign: key.2 == campaign_key(spec.id),
+            sign: finding.sign,
+            opened_ms: finding.first_time_ms,
+            joined: Vec::new(),
             phase: false,
             listed_ms: 0,
             bytes: 0,
@@ -140,6 +148,7 @@ impl Episode {
     }
 
     pub(super) fn version(&mut self, key: &EpisodeKey, ongoing: bool, detected_ms: i64) -> Alert {
+        let reason = self.reason();
         let alert = &mut self.alert;
         alert.version += u32::from(!sabotaged!(VersionNotCounted) || alert.version == 0);
         Alert {
@@ -161,7 +170,7 @@ impl Episode {
             event_count: alert.event_count,
             entities: Entities::of(&alert.subjects),
             subjects: alert.subjects.clone(),
-            reason: alert.reason.clone(),
+            reason,
             evidence: alert.evidence.iter().map(|(name, value)| (name.clone().into_owned(), value.to_json())).collect(),
             event_ids: alert.event_ids(),
             attack: alert

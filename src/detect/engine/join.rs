@@ -27,8 +27,9 @@ impl Engine {
             for next in of_event {
                 let Some(spec) = self.specs.get(next.detector) else { continue };
                 if canary::is_reserved(event.tenant()) {
-                    // Whatever else it is: an attack on the reserved names is to be told.
+                    // Whatever else it is: an attack on the reserved names is to be told, and each round by itself.
                     if let Said::Finding(finding) = next.said {
+                        let finding = Finding { sign: None, ..finding };
                         self.episodes.apply(spec, finding, event.arrival_ms(), &mut outcome.alerts);
                     }
                     continue;

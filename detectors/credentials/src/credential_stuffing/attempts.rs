@@ -6,6 +6,7 @@
 use super::Config;
 use super::crowd::{Crowd, Parts, Tally, Try};
 use super::samples::{Sample, Samples};
+use crate::sign::sign;
 use bartizan_core::client::short;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{Event, KeyKind, Kind, Outcome, Retained, heap_bytes};
@@ -248,6 +249,11 @@ impl Attempts {
         !attempt.known && self.suspects().is_some_and(|crowd| crowd.takes_part(attempt.client, parts, tally.failed))
     }
 
+    /// What the failures of these parts show of who makes them.
+    pub fn sign(&self, parts: &Parts) -> Option<u64> {
+        self.suspects().and_then(|crowd| sign(crowd.failing_clients(parts)))
+    }
+
     /// A user got in from there in peace.
     pub fn learn(&mut self, attempt: &Attempt) {
         let (user, time_ms) = (attempt.user, attempt.time_ms);
@@ -270,11 +276,11 @@ impl Attempts {
         self.samples.keep(attempt, event);
     }
 
-    /// Takes the remembered attempts of an attack: failures and hits, within the window. `part`: of this one alone.
-    pub fn take_samples(&mut self, tally: &Tally, parts: &Parts, with_hits: bool, part: Option<u32>, config: &Config) -> Vec<Sample> {
+    /// Takes the remembered attempts of an attack: failures and hits, within the window.
+    pub fn take_samples(&mut self, tally: &Tally, parts: &Parts, with_hits: bool, config: &Config) -> Vec<Sample> {
         let from_ms = self.window_start_ms(config);
-        let mut taken = self.samples.take(part);
         let Users::Many(crowd) = &self.users else { return Vec::new() };
+        let mut taken = self.samples.take(|part| crowd.takes(parts, part));
         taken.retain(|sample| {
             let is_hit = || with_hits && crowd.takes_part(sample.client, parts, tally.failed);
             sample.time_ms >= from_ms && !crowd.knows(sample.user) && (!sample.success || is_hit())
@@ -282,10 +288,11 @@ impl Attempts {
         taken
     }
 
-    /// An attack of this part (0: of the whole) is told, with so many more hits; gives their sum.
-    pub fn opened(&mut self, part: u32, time_ms: i64, hits: u32) -> u32 {
+    /// An attack of this part (0: of the whole) is told, as one that goes on or anew, with so many more hits; gives
+    /// their sum.
+    pub fn opened(&mut self, part: u32, goes_on: bool, time_ms: i64, hits: u32) -> u32 {
         match &mut self.users {
-            Users::Many(crowd) => crowd.opened(part, time_ms, self.newest_ms, hits),
+            Users::Many(crowd) => crowd.opened(part, goes_on, [time_ms, self.newest_ms], hits),
             Users::Lone(_) => hits,
         }
     }

@@ -373,7 +373,8 @@ impl Crowd {
         }
     }
 
-    fn takes(&self, parts: &Parts, part: u32) -> bool {
+    /// Does this part belong to these?
+    pub fn takes(&self, parts: &Parts, part: u32) -> bool {
         match parts {
             Parts::One(one) => part == *one,
             Parts::AllBut(others) => !others.contains(&part),
@@ -390,6 +391,11 @@ impl Crowd {
     fn failing<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = (i64, &'a Try)> {
         let takes = move |part| self.takes(parts, part);
         self.tries.iter().map(|(_, time_ms, one)| (time_ms, one)).filter(move |(_, one)| one.counts_as_failed() && takes(one.part))
+    }
+
+    /// The clients that failing users of these parts use.
+    pub fn failing_clients<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = u32> {
+        self.failing(parts).map(|(_, one)| one.client)
     }
 
     /// Failing users of these parts who had time to try again by `newest_ms`, and those of them who did.
@@ -417,7 +423,12 @@ impl Crowd {
 
     /// Is an attack of this part (0: of the whole) going on?
     pub fn is_open(&self, part: u32, time_ms: i64) -> bool {
-        self.open.iter().any(|open| open.part == part && open.last_ms.saturating_add(QUIET_GAP_MS) >= time_ms)
+        self.is_open_within(part, time_ms, QUIET_GAP_MS)
+    }
+
+    /// The same, if it was quiet for no longer than that.
+    pub fn is_open_within(&self, part: u32, time_ms: i64, gap_ms: i64) -> bool {
+        self.open.iter().any(|open| open.part == part && open.last_ms.saturating_add(gap_ms) >= time_ms)
     }
 
     /// The single addresses with attacks of their own.
@@ -425,13 +436,14 @@ impl Crowd {
         self.open.iter().map(|open| open.part).filter(|part| *part != 0 && self.is_open(*part, time_ms)).collect()
     }
 
-    /// An attack of this part (0: of the whole) is told, with so many more hits; gives their sum.
-    pub fn opened(&mut self, part: u32, time_ms: i64, newest_ms: i64, hits: u32) -> u32 {
+    /// An attack of this part (0: of the whole) is told, as one that goes on or anew, with so many more hits; gives
+    /// their sum.
+    pub fn opened(&mut self, part: u32, goes_on: bool, [time_ms, newest_ms]: [i64; 2], hits: u32) -> u32 {
         let ended_ms = newest_ms.saturating_sub(QUIET_GAP_MS);
         self.open.retain(|open| open.last_ms >= ended_ms);
         if let Some(open) = self.open.iter_mut().find(|open| open.part == part) {
             open.last_ms = open.last_ms.max(time_ms);
-            open.hits = open.hits.saturating_add(hits);
+            open.hits = if goes_on { open.hits.saturating_add(hits) } else { hits };
             return open.hits;
         }
         if self.open.len() < OPEN_MAX {

@@ -18,11 +18,14 @@ const MINUTE_MS: i64 = 60_000;
 pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, state: &mut Attempts, config: &Config) -> Finding {
     let mut finding = Finding::new(event, key(event, attack.scope), Severity::Medium);
     let role = if attack.tally.known >= SHARED_KNOWN_MIN { Role::Shared } else { Role::Attacker };
-    let only = (attack.scope == Scope::Address).then_some(attempt.part);
-    let samples = state.take_samples(&attack.tally, &attack.parts, attack.tells_hits(), only, config);
+    let samples = state.take_samples(&attack.tally, &attack.parts, attack.tells_hits(), config);
     if !attack.open {
         name_earlier(&mut finding, event, &samples, role);
         finding.event_count = attack.tally.tries.max(1);
+        finding.sign = match attack.scope {
+            Scope::Client => Some(attempt.client.into()),
+            Scope::Address | Scope::Network => state.sign(&attack.parts),
+        };
     }
     if let Some(ip) = event.ip() {
         finding.involve(Subject::new(EntityKind::Ip, ip, role));
@@ -37,7 +40,7 @@ pub(super) fn finding(event: &Event<'_>, attempt: &Attempt, attack: &Attack, sta
         finding.actions = vec![Action::RevokeSessions, Action::StepUp];
     }
     let part = if attack.scope == Scope::Address { attempt.part } else { 0 };
-    let hits = state.opened(part, event.time_ms(), hits);
+    let hits = state.opened(part, attack.open, event.time_ms(), hits);
     let users = state.users(&attack.parts, attack.tally.users());
     describe(&mut finding, attack, users, hits, config);
     finding

@@ -167,8 +167,8 @@ impl Samples {
         }
     }
 
-    /// Takes out those that come from `part`, or all.
-    pub fn take(&mut self, part: Option<u32>) -> Vec<Sample> {
+    /// Takes out those that come from parts that `takes` chooses.
+    pub fn take(&mut self, takes: impl Fn(u32) -> bool) -> Vec<Sample> {
         let Some(mut list) = self.0.take() else { return Vec::new() };
         let (mut taken, mut rest) = (Vec::new(), List::default());
         let mut texts: &[u8] = list.texts.items.make_contiguous();
@@ -178,7 +178,7 @@ impl Samples {
                 texts = after;
                 std::str::from_utf8(text).unwrap_or_default()
             });
-            if part.is_some_and(|part| part != kept.part) {
+            if !takes(kept.part) {
                 rest.push(*kept, [name, event, session]);
                 continue;
             }
@@ -223,8 +223,8 @@ mod tests {
             });
             assert!(really <= samples.heap_bytes(), "{number}");
         }
-        let odd = samples.take(Some(1));
-        let even = samples.take(None);
+        let odd = samples.take(|part| part == 1);
+        let even = samples.take(|_| true);
         assert_eq!((odd.len(), even.len(), samples.heap_bytes()), (26, 25, 0));
         for (sample, number) in odd.iter().zip((149..200).step_by(2)).chain(even.iter().zip((150..200).step_by(2))) {
             assert_eq!((sample.name(), sample.event().len(), sample.session()), (format!("näme{number}").as_str(), number % 7, None));

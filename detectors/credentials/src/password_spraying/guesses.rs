@@ -6,7 +6,7 @@
 
 use crate::guess::Guess;
 use crate::recent::{Recent, VALUES_MAX};
-use bartizan_core::time::{DAY_MS, MINUTE_MS};
+use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use bartizan_core::{Event, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -26,6 +26,8 @@ const TIDY_BYTES_MIN: usize = 1_024;
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Tried {
     pub first_ms: i64,
+    /// The first try of those from one place or with one client, the latest one's.
+    pub here_ms: i64,
     pub subnet: u32,
     pub address: u32,
     pub client: u32,
@@ -43,6 +45,8 @@ pub(super) struct Tried {
     pub hasty: bool,
     /// Tried in more rounds than one.
     pub again: bool,
+    /// The same from one place or with one client: in rounds of one attacker.
+    pub again_here: bool,
     /// Tried from more networks than one.
     pub moved: bool,
     /// Tried while sign-ins failed for everybody.
@@ -68,8 +72,44 @@ impl Text {
 pub(super) struct Group {
     /// Names that fail.
     pub failing: u16,
+    /// The most of them at once, since the first.
+    pub peak: u16,
     /// Sign-ins from there that went well since the first of them.
     pub went_well: u16,
+    /// Tries of names that found no room.
+    pub turned_away: TurnedAway,
+}
+
+/// Tries that are only counted, by hours of the clock: of a flood too few names are held to see how loud it was.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct TurnedAway {
+    hour: i64,
+    in_hour: u16,
+    /// Bit n: n hours ago there were at least `LOUD_MIN`.
+    loud: u32,
+}
+
+impl TurnedAway {
+    /// Tries an hour that no slow attack makes.
+    const LOUD_MIN: u16 = 25;
+
+    fn add(&mut self, time_ms: i64) {
+        let hour = time_ms.div_euclid(HOUR_MS);
+        if hour > self.hour {
+            let later = u32::try_from(hour - self.hour).unwrap_or(u32::MAX);
+            *self = Self { hour, in_hour: 0, loud: self.loud.checked_shl(later).unwrap_or_default() };
+        }
+        if hour == self.hour {
+            self.in_hour = self.in_hour.saturating_add(1);
+            self.loud |= u32::from(self.in_hour >= Self::LOUD_MIN);
+        }
+    }
+
+    /// Was it loud in this hour?
+    pub fn is_loud(self, time_ms: i64) -> bool {
+        let ago = u32::try_from(self.hour - time_ms.div_euclid(HOUR_MS)).ok();
+        ago.and_then(|ago| self.loud.checked_shr(ago)).is_some_and(|loud| loud & 1 == 1)
+    }
 }
 
 impl Group {
@@ -147,8 +187,11 @@ impl Guesses {
     fn join(&mut self, tried: &Tried) {
         for (groups, key) in [(&mut self.subnets, tried.subnet), (&mut self.clients, tried.client)] {
             match groups.get_mut(key) {
-                Some((_, group)) => group.failing += 1,
-                None => groups.insert(key, 0, Group { failing: 1, went_well: 0 }),
+                Some((_, group)) => {
+                    group.failing += 1;
+                    group.peak = group.peak.max(group.failing);
+                }
+                None => groups.insert(key, 0, Group { failing: 1, peak: 1, ..Group::default() }),
             }
         }
     }
@@ -184,6 +227,8 @@ impl Guesses {
         if self.tried.len() >= VALUES_MAX {
             let shares = [self.subnet(guess.subnet).failing, self.client(guess.client).failing];
             if shares.iter().any(|share| *share >= SHARE_MAX) {
+                let groups = [self.subnets.get_mut(guess.subnet), self.clients.get_mut(guess.client)];
+                groups.into_iter().flatten().for_each(|(_, group)| group.turned_away.add(guess.time_ms));
                 return None;
             }
             gone = self.pop_before(i64::MAX);
@@ -191,6 +236,7 @@ impl Guesses {
         let text = self.write(event);
         let tried = Tried {
             first_ms: guess.time_ms,
+            here_ms: guess.time_ms,
             subnet: guess.subnet,
             address: guess.address,
             client: guess.client,
@@ -203,6 +249,7 @@ impl Guesses {
             unknown,
             hasty: false,
             again: false,
+            again_here: false,
             moved: false,
             stormy,
             text,
@@ -217,7 +264,15 @@ impl Guesses {
         let mut tried = before;
         if guess.time_ms.saturating_sub(tried.first_ms) >= DAY_MS {
             // A day has passed over the first of them.
-            tried = Tried { first_ms: time_ms, fails: 1, untold: tried.untold.min(1), hasty: false, again: false, moved: false, ..tried };
+            tried = Tried { fails: 1, untold: tried.untold.min(1), hasty: false, again: false, again_here: false, moved: false, ..tried };
+            (tried.first_ms, tried.here_ms) = (time_ms, time_ms);
+        }
+        let is_here = guess.subnet == tried.subnet || (guess.client != 0 && guess.client == tried.client);
+        if is_here {
+            tried.here_ms = tried.here_ms.min(guess.time_ms);
+            tried.again_here |= gap_ms >= ROUND_MS;
+        } else if guess.time_ms >= time_ms {
+            (tried.here_ms, tried.again_here) = (guess.time_ms, false);
         }
         tried.first_ms = tried.first_ms.min(guess.time_ms);
         tried.fails = tried.fails.saturating_add(1);

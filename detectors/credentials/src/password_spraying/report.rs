@@ -5,6 +5,7 @@ use super::tally::Tally;
 use super::watch::{Doubtful, Scope, WINDOW_MS, Watch};
 use super::{Config, SPAN_MIN_MS};
 use crate::guess::{Ended, Guess};
+use crate::sign::sign;
 use bartizan_core::batch::Field;
 use bartizan_core::keys::subnet_cidr;
 use bartizan_core::time::{HOUR_MS, MINUTE_MS};
@@ -25,10 +26,13 @@ pub(super) fn failures(event: &Event<'_>, scope: Scope, tally: &Tally, watch: &m
     let mut finding = Finding::new(event, key(event, scope), Severity::Medium);
     finding.event_ids.clear();
     let role = role(watch, scope);
+    let is_new = !watch.is_open(scope);
     let tries: Vec<Tried> = tally.news.iter().filter_map(|user| watch.guesses.get(*user)).map(|(_, tried)| *tried).collect();
     finding.event_count = tries.iter().map(|tried| u64::from(tried.untold)).sum::<u64>().max(1);
     finding.first_time_ms = tally.first_ms.min(event.time_ms());
-    for tried in named(scope, &tries, watch).into_iter().take(NAMED_MAX) {
+    let named = named(scope, &tries, watch);
+    finding.sign = is_new.then(|| sign(named.iter().map(|tried| tried.client))).flatten();
+    for tried in named.into_iter().take(NAMED_MAX) {
         let Some((name, id)) = watch.guesses.texts(tried) else { continue };
         finding.involve(Subject::new(EntityKind::User, name, Role::Victim));
         finding.involve(Subject::new(EntityKind::Ip, tried.ip, role));

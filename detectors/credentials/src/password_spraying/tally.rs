@@ -1,6 +1,6 @@
 //! Goes through the names that failed, and weighs whether they are one attack's.
 
-use super::guesses::Tried;
+use super::guesses::{Tried, TurnedAway};
 use super::watch::{Scope, WINDOW_MS, Watch};
 use super::{Config, SPAN_MIN_MS};
 use bartizan_core::time::MINUTE_MS;
@@ -85,8 +85,13 @@ impl Tally {
             Scope::Everywhere => self.networks >= NETWORKS_MIN,
         };
         let people = f64::from(self.hasty) > HASTY_SHARE_MAX * (self.news.len() as f64 + f64::from(self.hasty));
-        let slow = self.last_ms.saturating_sub(self.first_ms) >= SPAN_MIN_MS || self.again * AGAIN_PART >= self.news.len() as u32;
+        let slow = self.last_ms.saturating_sub(self.first_ms) >= SPAN_MIN_MS || self.is_in_rounds();
         enough && spread && slow && !people
+    }
+
+    /// Does a good part of the names come again?
+    fn is_in_rounds(&self) -> bool {
+        self.again > 0 && self.again * AGAIN_PART >= self.news.len() as u32
     }
 }
 
@@ -131,7 +136,7 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
     // Cells of the clock, not of the window: where they begin must not depend on when it is looked.
     let cell_of = |time_ms: i64| time_ms.div_euclid(CELL_MS).saturating_sub(from_ms.div_euclid(CELL_MS)) as usize;
     let (mut cells, mut repeats, mut unknown) = ([0_u32; CELLS], 0, 0);
-    let (mut subnets, mut addresses, mut once) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut subnets, mut addresses, mut times) = (Vec::new(), Vec::new(), Vec::new());
     for (user, time_ms, tried) in watch.guesses.iter().filter(|(_, _, tried)| covers(watch, scope, tried, config)) {
         if let Some(cell) = cells.get_mut(cell_of(time_ms)) {
             *cell += 1;
@@ -149,13 +154,16 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
             tally.hasty += 1;
             continue;
         }
+        // What others tried elsewhere is no round of this place or client.
+        let (first_ms, again) = match scope {
+            Scope::Everywhere => (tried.first_ms, tried.again),
+            Scope::Place(_) | Scope::Client(_) => (tried.here_ms, tried.again_here),
+        };
         tally.news.push(user);
-        if !tried.again {
-            once.push(time_ms);
-        }
+        times.push((time_ms, again));
         tally.unknown += u32::from(tried.unknown);
-        tally.again += u32::from(tried.again);
-        tally.first_ms = tally.first_ms.min(tried.first_ms);
+        tally.again += u32::from(again);
+        tally.first_ms = tally.first_ms.min(first_ms);
         tally.last_ms = tally.last_ms.max(time_ms);
     }
     let all = subnets.len() as u32;
@@ -174,9 +182,15 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
         Scope::Client(_) => u32::MAX,
     };
     let loud = loud_cells(&cells, loud_min);
-    let is_quiet = |time_ms: &i64| !loud.get(cell_of(*time_ms)).copied().unwrap_or_default();
-    // Rounds have hours between them, however loud each is.
-    tally.quiet = tally.again + once.into_iter().filter(is_quiet).count() as u32;
+    let turned_away = match scope {
+        Scope::Client(client) => watch.guesses.client(client).turned_away,
+        Scope::Place(subnet) => watch.guesses.subnet(subnet).turned_away,
+        Scope::Everywhere => TurnedAway::default(),
+    };
+    let is_quiet = |time_ms: i64| !loud.get(cell_of(time_ms)).copied().unwrap_or_default() && !turned_away.is_loud(time_ms);
+    // Rounds have hours between them, however loud each is; a list with some names twice is none.
+    let in_rounds = tally.is_in_rounds();
+    tally.quiet = times.into_iter().filter(|(time_ms, again)| (*again && in_rounds) || is_quiet(*time_ms)).count() as u32;
     tally
 }
 

@@ -1,7 +1,7 @@
 //! What is held of one tenant: who is at home where, which names failed as strangers, what is usual, and the
 //! attacks that go on.
 
-use super::guesses::{Guesses, Tried};
+use super::guesses::{Group, Guesses, Tried};
 use super::usual::Usual;
 use super::{Config, QUIET_GAP_MS};
 use crate::facts::Of;
@@ -124,9 +124,13 @@ impl Watch {
         time_ms >= from_ms
     }
 
-    /// A name that failed for good counts among what is usual, unless it was part of an attack.
+    /// A name that failed for good counts among what is usual, unless it was part of an attack, be it a loud one that
+    /// is told elsewhere.
     fn usual_loses(&mut self, gone: &Tried, config: &Config) {
-        if !gone.told && self.is_nowhere(gone) && counts(gone, config) {
+        let crowded = |group: Group| u32::from(group.peak) >= config.users_min;
+        let by_client = crowded(self.guesses.client(gone.client)) && !self.knows_client(gone.client);
+        let in_attack = gone.told || by_client || crowded(self.guesses.subnet(gone.subnet));
+        if !in_attack && self.is_nowhere(gone) && counts(gone, config) {
             self.usual.count();
         }
     }
