@@ -623,7 +623,7 @@ impl Engine {
                         }
                     }
                     (Said::Excuse(excuse), _) => outcome.held.push(Held::excused(spec.id, &event, excuse)),
-                    (Said::Remark(_) | Said::Half(..), _) => {}
+                    (Said::Remark(_) | Said::Half(..) | Said::OtherHalf(_), _) => {}
                 }
             }
         }
