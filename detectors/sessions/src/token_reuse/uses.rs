@@ -602,9 +602,10 @@ impl Uses {
             return None;
         }
         let class = event.network_class();
-        let before = self.clients().filter(|seen| seen.first_ms < first_ms).map(|seen| Ground::between(seen, now, class));
+        // A back end beside its owner's client does not become a browser, however near to it that is.
+        let before = self.clients().filter(|seen| seen.first_ms < first_ms && (now.is_tool() || !seen.is_tool()));
         // A stranger to one of them alone is another one's client on its way.
-        let ground = before.reduce(|known, ground| known.and(ground)).flatten();
+        let ground = before.map(|seen| Ground::between(seen, now, class)).reduce(|known, ground| known.and(ground)).flatten();
         let stray = ground.map(|ground| Stray { changes: self.change_from_owner(client), client, uses: now.uses, since_ms, ground });
         self.more().judged |= 1 << client;
         stray
