@@ -126,7 +126,7 @@ fn of_key(account: &Account) -> Vec<DetectorAccount> {
             ..base.clone()
         },
         // The engine has joined halves already.
-        Said::Half(..) => base.clone(),
+        Said::Half(..) | Said::OtherHalf(_) => base.clone(),
         Said::Remark(remark) => DetectorAccount { gate: Some(remark.gate.to_owned()), text: remark.text.clone(), ..base.clone() },
     };
     if account.said.is_empty() { vec![base] } else { account.said.iter().map(said).collect() }

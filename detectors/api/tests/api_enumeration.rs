@@ -151,7 +151,7 @@ fn said(events: &[TestEvent]) -> (BTreeSet<String>, BTreeMap<&'static str, usize
         match said {
             Said::Finding(finding) => drop(keys.insert(finding.key)),
             Said::Excuse(excuse) => *gates.entry(excuse.gate).or_default() += 1,
-            Said::Remark(_) | Said::Half(..) => {}
+            Said::Remark(_) | Said::Half(..) | Said::OtherHalf(_) => {}
         }
     }
     (keys, gates)

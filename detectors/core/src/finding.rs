@@ -222,9 +222,11 @@ pub struct Remark {
 pub enum Said {
     /// It found something.
     Finding(Finding),
-    /// It found half of something: it counts where the same detector excuses the same event by this gate, for another
-    /// of its keys. Neither half is enough by itself.
+    /// It found half of something: it counts where the same detector, for another of the event's keys, excuses it by
+    /// this gate or says the [other half](Self::OtherHalf). Neither half is enough by itself.
     Half(Finding, &'static str),
+    /// What it knows of the event bears such a half out, and is nothing to tell by itself.
+    OtherHalf(&'static str),
     /// It would have.
     Excuse(Excuse),
     /// It did not, and was asked why.
@@ -236,7 +238,12 @@ impl Said {
     #[must_use]
     pub fn joined<'a>(self, mut of_event: impl Iterator<Item = &'a Self>) -> Self {
         let Self::Half(finding, gate) = self else { return self };
-        if of_event.any(|said| matches!(said, Self::Excuse(excuse) if excuse.gate == gate)) {
+        let bears_out = |said: &Self| match said {
+            Self::Excuse(excuse) => excuse.gate == gate,
+            Self::OtherHalf(other) => *other == gate,
+            _ => false,
+        };
+        if of_event.any(bears_out) {
             return Self::Finding(finding);
         }
         let Finding { key, severity, reason, .. } = finding;
@@ -277,10 +284,15 @@ impl Findings {
         self.list.push(Said::Finding(finding));
     }
 
-    /// Adds one that counts only beside an excuse of the same detector by `gate` about the same event, under whatever
-    /// key: what two keys each hold to be too little.
+    /// Adds one that counts only beside an excuse of the same detector by `gate` about the same event, or beside what
+    /// [bears it out](Self::bear_out), under whatever key: what two keys each hold to be too little.
     pub fn push_beside(&mut self, gate: &'static str, finding: Finding) {
         self.list.push(Said::Half(finding, gate));
+    }
+
+    /// Bears out what another key of the same event may hold to be half of something; alone it is nothing.
+    pub fn bear_out(&mut self, gate: &'static str) {
+        self.list.push(Said::OtherHalf(gate));
     }
 
     /// Adds what would have been one.

@@ -1,6 +1,6 @@
 //! Token reuse: a session or token in the hands of two clients (ATT&CK T1539, T1528, T1550.001/.004, T1557).
 //!
-//! Eight signs, each decided on the event that proves it:
+//! Nine signs, each decided on the event that proves it:
 //!
 //! - **Lineage.** A refresh token that was already exchanged comes back from another client, after the
 //!   grace period or after its successor was used (RFC 9700 §4.14.2; Auth0 and Okta revoke the family).
@@ -30,6 +30,13 @@
 //!   a VPN, or any with a client that is not theirs either), and within the hour the session be used on
 //!   another network by another client, neither of which is theirs. Own VPNs, back ends that share the
 //!   session from its start, apps beside a browser and privacy relays are told apart.
+//! - **While its owner is away.** A stolen cookie is used elsewhere, and nobody comes back to it for hours, so there are
+//!   no turns to see. Two halves prove it, on the third use after a minute: the session was begun by another client, which
+//!   the new one cannot be ([`uses::Ground`]: two browsers share no store, a session does not change to another system, and
+//!   where nobody lives another device or a tool is no move of the first), and neither the new client nor its network are the
+//!   person's. A browser's update, a VPN, a gateway that looks into TLS, the other address family and cellular networks
+//!   change one thing at most; an app and the pages within it are one installation; whoever signed in to the session, or
+//!   had it from its start, is at home in it; and a tool that has the sessions of three people is a back end ([`crowd`]).
 //! - **Over several tenants.** A session or token is presented in a tenant that is not its own (what RFC
 //!   9700 §2.3 restricts audiences for), on another network and by another client. Who works for several
 //!   tenants does so from one place. A session id too short to be random says nothing.
@@ -38,7 +45,7 @@
 //!   after is how web frameworks do it. Where the session was another user's, it takes that client's return.
 //! - **Programs.** A service's credential (RFC 6749 §4.4, or an API key) that for days was at home on its
 //!   networks and routes asks from a network that it never used for routes that it never used, and for
-//!   none of its usual ones.
+//!   none of its usual ones; or by a program that it never was, also for some of them ([`services`]).
 //!
 //! Requests are many: one by the only client of its session costs one look-up. Sessions and tokens are
 //! held by what a request bears, over all tenants; people are watched only after a change or a strange
@@ -47,8 +54,10 @@
 //! What counts as another client is in `bartizan_core::client`: families of user agents, cipher parts of
 //! JA4, networks rather than addresses; a named device that is the same outweighs all else.
 
+mod crowd;
 mod lineage;
 mod marks;
+mod program;
 mod report;
 mod route;
 mod services;
@@ -58,13 +67,15 @@ mod watch;
 use bartizan_core::client::short;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
-    Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Severity, Spec, State, UserKind,
+    Budget, Common, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Severity, Spec, State,
+    UserKind,
 };
+use crowd::Crowd;
 use lineage::{Innocent, Lineage};
 use marks::Marks;
 use services::Service;
 use std::sync::Arc;
-use uses::{Abroad, Uses};
+use uses::{Abroad, Ground, Uses};
 use watch::{Told, Watch};
 
 /// Letters of a session id from which on it is no chance that two tenants have one.
@@ -76,23 +87,27 @@ pub static SPEC: Spec = Spec {
     title: "Stolen session or token",
     looks_for: "A refresh token that comes back after it was exchanged; a session or token used by two clients in turns, by a stranger \
                 after sign-out, revocation or a change of the password, in another tenant, before its login, or right after a sign-in \
-                through a phishing proxy; a service's token on a new network and new routes.",
-    blind_spots: "A thief on the victim's network with the victim's user agent and TLS client, or who copies the device id; a stolen \
-                  session that its owner no longer uses; a stolen refresh token where the log does not give the one issued; people with \
+                through a phishing proxy, or elsewhere while its owner is away; a service's token on a new network or in another \
+                program, and on new routes.",
+    blind_spots: "A thief on the victim's network with the victim's user agent and TLS client, or who copies the device id; a session \
+                  that is stolen after a day without a use, used through a privacy relay, for less than a minute, at a carrier of the \
+                  person's country, or near the owner in the same kind of browser; a stolen refresh token where the log does not give the one issued; people with \
                   fewer than three sign-ins on two days; a phishing proxy that hands the session over at once, or on a line that the \
                   person uses; scripts in a data centre that look like an application's back end; a token of a session's events in a tenant where it comes without one; a thief of a service's token who \
-                  begins with its usual routes, or a service of more than six networks or 128 routes.",
+                  mostly keeps to its usual routes, or a service of more than six networks or 128 routes.",
     innocent_causes: "Parallel refreshes, retries and lost answers (grace, same client); Wi-Fi to cellular, two address families, \
                       browser updates (one change at most); back ends that share a session from its start; a page left open after \
                       sign-out (same client); own devices after a change of the password; own VPNs and privacy relays at sign-in; a \
-                      client of several tenants; a service that moves with its usual work. A phone restored from another's backup does \
-                      look like theft, and so may an app's back end that takes over late after a sign-in from a new cloud.",
+                      client of several tenants; a service that moves with its usual work; a tool in the cloud that \
+                      has the sessions of several people. A phone restored from another's backup does \
+                      look like theft, and so may an app's back end that takes over late after a sign-in from a new cloud, a new back end with its first two \
+                      users, tests that carry a session into a runner, and a service's new part in another program at a new address.",
     keys: &[KeyKind::Principal, KeyKind::User, KeyKind::Bearer],
     parameters: PARAMETERS,
     attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004"), ("TA0006", "T1557")],
     yields: false,
     quiet_gap_ms: 3_600_000,
-    state_version: 5,
+    state_version: 6,
     build: |parameters, budget| Box::new(TokenReuse::new(parameters, budget)),
 };
 
@@ -104,6 +119,8 @@ static PARAMETERS: &[Parameter] = &[
     Parameter::int("lineage_kept_ms", 7 * DAY_MS, DAY_MS / 24, 90 * DAY_MS, "How long exchanged refresh tokens are remembered."),
     Parameter::int("changed_ms", DAY_MS, HOUR_MS, 7 * DAY_MS, "Time after a change of the password in which strangers' sessions are told."),
     Parameter::int("minted_ms", HOUR_MS, 60_000, DAY_MS, "Longest time from a sign-in behind a proxy to the use of its session elsewhere."),
+    Parameter::int("stray_uses_min", 3, 1, 100, "Uses from which on a stranger goes on with a session of somebody who is away."),
+    Parameter::int("stray_ms", 60_000, 0, 3_600_000, "Time that it has done so, at least: pages are looked through for viruses in less."),
     Parameter::int("service_days_min", 3, 1, 30, "Days at work from which on a service's networks and routes are known."),
     Parameter::int("service_routes_min", 2, 1, 20, "New routes from a new network from which on a service's token is told."),
 ];
@@ -117,6 +134,8 @@ pub(crate) struct Config {
     lineage_kept_ms: i64,
     changed_ms: i64,
     minted_ms: i64,
+    stray_uses_min: i64,
+    stray_ms: i64,
     service_days_min: i64,
     service_routes_min: i64,
 }
@@ -141,6 +160,8 @@ impl TokenReuse {
             lineage_kept_ms: parameters.int("lineage_kept_ms"),
             changed_ms: parameters.int("changed_ms"),
             minted_ms: parameters.int("minted_ms"),
+            stray_uses_min: parameters.int("stray_uses_min"),
+            stray_ms: parameters.int("stray_ms"),
             service_days_min: parameters.int("service_days_min"),
             service_routes_min: parameters.int("service_routes_min"),
         };
@@ -271,6 +292,18 @@ impl TokenReuse {
         }
     }
 
+    /// The person's half of a [stray](Uses::stray): neither the client nor its network are theirs.
+    fn observe_stranger(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
+        if event.user_kind() == UserKind::Service || !event.person().is_some_and(|person| watch::is_not_theirs(event, person)) {
+            return;
+        }
+        let is_watched = self.marks.may_have(key.hash, self.watched.len(), event.watermark_ms());
+        let told = is_watched && self.watched.get(key.hash, event.watermark_ms()).is_some_and(|watch| watch.judges(event));
+        if !told {
+            findings.bear_out(uses::NOT_THEIRS);
+        }
+    }
+
     fn observe_service(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         if event.kind() != Kind::ApiRequest || event.path().is_none() {
             return;
@@ -297,13 +330,29 @@ fn observe_step(uses: &mut Uses, event: &Event<'_>, step: Step, config: &Config,
     let (is_token, clients) = (event.session().is_none(), uses.count());
     match uses.observe(event, step, config) {
         Some(theft) => findings.push(report::theft(event, is_token, &theft, uses, config)),
-        // Once for each further client.
-        None if clients > 0 && uses.count() > clients => {
-            let (gate, reason) = uses.newcomer(event, step, config);
-            findings.excuse(gate, report::key(event, is_token), Severity::Medium, reason);
+        None if uses.count() > clients => {
+            if uses.newest_is_server(event) && !Crowd::serves(event) {
+                crowd::has_session(event).into_iter().for_each(|report| findings.report(report));
+            }
+            // Once for each further client.
+            if clients > 0 {
+                let (gate, reason) = uses.newcomer(event, step, config);
+                findings.excuse(gate, report::key(event, is_token), Severity::Medium, reason);
+            }
         }
-        None => findings.remark("no_return", || uses.sentence(config)),
+        None => match if shows_client(event) { uses.stray(event, config) } else { None } {
+            Some(stray) if stray.ground == Ground::Tool && Crowd::serves(event) => {
+                findings.excuse("back_end", report::key(event, is_token), Severity::High, report::back_end(&stray));
+            }
+            Some(stray) => findings.push_beside(uses::NOT_THEIRS, report::stray(event, is_token, &stray, uses, config)),
+            None => findings.remark("no_return", || uses.sentence(config)),
+        },
     }
+}
+
+/// Is it a use by which a client is judged, of which the person's side is [asked](TokenReuse::observe_stranger)?
+fn shows_client(event: &Event<'_>) -> bool {
+    matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh)
 }
 
 /// Refused requests begin nothing; they matter where something ended, and in other tenants.
@@ -396,6 +445,7 @@ impl Detector for TokenReuse {
                     self.observe_watched(key, event, findings);
                 }
             }
+            _ if shows_client(event) => self.observe_stranger(key, event, findings),
             _ => self.observe_person(key, event, findings),
         }
     }
@@ -403,13 +453,19 @@ impl Detector for TokenReuse {
     fn looks_at(&self, key: KeyKind, event: Kind) -> bool {
         match key {
             KeyKind::Principal => matches!(event, Kind::TokenRefresh | Kind::TokenIssue | Kind::ApiRequest),
-            KeyKind::User => matches!(event, Kind::Login | Kind::PasswordChange | Kind::PasswordReset),
+            KeyKind::User => {
+                matches!(event, Kind::Login | Kind::PasswordChange | Kind::PasswordReset | Kind::ApiRequest | Kind::TokenRefresh)
+            }
             _ => !matches!(event, Kind::MfaChallenge | Kind::MfaResult | Kind::Signup | Kind::Other),
         }
     }
 
     fn goes_by_people(&self) -> bool {
         true
+    }
+
+    fn common(&self, budget: &Arc<Budget>) -> Option<Box<dyn Common>> {
+        Some(Box::new(Crowd::new(budget)))
     }
 
     fn each_state(&mut self, visit: &mut dyn FnMut(&mut dyn State)) {

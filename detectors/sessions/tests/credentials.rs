@@ -188,17 +188,17 @@ fn a_services_token_that_is_refused_elsewhere_is_an_attempt_until_it_is_let_in()
 #[test]
 fn a_service_that_moves_grows_or_is_rebuilt_is_left_in_peace() {
     // Another provider, the usual work, and something new with it.
-    let moved: Vec<_> = (0..6)
+    let goes_on: Vec<_> = (0..6)
         .flat_map(|n| {
             let at = n * HOUR;
             [
-                elsewhere(at).asks("GET", "/v1/invoices", 200),
-                elsewhere(at + 2).asks("POST", "/v1/reports", 201),
-                elsewhere(at + 4).asks("GET", ["/v2/a", "/v2/b"][n as usize % 2], 200),
+                moved(at).asks("GET", "/v1/invoices", 200),
+                moved(at + 2).asks("POST", "/v1/reports", 201),
+                moved(at + 4).asks("GET", ["/v2/a", "/v2/b"][n as usize % 2], 200),
             ]
         })
         .collect();
-    let (found, gates) = at_work(&moved);
+    let (found, gates) = at_work(&goes_on);
     assert!(found.is_empty(), "{found:#?}");
     assert_eq!(gates, ["usual_routes"], "once");
     let cases = [
@@ -211,6 +211,56 @@ fn a_service_that_moves_grows_or_is_rebuilt_is_left_in_peace() {
     ];
     for (number, events) in cases.iter().enumerate() {
         let (found, _) = at_work(events);
+        assert!(found.is_empty(), "case {number}: {found:#?}");
+    }
+}
+
+/// The service's own program at another provider.
+fn moved(second: i64) -> TestEvent {
+    elsewhere(second).agent("billing/2")
+}
+
+#[test]
+fn another_program_on_new_routes_is_stolen_even_if_it_begins_with_a_usual_one() {
+    let rest = |at: &dyn Fn(i64) -> TestEvent| {
+        vec![at(0).asks("GET", "/v1/invoices", 200), at(9).asks("GET", "/v1/users", 200), at(18).asks("GET", "/v1/keys", 200)]
+    };
+    let (found, _) = at_work(&rest(&elsewhere));
+    assert_eq!((found.len(), found[0].severity), (1, Severity::High), "{found:#?}");
+    assert!(found[0].reason.contains("by another program"), "{}", found[0].reason);
+    // At the service's own provider: less sure.
+    let beside = |at| elsewhere(at).ip("52.77.1.1").asn(16509, NetworkClass::Hosting);
+    let (found, _) = at_work(&rest(&beside));
+    assert_eq!((found.len(), found[0].severity), (1, Severity::Medium), "{found:#?}");
+    // A day less of it has to be known.
+    let young: Vec<_> = work().into_iter().filter(|one| one.time_ms() >= service(-2 * DAY).time_ms()).collect();
+    assert_eq!(run(&SPEC, &[young.as_slice(), &rest(&elsewhere)].concat()).len(), 1);
+    assert!(run(&SPEC, &[young.as_slice(), &rest(&|at| moved(at))[1..]].concat()).is_empty());
+}
+
+#[test]
+fn what_looks_like_another_program_in_another_place_may_be_the_services_own() {
+    let asks = |one: TestEvent, n: i64| one.asks("GET", format!("/v2/{}", word(n)), 200);
+    let machines = |agent: &'static str| move |n: i64| service(n).ip(&format!("52.9.{n}.1")).agent(agent);
+    let cases = [
+        // The same program in a new release, by another name of the same TLS client.
+        (0..9).map(|n| asks(service(n).ip("52.77.1.1").agent(format!("billing-{}/2", word(n))).ja4("t13_aaaa_b"), n)).collect::<Vec<_>>(),
+        // Where it always runs, a tool looks after it.
+        (0..9).map(|n| asks(service(n).agent("curl/8"), n)).collect(),
+        // Runners of one provider with an address of their own each, on which anything may run.
+        (-20..0)
+            .map(machines("runner/1"))
+            .map(|one| one.asks("GET", "/v1/invoices", 200))
+            .chain((0..9).map(|n| asks(machines("curl/8")(n + 30), n)))
+            .collect(),
+        // Written anew in another language and moved: nearly all of it is what it always did.
+        (0..9).map(|n| elsewhere(n).asks("GET", "/v1/invoices", 200)).chain((9..12).map(|n| asks(elsewhere(n), n))).collect(),
+    ];
+    let own = work().into_iter().map(|one| one.ja4("t13_aaaa_b")).collect::<Vec<_>>();
+    for (number, events) in cases.iter().enumerate() {
+        let mut events = [own.as_slice(), events].concat();
+        events.sort_by_key(TestEvent::time_ms);
+        let found = run(&SPEC, &events);
         assert!(found.is_empty(), "case {number}: {found:#?}");
     }
 }

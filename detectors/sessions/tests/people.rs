@@ -245,6 +245,160 @@ fn what_speaks_for_a_strange_sign_in_is_written_down() {
     }
 }
 
+/// A browser that is not the laptop's, in a data centre, which shows no device.
+fn away(second: i64) -> TestEvent {
+    thief(second, "laptop's")
+}
+
+/// The laptop's session at home, hours ago, and what somebody else does with it now: five uses in four minutes.
+fn carried(uses: impl Fn(i64) -> TestEvent) -> Vec<TestEvent> {
+    let at_home = [laptop(-5 * HOUR).login(), laptop(-5 * HOUR + 60).request(), laptop(-4 * HOUR).request()];
+    at_home.into_iter().chain((0..5).map(|n| uses(n * MINUTE))).collect()
+}
+
+fn found_carried(uses: impl Fn(i64) -> TestEvent) -> Vec<Finding> {
+    found(&carried(uses))
+}
+
+#[test]
+fn a_session_that_a_stranger_goes_on_with_while_its_owner_is_away_is_theft() {
+    let found = found_carried(|at| away(at).request());
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].key.as_str(), found[0].severity), ("session:laptop's", Severity::High));
+    assert_eq!(named(&found[0], EntityKind::Ip), ["203.0.113.9"]);
+    assert!(found[0].actions.contains(&Action::RevokeSessions));
+    assert!(found[0].reason.contains("3 times over 2 minutes (limits 3 and 60 seconds)"), "{}", found[0].reason);
+    // The owner comes back hours later, and all goes on.
+    let back = (0..5).flat_map(|n| [laptop(4 * HOUR + n * 60).request(), laptop(6 * HOUR + n * 60).request()]);
+    assert_eq!(self::found(&carried(|at| away(at).request()).into_iter().chain(back).collect::<Vec<_>>()).len(), 1);
+}
+
+#[test]
+fn each_ground_for_another_client_is_enough() {
+    let cases = [
+        ("another browser", found_carried(|at| away(at).agent("Mozilla/5.0 (Windows) Chrome/141").request())),
+        ("another system", found_carried(|at| away(at).agent("Mozilla/5.0 (Macintosh) Firefox/140").request())),
+        ("the same browser on another device, where nobody lives", {
+            found_carried(|at| away(at).agent("Mozilla/5.0 (Windows) Firefox/140").ja4("t13_aaaa_b").device("other").request())
+        }),
+        ("the same behind a VPN", {
+            let vpn = |at| away(at).asn(9009, NetworkClass::Vpn).agent("Mozilla/5.0 (Windows) Firefox/140").ja4("t13_aaaa_b");
+            found_carried(move |at| vpn(at).device("other").request())
+        }),
+        ("a script", found_carried(|at| script(at, "laptop's").request())),
+        ("at somebody's home", found_carried(|at| away(at).asn(6805, NetworkClass::Residential).place("DE", 48.1, 11.6).request())),
+        ("on a phone abroad", found_carried(|at| away(at).asn(31_430, NetworkClass::Mobile).place("BR", -23.5, -46.6).request())),
+        ("refreshing", found_carried(|at| away(at).refresh(&format!("r{at}"), &format!("r{}", at + 60)))),
+    ];
+    for (name, found) in cases {
+        assert_eq!(found.len(), 1, "{name}: {found:#?}");
+    }
+}
+
+#[test]
+fn an_own_client_elsewhere_is_no_thief() {
+    let hosting = |one: TestEvent| one.ip("203.0.113.9").asn(14061, NetworkClass::Hosting).place("US", 40.7, -74.0);
+    let vpn = |one: TestEvent| one.ip("185.9.9.9").asn(9009, NetworkClass::Vpn).place("NL", 52.4, 4.9);
+    let hotel = |one: TestEvent| one.ip("81.1.1.1").asn(3215, NetworkClass::Residential).place("FR", 48.8, 2.3);
+    let page = |at| laptop(at).device("").session("phone's").agent("Mozilla/5.0 (iPhone) Mobile/15E148").ja4("t13_page_c");
+    let app = |uses: &dyn Fn(i64) -> TestEvent| {
+        let at_home = [phone(-5 * HOUR).login(), phone(-4 * HOUR).request()];
+        at_home.into_iter().chain((0..5).map(|n| uses(n * MINUTE))).collect::<Vec<_>>()
+    };
+    silent(&[
+        // The browser was updated in the night, and a VPN switched on for the first time; with device ids and without.
+        carried(|at| vpn(laptop(at)).agent("Mozilla/5.0 (Windows) Firefox/141").request()),
+        carried(|at| vpn(laptop(at)).device("").agent("Mozilla/5.0 (Windows) Firefox/141").request()),
+        // A company's gateway in the cloud looks into TLS.
+        carried(|at| hosting(laptop(at)).device("").ja4("t13_goes_x").request()),
+        // Split tunnel: some of it through the company's network, some not.
+        carried(|at| if at % 120 == 0 { laptop(at).request() } else { hosting(laptop(at)).device("").request() }),
+        // Wi-Fi to cellular, also roaming, and the pages within the app.
+        app(&|at| cellular(phone(at)).request()),
+        app(&|at| cellular(phone(at)).place("ES", 40.4, -3.7).request()),
+        app(&|at| cellular(page(at)).request()),
+        app(&|at| hotel(page(at)).request()),
+        app(&|at| vpn(page(at)).request()),
+        app(&|at| hosting(page(at)).request()),
+        // Apple's relay for the pages, none for the app.
+        app(&|at| page(at).ip("172.224.1.1").asn(36183, NetworkClass::Relay).request()),
+        carried(|at| away(at).asn(36183, NetworkClass::Relay).request()),
+        // The other address family of the line.
+        carried(|at| laptop(at).device("").ip("2001:db8::7").request()),
+        // A phone that was handed the session, at its carrier.
+        carried(|at| away(at).asn(31_430, NetworkClass::Mobile).place("DE", 52.5, 13.4).request()),
+        // Another browser of this person's line, and of a device of theirs.
+        carried(|at| away(at).ip("198.51.100.9").asn(3320, NetworkClass::Residential).place("DE", 52.5, 13.4).request()),
+        carried(|at| hotel(phone(at)).session("laptop's").request()),
+        // Looked through for viruses: a few requests at once.
+        carried(|at| away(at / 20).request()),
+        // Refused.
+        carried(|at| away(at).request().fail("expired")),
+    ]);
+}
+
+#[test]
+fn a_session_that_was_begun_elsewhere_is_at_home_there() {
+    // A remote desktop, or a browser in the cloud, that the person signs in on; the same from home later.
+    let desktop = |at| away(at).session("desktop's");
+    let begun = [desktop(0).login(), desktop(60).request(), desktop(900).request(), desktop(HOUR).request()];
+    silent(&[
+        begun.to_vec(),
+        begun.iter().cloned().chain((0..5).map(|n| laptop(2 * HOUR + n * 60).session("desktop's").request())).collect(),
+        // Signed in on it to a session that was begun at home.
+        carried(|at| if at == 0 { away(at).login() } else { away(at).request() }),
+        // The provider's back end has it from the start.
+        with_back_end(|at| script(at, "new").request()),
+    ]);
+    let found = self::found(&with_back_end(|at| thief(at, "new").request()));
+    assert_eq!(found.len(), 1, "a thief beside the back end: {found:#?}");
+}
+
+/// The session of a sign-in that a back end shares from its start, and what is done with it hours later.
+fn with_back_end(uses: impl Fn(i64) -> TestEvent) -> Vec<TestEvent> {
+    let begun = [laptop(-5 * HOUR).session("new").login(), script(-5 * HOUR + 2, "new").request()];
+    begun.into_iter().chain((0..5).map(|n| uses(n * MINUTE))).collect()
+}
+
+/// The sessions of several people, one after the other, in the hands of one program.
+fn served(people: &[&str], program: impl Fn(i64, &str) -> TestEvent) -> Vec<TestEvent> {
+    let life = |(number, name): (usize, &&str)| {
+        let (at, session) = (number as i64 * HOUR, format!("session-of-{name}"));
+        let of = |one: TestEvent| one.user(*name).session(&session);
+        let days = (-10..0).map(|day| of(laptop(day * DAY)).login());
+        let uses = (0..5).map(|n| program(at + n * 60, &session).user(*name).request()).collect::<Vec<_>>();
+        days.chain([of(laptop(at - 30 * MINUTE)).request()]).chain(uses).collect::<Vec<_>>()
+    };
+    let mut events = people.iter().enumerate().flat_map(life).collect::<Vec<_>>();
+    events.sort_by_key(TestEvent::time_ms);
+    events
+}
+
+#[test]
+fn a_program_that_has_the_sessions_of_many_is_a_back_end_and_a_browser_is_not() {
+    let people = ["ann", "bob", "cid", "dan", "eve"];
+    let mut runner = Runner::new(&SPEC, 4);
+    let said = runner.ask(&served(&people, script));
+    let told = said.iter().filter(|said| matches!(said, Said::Finding(_))).count();
+    let excused = said.iter().filter(|said| matches!(said, Said::Excuse(excuse) if excuse.gate == "back_end")).count();
+    assert_eq!((told, excused), (2, 3), "until three people have it");
+    assert_eq!(run(&SPEC, &served(&people, thief)).len(), 5);
+}
+
+#[test]
+fn of_the_person_and_the_session_neither_proves_a_theft_alone() {
+    // Of whom nothing is known nothing is strange, however strange the client is to the session.
+    let said = Runner::new(&SPEC, 3).ask(&carried(|at| away(at).request()));
+    assert!(!said.iter().any(|said| matches!(said, Said::Finding(_))), "{said:#?}");
+    assert!(said.iter().any(|said| matches!(said, Said::Excuse(excuse) if excuse.gate == "half_proved")), "{said:#?}");
+    // One told behind a proxy, or after a change of the password, is not told again.
+    let minted: Vec<_> = [proxy(0).login()].into_iter().chain((0..5).map(|n| thief(600 + n * 60, "minted").request())).collect();
+    assert_eq!(found(&minted).len(), 1);
+    let outlived: Vec<_> =
+        [owned(), laptop(0).kind(Kind::PasswordChange)].into_iter().chain((0..5).map(|n| thief(600 + n * 60, "old").request())).collect();
+    assert_eq!(found(&outlived).len(), 1);
+}
+
 #[test]
 fn slices_batches_and_reloads_change_nothing() {
     let mut events = past();
@@ -258,12 +412,14 @@ fn slices_batches_and_reloads_change_nothing() {
         ]);
         events.extend([
             phone(n * 900 + 70).request(),
+            thief(n * 900 + 75, "phone's").request(),
             thief(n * 900 + 80, "old").agent(format!("Mozilla/5.0 {}", word(n))).refresh("r1", "r2"),
         ]);
     }
     assert!(run(&SPEC, &events).len() > 5);
     for check in [contract::is_deterministic, contract::survives_reload, contract::looks_at_all_that_matters] {
         assert_eq!(check(&SPEC, &events), Ok(()));
+        assert_eq!(check(&SPEC, &served(&["ann", "bob", "cid", "dan"], script)), Ok(()));
     }
 }
 

@@ -46,7 +46,7 @@ impl Engine {
                         }
                     }
                     (Said::Excuse(excuse), _) => outcome.held.push(Held::excused(spec.id, &event, excuse)),
-                    (Said::Remark(_) | Said::Half(..), _) => {}
+                    (Said::Remark(_) | Said::Half(..) | Said::OtherHalf(_), _) => {}
                 }
             }
         }

@@ -3,7 +3,7 @@
 use super::Config;
 use super::lineage::{Innocent, Reuse};
 use super::services::Strayed;
-use super::uses::{Abroad, Proof, Theft, Uses};
+use super::uses::{Abroad, Ground, Proof, Stray, Theft, Uses};
 use super::watch::{Minted, Outlived, Told};
 use bartizan_core::{Action, Changes, EntityKind, Event, Finding, NetworkClass, Role, Severity, Subject};
 
@@ -136,6 +136,62 @@ pub(super) fn theft(event: &Event<'_>, is_token: bool, theft: &Theft, uses: &Use
     finding
 }
 
+/// What is other about a stray, in words.
+fn ground(ground: Ground) -> &'static str {
+    match ground {
+        Ground::Browser => "another browser, which has a store of its own",
+        Ground::System => "a client on another system",
+        Ground::Device => "another device, where nobody lives",
+        Ground::Tool => "a tool, where nobody lives",
+    }
+}
+
+/// The finding about a session that a stranger goes on with while its owner is away. It is told where client and network
+/// are not the person's either.
+pub(super) fn stray(event: &Event<'_>, is_token: bool, stray: &Stray, uses: &Uses, config: &Config) -> Finding {
+    let seen = uses.client(stray.client);
+    let changed = seen.is_some_and(|seen| seen.changed);
+    let mut finding = Finding::new(event, key(event, is_token), severity(changed));
+    let what = name(is_token);
+    finding.title = format!("Stolen {what} used elsewhere while its owner is away");
+    finding.reason = format!(
+        "The {what} of another client was used {} times over {} (limits {} and {}) from a {} network by {}: another {} than its owner's.",
+        stray.uses,
+        span(stray.since_ms),
+        config.stray_uses_min,
+        span(config.stray_ms),
+        event.network_class(),
+        ground(stray.ground),
+        stray.changes.names()
+    );
+    finding.confidence = if stray.changes.count() >= 3 { 0.85 } else { 0.75 };
+    finding
+        .note("changed", stray.changes.names())
+        .note("uses", stray.uses)
+        .note("stray_uses_min", config.stray_uses_min)
+        .note("since_ms", stray.since_ms)
+        .note("stray_ms", config.stray_ms)
+        .note("network", event.network_class().as_str());
+    finding.first_time_ms = event.time_ms().saturating_sub(stray.since_ms);
+    if let Some(earlier) = uses.event_of(stray.client).filter(|earlier| *earlier != event.id()) {
+        finding.event_ids.insert(0, earlier.to_owned());
+        finding.event_count = 2;
+    }
+    attacker(&mut finding, event);
+    victims(&mut finding, event, is_token);
+    finding
+}
+
+/// Why a tool that goes on with a session is no theft.
+pub(super) fn back_end(stray: &Stray) -> String {
+    format!(
+        "Used {} times over {} by a tool (other {}), but one that has the sessions of several people: an application's back end.",
+        stray.uses,
+        span(stray.since_ms),
+        stray.changes.names()
+    )
+}
+
 /// It was an attempt.
 fn spare(finding: &mut Finding) {
     finding.severity = Severity::Medium;
@@ -244,17 +300,27 @@ pub(super) fn abroad(event: &Event<'_>, became: Abroad, changes: Changes, uses: 
 /// The finding about a program's token elsewhere.
 pub(super) fn strayed(event: &Event<'_>, strayed: &Strayed, config: &Config) -> Finding {
     let is_token = event.user().is_none() && event.session().is_none();
-    let mut finding = Finding::new(event, key(event, is_token), Severity::High);
-    "Service's credential on a new network and new routes".clone_into(&mut finding.title);
+    // A new part of a service may be another program at the same provider.
+    let severity = if strayed.same_network { Severity::Medium } else { Severity::High };
+    let mut finding = Finding::new(event, key(event, is_token), severity);
+    "Service's credential in a new place and on new routes".clone_into(&mut finding.title);
     finding.reason = format!(
-        "A service known for {} days (limit {}) on {} networks and {} routes asks for {} routes that it never used (limit {}), from a network that it never used, and for none of its usual ones.",
-        strayed.days, config.service_days_min, strayed.known_networks, strayed.known_routes, strayed.routes, config.service_routes_min
+        "A service known for {} days (limit {}) on {} networks and {} routes asks for {} routes that it never used (limit {}), from {} that it never used{}.",
+        strayed.days,
+        config.service_days_min,
+        strayed.known_networks,
+        strayed.known_routes,
+        strayed.routes,
+        config.service_routes_min,
+        if strayed.same_network { "a part of its networks" } else { "a network" },
+        if strayed.other_program { ", by another program (a day less is enough)" } else { ", and for none of its usual ones" }
     );
-    finding.confidence = 0.75;
+    finding.confidence = if strayed.other_program && !strayed.same_network { 0.85 } else { 0.75 };
     finding
         .note("days", strayed.days)
         .note("service_days_min", config.service_days_min)
         .note("new_routes", strayed.routes)
+        .note("other_program", strayed.other_program)
         .note("service_routes_min", config.service_routes_min)
         .note("known_routes", strayed.known_routes)
         .note("known_networks", strayed.known_networks);

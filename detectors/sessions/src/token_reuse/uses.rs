@@ -3,6 +3,7 @@
 //! Most sessions have one client to the end, which is all that is kept of them, without any further memory.
 //! What else there is (further clients, turns, an end) lies apart.
 
+use super::program::Program;
 use super::{Config, Step};
 use bartizan_core::client::short;
 use bartizan_core::keys::subnet_cidr;
@@ -28,6 +29,9 @@ pub(super) struct Seen {
     /// [`exact`]: equal ones need no closer look.
     exact: u32,
     pub ip: Option<IpAddr>,
+    program: Program,
+    /// Its events, as far as they were looked at one by one.
+    uses: u8,
     /// Did it change something or get a token?
     pub changed: bool,
 }
@@ -49,6 +53,8 @@ struct Turn {
 
 /// A stranger came, and its owner has not come back since.
 pub(super) const ONE_WAY: &str = "one_way";
+/// Neither the client nor its network are the person's.
+pub(super) const NOT_THEIRS: &str = "not_theirs";
 
 /// What proves the theft.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +123,8 @@ struct More {
     turns: Vec<Turn>,
     /// The stranger, and what proved it.
     intruder: Option<(u8, Proof)>,
+    /// Clients that are no strays, or were told as such: a bit for each.
+    judged: u8,
 }
 
 impl Default for More {
@@ -131,6 +139,7 @@ impl Default for More {
             first_event: None,
             turns: Vec::new(),
             intruder: None,
+            judged: 0,
         }
     }
 }
@@ -206,6 +215,55 @@ impl Seen {
             changes.network = both.is_some_and(|(a, b)| subnet_cidr(a) != subnet_cidr(b));
         }
         changes
+    }
+}
+
+/// A client that has a session which another one began, and that cannot have come by it as its owner does.
+pub(super) struct Stray {
+    pub changes: Changes,
+    pub client: usize,
+    pub uses: u8,
+    /// How long it has gone on with it.
+    pub since_ms: i64,
+    /// What is other than the owner's, in words.
+    pub ground: Ground,
+}
+
+/// Why two clients are no installation that moved, was updated, or shares what it holds with another of its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// Two browsers: each has a store of its own.
+    Browser,
+    /// Another system.
+    System,
+    /// Another device, on a network where nobody lives.
+    Device,
+    /// A tool on such a network.
+    Tool,
+}
+
+impl Ground {
+    fn between(before: &Seen, now: &Seen, class: NetworkClass) -> Option<Self> {
+        let (changes, were, are) = (before.print.changes(&now.print), before.program, now.program);
+        // A company's gateway that looks into TLS changes the network and the JA4 of the same browser.
+        let other_tls = changes.ja4 || (changes.device && (before.print.ja4 == 0 || now.print.ja4 == 0));
+        let is_hidden = matches!(class, NetworkClass::Hosting | NetworkClass::Vpn);
+        match () {
+            () if !changes.network => None,
+            () if were.are_browsers(are) && changes.agent && other_tls => Some(Self::Browser),
+            () if were.other_system(are) && (changes.ja4 || changes.device) => Some(Self::System),
+            () if !is_hidden => None,
+            () if now.is_tool() && !before.is_tool() && (changes.agent || changes.ja4) => Some(Self::Tool),
+            () if changes.device && !were.may_be_app_and_page(are) => Some(Self::Device),
+            () => None,
+        }
+    }
+}
+
+impl Seen {
+    /// A script or a server's program.
+    fn is_tool(&self) -> bool {
+        self.print.device == 0 && self.program.is_tool()
     }
 }
 
@@ -408,6 +466,10 @@ impl Uses {
         {
             seen.changed = true;
         }
+        if step == Step::Start && client > 0 {
+            // Whoever signed in to it needs no theft.
+            self.more().judged |= 1 << client;
+        }
         if step != Step::SignOut && self.more.is_none() {
             return None;
         }
@@ -498,17 +560,14 @@ impl Uses {
     /// The number of the event's client; `None` when it says nothing or there are too many. `before_ms`: the last event
     /// before this one.
     fn client_of(&mut self, event: &Event<'_>, before_ms: i64) -> Option<usize> {
-        let (exact, time_ms) = (exact(event), event.time_ms());
-        let known = self.clients().position(|seen| seen.exact == exact).or_else(|| {
-            let print = ClientPrint::of(event);
-            self.clients().position(|seen| seen.print.changes(&print) == Changes::default())
-        });
+        let (known, time_ms) = (self.number_of(event), event.time_ms());
         if let Some(seen) = known.and_then(|number| self.client_mut(number)) {
             seen.first_ms = seen.first_ms.min(time_ms);
+            seen.uses = seen.uses.saturating_add(1);
             return known;
         }
-        let print = ClientPrint::of(event);
-        let seen = Seen { first_ms: time_ms, print, exact, ip: event.ip(), changed: false };
+        let (print, program) = (ClientPrint::of(event), Program::of(event.user_agent()));
+        let seen = Seen { first_ms: time_ms, print, exact: exact(event), ip: event.ip(), program, uses: 1, changed: false };
         let clients = self.clients().count();
         if print.is_blank() || clients >= CLIENTS_MAX {
             return None;
@@ -520,6 +579,41 @@ impl Uses {
             self.more().add_client(seen, event.id());
         }
         Some(clients)
+    }
+
+    /// The number of the event's client, if it is one of those that are known.
+    fn number_of(&self, event: &Event<'_>) -> Option<usize> {
+        let exact = exact(event);
+        self.clients().position(|seen| seen.exact == exact).or_else(|| {
+            let print = ClientPrint::of(event);
+            self.clients().position(|seen| seen.print.changes(&print) == Changes::default())
+        })
+    }
+
+    /// Is the event's client a stray: a stranger to all who had the session before it, that goes on with it? Each is
+    /// told once, and none where the session was told for another reason.
+    pub fn stray(&mut self, event: &Event<'_>, config: &Config) -> Option<Stray> {
+        let more = self.more.as_ref().filter(|more| more.intruder.is_none() && !more.is_shared)?;
+        let client = self.number_of(event).filter(|client| more.judged & 1 << client == 0)?;
+        let (now, first_ms) = (self.client(client)?, self.client(client)?.first_ms);
+        let since_ms = event.time_ms().saturating_sub(first_ms);
+        let settled_ms = self.start_ms.saturating_add(config.settle_ms);
+        if i64::from(now.uses) < config.stray_uses_min || since_ms < config.stray_ms || first_ms <= settled_ms {
+            return None;
+        }
+        let class = event.network_class();
+        // A back end beside its owner's client does not become a browser, however near to it that is.
+        let before = self.clients().filter(|seen| seen.first_ms < first_ms && (now.is_tool() || !seen.is_tool()));
+        // A stranger to one of them alone is another one's client on its way.
+        let ground = before.map(|seen| Ground::between(seen, now, class)).reduce(|known, ground| known.and(ground)).flatten();
+        let stray = ground.map(|ground| Stray { changes: self.change_from_owner(client), client, uses: now.uses, since_ms, ground });
+        self.more().judged |= 1 << client;
+        stray
+    }
+
+    /// Does the session's latest client look like a server's program?
+    pub fn newest_is_server(&self, event: &Event<'_>) -> bool {
+        event.network_class() == NetworkClass::Hosting && self.client(self.count().saturating_sub(1)).is_some_and(Seen::is_tool)
     }
 
     /// The owner, as far as one can tell: who was there first, or signed in to what was another user's.

@@ -32,6 +32,11 @@ fn is_other(changes: Changes) -> bool {
     changes.network && changes.of_client()
 }
 
+/// A strange client and its line.
+fn stranger(print: &ClientPrint) -> u32 {
+    print.installation() ^ print.line().rotate_left(16)
+}
+
 /// What was said of a strange client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Told {
@@ -151,6 +156,17 @@ pub(super) fn may_be_back_end(event: &Event<'_>) -> bool {
     event.network_class() == NetworkClass::Hosting && event.device().is_none() && !is_browser
 }
 
+/// Is a client neither the person's own nor where they are, as far as sign-ins told? What says nothing of its user (a
+/// privacy relay beside the app) is no stranger, nor is what phones bring along: their carriers at home.
+pub(super) fn is_not_theirs(event: &Event<'_>, person: &Person) -> bool {
+    // Nearly all requests are from where their people are.
+    if person.habits.knows(Feature::Network, ClientPrint::of(event).line(), day_of(event.time_ms())) {
+        return false;
+    }
+    let (familiar, class) = (person.familiar(event), event.network_class());
+    familiar.is_strange() && class != NetworkClass::Relay && !(class == NetworkClass::Mobile && familiar.country)
+}
+
 /// What an event shows of when a session or token began.
 fn name_of(event: &Event<'_>) -> u32 {
     short(event.key(KeyKind::Session).or(event.key(KeyKind::Token)))
@@ -179,6 +195,14 @@ impl Watch {
             change.strangers = before.strangers;
         }
         self.change = Some(change);
+    }
+
+    /// Is what the event's client does with its session judged here: was it told after a change of the password, or begun
+    /// by a strange sign-in?
+    pub fn judges(&self, event: &Event<'_>) -> bool {
+        let (stranger, session) = (stranger(&ClientPrint::of(event)), short(event.key(KeyKind::Session)));
+        let was_told = |change: &Change| change.strangers.iter().any(|(known, told)| *known == stranger && *told == Told::Used);
+        self.change.as_ref().is_some_and(was_told) || (session != 0 && self.sign_ins.iter().any(|one| one.session == session))
     }
 
     /// A sign-in, which begins a session with the password of now.
@@ -255,7 +279,7 @@ impl Watch {
             _ if refused => (Told::Refused, ""),
             _ => (Told::Used, ""),
         };
-        let stranger = print.installation() ^ print.line().rotate_left(16);
+        let stranger = stranger(&print);
         let is_full = change.strangers.len() >= STRANGERS_MAX;
         match change.strangers.iter_mut().find(|(known, _)| *known == stranger) {
             Some((_, before)) if *before >= told => return Err("told"),
