@@ -8,14 +8,19 @@
 //! the person's own client at work elsewhere at the same time. A change by such a client (password, address, factor) is
 //! the takeover (a password alone weighs less: many are made to change it as they sign in); its weight decides between high and critical.
 //!
-//! On a provider that the person uses (a neighbour's line, and a second phone of their own, look like theirs from afar) it
-//! takes another device and another kind of program, and the person at work on their own line within the same hour, and is
-//! no more than low. A second factor that the client proved as it signed in weighs against all that. What the owner does afterwards counts
+//! Whose a line is, its address tells better than its provider's name ([`lines`]): a new device on the address where an own
+//! one was of late is set up in that person's home, office or hotel; on another address of the same provider, while
+//! theirs stands, it is on a stranger's line as if the provider were new. Where that cannot be told (the person has not come for a day, or
+//! their provider changes addresses all the time) it takes the person at work on their own line within the same hour, or
+//! a sign-in without the second factor that the person has, as every new device is asked for it. Being at work elsewhere is
+//! shown by fixed lines alone: a phone behind its carrier may lie beside the laptop.
+//!
+//! A second factor that the client proved as it signed in weighs against all that. What the owner does afterwards counts
 //! as well as what they did before, in whatever order it arrives.
 //!
 //! Never enough are: a new client on an own line (a new phone at home, a new laptop in the office), an own client on a
-//! new line (a journey), and people of whom too little is known. Where there are no device ids, a kind of program that
-//! the person never used has to stand for them.
+//! new line (a journey), the first phone that is seen behind a carrier, and people of whom too little is known. Where there are no
+//! device ids, a kind of program that the person never used has to stand for them.
 //!
 //! An application that the person gives access to (consent phishing, T1528) works from its maker's cloud as all do. Told is
 //! one that asks for much at once, some of it to write, to administrate or for everything (the delegated permissions that
@@ -24,6 +29,7 @@
 //! A code that the victim enters for somebody else (device code phishing) needs no sign-in by the thief: the token itself
 //! is issued to a strange client on a strange line, within minutes of the victim's own sign-in elsewhere.
 
+mod lines;
 mod scopes;
 mod strangers;
 
@@ -33,6 +39,7 @@ use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Role,
     Severity, Spec, State, Subject, Trust, UserKind,
 };
+use lines::Lines;
 use std::net::IpAddr;
 use std::sync::Arc;
 use strangers::{Changed, Signs, Strangers, Takeover, What};
@@ -43,16 +50,18 @@ pub static SPEC: Spec = Spec {
     title: "Account takeover",
     looks_for: "A change of password, address or factor by a client and on a line that are not the person's, within an hour of its sign-in; \
                 a device code approved by the person and used by somebody else; an application that the person gives wide access to.",
-    blind_spots: "Thieves who come with the victim's device id or by the victim's line, who wait longer than an hour with the change, or who change \
-                  nothing; people with fewer than three sign-ins on two days.",
-    innocent_causes: "A new phone or laptop on an own line, an own device on a journey, a forgotten password at home (not told). A new phone \
-                      that is set up on a strange line looks like a takeover, as does a command line in a cloud that is approved at home.",
+    blind_spots: "Thieves who come with the victim's device id or by the victim's line (a shared Wi-Fi, the victim's carrier), who wait longer \
+                  than an hour with the change, or who change nothing; with an app by a carrier where the victim was never seen by one; people with \
+                  fewer than three sign-ins on two days.",
+    innocent_causes: "A new phone or laptop on an own line, a second phone on the own carrier, an own device on a journey, a forgotten \
+                      password at home (not told). A new device that is set up on a strange line looks like a takeover, as does a command \
+                      line in a cloud that is approved at home.",
     keys: &[KeyKind::User],
     parameters: PARAMETERS,
     attack: &[("TA0003", "T1098"), ("TA0006", "T1528")],
     yields: false,
     quiet_gap_ms: 6 * HOUR_MS,
-    state_version: 3,
+    state_version: 4,
     build: |parameters, budget| Box::new(AccountTakeover::new(parameters, budget)),
 };
 
@@ -152,18 +161,12 @@ impl AccountTakeover {
             // Consent is given once in a long while, and remembered for what comes within minutes.
             self.strangers.entry(key.hash, event.watermark_ms(), Strangers::default).consented(event);
         }
-        // A sign-in is remembered; what follows it matters only where there are strangers.
-        if matches!(event.kind(), Kind::Login | Kind::MfaResult) {
-            self.strangers.entry(key.hash, event.watermark_ms(), Strangers::default).own_seen(event);
-        } else if self.strangers.get(key.hash, event.watermark_ms()).is_some_and(|strangers| !strangers.is_empty())
-            && let Some(mut strangers) = self.strangers.get_mut(key.hash, event.watermark_ms())
-        {
-            strangers.own_seen(event);
-        }
+        self.strangers.entry(key.hash, event.watermark_ms(), Strangers::default).own_seen(event);
     }
 
     fn stranger_seen(&mut self, key: Key, event: &Event<'_>, signs: Signs, findings: &mut Findings) {
         let what = match event.kind() {
+            Kind::TokenIssue if !signs.is_strange() => return,
             Kind::TokenIssue if event.grant() == Some("device_code") => return self.code_used(key, event, signs, findings),
             Kind::TokenIssue => return self.application_used(key, event, findings),
             Kind::MfaResult if event.factor().is_some_and(|factor| factor != "recovery") => {
@@ -180,7 +183,9 @@ impl AccountTakeover {
             Some(what) => strangers.change(event, signs, what),
             None if event.kind() == Kind::Login => {
                 strangers.add(event, signs);
-                findings.doubt(Trust::Doubtful);
+                if signs.is_strange() {
+                    findings.doubt(Trust::Doubtful);
+                }
             }
             None => strangers.reset(event, signs),
         }
@@ -262,9 +267,10 @@ impl Detector for AccountTakeover {
         let Some(person) = event.person().filter(|_| counts) else {
             return findings.remark("no_success", || "Not something that a person succeeded in.".to_owned());
         };
-        // Requests are many, and matter only where there are strangers.
+        // Requests are many, and matter where there are strangers, or to say where the person is.
         let is_use = matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh);
-        if is_use && self.strangers.get(key.hash, event.watermark_ms()).is_none_or(Strangers::is_empty) {
+        let says_nothing = |strangers: Option<&Strangers>| strangers.unwrap_or(&Strangers::default()).knows_now(event);
+        if is_use && says_nothing(self.strangers.get(key.hash, event.watermark_ms())) {
             return findings.remark("no_stranger", || "No strange client was seen with this person within a day.".to_owned());
         }
         let familiar = person.familiar(event);
@@ -272,11 +278,12 @@ impl Detector for AccountTakeover {
         if let Some(voucher) = event.voucher() {
             return findings.remark(voucher.gate(), || format!("No stranger: {}.", voucher.because()));
         }
-        let before = self.strangers.get(key.hash, event.watermark_ms()).and_then(|strangers| strangers.signs_of(event));
-        let signs = before.unwrap_or_else(|| Signs::of(event, familiar));
-        if before.is_none() && familiar.is_own() {
+        let strangers = self.strangers.get(key.hash, event.watermark_ms());
+        let before = strangers.and_then(|strangers| strangers.signs_of(event));
+        let signs = before.unwrap_or_else(|| Signs::of(event, familiar, strangers.map_or(&Lines::default(), |strangers| &strangers.lines)));
+        if before.is_none() && signs.is_known() {
             self.own_seen(key, event);
-        } else if signs.is_strange() {
+        } else if signs.may_be_strange() {
             self.stranger_seen(key, event, signs, findings);
         } else {
             return findings.remark("own_client", || {

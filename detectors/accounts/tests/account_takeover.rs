@@ -63,11 +63,52 @@ fn on_the_same_provider_the_owner_at_work_is_what_proves_it() {
     let change = |minute| neighbour(minute).kind(Kind::AccountChange).factor("totp");
     assert!(after_past([neighbour(0), change(9)]).is_empty(), "a new phone after the line got another address");
     let found = after_past([neighbour(0), change(9), home(30).request()]);
-    assert_eq!((found.len(), worst(&found)), (1, Some(Severity::Low)), "{found:#?}");
+    assert_eq!((found.len(), worst(&found)), (1, Some(Severity::High)), "{found:#?}");
     assert_eq!((named(&found[0], EntityKind::Ip), named(&found[0], EntityKind::Session)), (vec!["192.0.2.9"], vec!["stolen"]));
     assert_eq!(found[0].event_ids.len(), 2, "the change, and what the owner did");
     assert_eq!(after_past([neighbour(0), change(9), home(30).request(), home(31).request()]).len(), 1, "told once");
-    assert_eq!(worst(&after_past([home(0), neighbour(5), change(9)])), Some(Severity::Low));
+    // The same kind of browser as hers: then it takes the change and her at work.
+    let alike = |minute| neighbour(minute).agent("Firefox/140");
+    let changed = |minute| alike(minute).kind(Kind::AccountChange).factor("totp");
+    assert_eq!(worst(&after_past([alike(0), changed(9), home(30).request()])), Some(Severity::High));
+    assert!(after_past([alike(0), changed(9), home(300).request()]).is_empty(), "home again");
+}
+
+#[test]
+fn another_line_of_the_person_s_provider_is_told_at_the_change_though_its_owner_is_idle() {
+    let neighbour = |minute| near(minute).asn(3320, NetworkClass::Residential);
+    let change = |one: TestEvent| one.kind(Kind::AccountChange).factor("totp");
+    assert_eq!(worst(&after_past([home(-400).request(), neighbour(0), change(neighbour(9))])), Some(Severity::Critical));
+    let alike = |minute| neighbour(minute).agent("Firefox/140");
+    assert_eq!(worst(&after_past([home(-400).request(), alike(0), change(alike(9))])), Some(Severity::High));
+    let found = after_past([home(-400).request(), alike(0), alike(4).kind(Kind::PasswordChange)]);
+    assert!(found.is_empty(), "a password alone, as people change it: {found:#?}");
+    // An own device in the same building, in the same /24, or by the other family of addresses.
+    let beside = |minute| alike(minute).ip("198.51.100.7");
+    assert!(after_past([home(-400).request(), beside(0), change(beside(9))]).is_empty(), "at home");
+    let next = |minute| alike(minute).ip("198.51.100.99");
+    assert!(after_past([home(-400).request(), next(0), change(next(9))]).is_empty(), "the line's next address");
+    let six = |minute| neighbour(minute).ip("2001:db8::99");
+    assert!(after_past([home(-400).request(), six(0), change(six(9))]).is_empty(), "the line's IPv6");
+    // A provider who gives another address all the time.
+    let each_day = (1..4).rev().map(|day| home(-day * 400).ip(&format!("198.51.{day}.7")).request());
+    assert!(after_past(each_day.chain([neighbour(0), change(neighbour(9))])).is_empty(), "a new phone at home");
+}
+
+#[test]
+fn who_leaves_out_the_second_factor_that_the_person_has_is_told() {
+    let neighbour = |minute| near(minute).asn(3320, NetworkClass::Residential);
+    let change = |one: TestEvent| one.kind(Kind::AccountChange);
+    let proof = |one: TestEvent| one.kind(Kind::MfaResult).factor("totp");
+    let found = after_past([proof(home(-1_400)), neighbour(0), change(neighbour(9))]);
+    assert_eq!(worst(&found), Some(Severity::High), "{found:#?}");
+    assert!(found[0].reason.contains("no second factor, which the person has"), "{}", found[0].reason);
+    assert!(after_past([proof(home(-1_400)), proof(neighbour(0)), neighbour(1), change(neighbour(9))]).is_empty(), "a new laptop");
+    let removed = home(-900).kind(Kind::AccountChange).factor("totp");
+    assert!(
+        after_past([proof(home(-1_400)), removed, neighbour(900), change(neighbour(909))]).is_empty(),
+        "it was lost, and a new one set up"
+    );
 }
 
 #[test]
@@ -166,14 +207,47 @@ fn a_tool_without_the_device_id_that_the_person_always_has_is_a_stranger() {
     assert_eq!(worst(&found), Some(Severity::Critical), "{found:#?}");
 }
 
+/// A phone of Ann's, behind a carrier.
+fn on_carrier(one: TestEvent, ip: &str) -> TestEvent {
+    one.ip(ip).asn(20057, NetworkClass::Mobile).place("DE", 52.5, 13.4).session("phone")
+}
+
 #[test]
 fn a_second_phone_on_the_person_s_own_carrier_is_theirs() {
-    let on_carrier = |one: TestEvent, ip| one.ip(ip).asn(20057, NetworkClass::Mobile).place("DE", 52.5, 13.4).session("phone");
     let first = |minute| on_carrier(ann(minute), "192.0.2.40").device("phone").agent("App/1");
     let second = |minute| on_carrier(ann(minute), "192.0.2.99").device("second").agent("OtherApp/1");
+    let change = |minute| second(minute).kind(Kind::AccountChange);
     let mut events: Vec<_> = (1..8).rev().map(|day| first(-day * 1_440)).collect();
-    events.extend([first(0), second(5), second(6).kind(Kind::AccountChange), first(20).request()]);
+    events.extend([first(0), second(5), change(6), first(20).request()]);
     assert!(run(&SPEC, &events).is_empty());
+    // Ann signs in at home alone, and her laptop was behind the carrier for a moment, as with a phone's hotspot.
+    assert!(after_past([on_carrier(home(-600), "192.0.2.40").request(), home(0), second(5), change(6)]).is_empty());
+}
+
+#[test]
+fn the_first_phone_that_is_seen_behind_a_carrier_may_be_in_the_same_room() {
+    let iphone = |minute| on_carrier(ann(minute), "192.0.2.99").device("second").agent("Acme/7 (iPhone; iOS 26.4)");
+    let change = |one: TestEvent| one.kind(Kind::AccountChange);
+    let set_up = [home(0), iphone(5), change(iphone(6)), home(20).request()];
+    assert!(after_past(set_up).is_empty(), "which carrier Ann has was not known");
+    let known = on_carrier(home(-600), "192.0.2.40").asn(3209, NetworkClass::Mobile).request();
+    assert_eq!(worst(&after_past([known, home(0), iphone(5), change(iphone(6))])), Some(Severity::Critical), "hers is another one");
+    let abroad = |minute| iphone(minute).place("US", 40.7, -74.0);
+    assert_eq!(worst(&after_past([home(0), abroad(5), change(abroad(6))])), Some(Severity::Critical));
+    let desktop = |minute| iphone(minute).agent("Chrome/140");
+    assert_eq!(worst(&after_past([home(0), desktop(5), change(desktop(6))])), Some(Severity::Critical), "no phone");
+}
+
+#[test]
+fn a_new_device_where_an_own_one_was_of_late_is_the_person_s() {
+    let hotel = |one: TestEvent| one.ip("203.0.113.5").asn(7922, NetworkClass::Residential).place("US", 40.7, -74.0);
+    let new = |minute| hotel(near(minute));
+    let change = |one: TestEvent| one.kind(Kind::AccountChange).factor("totp");
+    assert!(after_past([hotel(home(0)).request(), new(5), change(new(9))]).is_empty(), "in the hotel where the laptop is");
+    assert!(after_past([new(5), hotel(home(7)).request(), change(new(9))]).is_empty(), "and where it turns up");
+    assert_eq!(worst(&after_past([new(5), change(new(9))])), Some(Severity::Critical));
+    let found = after_past([new(5), change(new(9)), hotel(home(10)).request()]);
+    assert_eq!(worst(&found), Some(Severity::Critical), "what was told stays told");
 }
 
 #[test]
@@ -185,4 +259,87 @@ fn a_second_factor_that_was_proved_speaks_for_the_person() {
     let abroad = |one: TestEvent| one.place("US", 40.7, -74.0);
     let found = after_past([abroad(proof(0)), abroad(near(1)), abroad(change(3))]);
     assert_eq!(worst(&found), Some(Severity::Critical), "with more against it all the same: {found:#?}");
+}
+
+/// Ann's phone behind her carrier, which she has had for a week, too.
+fn phone(minute: i64) -> TestEvent {
+    on_carrier(ann(minute), "109.40.1.5").device("phone").agent("Acme/7 (iPhone; iOS 26.4)")
+}
+
+/// A laptop and a phone for a week.
+fn with_two_devices(events: impl IntoIterator<Item = TestEvent>) -> Vec<Finding> {
+    let days = (1..8).rev().map(|day| -day * 1_440);
+    let past = days.flat_map(|day| [home(day), phone(day + 90), home(day + 91).request()]);
+    run(&SPEC, &past.chain(events).collect::<Vec<_>>())
+}
+
+#[test]
+fn new_phones_and_laptops_are_set_up_in_peace() {
+    let new = |one: TestEvent| one.device("new").session("new");
+    let factor = |one: TestEvent| one.kind(Kind::AccountChange).factor("totp");
+    let other_make = |minute| new(phone(minute)).agent("Acme/7 (Android 16)");
+    let hotel = |one: TestEvent| one.ip("203.0.113.5").asn(7922, NetworkClass::Residential).place("US", 40.7, -74.0);
+    let in_hotel = |minute| hotel(new(home(minute))).agent("Chrome/140");
+    let office = |one: TestEvent| one.ip("62.9.9.9").asn(680, NetworkClass::Corporate);
+    let at_office = |minute| office(new(home(minute))).agent("Chrome/140");
+    let by_ipv6 = |minute| on_line(new(phone(minute))).ip("2001:db8:77::5");
+    let cases = [
+        ("in the shop, the laptop goes on at home", vec![new(phone(0)), factor(new(phone(4))), home(30).request()]),
+        ("a second one, the first goes on", vec![new(phone(0)), factor(new(phone(4))), phone(50), on_line(phone(90)).request()]),
+        ("of another make", vec![other_make(0), factor(other_make(4)), home(30).request(), home(300).request()]),
+        ("a laptop in the office", vec![office(home(-300)).request(), at_office(0), factor(at_office(4)), home(600).request()]),
+        ("a laptop in a hotel, where the phone is", vec![hotel(phone(0)).request(), in_hotel(5), factor(in_hotel(9)), phone(40).request()]),
+        ("the phone joins the hotel's Wi-Fi later", vec![in_hotel(5), hotel(phone(7)).request(), factor(in_hotel(9)), phone(40).request()]),
+        ("by the other address family of the home", vec![by_ipv6(0), factor(by_ipv6(4)), home(30).request(), home(100).request()]),
+    ];
+    for (name, events) in cases {
+        let found = with_two_devices(events);
+        assert_eq!(worst(&found), None, "{name}: {found:#?}");
+    }
+}
+
+#[test]
+fn awkward_lives_stay_silent() {
+    let factor = |one: TestEvent| one.kind(Kind::AccountChange).factor("totp");
+    let hotel = |one: TestEvent| one.ip("203.0.113.5").asn(7922, NetworkClass::Residential).place("US", 40.7, -74.0);
+    let web_view = |minute| hotel(ann(minute)).agent("Safari/604").session("web");
+    let tablet = |minute| on_line(ann(minute)).device("tablet").agent("Safari/604").session("tablet");
+    let update = |minute| home(minute).agent("Firefox/141");
+    let everybody = |minute| ann(minute).service().kind(Kind::PasswordReset);
+    let cases = [
+        (
+            "the app's web view in a café",
+            vec![hotel(phone(0)).request(), web_view(2).kind(Kind::PasswordReset), web_view(4), factor(web_view(6))],
+        ),
+        ("a family's tablet", vec![tablet(0), factor(tablet(3)), home(10).request()]),
+        ("a browser's update", vec![update(0), factor(update(3)), phone(10).request()]),
+        ("a reset for everybody, away from home", vec![everybody(0), hotel(home(50)), hotel(home(52)).kind(Kind::PasswordChange)]),
+        (
+            "forgotten on a journey, on the own phone",
+            vec![hotel(phone(0)).kind(Kind::PasswordReset), hotel(phone(2)), factor(hotel(phone(4)))],
+        ),
+        ("a strange client that never signs in", vec![factor(near(0)), home(10).request()]),
+        ("a strange sign-in, expelled by its victim", vec![near(0), home(10).kind(Kind::PasswordChange), factor(home(12))]),
+    ];
+    for (name, events) in cases {
+        let found = with_two_devices(events);
+        assert_eq!(worst(&found), None, "{name}: {found:#?}");
+    }
+}
+
+#[test]
+fn every_order_of_arrival_gives_the_same_verdict() {
+    let neighbour = |minute| near(minute).asn(3320, NetworkClass::Residential);
+    let change = neighbour(6).kind(Kind::AccountChange).factor("totp");
+    let events = [home(1), neighbour(3), change, home(8).request()];
+    let mut order: Vec<usize> = (0..events.len()).collect();
+    // All of them, each the next in the order of letters.
+    loop {
+        let found = after_past(order.iter().map(|index| events[*index].clone()));
+        assert!(worst(&found) >= Some(Severity::High), "{order:?}: {found:#?}");
+        let Some(at) = (1..order.len()).rev().find(|at| order[at - 1] < order[*at]) else { break };
+        let next = (at..order.len()).rev().find(|next| order[*next] > order[at - 1]).unwrap();
+        order.swap(at - 1, next);
+        order[at..].reverse();
+    }
 }

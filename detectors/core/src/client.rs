@@ -194,6 +194,31 @@ fn ciphers(ja4: &str) -> u32 {
     print(SEED, ja4.split('_').nth(1).unwrap_or(ja4).as_bytes())
 }
 
+/// Words of phones and tablets, and of the libraries that apps there use.
+const PHONES: &[&str] = &["android", "iphone", "ipad", "ios", "cfnetwork", "dalvik", "okhttp", "alamofire", "mobile"];
+
+/// Letters of a text that are looked at for words.
+const LOOKED_AT: usize = 256;
+
+/// Does a text, of which the first letters are looked at, have one of these words, whatever the case? `at_start`: as its beginning.
+#[must_use]
+pub fn has_word(text: &str, words: &[&str], at_start: bool) -> bool {
+    let text = text.as_bytes();
+    let text = text.get(..text.len().min(LOOKED_AT)).unwrap_or_default();
+    let starts = |text: &[u8], word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
+    let places = if at_start { 1 } else { text.len() };
+    // A short word within another says nothing (a studio is no iOS).
+    let within = |place: usize| place > 0 && text.get(place - 1).is_some_and(u8::is_ascii_alphabetic);
+    let at = |place: usize, word: &str| text.get(place..).is_some_and(|rest| starts(rest, word)) && (word.len() > 3 || !within(place));
+    (0..places).any(|place| words.iter().any(|word| at(place, word)))
+}
+
+/// Does a user agent say that its program runs on a phone or tablet?
+#[must_use]
+pub fn says_phone(agent: &str) -> bool {
+    has_word(agent, PHONES, false)
+}
+
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Takes one word into a hash.

@@ -124,8 +124,9 @@ impl BruteForce {
             return findings.remark("no_guesses", || "Nobody failed at this account within a day.".to_owned());
         };
         let guess = Guess::of(event, familiar);
-        // Not on their own line either, and not what has tried by the clock: a phone whose password was put right.
-        if guess.own || familiar.is_own() || tries.is_looping(&guess) {
+        // Not on their own line either, where it has been all the time (one of many lines is that of a neighbour's
+        // machine), and not what has tried by the clock: a phone whose password was put right.
+        if guess.own || (familiar.is_own() && tries.stayed(&guess)) || tries.is_looping(&guess) {
             return findings.remark("own_client", || {
                 "Got in with a client or on a line of their own, or with what has tried by the clock.".to_owned()
             });

@@ -150,6 +150,29 @@ fn people_who_fail_by_themselves_stay_silent() {
 }
 
 #[test]
+fn a_guesser_who_gets_in_by_a_neighbour_s_machine_is_one_all_the_same() {
+    // With the person's kind of browser, and at last by their provider.
+    let bot = |n: i64| home(n * 40_000).device("bot").ip(&format!("203.0.{n}.9")).asn(100 + n as u32, NetworkClass::Residential);
+    let neighbour = |n: i64| home(n * 40_000).device("bot").ip("198.51.100.200");
+    let found = after_past((0..12).map(|n| miss(bot(n))).chain([neighbour(12)]));
+    assert_eq!(worst(&found), Some(Severity::High), "{found:#?}");
+    // Somebody at home with a new tablet has no other lines.
+    let at_home = (0..12).map(|n| miss(neighbour(n))).chain([neighbour(12)]);
+    assert_eq!(worst(&after_past(at_home)), None);
+}
+
+#[test]
+fn a_phone_with_an_old_password_is_put_right_though_its_person_was_seen_behind_a_tunnel_alone() {
+    let tunnel =
+        |ms| ann(ms).ip("203.0.113.5").asn(212_238, NetworkClass::Vpn).place("TH", 13.7, 100.5).device("laptop").agent("Chrome/140");
+    let phone = |ms| home(ms).device("phone").agent("Acme/7 (Android 16)");
+    let change = tunnel(1).kind(Kind::PasswordChange);
+    let tries = (1..18).map(|n| miss(phone(n * 5 * MINUTE)));
+    let found = run(&SPEC, &[tunnel(0), change].into_iter().chain(tries).chain([phone(90 * MINUTE)]).collect::<Vec<_>>());
+    assert_eq!(worst(&found), None, "{found:#?}");
+}
+
+#[test]
 fn somebody_new_is_judged_by_the_measure_of_strangers() {
     let found = run(&SPEC, &(0..20).map(|n| miss(guesser(n * 3_000))).collect::<Vec<_>>());
     assert_eq!(worst(&found), Some(Severity::Medium));

@@ -1,6 +1,8 @@
 //! Strange clients of one person within the last hours, and what speaks against each.
 
 use super::Config;
+use super::lines::{Line, Lines, Whose};
+use bartizan_core::client::says_phone;
 use bartizan_core::finding::names_of;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{ClientPrint, Event, Familiar, Finding, Kind, NetworkClass, Retained, Severity, heap_bytes};
@@ -13,6 +15,8 @@ const STRANGERS_MAX: usize = 4;
 const KEPT_MS: i64 = DAY_MS;
 /// What a second factor that was proved takes from the weight.
 const PROVED_DISCOUNT: f32 = 1.0;
+/// Who proved a second factor so long ago has one.
+const PROVES_MS: i64 = 7 * DAY_MS;
 /// By how much the clocks of two sources differ.
 const CLOCKS_MS: i64 = 5_000;
 /// An own sign-in says so long where the person is.
@@ -29,34 +33,52 @@ pub(super) struct Signs {
     new_country: bool,
     /// A network that hides where its users are, or has none.
     hiding: bool,
+    /// The device is theirs, or there is none and all else is.
+    known: bool,
+    /// It is known, or on a line of theirs.
     own: bool,
     established: bool,
     /// The same client had the password reset before.
     reset: bool,
     /// The person's own client was at work elsewhere.
     own_elsewhere: bool,
+    /// It signed in without the second factor that the person has.
+    unproved: bool,
     /// It proved a second factor as it signed in: what a thief seldom can, and who sets up a new phone has to.
     proved: bool,
 }
 
 impl Signs {
     /// What an event shows by itself.
-    pub fn of(event: &Event<'_>, familiar: Familiar) -> Self {
+    pub fn of(event: &Event<'_>, familiar: Familiar, lines: &Lines) -> Self {
         let print = ClientPrint::of(event);
         let class = event.network_class();
+        let line = Line::of(event);
+        let whose = lines.whose(&line, is_phone(event), event.time_ms());
+        // Of whom no carrier is known, to them none is new.
+        let first_carrier = is_phone(event) && line.may_be_carrier() && familiar.country && !lines.has_carrier();
+        // Where the device is told and is not theirs, a neighbour's browser on the same provider looks like theirs.
+        let known = familiar.device || (familiar.is_own() && print.device == 0);
+        // A new phone is set up on the carrier that the person has: its gateways are many, and of each other's lines.
+        let is_placed = whose == Whose::Own || (familiar.network && class == NetworkClass::Mobile);
         Self {
             // A tool has none where the person's programs have one. Requests may be logged without what sign-ins have.
             new_device: (print.device != 0 && !familiar.device)
                 || (familiar.lacks_device && !familiar.agent && event.kind() == Kind::Login),
             new_agent: print.agent != 0 && !familiar.agent,
-            new_network: event.ip().is_some() && !familiar.network,
+            new_network: event.ip().is_some() && (!familiar.network || whose == Whose::Other) && !first_carrier,
             new_country: !familiar.country,
             hiding: matches!(class, NetworkClass::Hosting | NetworkClass::Vpn | NetworkClass::Relay),
-            // A new phone is set up on the carrier that the person has: its gateways are many, and of each other's lines.
-            own: familiar.is_own() || (familiar.network && class == NetworkClass::Mobile),
+            known,
+            own: known || is_placed,
             established: familiar.established,
             ..Self::default()
         }
+    }
+
+    /// Is it a client of the person's?
+    pub fn is_known(&self) -> bool {
+        self.known
     }
 
     /// Neither the client nor the line are the person's, as far as both can be told? On a provider that the person uses, too,
@@ -66,13 +88,19 @@ impl Signs {
         self.established && !self.own && ((self.new_network && client) || (self.new_device && self.new_agent))
     }
 
-    /// Enough to be told: on a known provider only while the person is at work on another line.
+    /// May it turn out to be strange, by what is seen of the person meanwhile?
+    pub fn may_be_strange(&self) -> bool {
+        self.is_strange() || (self.established && !self.own && self.new_device)
+    }
+
+    /// Enough to be told: on a known provider only while the person is at work on another line, or if it left out what
+    /// every new device of theirs is asked for.
     fn is_enough(&self) -> bool {
-        self.new_network || self.own_elsewhere
+        self.new_network || self.own_elsewhere || self.unproved
     }
 
     /// Each piece with its name and weight.
-    fn pieces(&self) -> [(bool, &'static str, f32); 7] {
+    fn pieces(&self) -> [(bool, &'static str, f32); 8] {
         [
             (self.new_device, "new device", 1.0),
             (self.new_agent, "new kind of program", if self.new_device { 0.5 } else { 1.0 }),
@@ -81,6 +109,7 @@ impl Signs {
             (self.hiding, "hosting, VPN or relay", 1.0),
             (self.reset, "password reset by the same client", 1.0),
             (self.own_elsewhere, "own client at work elsewhere", 1.0),
+            (self.unproved, "no second factor, which the person has", 1.0),
         ]
     }
 
@@ -102,35 +131,32 @@ impl Signs {
             .note("hiding_network", self.hiding)
             .note("second_factor_proved", self.proved)
             .note("reset_before", self.reset)
-            .note("own_client_elsewhere", self.own_elsewhere);
+            .note("own_client_elsewhere", self.own_elsewhere)
+            .note("second_factor_left_out", self.unproved);
     }
 }
 
+/// Does the client say that it runs on a phone?
+fn is_phone(event: &Event<'_>) -> bool {
+    event.user_agent().is_some_and(says_phone)
+}
+
 /// A client and its line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Source {
     client: u32,
-    network: u32,
-    asn: u32,
-    subnet: u32,
-    ipv6: bool,
+    is_phone: bool,
+    line: Line,
 }
 
 impl Source {
     fn of(event: &Event<'_>) -> Self {
-        let print = ClientPrint::of(event);
-        Self { client: print.installation(), network: print.line(), asn: print.asn, subnet: print.subnet, ipv6: print.ipv6 }
+        Self { client: ClientPrint::of(event).installation(), is_phone: is_phone(event), line: Line::of(event) }
     }
 
     /// The same client on the same provider: addresses change.
     fn is(&self, other: &Self) -> bool {
-        (self.client, self.network) == (other.client, other.network)
-    }
-
-    /// Certainly on another line? Of one provider, the two families of one line look like two.
-    fn is_elsewhere(&self, other: &Self) -> bool {
-        let other_provider = self.asn != 0 && other.asn != 0 && self.asn != other.asn;
-        other_provider || (self.ipv6 == other.ipv6 && self.subnet != other.subnet)
+        (self.client, self.line.network) == (other.client, other.line.network)
     }
 }
 
@@ -200,23 +226,25 @@ pub(super) struct Takeover {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Strangers {
     list: Vec<Stranger>,
-    /// The latest use of an own client, and where.
-    own_ms: i64,
-    own: Source,
+    /// Where own devices were.
+    pub lines: Lines,
     /// When an own client last gave an application access.
     consent_ms: i64,
+    /// When an own client last proved a second factor.
+    proved_ms: i64,
 }
 
 impl Default for Strangers {
     fn default() -> Self {
-        Self { list: Vec::new(), own_ms: i64::MIN, own: Source::default(), consent_ms: i64::MIN }
+        Self { list: Vec::new(), lines: Lines::default(), consent_ms: i64::MIN, proved_ms: i64::MIN }
     }
 }
 
 impl Retained for Strangers {
     fn expires_ms(&self) -> i64 {
-        let strange_ms = self.list.iter().map(|one| one.last_ms.saturating_add(KEPT_MS)).max();
-        strange_ms.unwrap_or(i64::MIN).max(self.own_ms.max(self.consent_ms).saturating_add(PRESENT_MS))
+        let strange_ms = self.list.iter().map(|one| one.last_ms.saturating_add(KEPT_MS)).max().unwrap_or(i64::MIN);
+        let consent_ms = self.consent_ms.saturating_add(HOUR_MS);
+        [strange_ms, consent_ms, self.lines.expires_ms(), self.proved_ms.saturating_add(PROVES_MS)].into_iter().max().unwrap_or(i64::MIN)
     }
 
     fn worth(&self) -> u8 {
@@ -225,7 +253,7 @@ impl Retained for Strangers {
 
     fn heap_bytes(&self) -> usize {
         let events = self.list.iter().filter_map(|one| one.changed.as_ref()).map(Changed::heap_bytes);
-        heap_bytes(self.list.capacity() * size_of::<Stranger>()) + events.sum::<usize>()
+        heap_bytes(self.list.capacity() * size_of::<Stranger>()) + events.sum::<usize>() + self.lines.heap_bytes()
     }
 }
 
@@ -241,15 +269,25 @@ impl Strangers {
         self.list.iter().find(|one| one.source.is(&source)).map(|one| one.signs)
     }
 
-    /// An own client is at work.
+    /// Would an own client's use of this line be no news?
+    pub fn knows_now(&self, event: &Event<'_>) -> bool {
+        self.is_empty() && self.lines.knows_now(&Line::of(event), is_phone(event), event.time_ms())
+    }
+
+    /// An own client is at work. Who is on its line was the person then, unless that was told.
     pub fn own_seen(&mut self, event: &Event<'_>) {
-        let (own, now_ms) = (Source::of(event), event.time_ms());
-        if now_ms >= self.own_ms {
-            (self.own_ms, self.own) = (now_ms, own);
+        let (own, now_ms) = (Line::of(event), event.time_ms());
+        self.lines.note(own, is_phone(event), now_ms);
+        if event.kind() == Kind::MfaResult && event.factor() != Some("recovery") {
+            self.proved_ms = self.proved_ms.max(now_ms);
+        } else if event.kind() == Kind::AccountChange && event.factor().is_some() {
+            // It may be the one that was lost.
+            self.proved_ms = i64::MIN;
         }
+        self.list.retain(|one| one.told > 0 || !one.source.line.is(&own));
         for one in &mut self.list {
-            let near = one.last_ms.saturating_sub(now_ms).saturating_abs() <= PRESENT_MS;
-            one.signs.own_elsewhere |= near && one.source.is_elsewhere(&own);
+            let apart_ms = self.lines.since_apart(&one.source.line, one.source.is_phone, one.last_ms);
+            one.signs.own_elsewhere |= apart_ms.is_some_and(|since_ms| since_ms <= PRESENT_MS);
         }
     }
 
@@ -263,10 +301,9 @@ impl Strangers {
         (self.consent_ms != i64::MIN).then(|| event.time_ms().saturating_sub(self.consent_ms)).filter(|since_ms| *since_ms >= -CLOCKS_MS)
     }
 
-    /// Time since the person's own client was at work on another line.
+    /// Time between this event and work of the person's own client on another line.
     pub fn own_elsewhere(&self, event: &Event<'_>) -> Option<i64> {
-        let since_ms = event.time_ms().saturating_sub(self.own_ms).saturating_abs();
-        (since_ms <= PRESENT_MS && Source::of(event).is_elsewhere(&self.own)).then_some(since_ms)
+        self.lines.since_elsewhere(&Line::of(event), event.time_ms()).filter(|since_ms| *since_ms <= PRESENT_MS)
     }
 
     /// A strange client signed in, or got a token.
@@ -293,7 +330,8 @@ impl Strangers {
 
     fn update(&mut self, event: &Event<'_>, signs: Signs, update: impl FnOnce(&mut Stranger, i64)) {
         let (source, now_ms) = (Source::of(event), event.time_ms());
-        let own_elsewhere = self.own_elsewhere(event).is_some();
+        let apart_ms = self.lines.since_apart(&source.line, source.is_phone, now_ms);
+        let has_factor = (0..=PROVES_MS).contains(&now_ms.saturating_sub(self.proved_ms));
         self.list.retain(|one| one.last_ms >= now_ms.saturating_sub(KEPT_MS));
         let at = self.list.iter().position(|one| one.source.is(&source)).unwrap_or_else(|| {
             if self.list.len() >= STRANGERS_MAX
@@ -307,9 +345,10 @@ impl Strangers {
         });
         if let Some(one) = self.list.get_mut(at) {
             one.last_ms = one.last_ms.max(now_ms);
-            one.signs.own_elsewhere |= own_elsewhere;
+            one.signs.own_elsewhere |= apart_ms.is_some_and(|since_ms| since_ms <= PRESENT_MS);
             update(one, now_ms);
             one.signs.reset = one.reset_ms.is_some();
+            one.signs.unproved = has_factor && one.in_ms.is_some() && !one.signs.proved;
         }
     }
 
@@ -337,9 +376,8 @@ impl Strangers {
                 return None;
             }
             let severity = match weight {
-                // Of one provider, a second phone of the person's looks just so.
-                _ if !one.signs.new_network => Severity::Low,
-                weight if weight >= config.weight_critical_min => Severity::Critical,
+                // Of one provider, a device of the person's may look just so.
+                weight if weight >= config.weight_critical_min && one.signs.new_network => Severity::Critical,
                 _ => Severity::High,
             };
             let told = std::mem::replace(&mut one.told, severity as u8 + 1);

@@ -4,7 +4,7 @@
 //! So are all browsers of desks, and all of phones, whose TLS clients tell more than they say. Reading a text takes a microsecond,
 //! and most events come from a few hundred programs; so what was read of the last ones is at hand ([`Memo`]).
 
-use bartizan_core::client::{agent_family, short};
+use bartizan_core::client::{agent_family, has_word, says_phone, short};
 use bartizan_core::{Event, KeyKind};
 use serde::{Deserialize, Serialize};
 
@@ -67,26 +67,8 @@ const TOOLS: &[&str] = &[
 /// Browsers that a script leads.
 const HEADLESS: &[&str] = &["headless", "phantomjs", "puppeteer", "playwright", "selenium"];
 
-/// Words of phones and tablets, and of the libraries that apps there use.
-const PHONES: &[&str] = &["android", "iphone", "ipad", "ios", "cfnetwork", "dalvik", "okhttp", "alamofire", "mobile"];
-
 /// Libraries that are an app's usual voice where it gives no name.
 const PHONE_LIBRARIES: &[&str] = &["okhttp", "dart", "dalvik", "cfnetwork"];
-
-/// Letters of a user agent that are looked at.
-const LOOKED_AT: usize = 256;
-
-/// Does the text have one of these words, whatever the case? `at_start`: as its beginning.
-fn has(text: &str, words: &[&str], at_start: bool) -> bool {
-    let text = text.as_bytes();
-    let text = text.get(..text.len().min(LOOKED_AT)).unwrap_or_default();
-    let starts = |text: &[u8], word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
-    let places = if at_start { 1 } else { text.len() };
-    // A short word within another says nothing (a studio is no iOS).
-    let within = |place: usize| place > 0 && text.get(place - 1).is_some_and(u8::is_ascii_alphabetic);
-    let at = |place: usize, word: &str| text.get(place..).is_some_and(|rest| starts(rest, word)) && (word.len() > 3 || !within(place));
-    (0..places).any(|place| words.iter().any(|word| at(place, word)))
-}
 
 impl Program {
     /// The program behind a user agent.
@@ -94,11 +76,11 @@ impl Program {
         if agent.is_empty() {
             return Self::Silent;
         }
-        if has(agent, HEADLESS, false) || has(agent, TOOLS, true) {
+        if has_word(agent, HEADLESS, false) || has_word(agent, TOOLS, true) {
             return Self::Tool;
         }
-        let phone = has(agent, PHONES, false);
-        match (has(agent, &["mozilla/"], true), phone) {
+        let phone = says_phone(agent);
+        match (has_word(agent, &["mozilla/"], true), phone) {
             (true, true) => Self::PhoneBrowser,
             (true, false) => Self::Browser,
             (false, true) => Self::Phone,
@@ -108,13 +90,13 @@ impl Program {
 
     /// Is it an app on a phone, or the bare library that such an app speaks by?
     pub fn is_of_phones(self, agent: &str) -> bool {
-        self == Self::Phone || has(agent, PHONE_LIBRARIES, true)
+        self == Self::Phone || has_word(agent, PHONE_LIBRARIES, true)
     }
 }
 
 /// Does an application's name speak of phones?
 pub(super) fn is_phone_app(name: &str) -> bool {
-    has(name, &["mobile", "android", "ios", "iphone", "ipad"], false)
+    has_word(name, &["mobile", "android", "ios", "iphone", "ipad"], false)
 }
 
 /// What a user agent says.
@@ -137,7 +119,7 @@ impl Reading {
             Program::Tool => agent_family(agent),
             Program::Named | Program::Phone => {
                 let name = agent.split_once('/').map_or(agent, |(name, _)| name);
-                agent_family(name).rotate_left(if has(agent, &["android", "dalvik", "okhttp"], false) { 1 } else { 2 })
+                agent_family(name).rotate_left(if has_word(agent, &["android", "dalvik", "okhttp"], false) { 1 } else { 2 })
             }
             Program::Browser => 1,
             Program::PhoneBrowser => 2,

@@ -181,7 +181,7 @@ pub struct Familiar {
     pub network: bool,
     /// They use programs of this family.
     pub agent: bool,
-    /// They are in this country, or none is known.
+    /// They are in this country, or none is known, of the client or of them: behind tunnels no places are learnt.
     pub country: bool,
     /// Is enough known of the person to call anything strange: three sign-ins on two days?
     pub established: bool,
@@ -212,12 +212,13 @@ impl Person {
         let (print, day) = (ClientPrint::of(event), day_of(event.time_ms()));
         let knows = |feature, value| value != 0 && self.habits.knows(feature, value, day);
         let land = event.place().map_or([0; 2], |place| place.country);
+        let never_placed = self.sign_ins > 0 && self.habits.known(Feature::Country, day) == 0;
         Familiar {
             device: knows(Feature::Device, print.device),
             lacks_device: print.device == 0 && self.sign_ins > 0 && !self.habits.knows(Feature::Device, NO_DEVICE, day),
             network: knows(Feature::Network, print.line()),
             agent: knows(Feature::Agent, print.agent),
-            country: land == [0; 2] || knows(Feature::Country, country(land)),
+            country: land == [0; 2] || never_placed || knows(Feature::Country, country(land)),
             established: self.sign_ins >= ESTABLISHED_SIGN_INS && self.days() >= ESTABLISHED_DAYS,
         }
     }

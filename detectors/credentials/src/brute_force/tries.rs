@@ -216,6 +216,11 @@ impl Tries {
         self.guesses.iter().filter(same).filter(|guess| guess.time_ms <= success.time_ms.saturating_add(MINUTE_MS)).count()
     }
 
+    /// Did the client of a success try from there alone?
+    pub fn stayed(&self, success: &Guess) -> bool {
+        self.guesses.iter().all(|guess| guess.client != success.client || guess.network == success.network)
+    }
+
     /// Forgets the tries of a client that has the password reset.
     pub fn forgive(&mut self, event: &Event<'_>) {
         let client = Guess::of(event, Familiar::default()).client;
