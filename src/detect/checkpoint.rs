@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// Generations kept.
 pub const GENERATIONS: usize = 2;
-const MAGIC: &[u8; 8] = b"BTZNCKP4";
+const MAGIC: &[u8; 8] = b"BTZNCKP5";
 /// Stands at the very end: an LZ4 frame without its last checksum looks like a whole one.
 const END: &[u8; 8] = b"BTZNEND2";
 const EXTENSION: &str = "checkpoint";
