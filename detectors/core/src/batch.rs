@@ -6,7 +6,7 @@
 //! hot path, from the line it stands in ([`EventBatch::write`]).
 
 use crate::client::{Software, SoftwareMemo};
-use crate::colleagues::Voucher;
+use crate::colleagues::Standing;
 use crate::event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind, names};
 use crate::keys::{Key, KeyHasher, KeyKind, TenantHash};
 use serde::{Deserialize, Serialize};
@@ -135,8 +135,8 @@ pub struct Record {
     pub attestation: Attestation,
     /// Judged: not late, and the first with its tenant, id and time.
     pub judged: bool,
-    /// What [colleagues](crate::colleagues) vouch for it with.
-    pub voucher: Option<Voucher>,
+    /// How it stands among the tenant's [people](crate::colleagues).
+    pub standing: Standing,
     texts: [Text; Field::COUNT],
     keys: [u64; KeyKind::COUNT],
     pub(crate) software: Software,
@@ -165,7 +165,7 @@ impl Record {
             user_kind: UserKind::Human,
             attestation: Attestation::Unknown,
             judged: true,
-            voucher: None,
+            standing: Standing::default(),
             texts: [Text::default(); Field::COUNT],
             keys: [0; KeyKind::COUNT],
             identity: 0,

@@ -414,7 +414,12 @@ impl<'a> Event<'a> {
     /// What [colleagues](crate::colleagues) vouch for this sign-in with: it is no stranger's, however new for its person.
     #[must_use]
     pub fn voucher(&self) -> Option<Voucher> {
-        self.record.voucher
+        self.record.standing.voucher
+    }
+    /// Share of its country among those that [colleagues](crate::colleagues) are at home in, from 0 to 1; known of sign-ins.
+    #[must_use]
+    pub fn country_share(&self) -> f32 {
+        self.record.standing.country_share
     }
     /// The record behind the view, for the code that moves events around.
     #[must_use]

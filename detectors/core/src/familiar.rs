@@ -22,11 +22,11 @@ const GENERATION_MS: i64 = 30 * DAY_MS;
 pub struct Fact(u64);
 
 impl Fact {
-    /// A fact of one user (0: of the tenant); `of`, below 8, tells kinds of facts apart. User keys are keyed hashes, so nobody can
+    /// A fact of one user (0: of the tenant); `of`, below 16, tells kinds of facts apart. User keys are keyed hashes, so nobody can
     /// aim at a bit.
     #[must_use]
     pub fn new(of: u8, user: u64, value: u32) -> Self {
-        let mut x = user ^ (u64::from(value) << 3 | u64::from(of)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut x = user ^ (u64::from(value) << 4 | u64::from(of)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         Self(x ^ (x >> 31))
@@ -69,9 +69,10 @@ impl Tables {
         self.list.iter().rev().any(has)
     }
 
-    fn put(&mut self, fact: Fact) {
+    /// Was it not there yet?
+    fn put(&mut self, fact: Fact) -> bool {
         if self.has(fact) {
-            return;
+            return false;
         }
         let is_full = self.list.last().is_none_or(|table| self.set as usize > table.len() * 8);
         if let Some(words) = WORDS.get(self.list.len()).filter(|_| is_full) {
@@ -79,13 +80,14 @@ impl Tables {
             self.list.push(vec![0; *words]);
             self.set = 0;
         }
-        let Some(table) = self.list.last_mut() else { return };
+        let Some(table) = self.list.last_mut() else { return false };
         for (word, bit) in bits(fact, table) {
             if let Some(word) = table.get_mut(word) {
                 self.set += u32::from(*word & bit == 0);
                 *word |= bit;
             }
         }
+        true
     }
 }
 
@@ -96,16 +98,18 @@ impl Familiar {
         self.now.heap_bytes() + self.before.heap_bytes()
     }
 
-    /// Goes on to the next generation when it is time.
-    pub fn advance(&mut self, time_ms: i64) {
-        if self.now.list.is_empty() {
-            self.since_ms = time_ms;
-        } else if time_ms.saturating_sub(self.since_ms) >= GENERATION_MS {
+    /// Goes on to the next generation when it is time; says so.
+    pub fn advance(&mut self, time_ms: i64) -> bool {
+        let is_over = !self.now.list.is_empty() && time_ms.saturating_sub(self.since_ms) >= GENERATION_MS;
+        if is_over {
             let lapsed = time_ms.saturating_sub(self.since_ms) >= 2 * GENERATION_MS;
             let last = std::mem::take(&mut self.now);
             self.before = if lapsed { Tables::default() } else { last };
+        }
+        if is_over || self.now.list.is_empty() {
             self.since_ms = time_ms;
         }
+        is_over
     }
 
     /// Is this known?
@@ -117,6 +121,17 @@ impl Familiar {
     /// Learns it.
     pub fn learn(&mut self, fact: Fact) {
         self.now.put(fact);
+    }
+
+    /// Learns it, or that it still is so. Is that the first time in this generation?
+    pub fn renew(&mut self, fact: Fact) -> bool {
+        self.now.put(fact)
+    }
+
+    /// Was it learnt in this generation?
+    #[must_use]
+    pub fn is_fresh(&self, fact: Fact) -> bool {
+        self.now.has(fact)
     }
 }
 

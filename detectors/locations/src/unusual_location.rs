@@ -1,11 +1,17 @@
 //! Unusual location: a sign-in whose country, region, network and device do not fit its person
 //! (ATT&CK T1078).
 //!
-//! Not a list of first seen values but a likelihood: how probable is each value, given what this person
-//! had before, with a share of probability kept back for what is new (additive smoothing; the idea of
-//! Freeman et al., NDSS 2016). The more sign-ins are known, the more surprising is a new value; so no
-//! fixed learning time is needed: from three sign-ins on two days it judges. Surprise is the negative
-//! decimal logarithm, summed over the features, so 5 means one in 100,000.
+//! Not a list of first seen values but a likelihood. How often does a sign-in bring somebody a new country, a new device?
+//! Before anything is known of a person it is as often as among people in general; each sign-in that brought nothing new
+//! makes it rarer, each value beyond those that everybody has makes it more usual (the mean of a gamma distribution of
+//! the rate, with the population's as its prior). So few sign-ins mean less, but never nothing: no fixed learning time
+//! is needed, and from three sign-ins on two days it judges. What is forgotten of a person counts no more on either
+//! side. Surprise is the negative decimal logarithm, summed over the features: 3 is one sign-in in a thousand.
+//!
+//! A new country is weighed against colleagues, too: journeys go where others are at home, to another office of the
+//! firm, while a thief may be in any of a hundred countries (the ratio of likelihoods of Freeman et al., NDSS 2016). In a
+//! new country every network is new, so that says no more. A sign-in without any device id, by somebody who always has
+//! one, is a tool's: no new phone is like that.
 //!
 //! A new country with the person's own device (an id seen on an earlier day) is a journey and not told:
 //! people travel, and a copied device is another detector's matter; without device ids it is low. Medium
@@ -22,7 +28,8 @@
 //! for a sign-in with a device that is one of theirs, or at a place where several of them are at home. From a data centre, desktops with a device id
 //! are people's; tools there have none.
 //!
-//! Absent on purpose: how rare a value is in the whole tenant, hours of the day.
+//! Absent on purpose: how often the tenant's own people bring something new (the priors are the same for all tenants),
+//! hours of the day.
 
 use bartizan_core::finding::{names_of, user_key};
 use bartizan_core::geo::least_distance_km;
@@ -37,7 +44,8 @@ use bartizan_core::{
 pub static SPEC: Spec = Spec {
     id: "unusual_location",
     title: "Unusual location",
-    looks_for: "A successful sign-in whose country, region, network and device together are improbable for its person.",
+    looks_for: "A successful sign-in whose country, region, network and device together are improbable for its person and \
+                among colleagues.",
     blind_spots: "Attackers in the victim's country (low at most), behind relays, in a browser in a data centre, or with the victim's or \
                   a colleague's device id; people with fewer than three sign-ins.",
     innocent_causes: "Journeys with one's own device, a new phone at home, a new line at home (not told); VPNs and relays (not compared \
@@ -48,27 +56,44 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0001", "T1078")],
     yields: true,
     quiet_gap_ms: DAY_MS,
-    state_version: 4,
+    state_version: 5,
     build: |parameters, _| Box::new(UnusualLocation::new(parameters)),
 };
 
 static PARAMETERS: &[Parameter] = &[
-    Parameter::float("surprise_min", 3.5, 1.0, 20.0, "Sum of surprises (negative decimal logarithms) for a finding of low severity."),
-    Parameter::float("surprise_medium_min", 6.0, 1.0, 20.0, "The same for medium, which also takes a new country, network and device."),
+    Parameter::float("surprise_min", 2.5, 1.0, 20.0, "Sum of surprises (negative decimal logarithms) for a finding of low severity."),
+    Parameter::float("surprise_medium_min", 3.5, 1.0, 20.0, "The same for medium, which also takes a new country, network and device."),
     Parameter::int("sign_ins_min", 3, 1, 1_000, "Sign-ins known before it judges."),
     Parameter::int("days_min", 2, 1, 100, "Days on which they were."),
 ];
 
-/// Sign-ins that the share for new values is worth.
-const SMOOTHING: f32 = 1.0;
-/// History beyond so many sign-ins makes new values no more surprising.
-const WEIGHT_MAX: f32 = 30.0;
+/// How usual it is that a sign-in brings a value that is new for its person.
+#[derive(Clone, Copy)]
+struct Usual {
+    /// In this part of the sign-ins of people of whom nothing is known.
+    share: f32,
+    /// Values that everybody has.
+    values: usize,
+}
+
+/// A journey abroad of a week a year or two, and some sign-ins on it by devices that keep no session.
+const COUNTRY: Usual = Usual { share: 0.01, values: 1 };
+const REGION: Usual = Usual { share: 0.03, values: 1 };
+/// At home and on the phone.
+const NETWORK: Usual = Usual { share: 0.1, values: 2 };
+/// People have two devices or more, so as long as one alone is known, another one is to be expected.
+const SECOND_DEVICE: Usual = Usual { share: 0.5, values: 1 };
+const DEVICE: Usual = Usual { share: 0.05, values: 2 };
+/// None at all, of somebody who has always had one.
+const NO_DEVICE_ID: Usual = Usual { share: 0.01, values: usize::MAX };
+/// Sign-ins that the prior is worth.
+const PRIOR_SIGN_INS: f32 = 5.0;
+/// Countries that a stranger may be in.
+const COUNTRIES: f32 = 100.0;
+/// Part of the journeys that go where colleagues are.
+const TO_COLLEAGUES: f32 = 0.5;
 /// So far from its phones a carrier may leave the net.
 const GATEWAY_DISTANCE_KM: f64 = 2_500.0;
-/// Share of new devices, in one sign-in, of a person of whom one device or several are known.
-const DEVICE_PRIORS: [f32; 2] = [0.5, 0.15];
-/// The same of new user agents, where there are no device ids.
-const AGENT_PRIOR: f32 = 0.3;
 /// It is usual enough.
 const BELOW_LIMIT: &str = "below_limit";
 
@@ -136,55 +161,66 @@ impl Verdict {
 struct SignIn<'a> {
     person: &'a Person,
     traits: Traits,
+    /// [`Event::country_share`].
+    country_share: f32,
 }
 
 impl SignIn<'_> {
     fn judge(&self) -> Verdict {
-        let (habits, traits) = (&self.person.habits, &self.traits);
-        let new = |feature, value| !habits.knows(feature, value, traits.day);
+        let traits = &self.traits;
         // Where there is no device id as usual, the user agent's family has to do.
-        let (device_feature, device, device_prior) = match traits.device {
-            NO_DEVICE if !new(Feature::Device, NO_DEVICE) => (Feature::Agent, traits.agent, AGENT_PRIOR),
-            device => {
-                let [one, several] = DEVICE_PRIORS;
-                (Feature::Device, device, if habits.known(Feature::Device, traits.day) > 1 { several } else { one })
-            }
+        let (client, value) = match traits.device {
+            NO_DEVICE if self.knows(Feature::Device, NO_DEVICE) => (Feature::Agent, traits.agent),
+            device => (Feature::Device, device),
         };
-        let new_country = new(Feature::Country, traits.country);
-        let mut surprise = self.surprise(Feature::Country, traits.country, 0.02)
-            + self.surprise(Feature::Network, traits.network, 0.1)
-            + self.surprise(device_feature, device, device_prior);
-        if !new_country {
-            // A region of a new country is no further news.
-            surprise += self.surprise(Feature::Region, traits.region, 0.1);
-        }
+        let usual_client = match self.person.habits.known(client, traits.day) {
+            _ if client == Feature::Device && value == NO_DEVICE => NO_DEVICE_ID,
+            0 | 1 => SECOND_DEVICE,
+            _ => DEVICE,
+        };
+        let new_country = !self.knows(Feature::Country, traits.country);
+        let place = if new_country {
+            self.surprise(Feature::Country, traits.country, COUNTRY) + self.elsewhere()
+        } else {
+            self.surprise(Feature::Region, traits.region, REGION) + self.surprise(Feature::Network, traits.network, NETWORK)
+        };
         Verdict {
-            surprise,
+            surprise: place + self.surprise(client, value, usual_client),
             new_country,
-            new_region: new(Feature::Region, traits.region),
-            new_network: new(Feature::Network, traits.network),
-            new_device: new(device_feature, device),
+            new_region: !self.knows(Feature::Region, traits.region),
+            new_network: !self.knows(Feature::Network, traits.network),
+            new_device: !self.knows(client, value),
             has_device: traits.device != NO_DEVICE,
             own_device: traits.device != NO_DEVICE
-                && !new(Feature::Device, traits.device)
-                && habits.seen_before(Feature::Device, traits.device, traits.day),
+                && self.knows(Feature::Device, traits.device)
+                && self.person.habits.seen_before(Feature::Device, traits.device, traits.day),
         }
+    }
+
+    fn knows(&self, feature: Feature, value: u32) -> bool {
+        self.person.habits.knows(feature, value, self.traits.day)
+    }
+
+    /// How improbable a new value of a feature is; what is known is no surprise.
+    fn surprise(&self, feature: Feature, value: u32, usual: Usual) -> f32 {
+        if self.knows(feature, value) {
+            return 0.0;
+        }
+        let (habits, day) = (&self.person.habits, self.traits.day);
+        let (_, sign_ins) = habits.weights(feature, value, day);
+        let news = habits.known(feature, day).saturating_sub(usual.values) as f32;
+        -((usual.share * PRIOR_SIGN_INS + news) / (PRIOR_SIGN_INS + sign_ins)).log10()
+    }
+
+    /// How much more like a stranger it is to be in this new country than like a colleague.
+    fn elsewhere(&self) -> f32 {
+        -(1.0 - TO_COLLEAGUES + TO_COLLEAGUES * COUNTRIES * self.country_share).log10()
     }
 
     /// Farther from the person's latest place than a carrier's gateway lies from its phones?
     fn is_far(&self) -> bool {
         let both = self.traits.place.zip(self.person.last_place());
         both.is_some_and(|(now, before)| least_distance_km(&now, &before) > GATEWAY_DISTANCE_KM)
-    }
-
-    fn surprise(&self, feature: Feature, value: u32, prior: f32) -> f32 {
-        let (one, all) = self.person.habits.weights(feature, value, self.traits.day);
-        if value == 0 || all <= 0.0 {
-            return 0.0;
-        }
-        // Shares stay, the certainty is bounded.
-        let scale = (WEIGHT_MAX / all).min(1.0);
-        -((one * scale + SMOOTHING * prior) / (all * scale + SMOOTHING)).log10()
     }
 }
 
@@ -215,7 +251,7 @@ impl Detector for UnusualLocation {
                 format!("Not a person's successful sign-in, or {sign_ins} sign-ins on {days} days are known (it takes {sign_ins_min} on {days_min}).")
             });
         };
-        let sign_in = SignIn { person, traits };
+        let sign_in = SignIn { person, traits, country_share: event.country_share() };
         let verdict = sign_in.judge();
         let severity = verdict.severity(traits.class, sign_in.is_far(), &self.config);
         match event.voucher().map_or(severity, |voucher| severity.and(Err(voucher.gate()))) {
@@ -256,7 +292,7 @@ fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Pe
         person.sign_ins(),
         person.days()
     );
-    let confidence = (0.2 + verdict.surprise / 20.0 + f32::from(person.days().min(20)) / 100.0).min(0.9);
+    let confidence = (0.2 + verdict.surprise / 10.0 + f32::from(person.days().min(20)) / 100.0).min(0.9);
     finding.confidence = (confidence * 1_000.0).round() / 1_000.0;
     finding
         .note("surprise", f64::from((verdict.surprise * 100.0).round()) / 100.0)
@@ -268,7 +304,8 @@ fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Pe
         .note("country", country)
         .note("known_sign_ins", person.sign_ins())
         .note("known_days", person.days())
-        .note("known_values", person.habits.len());
+        .note("known_values", person.habits.len())
+        .note("colleagues_share", f64::from((event.country_share() * 1_000.0).round()) / 1_000.0);
     finding.involve(Subject::new(EntityKind::User, event.user().unwrap_or_default(), Role::Victim));
     if let Some(ip) = event.ip() {
         finding.involve(Subject::new(EntityKind::Ip, ip, Role::Attacker));

@@ -149,3 +149,18 @@ fn a_new_tunnel_becomes_known() {
     let found = run(&SPEC, &events);
     assert!(found.len() <= 3 && found.iter().all(|f| f.severity == Severity::Medium), "{found:#?}");
 }
+
+#[test]
+fn what_an_agent_does_with_their_own_machine_is_nobody_elses_journey_on_any_day() {
+    let agent = |minute| sydney(minute).device("agent's laptop").agent("Edge");
+    let mut events: Vec<_> = (0..4).flat_map(|day| [berlin(day * DAY), agent(day * DAY + 5).user("bob")]).collect();
+    for day in 4..6 {
+        events.extend([agent(day * DAY), berlin(day * DAY + 60).device("cookies cleared").agent("Firefox")]);
+    }
+    assert!(run(&SPEC, &events).is_empty());
+    // Nobody's on an earlier day: a thief who comes back.
+    assert_eq!(
+        run(&SPEC, &[berlin(0), berlin(DAY), sydney(DAY + 30), sydney(DAY + 60).user("bob"), sydney(2 * DAY), berlin(2 * DAY + 60)]).len(),
+        2
+    );
+}

@@ -149,7 +149,7 @@ fn colleagues_vouch_for_their_devices_and_their_places() {
     assert_eq!(severities(days(20), vec![with_device]), [Severity::High], "nobody's");
     let there = abroad(500).ip("203.0.113.77").device("new");
     assert_eq!(severities(at_work(&["bob", "eve", "joe"]), vec![there.clone()]), [], "another office");
-    assert_eq!(severities(at_work(&["bob", "eve"]), vec![there]), [Severity::High], "two are no office");
+    assert_eq!(severities(at_work(&["bob", "eve"]), vec![there]), [Severity::Low], "two are no office, but in that country");
 }
 
 #[test]
@@ -158,4 +158,57 @@ fn what_came_today_vouches_for_nobody() {
     history.extend(["bob", "eve", "joe", "kim"].map(|name| colleague(name, 490)));
     let there = abroad(491).ip("203.0.113.77").device("bob");
     assert_eq!(severities(history, vec![there]), [Severity::High]);
+}
+
+#[test]
+fn a_new_office_is_everybodys_once_colleagues_came_to_it_with_what_they_had() {
+    let names = ["bob", "eve", "joe"];
+    let at_home = |name: &str, hour| home(hour).user(name).device(name).ip("198.51.100.99");
+    let mut history = days(20);
+    history.extend((0..20).flat_map(|day| names.map(|name| at_home(name, day * 24 + 2))));
+    history.sort_by_key(TestEvent::time_ms);
+    let there = abroad(491).ip("203.0.113.77").device("new").agent("App");
+    assert_eq!(severities(history.clone(), vec![there.clone()]), [Severity::High], "the first to come");
+    history.extend(names.map(|name| colleague(name, 490)));
+    assert_eq!(severities(history.clone(), vec![there]), []);
+    let phones = |hour| abroad(hour).ip("203.0.113.77").asn(28573, NetworkClass::Mobile).device("new").agent("App");
+    let on_carrier = names.map(|name| colleague(name, 490).ip("203.0.113.78").asn(28573, NetworkClass::Mobile));
+    let last = history.len() - names.len();
+    history.truncate(last);
+    history.extend(on_carrier);
+    assert_eq!(severities(history, vec![phones(491)]), [Severity::High], "a carrier's gateway is nobody's office");
+}
+
+#[test]
+fn a_country_where_colleagues_are_at_home_is_less_of_a_surprise() {
+    let tablet = |day: i64| home(day * 24 + 5).device("tablet").agent("App");
+    let with_colleagues = |count: usize| {
+        let names = (0..count).map(|number| format!("c{number}"));
+        let there = names.flat_map(|name| (0..3).map(move |day| colleague(&name, day * 24 + 1).ip("192.0.2.1")));
+        let mut history: Vec<_> = there.chain(days(10)).chain((0..10).map(tablet)).collect();
+        history.sort_by_key(TestEvent::time_ms);
+        severities(history, vec![abroad(300)])
+    };
+    assert_eq!(with_colleagues(0), [Severity::High]);
+    assert_eq!(with_colleagues(30), [Severity::Low]);
+}
+
+#[test]
+fn a_tool_without_the_usual_device_id_is_told_as_high_after_three_sign_ins() {
+    let known = || [days(2), vec![home(30)]].concat();
+    assert_eq!(severities(known(), vec![abroad(48).device("")]), [Severity::High]);
+    assert_eq!(severities(known(), vec![home(48).device("")]), [], "at home");
+}
+
+#[test]
+fn a_new_laptop_in_doubt_is_its_person_s_once_the_phone_comes_from_the_same_line() {
+    let phone = |hour| home(hour).device("phone").agent("App");
+    let known = || (0..20).flat_map(|day| [home(day * 24), phone(day * 24 + 3)]).collect::<Vec<_>>();
+    let moved = |event: TestEvent| event.ip("192.0.2.9").asn(6805, NetworkClass::Residential).place("DE", 48.1, 11.6).region("Bayern");
+    let laptop = |hour| moved(home(hour)).device("new laptop").agent("Safari");
+    let journey = || abroad(530).device("new laptop").agent("Safari");
+    assert_eq!(severities(known(), vec![laptop(500), journey()]), [Severity::Low, Severity::High]);
+    assert_eq!(severities(known(), vec![laptop(500), moved(phone(501)), journey()]), [Severity::Low]);
+    let elsewhere = moved(phone(501)).ip("192.0.3.9");
+    assert_eq!(severities(known(), vec![laptop(500), elsewhere, journey()]), [Severity::Low, Severity::High], "of the same town only");
 }

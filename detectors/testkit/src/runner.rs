@@ -137,10 +137,10 @@ impl Runner {
             let slice = usize::try_from(key.hash % count).unwrap_or_default();
             let goes = Colleagues::looks_at(&event);
             let Some(slice) = self.slices.get_mut(slice).filter(|slice| goes && slice.detector.goes_by_people()) else { continue };
-            let voucher = slice.colleagues.observe(key, &event);
+            let standing = slice.colleagues.observe(key, &event);
             slice.keep_within_budget(event.watermark_ms());
             if let Some(record) = batch.records_mut().get_mut(index) {
-                record.voucher = voucher;
+                record.standing = standing;
             }
         }
     }

@@ -38,14 +38,14 @@ impl Engine {
             let Some(event) = events.get(index).filter(counts) else { continue };
             let Some(key) = event.key(colleagues::KEY) else { continue };
             let Some(slice) = self.slices.get_mut(slice_of(key)) else { continue };
-            let Ok(voucher) = catch_unwind(AssertUnwindSafe(|| slice.colleagues.observe(key, &event))) else {
+            let Ok(standing) = catch_unwind(AssertUnwindSafe(|| slice.colleagues.observe(key, &event))) else {
                 self.enabled.get_mut(number).into_iter().for_each(|on| *on = false);
                 disabled.push(colleagues::ID);
                 return;
             };
             slice.keep_within_budget(event.watermark_ms());
             if let Some(record) = events.records_mut().get_mut(index) {
-                record.voucher = voucher;
+                record.standing = standing;
             }
         }
     }

@@ -268,6 +268,14 @@ impl Habits {
         self.get(feature, value).map_or(0, |course| course.days.into())
     }
 
+    /// Would a sight of this value on this day be the first that counts? Of a value that is not known, or on the day of its
+    /// first sight not yet beyond doubt, it would not.
+    #[must_use]
+    pub(super) fn is_due(&self, feature: Feature, value: u32, day: u16) -> bool {
+        let is_first = |course: Course| day > self.day || (day == self.day && course.days > 0 && !course.today);
+        value != 0 && self.knows(feature, value, day) && self.get(feature, value).is_some_and(is_first)
+    }
+
     /// Was the value seen before this day? Of a day a week before the person's latest one this is not known, and denied.
     #[must_use]
     pub fn seen_before(&self, feature: Feature, value: u32, day: u16) -> bool {

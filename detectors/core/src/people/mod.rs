@@ -16,7 +16,7 @@ mod habits;
 
 pub use habits::{Feature, Habits};
 
-use crate::client::{ClientPrint, country, region};
+use crate::client::{ClientPrint, country, region, short};
 use crate::event::{Event, Kind, NetworkClass, Outcome, Place, UserKind};
 use crate::finding::{Findings, Trust};
 use crate::keys::{Key, KeyKind};
@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// What it is called beside the detectors, in checkpoints and in what is told of state.
 pub const ID: &str = "people";
 /// Version of the saved state.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 /// The key that people are held by.
 pub const KEY: KeyKind = KeyKind::User;
 
@@ -85,11 +85,19 @@ pub struct Person {
     pub habits: Habits,
     sign_ins: u16,
     last_place: Spot,
+    guest: Guest,
+}
+
+/// A device of which nothing but doubt is known, and the line that it came from last: the /24 or /48.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Guest {
+    device: u32,
+    subnet: u32,
 }
 
 impl Default for Person {
     fn default() -> Self {
-        Self { habits: Habits::default(), sign_ins: 0, last_place: Spot::NOWHERE }
+        Self { habits: Habits::default(), sign_ins: 0, last_place: Spot::NOWHERE, guest: Guest::default() }
     }
 }
 
@@ -133,10 +141,28 @@ impl Person {
         // Behind a tunnel anybody may be, so a device seen there alone becomes known slowly.
         let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
         let sight = if places || knows_device { sight } else { DOUBTFUL };
+        self.receive(traits, sight);
         self.take(traits, sight, places);
         let says_where = places && sight == CERTAIN && (traits.class != NetworkClass::Mobile || self.last_place == Spot::NOWHERE);
         if let Some(place) = traits.place.filter(|_| says_where) {
             self.last_place = Spot::of(place);
+        }
+    }
+
+    /// Where the person comes with a device of their own, a new one that was there before is theirs, too: a new laptop at
+    /// home, in doubt until the phone is there.
+    fn receive(&mut self, traits: &Traits, sight: Sight) {
+        let Traits { device, subnet, day, .. } = *traits;
+        if device == NO_DEVICE || subnet == 0 {
+            return;
+        }
+        if self.habits.owned_before(Feature::Device, device, day) {
+            if self.guest.subnet == subnet {
+                self.habits.learn(Feature::Device, self.guest.device, day, CERTAIN.weight, CERTAIN.counts);
+                self.guest = Guest::default();
+            }
+        } else if sight == DOUBTFUL {
+            self.guest = Guest { device, subnet };
         }
     }
 
@@ -238,6 +264,11 @@ const DOUBTFUL: Sight = Sight { weight: 0.12, counts: false };
 /// What is seen beside a sign-in and must not weigh twice.
 const PASSING: Sight = Sight { weight: 0.0, counts: true };
 
+/// Is an address of such a network one of a building, in the country where its users are?
+fn is_line(class: NetworkClass) -> bool {
+    class.tells_place() && class != NetworkClass::Mobile
+}
+
 /// What a sign-in shows of its person; 0 where it shows nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
@@ -247,6 +278,8 @@ pub struct Traits {
     pub region: u32,
     /// [`ClientPrint::line`].
     pub network: u32,
+    /// The address's /24 or /48, where that is a building's.
+    pub subnet: u32,
     /// Device, or [`NO_DEVICE`].
     pub device: u32,
     /// Family of the user agent.
@@ -274,6 +307,7 @@ impl Traits {
             country: known.map_or(0, country),
             region: known.map_or(0, |_| region(event)),
             network: print.line(),
+            subnet: if is_line(class) { print.subnet } else { 0 },
             device: if print.device == 0 { NO_DEVICE } else { print.device },
             agent: print.agent,
             day: day_of(event.time_ms()),
@@ -346,17 +380,21 @@ impl People {
         }
     }
 
-    /// The first use of a known device on a new day counts like a sign-in: sessions live for weeks.
+    /// The first use of a known device on a day counts like a sign-in, and so does its first use in a country: sessions
+    /// live for weeks, and people and phones travel in them.
     fn session(&mut self, key: Key, event: &Event<'_>) {
-        // Nearly always the day is known already: then the state is not touched.
-        let day = day_of(event.time_ms());
-        if self.known.get(key.hash, event.watermark_ms()).is_none_or(|person| day <= person.habits.day()) {
+        // Nearly always it is known already: then the state is not touched.
+        let (day, device) = (day_of(event.time_ms()), short(event.key(KeyKind::Device)));
+        let land = event.place().filter(|_| is_line(event.network_class())).map_or(0, |place| country(place.country));
+        let is_news = |habits: &Habits| {
+            let has_moved = day >= habits.day() && !habits.knows(Feature::Country, land, day);
+            habits.is_due(Feature::Device, device, day) || (has_moved && habits.owned_before(Feature::Device, device, day))
+        };
+        if device == 0 || !self.known.get(key.hash, event.watermark_ms()).is_some_and(|person| is_news(&person.habits)) {
             return;
         }
-        let Some(traits) = Traits::of(event).filter(|traits| traits.device != NO_DEVICE) else { return };
-        if let Some(mut person) = self.known.get_mut(key.hash, event.watermark_ms())
-            && person.habits.knows(Feature::Device, traits.device, traits.day)
-        {
+        let Some(traits) = Traits::of(event) else { return };
+        if let Some(mut person) = self.known.get_mut(key.hash, event.watermark_ms()) {
             person.learn(&traits, CERTAIN);
             person.count();
         }

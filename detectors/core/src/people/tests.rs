@@ -165,6 +165,32 @@ fn a_session_goes_on_once_a_day_with_a_device_that_is_known() {
 }
 
 #[test]
+fn each_device_counts_once_a_day() {
+    let mut people = people();
+    (1..3).for_each(|number| show(&mut people, 1, Kind::Login, 0, number, |_| {}, Trust::Full));
+    for (number, sign_ins) in [(1, 3), (2, 4), (1, 4), (2, 4)] {
+        show(&mut people, 1, Kind::TokenRefresh, 1, number, |_| {}, Trust::Full);
+        assert_eq!(only(&people).sign_ins(), sign_ins, "device {number}");
+    }
+}
+
+#[test]
+fn a_session_that_goes_on_abroad_with_an_own_device_shows_where_its_person_is() {
+    let mut people = people();
+    show(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full);
+    show(&mut people, 1, Kind::ApiRequest, 1, 1, |_| {}, Trust::Full);
+    let knows_germany = |people: &People| only(people).habits.knows(Feature::Country, country(*b"DE"), day_of(START_MS + DAY_MS));
+    // Number 2 comes from there.
+    show(&mut people, 1, Kind::ApiRequest, 1, 2, |_| {}, Trust::Full);
+    assert!(!knows_germany(&people), "a stranger's device");
+    let own = |draft: &mut EventDraft<'_>| draft.texts.set(Field::Device, "device 1 of 1");
+    show_by(&mut people, 1, Kind::ApiRequest, 1, 2, own, Trust::Full, NetworkClass::Mobile);
+    assert!(!knows_germany(&people), "a carrier's gateway");
+    show(&mut people, 1, Kind::ApiRequest, 1, 2, own, Trust::Full);
+    assert!(knows_germany(&people));
+}
+
+#[test]
 fn a_second_factor_adds_no_weight() {
     let mut people = people();
     show(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full);
