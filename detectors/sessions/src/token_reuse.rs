@@ -7,7 +7,8 @@
 //!   The thief may have refreshed first, so that the owner brings the old token: the whole family is
 //!   suspect, and the attacker is whoever does not look like the family's earlier clients. Races,
 //!   retries and lost answers come within the grace or from the same client, and stay silent; in the
-//!   field they are most of what naive rules revoke.
+//!   field they are most of what naive rules revoke. Logs of identity providers often say nothing of
+//!   the client: there it takes another provider's network, and a successor that was used.
 //! - **Turns.** A session, or a token of events without a session, is used by client A, then B, then A
 //!   again within the window. A way home from the office is A then B and never back so fast; a phone
 //!   between Wi-Fi and cellular changes its network alone. So it takes another network together with

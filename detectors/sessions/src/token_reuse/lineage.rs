@@ -363,7 +363,11 @@ impl<'a> Past<'a> {
         let gap_ms = time_ms.saturating_sub(before.time_ms).saturating_abs();
         let successor_used = before.used_ms.is_some_and(|used_ms| used_ms <= time_ms.max(before.time_ms));
         let changes = first.print.changes(client);
-        let stolen = changes.count() >= 2 || (successor_used && changes.of_client());
+        // Who used the successor has it, and has no use for the old one. Where the log says nothing of clients (an
+        // identity provider's own) another provider's network is all that there is to be seen.
+        let unseen = first.print.is_only_a_network() && client.is_only_a_network();
+        let elsewhere = unseen && changes.network && first.print.asn != 0 && client.asn != 0;
+        let stolen = changes.count() >= 2 || (successor_used && (changes.of_client() || elsewhere));
         if !stolen {
             return Err(Innocent { gate: "same_client", gap_ms });
         }
