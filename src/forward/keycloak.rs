@@ -14,10 +14,10 @@
 //! Beside an event are written `realmName`, and `tenant` where one is configured. What an administrator
 //! changed (`representation`) is left out: it may be large, or personal, and no detector reads it.
 
+use super::ForwardError;
 use super::config::{KeycloakConfig, RealmConfig};
 use super::destination::{Destination, Outbound};
 use super::positions::Positions;
-use super::ForwardError;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::log::kafka::KafkaAppender;
@@ -138,9 +138,8 @@ struct Token {
 }
 
 /// What a realm stores of its events.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 struct Stored {
     events_enabled: bool,
     admin_events_enabled: bool,
@@ -195,15 +194,14 @@ impl<'a> Forwarder<'a> {
         let mut progress = Progress::from(self.positions.lock().get(&name).unwrap_or_else(start_ms));
         let (mut pause, mut looked) = (PAUSE_MIN, false);
         loop {
-            let done = match looked {
-                false => self.look(stream, &mut progress).await.map(|()| looked = true),
-                true => Ok(()),
+            let done = async {
+                if !looked {
+                    self.look(stream, &mut progress).await?;
+                    looked = true;
+                }
+                self.round(stream, &name, &mut progress).await
             };
-            let done = match done {
-                Ok(()) => self.round(stream, &name, &mut progress).await,
-                failed => failed,
-            };
-            let wait = match done {
+            let wait = match done.await {
                 Ok(()) => {
                     if pause > PAUSE_MIN {
                         tracing::info!(stream = name, "events are forwarded again");
@@ -247,7 +245,7 @@ impl<'a> Forwarder<'a> {
         loop {
             let (skip, max) = (first.to_string(), stream.page().to_string());
             // Oldest first, so that what is added meanwhile moves nothing from one page to the one before.
-            let query = [("dateFrom", from.as_str()), ("direction", "asc"), ("first", &skip), ("max", &max)];
+            let query = [("dateFrom", from.as_str()), ("direction", "asc"), ("first", skip.as_str()), ("max", max.as_str())];
             let answer = self.ask(stream, stream.route(), &query, progress).await?;
             let answer = answer.ok_or_else(|| ForwardError::Retry("the service account lacks the role view-events".to_owned()))?;
             let page: Vec<Map<String, Value>> = serde_json::from_slice(&answer).map_err(ForwardError::retry)?;
@@ -343,7 +341,8 @@ fn outbound(mut event: Map<String, Value>, realm: &RealmConfig) -> Outbound {
         event.insert("tenant".to_owned(), Value::String(realm.tenant.clone()));
     }
     let key = ["userId", "sessionId", "resourcePath", "ipAddress"].iter().find_map(|name| event.get(*name)?.as_str());
-    Outbound { key: key.unwrap_or_default().to_owned(), payload: Value::Object(event.clone()).to_string().into_bytes() }
+    let key = key.unwrap_or_default().to_owned();
+    Outbound { key, payload: Value::Object(event).to_string().into_bytes() }
 }
 
 async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, ForwardError> {

@@ -79,7 +79,7 @@ pub static SPEC: Spec = Spec {
                 after sign-out, revocation or a change of the password, in another tenant, before its login, or right after a sign-in \
                 through a phishing proxy; a service's token on a new network and new routes.",
     blind_spots: "A thief on the victim's network with the victim's user agent and TLS client, or who copies the device id; a stolen \
-                  session that its owner no longer uses; a stolen refresh token where the log does not give the one issued; people with \
+                  session that its owner no longer uses; a stolen refresh token where the log does not give the one issued, or, of a client of which it gives the address alone, before its successor was used or on a line of the same provider; people with \
                   fewer than three sign-ins on two days; a phishing proxy that hands the session over at once, or on a line that the \
                   person uses; scripts in a data centre that look like an application's back end; a token of a session's events in a tenant where it comes without one; a thief of a service's token who \
                   begins with its usual routes, or a service of more than six networks or 128 routes.",

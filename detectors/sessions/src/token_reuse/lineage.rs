@@ -376,7 +376,11 @@ impl<'a> Past<'a> {
         }
         let looks_like_owner = |who: &ClientPrint| {
             let others = self.rotations.iter().filter(|one| one.presented != presented && one.time_ms < before.time_ms.min(time_ms));
-            others.filter_map(|one| self.client_of(one)).filter(|known| !known.print.changes(who).of_client()).count()
+            let is_alike = |known: &&Client<'_>| {
+                let changes = known.print.changes(who);
+                if unseen { !changes.network } else { !changes.of_client() }
+            };
+            others.filter_map(|one| self.client_of(one)).filter(is_alike).count()
         };
         let (now, then) = (looks_like_owner(client), looks_like_owner(&first.print));
         let thief_came_first = if time_ms >= before.time_ms { now > then } else { now >= then };
