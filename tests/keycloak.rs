@@ -66,7 +66,7 @@ fn a_refresh_token_that_comes_back_is_an_alert_within_seconds() {
     let second = realm.refreshed(&first.refresh, OWNER);
     let third = realm.refreshed(&second.refresh, OWNER);
     assert_eq!(realm.sessions(&ann), [first.session.clone()]);
-    assert!(realm.is_active(&third.refresh));
+    assert!(realm.is_active(&third.access));
 
     let alerts = format!("/api/v1/alerts?detector=token_reuse&tenant={tenant}");
     let listed = |daemon: &Daemon, path: &str| daemon.get(path, &viewer).json();
@@ -87,7 +87,7 @@ fn a_refresh_token_that_comes_back_is_an_alert_within_seconds() {
     assert!(alert["entities"]["ips"].as_array().unwrap().contains(&THIEF.into()), "{alert}");
 
     realm.sign_out(&third.refresh, OWNER);
-    assert!(realm.sessions(&ann).is_empty() && !realm.is_active(&third.refresh));
+    assert!(realm.sessions(&ann).is_empty() && !realm.is_active(&third.access));
     let all = format!("/api/v1/events?tenant={tenant}&user={ann}&limit=1000");
     let kinds = daemon.wait_for("the sign-out", SETTLED, |daemon| {
         let kinds = texts(&listed(daemon, &all), "kind");

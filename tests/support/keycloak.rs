@@ -112,7 +112,11 @@ impl Keycloak {
         let mut events = realm.admin(Method::GET, "/events/config", None).json();
         events["enabledEventTypes"].as_array_mut().expect("types").extend(NOT_BY_DEFAULT.map(Value::from));
         realm.admin(Method::PUT, "/events/config", Some(&events));
-        let app = json!({"clientId": APP, "publicClient": true, "directAccessGrantsEnabled": true, "redirectUris": [REDIRECT]});
+        // Who may introspect a token must be in its audience.
+        let audience = json!({"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
+                              "config": {"included.client.audience": SERVICE, "access.token.claim": "true"}});
+        let app = json!({"clientId": APP, "publicClient": true, "directAccessGrantsEnabled": true, "redirectUris": [REDIRECT],
+                         "protocolMappers": [audience]});
         realm.admin(Method::POST, "/clients", Some(&app));
         let service = json!({"clientId": SERVICE, "secret": SECRET, "serviceAccountsEnabled": true, "standardFlowEnabled": false});
         realm.admin(Method::POST, "/clients", Some(&service));
@@ -210,7 +214,7 @@ impl Realm<'_> {
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
-    /// Does the server take a refresh or access token for valid?
+    /// Does the server take an access token for valid?
     pub fn is_active(&self, token: &str) -> bool {
         let form = [("client_id", SERVICE), ("client_secret", SECRET), ("token", token)];
         self.openid("token/introspect", "192.0.2.1", &form).json()["active"] == true
