@@ -355,3 +355,42 @@ async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, ForwardError> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use serde_json::json;
+
+    fn event(value: Value) -> Map<String, Value> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_position_moves_with_events_but_never_beyond_the_clock_or_back() {
+        let now_ms = 10 * SWEEP_MS;
+        let mut progress = Progress::from(now_ms - 2 * SWEEP_MS);
+        let (old, new) = (json!({"id": "a", "time": now_ms - 2 * SWEEP_MS}), json!({"id": "a", "time": now_ms - 1}));
+        let marks = [progress.mark(&event(old)), progress.mark(&event(new))];
+        progress.sent.extend(marks);
+        progress.advance(now_ms - 1, now_ms);
+        assert_eq!((progress.position_ms, progress.sent.iter().collect::<Vec<_>>()), (now_ms - 1, vec![&marks[1]]));
+        // A server whose clock is an hour ahead must not take the others' events out of reach.
+        progress.advance(now_ms + 3_600_000, now_ms);
+        assert_eq!(progress.position_ms, now_ms);
+        progress.advance(0, now_ms);
+        assert_eq!(progress.position_ms, now_ms);
+    }
+
+    #[test]
+    fn an_event_goes_under_its_users_key_with_its_realm_and_without_what_was_changed() {
+        let realm = RealmConfig { name: "people".to_owned(), tenant: "acme".to_owned() };
+        let admin = json!({"id": "a", "time": 1, "resourcePath": "users/u-1", "representation": "{}"});
+        let record = outbound(event(admin), &realm);
+        let expected = json!({"id": "a", "time": 1, "resourcePath": "users/u-1", "realmName": "people", "tenant": "acme"});
+        assert_eq!((record.key.as_str(), serde_json::from_slice::<Value>(&record.payload).unwrap()), ("users/u-1", expected));
+        let user = outbound(event(json!({"userId": "u-1", "sessionId": "s", "time": 1})), &RealmConfig::default());
+        assert_eq!(user.key, "u-1");
+        assert!(!String::from_utf8(user.payload).unwrap().contains("tenant"));
+    }
+}
