@@ -65,7 +65,7 @@ fn a_refresh_token_that_comes_back_is_an_alert_within_seconds() {
     let first = realm.sign_in("ann", "right", OWNER);
     let second = realm.refreshed(&first.refresh, OWNER);
     let third = realm.refreshed(&second.refresh, OWNER);
-    assert_eq!(realm.sessions(&ann), [first.session.clone()]);
+    assert_eq!(realm.sessions(&ann), std::slice::from_ref(&first.session));
     assert!(realm.is_active(&third.access));
 
     let alerts = format!("/api/v1/alerts?detector=token_reuse&tenant={tenant}");
