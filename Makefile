@@ -22,7 +22,7 @@ build: ## target/release/bartizan, and what it needs at run time
 demo: build ## the daemon on simulated traffic with attacks; prints the console's address
 	@exec target/release/bartizan demo $(ARGS)
 
-test: ## all tests, on real parts: Kafka, ClickHouse, SMTP, a browser
+test: ## all tests, on real parts: Kafka, ClickHouse, Keycloak, SMTP, a browser
 	@$(SETUP)/system.sh test
 	@$(SETUP)/runtime.sh
 	@$(SETUP)/test-parts.sh

@@ -73,3 +73,18 @@ fn the_configuration_inside_the_compose_file_is_valid() {
     let output = bartizan(&folder, &["check", "-c", "compose.toml"]);
     assert!(output.status.success(), "{output:?}");
 }
+
+#[test]
+fn the_example_of_the_forwarder_is_valid() {
+    let folder = folder("forwarder");
+    std::fs::write(folder.join("secret"), "secret").unwrap();
+    let config = deployed("keycloak/forward.toml");
+    let secrets = ["kafka.password", "keycloak.secret"].map(|name| format!("/run/credentials/bartizan-keycloak.service/secrets_{name}"));
+    let config = secrets.iter().fold(config, |config, secret| {
+        assert!(config.contains(secret.as_str()));
+        config.replace(secret, "secret")
+    });
+    std::fs::write(folder.join("forward.toml"), config).unwrap();
+    let output = bartizan(&folder, &["check", "-c", "forward.toml"]);
+    assert!(output.status.success(), "{output:?}");
+}

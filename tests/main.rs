@@ -1,5 +1,5 @@
 //! One integration binary, on real parts: Apache Kafka, the embedded ClickHouse
-//! engine, an SMTP server, a webhook receiver and a browser.
+//! engine, Keycloak, an SMTP server, a webhook receiver and a browser.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bad_config;
@@ -14,6 +14,7 @@ mod dispositions;
 mod export;
 mod http_end_to_end;
 mod kafka_end_to_end;
+mod keycloak;
 mod kills;
 mod outages;
 mod parts;

@@ -4,6 +4,7 @@
 #
 #   KAFKA_CLASSPATH     Apache Kafka and its command-line clients
 #   JAVA                the Java launcher
+#   KEYCLOAK            a Keycloak server, built for a quick start without a database
 #   AIOSMTPD_PYTHON     a Python that has the SMTP server aiosmtpd
 #   PLAYWRIGHT          the folder of playwright-core, NODE runs it
 #   CHROMIUM            the browser
@@ -13,6 +14,9 @@
 source "$(dirname "$0")/common.sh"
 
 readonly playwright_version=1.55.1
+# The newest that runs on Java 17.
+readonly keycloak_version=26.7.3
+readonly keycloak_sha256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
 parts=$cache/test
 
 # The pom is the version: a change of any pin in it resolves afresh.
@@ -27,6 +31,25 @@ fetch_kafka() {
     stamp "$scratch/kafka/.version" "$version"
     rm -rf "$parts/kafka"
     mv "$scratch/kafka" "$parts/kafka"
+}
+
+# Maven resumes what was cut off. The archive keeps no modes, and the server is built
+# once here (half a minute) rather than at each start.
+fetch_keycloak() {
+    local archive=$scratch/keycloak-quarkus-dist-$keycloak_version.zip
+    present "$parts/keycloak/.version" "$keycloak_version" && return
+    say "fetching Keycloak $keycloak_version"
+    mvn -q -B -Dstyle.color=never org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+        -Dartifact="org.keycloak:keycloak-quarkus-dist:$keycloak_version:zip" \
+        -DoutputDirectory="$scratch" >&2 || fail "maven could not fetch Keycloak"
+    sha256sum --check --quiet <<<"$keycloak_sha256  $archive" || fail "$archive is not the pinned file"
+    python3 -m zipfile -e "$archive" "$scratch"
+    rm -rf "$archive" "$parts/keycloak"
+    mv "$scratch/keycloak-$keycloak_version" "$parts/keycloak"
+    chmod +x "$parts/keycloak/bin/kc.sh"
+    "$parts/keycloak/bin/kc.sh" build --db=dev-mem >"$scratch/keycloak.log" 2>&1 ||
+        { cat "$scratch/keycloak.log" >&2; fail "Keycloak could not be built"; }
+    stamp "$parts/keycloak/.version" "$keycloak_version"
 }
 
 # A virtual environment holds absolute paths, so it is made in place; the stamp
@@ -56,6 +79,7 @@ write_env() {
     cat >"$scratch/env" <<ENV
 KAFKA_CLASSPATH=$parts/kafka/*
 JAVA=$(command -v java)
+KEYCLOAK=$parts/keycloak
 AIOSMTPD_PYTHON=$parts/smtp/bin/python
 PLAYWRIGHT=$parts/playwright-core
 NODE=$(command -v node)
@@ -68,6 +92,7 @@ lock_cache
 mkdir -p "$parts"
 make_scratch
 fetch_kafka
+fetch_keycloak
 fetch_aiosmtpd
 fetch_playwright
 write_env

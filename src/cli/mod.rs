@@ -7,6 +7,7 @@ mod detectors;
 mod evaluate;
 mod explain;
 mod export;
+mod forward;
 mod input;
 mod normalise;
 mod replay;
@@ -81,6 +82,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Lists the detectors with their parameters
     Detectors(detectors::DetectorsArgs),
+    /// Takes events from a source that must be asked, and sends them on
+    #[command(subcommand)]
+    Forward(forward::ForwardCommand),
     /// Makes, lists and revokes API tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -111,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Normalise(args) => normalise(&args),
         Command::Check(args) => check::run(&args),
         Command::Detectors(args) => detectors::run(&args),
+        Command::Forward(command) => forward::run(&command),
         Command::Token(command) => token::run(command),
         Command::EmbeddedStore => crate::store::embedded::serve().map_err(CommandError::failed),
     };

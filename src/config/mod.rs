@@ -13,6 +13,7 @@ use crate::api::HttpConfig;
 use crate::canary::CanaryConfig;
 use crate::detect::{DetectConfig, DetectorTables, Enabled};
 use crate::enrich::{ClassList, PlacesConfig};
+use crate::forward::KeycloakConfig;
 use crate::log::journal::JournalConfig;
 use crate::log::kafka::KafkaConfig;
 use crate::normalise::{NormaliseConfig, Normaliser, TokenKey};
@@ -48,6 +49,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Kafka; absent: the local journal is the log.
     pub kafka: Option<KafkaConfig>,
+    /// A Keycloak server whose events `bartizan forward keycloak` takes.
+    pub keycloak: Option<KeycloakConfig>,
     /// The local journal.
     pub journal: JournalConfig,
     /// What the pipeline holds at once.
@@ -117,6 +120,7 @@ impl Default for Config {
             data_dir: PathBuf::from("bartizan-data"),
             http: HttpConfig::default(),
             kafka: None,
+            keycloak: None,
             journal: JournalConfig::default(),
             pipeline: PipelineConfig::default(),
             detect: DetectConfig::default(),
@@ -199,6 +203,7 @@ impl Config {
     fn template() -> Value {
         let every = Self {
             kafka: Some(KafkaConfig::default()),
+            keycloak: Some(KeycloakConfig::default()),
             clickhouse: Some(ClickHouseConfig::default()),
             normalise: NormaliseConfig { assume_year: Some(0), ..NormaliseConfig::default() },
             places: PlacesConfig {
@@ -235,6 +240,9 @@ impl Config {
         }
         if let Some(kafka) = &self.kafka {
             part("kafka", kafka.errors());
+        }
+        if let Some(keycloak) = &self.keycloak {
+            part("keycloak", keycloak.errors());
         }
         let wrong = Normaliser::new(&self.normalise, &TokenKey([0; 32])).err();
         let wrong = wrong.map(|error| Problem::new(format!("normalise.{}", error.key), error.problem));
@@ -309,6 +317,9 @@ impl Config {
         paths.extend([&mut self.http.tls_cert, &mut self.http.tls_key]);
         if let Some(kafka) = &mut self.kafka {
             paths.push(&mut kafka.sasl_password_file);
+        }
+        if let Some(keycloak) = &mut self.keycloak {
+            paths.extend([&mut keycloak.client_secret_file, &mut keycloak.ingest_token_file, &mut keycloak.ca_file]);
         }
         for path in paths.into_iter().filter(|path| !path.as_os_str().is_empty()) {
             *path = folder.join(&*path);

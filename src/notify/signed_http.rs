@@ -159,7 +159,8 @@ impl SignedClient {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate>, SetupError> {
+/// The certificates of a PEM file.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, SetupError> {
     let failed = |error: &dyn std::fmt::Display| SetupError::Certificates(format!("{}: {error}", path.display()));
     let pem = std::fs::read(path).map_err(|error| failed(&error))?;
     Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))

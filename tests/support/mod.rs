@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod disk;
 pub mod http;
 pub mod kafka;
+pub mod keycloak;
 pub mod outcome;
 pub mod parts;
 pub mod process;

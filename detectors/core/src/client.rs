@@ -92,6 +92,12 @@ impl ClientPrint {
         self.device == 0 && self.asn == 0 && self.subnet == 0 && self.ja4 == 0 && self.agent == 0
     }
 
+    /// Is nothing known of the client itself, but only where it is?
+    #[must_use]
+    pub fn is_only_a_network(&self) -> bool {
+        self.device == 0 && self.ja4 == 0 && self.agent == 0 && !self.is_blank()
+    }
+
     /// Do both name the same device?
     #[must_use]
     pub fn same_device(&self, other: &Self) -> bool {

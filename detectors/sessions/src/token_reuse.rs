@@ -7,7 +7,8 @@
 //!   The thief may have refreshed first, so that the owner brings the old token: the whole family is
 //!   suspect, and the attacker is whoever does not look like the family's earlier clients. Races,
 //!   retries and lost answers come within the grace or from the same client, and stay silent; in the
-//!   field they are most of what naive rules revoke.
+//!   field they are most of what naive rules revoke. Logs of identity providers often say nothing of
+//!   the client: there it takes another provider's network, and a successor that was used.
 //! - **Turns.** A session, or a token of events without a session, is used by client A, then B, then A
 //!   again within the window. A way home from the office is A then B and never back so fast; a phone
 //!   between Wi-Fi and cellular changes its network alone. So it takes another network together with
@@ -91,7 +92,8 @@ pub static SPEC: Spec = Spec {
                 program, and on new routes.",
     blind_spots: "A thief on the victim's network with the victim's user agent and TLS client, or who copies the device id; a session \
                   that is stolen after a day without a use, used through a privacy relay, for less than a minute, at a carrier of the \
-                  person's country, or near the owner in the same kind of browser; a stolen refresh token where the log does not give the one issued; people with \
+                  person's country, or near the owner in the same kind of browser; a stolen refresh token where the log does not give the one issued, or, of a client of which it gives the address alone, before \
+                  its successor was used or on a line of the same provider; people with \
                   fewer than three sign-ins on two days; a phishing proxy that hands the session over at once, or on a line that the \
                   person uses; scripts in a data centre that look like an application's back end; a token of a session's events in a tenant where it comes without one; a thief of a service's token who \
                   mostly keeps to its usual routes, or a service of more than six networks or 128 routes.",

@@ -49,6 +49,50 @@ fn a_refused_replay_is_theft_too_and_the_owner_may_be_the_one_refused() {
     assert_eq!(found[0].severity, Severity::Critical);
 }
 
+/// As an identity provider logs it, which says nothing of the client but its address.
+fn unseen(second: i64, ip: &str, asn: u32) -> TestEvent {
+    base(second).ip(ip).asn(asn, NetworkClass::Residential)
+}
+
+#[test]
+fn where_clients_are_not_logged_another_network_after_the_successor_was_used_is_theft() {
+    let own = |second| unseen(second, "198.51.100.7", 3320);
+    let strange = |second| unseen(second, "203.0.113.9", 14061);
+    let found = run(&SPEC, &[own(0).refresh("r1", "r2"), own(300).refresh("r2", "r3"), strange(310).refresh("r1", "x1")]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].key.as_str(), found[0].severity), ("session:ses-1", Severity::Critical));
+    assert_eq!(named(&found[0], EntityKind::Ip), ["203.0.113.9"]);
+    // Who comes back from the network of all earlier exchanges is the owner, whose token the thief took first.
+    let owner = [
+        own(0).refresh("r0", "r1"),
+        own(300).refresh("r1", "r2"),
+        strange(400).refresh("r2", "x3"),
+        strange(700).refresh("x3", "x4"),
+        own(900).refresh("r2", "r3"),
+    ];
+    let found = run(&SPEC, &owner);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(named(&found[0], EntityKind::Ip), ["203.0.113.9"]);
+}
+
+#[test]
+fn where_clients_are_not_logged_a_lost_answer_or_the_own_network_stays_silent() {
+    let own = |second| unseen(second, "198.51.100.7", 3320);
+    // The answer was lost, or the client never keeps new tokens: nobody used the successor.
+    let lost = [own(0).refresh("r1", "r2"), unseen(900, "192.0.2.77", 20057).refresh("r1", "r3")];
+    let same_line = [own(0).refresh("r1", "r2"), own(300).refresh("r2", "r3"), unseen(600, "198.51.77.7", 3320).refresh("r1", "r4")];
+    // Another address of who knows which network.
+    let unknown = |second, ip| unseen(second, ip, 0);
+    let nameless = [
+        unknown(0, "198.51.100.7").refresh("r1", "r2"),
+        unknown(300, "198.51.100.7").refresh("r2", "r3"),
+        unknown(600, "203.0.113.9").refresh("r1", "r4"),
+    ];
+    for innocent in [&lost[..], &same_line, &nameless] {
+        assert!(run(&SPEC, innocent).is_empty());
+    }
+}
+
 #[test]
 fn the_order_of_arrival_does_not_matter() {
     let found = run(&SPEC, &[thief(500).refresh("r1", "x1"), home(0).refresh("r1", "r2")]);

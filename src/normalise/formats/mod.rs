@@ -5,6 +5,7 @@
 
 mod accounts;
 pub(in crate::normalise) mod bartizan;
+mod keycloak;
 mod ocsf;
 mod openssh;
 mod pam;
@@ -34,7 +35,7 @@ pub struct FormatSpec {
 }
 
 /// All formats, in the order in which they are listed; of equally sure ones, `auto` takes the first.
-pub static SPECS: &[&FormatSpec] = &[&bartizan::SPEC, &ocsf::SPEC, &sshd::SPEC];
+pub static SPECS: &[&FormatSpec] = &[&bartizan::SPEC, &ocsf::SPEC, &keycloak::SPEC, &sshd::SPEC];
 
 /// How sure a format is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

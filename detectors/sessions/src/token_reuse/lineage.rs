@@ -363,7 +363,11 @@ impl<'a> Past<'a> {
         let gap_ms = time_ms.saturating_sub(before.time_ms).saturating_abs();
         let successor_used = before.used_ms.is_some_and(|used_ms| used_ms <= time_ms.max(before.time_ms));
         let changes = first.print.changes(client);
-        let stolen = changes.count() >= 2 || (successor_used && changes.of_client());
+        // Who used the successor has it, and has no use for the old one. Where the log says nothing of clients (an
+        // identity provider's own) another provider's network is all that there is to be seen.
+        let unseen = first.print.is_only_a_network() && client.is_only_a_network();
+        let elsewhere = unseen && changes.network && first.print.asn != 0 && client.asn != 0;
+        let stolen = changes.count() >= 2 || (successor_used && (changes.of_client() || elsewhere));
         if !stolen {
             return Err(Innocent { gate: "same_client", gap_ms });
         }
@@ -372,7 +376,11 @@ impl<'a> Past<'a> {
         }
         let looks_like_owner = |who: &ClientPrint| {
             let others = self.rotations.iter().filter(|one| one.presented != presented && one.time_ms < before.time_ms.min(time_ms));
-            others.filter_map(|one| self.client_of(one)).filter(|known| !known.print.changes(who).of_client()).count()
+            let is_alike = |known: &&Client<'_>| {
+                let changes = known.print.changes(who);
+                if unseen { !changes.network } else { !changes.of_client() }
+            };
+            others.filter_map(|one| self.client_of(one)).filter(is_alike).count()
         };
         let (now, then) = (looks_like_owner(client), looks_like_owner(&first.print));
         let thief_came_first = if time_ms >= before.time_ms { now > then } else { now >= then };

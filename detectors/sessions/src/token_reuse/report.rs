@@ -57,7 +57,11 @@ pub(super) fn lineage(event: &Event<'_>, reuse: &Reuse, config: &Config) -> Find
             );
         }
     }
-    finding.confidence = if reuse.successor_used { 0.95 } else { 0.85 };
+    finding.confidence = match reuse.successor_used {
+        true if reuse.before.is_some() && reuse.changes.count() == 1 && reuse.changes.network => 0.8,
+        true => 0.95,
+        false => 0.85,
+    };
     finding
         .note("grace_ms", config.grace_ms)
         .note("successor_used", reuse.successor_used)
