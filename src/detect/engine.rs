@@ -45,7 +45,7 @@ const SAVED_AT_ONCE: usize = 64;
 const EVENTS_SAVED_AT_ONCE: usize = 8_192;
 
 /// What is found beside a hit that another detector tells of the same event.
-const TOLD_BESIDE: &str = "told_beside";
+pub(crate) const TOLD_BESIDE: &str = "told_beside";
 /// Events for fewer of which it takes longer to start threads than to look at them.
 const EVENTS_FOR_THREADS: usize = 256;
 
@@ -203,11 +203,16 @@ impl Routes {
 }
 
 /// What was said, with its place in the order of all that was.
-struct Heard<T = Said> {
-    index: usize,
-    detector: usize,
-    kind: usize,
-    said: T,
+#[derive(Clone, Debug)]
+pub(crate) struct Heard<T = Said> {
+    /// Position of the event in its batch.
+    pub(crate) index: usize,
+    /// Number of the detector.
+    pub(crate) detector: usize,
+    /// Position of the key in the detector's list.
+    pub(crate) kind: usize,
+    /// What was said.
+    pub(crate) said: T,
 }
 
 /// Puts what slices said in order.
@@ -232,6 +237,8 @@ pub struct Engine {
     specs: Vec<&'static Spec>,
     /// Which detectors are on, and at last whether people are learnt and colleagues asked.
     enabled: Vec<bool>,
+    /// Does what yields to the hits of other detectors do so?
+    yields: bool,
     routes: Routes,
     slices: Vec<Slice>,
     common: CommonParts,
@@ -272,6 +279,7 @@ impl Engine {
             threads: (config.threads / 2).clamp(1, SLICES),
             hasher,
             enabled: vec![true; enabled.detectors.len() + 2],
+            yields: true,
             routes: Routes::new(&specs, &slices),
             specs,
             slices,
@@ -394,15 +402,23 @@ impl Engine {
 
     /// What each detector makes of the one event of `flow`, which is taken as the next of the recorded order.
     pub fn explain(&mut self, flow: &mut EventFlow) -> Outcome {
-        self.take(flow, true)
+        let (mut outcome, heard) = self.judge(flow, true);
+        let heard = join_halves(heard);
+        outcome.accounts = self.accounts(&flow.events, &heard);
+        self.tell(&flow.events, heard, &mut outcome);
+        outcome
     }
 
     /// Takes the next piece of the recorded order.
     pub fn process(&mut self, flow: &mut EventFlow) -> Outcome {
-        self.take(flow, false)
+        let (mut outcome, heard) = self.judge(flow, false);
+        self.tell(&flow.events, heard, &mut outcome);
+        outcome
     }
 
-    fn take(&mut self, flow: &mut EventFlow, asked: bool) -> Outcome {
+    /// Takes the next piece of the recorded order, as far as what detectors say of it. That is for [`Engine::tell`],
+    /// of this engine or, to see what other alerts come of it, of another one that judged nothing itself.
+    pub(crate) fn judge(&mut self, flow: &mut EventFlow, asked: bool) -> (Outcome, Vec<Heard>) {
         let mut outcome = Outcome::default();
         // The canary comes with the clock, and so would make people's events late that come by the day.
         for partition in flow.order.assigned.iter().filter(|partition| !canary::is_own(partition)) {
@@ -420,20 +436,32 @@ impl Engine {
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
         self.ask_colleagues(&mut flow.events, &mut outcome.disabled);
-        let mut heard = self.detect(&flow.events, asked, &mut outcome.disabled);
-        if asked {
-            heard = join_halves(heard);
-            outcome.accounts = self.accounts(&flow.events, &heard);
-        }
-        self.join(&flow.events, heard, &mut outcome);
-        outcome.closed_early = self.episodes.take_closed_early();
-        outcome.canary = outcome.alerts.extract_if(.., |alert| canary::is_reserved(&alert.tenant)).collect();
+        let heard = self.detect(&flow.events, asked, &mut outcome.disabled);
         for partition in flow.order.idle.iter().filter(|partition| !canary::is_own(partition)) {
             self.watermarks.idle(partition, self.lateness_ms);
         }
         self.dedup.advance(self.watermarks.current_ms());
         self.go_past(&flow.order);
-        outcome
+        (outcome, heard)
+    }
+
+    /// Makes alerts of what was said of judged events.
+    pub(crate) fn tell(&mut self, events: &EventBatch, heard: Vec<Heard>, outcome: &mut Outcome) {
+        self.join(events, heard, outcome);
+        outcome.closed_early = self.episodes.take_closed_early();
+        outcome.canary = outcome.alerts.extract_if(.., |alert| canary::is_reserved(&alert.tenant)).collect();
+    }
+
+    /// Switches a detector, what is known of people or of colleagues, or [`TOLD_BESIDE`] off, to see what it is worth.
+    pub(crate) fn switch_off(&mut self, id: &str) {
+        self.yields &= id != TOLD_BESIDE;
+        let position = self.holders().position(|(of, _)| of == id);
+        position.and_then(|position| self.enabled.get_mut(position)).into_iter().for_each(|on| *on = false);
+    }
+
+    /// The detector of a number.
+    pub(crate) fn detector(&self, number: usize) -> Option<&'static Spec> {
+        self.specs.get(number).copied()
     }
 
     /// Learns what people vouch for, before the next events.
@@ -601,7 +629,7 @@ impl Engine {
             self.breakers.advance(event.watermark_ms());
             let of_event: Vec<Heard> = std::iter::from_fn(|| heard.next_if(|next| next.index == index)).collect();
             let of_event = join_halves(of_event);
-            let has_hit = of_event.iter().any(|heard| self.is_told_hit(heard));
+            let has_hit = self.yields && of_event.iter().any(|heard| self.is_told_hit(heard));
             for next in of_event {
                 let Some(spec) = self.specs.get(next.detector) else { continue };
                 if canary::is_reserved(event.tenant()) {
