@@ -7,7 +7,7 @@ SETUP := deploy/setup
 
 .DEFAULT_GOAL := help
 EVALUATE_SEEDS ?= 901..=910
-EVADE_SEEDS ?= 901
+EVADE_SEEDS ?= 1001
 EVALUATE_FLOORS ?= --floor-recall 0.95 --floor-kind 0.8 --max-false 10 --max-low 200
 
 .PHONY: help build demo test evaluate ablate evade soak check bench bench-peers bench-kafka bench-bounds clean
@@ -35,7 +35,7 @@ evaluate: build ## what is found of simulated attacks and who is accused wrongly
 ablate: build ## what each detector, gate, rule and piece of evidence is worth, over EVALUATE_SEEDS (901..=910)
 	@target/release/bartizan evaluate --seeds $(EVALUATE_SEEDS) --ablate $(ARGS)
 
-evade: build ## how much a day an attacker gets away with who knows the defaults, by strategy (EVADE_SEEDS, 901)
+evade: build ## how much a day an attacker gets away with who knows the defaults, by strategy (EVADE_SEEDS, 1001)
 	@target/release/bartizan evaluate --seeds $(EVADE_SEEDS) --evade $(ARGS)
 
 soak: export SOAK_SEEDS ?= 2000

@@ -149,7 +149,7 @@ impl Workbench {
                 Group::Detectors | Group::Evidence => self.judge_without(seed, &told, switch)?,
                 Group::Gates | Group::Rules => self.tell_without(&told, Some(switch))?,
             };
-            tracing::info!(seed, without = %switch, "judged");
+            tracing::debug!(seed, without = %switch, "judged");
             Ok(score_of(&cases))
         })?;
         let whole = score_of(&self.tell_without(&told, None)?);
@@ -185,12 +185,13 @@ impl Workbench {
         switch.into_iter().for_each(|switch| engine.switch_off(&switch.name));
         let mut cases = Cases::default();
         for Told { events, heard } in told {
-            let left = heard.iter().filter_map(|heard| {
-                let said = match switch.filter(|switch| of_detector(&engine, heard) == switch.detector) {
-                    Some(switch) => without(switch, &events.get(heard.index)?, heard, &engine)?,
-                    None => heard.said.clone(),
+            let left = heard.iter().flat_map(|heard| {
+                let of_it = switch.filter(|switch| of_detector(&engine, heard) == switch.detector);
+                let said = match of_it.zip(events.get(heard.index)) {
+                    Some((switch, event)) => without(switch, &event, heard, &engine),
+                    None => vec![heard.said.clone()],
                 };
-                Some(Heard { said, ..*heard })
+                said.into_iter().map(|said| Heard { said, ..*heard })
             });
             let (left, mut outcome) = (left.collect(), Outcome::default());
             engine.tell(events, left, &mut outcome);
@@ -229,13 +230,16 @@ fn reached(engine: &Engine, outcome: &Outcome, heard: &[Heard]) -> BTreeSet<Swit
     gates.chain(rules).collect()
 }
 
-/// What a detector would have said without a gate or rule of it; `None` if nothing.
-fn without(switch: &Switch, event: &Event<'_>, heard: &Heard, engine: &Engine) -> Option<Said> {
+/// What a detector would have said without a gate or rule of it.
+fn without(switch: &Switch, event: &Event<'_>, heard: &Heard, engine: &Engine) -> Vec<Said> {
     match (&heard.said, switch.group) {
-        (Said::Excuse(excuse), Group::Gates) if excuse.gate == switch.name => Some(Said::Finding(all_the_same(event, excuse.clone()))),
-        (Said::Half(finding, _), Group::Gates) if switch.name == HALF_PROVED => Some(Said::Finding(finding.clone())),
-        (_, Group::Rules) if rule(engine, heard) == Some(&switch.name) => None,
-        (said, _) => Some(said.clone()),
+        (Said::Excuse(excuse), Group::Gates) if excuse.gate == switch.name => {
+            // It stays what another half may count beside.
+            vec![Said::Finding(all_the_same(event, excuse.clone())), heard.said.clone()]
+        }
+        (Said::Half(finding, _), Group::Gates) if switch.name == HALF_PROVED => vec![Said::Finding(finding.clone())],
+        (_, Group::Rules) if rule(engine, heard) == Some(&switch.name) => Vec::new(),
+        (said, _) => vec![said.clone()],
     }
 }
 
