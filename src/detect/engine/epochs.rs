@@ -1,0 +1,138 @@
+//! Lets the slices see events, epoch by epoch.
+//!
+//! What is shared between keys (what all principals of a tenant do) is read as of the epochs before, and epochs are
+//! counted in sequence numbers and watermarks, never in batches: a batch is cut where one ends
+//! ([`bartizan_core::common`]). Within an epoch slices need nothing of each other, so threads own them, and what they
+//! heard is put in order afterwards.
+//!
+//! A detector that panics is caught and switched off; the others go on.
+
+use super::Engine;
+use super::heard::{Heard, in_order};
+use super::routes::{Route, Routes};
+use super::slice::{Slice, slice_of};
+use crate::detect::SLICES;
+use crate::detect::common::CommonParts;
+use crate::suppress::Suppressions;
+use bartizan_core::{Epoch, Event, EventBatch, Findings, Report, Trust};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Events for fewer of which it takes longer to start threads than to look at them.
+const EVENTS_FOR_THREADS: usize = 256;
+
+/// What all slices go by.
+struct Watch<'a> {
+    routes: &'a Routes,
+    suppressions: &'a Suppressions,
+    common: &'a CommonParts,
+    asked: bool,
+}
+
+/// What some slices said, and which detectors are still on.
+#[derive(Default)]
+struct Watched {
+    heard: Vec<Heard>,
+    reports: Vec<Heard<Report>>,
+    enabled: Vec<bool>,
+}
+
+impl Engine {
+    pub(super) fn detect(&mut self, events: &EventBatch, asked: bool, disabled: &mut Vec<&'static str>) -> Vec<Heard> {
+        if self.common.is_empty() {
+            return self.detect_some(events, 0..events.len(), asked, disabled);
+        }
+        let (mut heard, mut start) = (Vec::new(), 0);
+        while let Some(epoch) = events.get(start).map(|event| Epoch::of(&event)) {
+            // By number: a view of all events cannot begin in their middle without going through those before.
+            let goes_on = |index: &usize| events.get(*index).is_some_and(|event| Epoch::of(&event) == epoch);
+            let end = start + (start..events.len()).take_while(goes_on).count();
+            self.common.advance(epoch, &mut self.enabled, |number| disabled.extend(self.specs.get(number).map(|spec| spec.id)));
+            heard.append(&mut self.detect_some(events, start..end, asked, disabled));
+            start = end;
+        }
+        heard
+    }
+
+    /// Lets the slices see events of one epoch.
+    fn detect_some(&mut self, events: &EventBatch, range: Range<usize>, asked: bool, disabled: &mut Vec<&'static str>) -> Vec<Heard> {
+        let threads = if range.len() < EVENTS_FOR_THREADS { 1 } else { self.threads };
+        let per_thread = SLICES.div_ceil(threads);
+        let (routes, enabled, suppressions) = (&self.routes, &self.enabled, &*self.suppressions);
+        let watch = Watch { routes, suppressions, common: &self.common, asked };
+        let run =
+            |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, &watch, enabled.clone(), events, range.clone());
+        let mut results: Vec<Watched> = Vec::new();
+        if threads == 1 {
+            results.push(run(0, &mut self.slices));
+        } else {
+            std::thread::scope(|scope| {
+                let run = &run;
+                let parts = self.slices.chunks_mut(per_thread).enumerate();
+                let handles: Vec<_> = parts.map(|(number, slices)| scope.spawn(move || run(number, slices))).collect();
+                results.extend(handles.into_iter().filter_map(|handle| handle.join().ok()));
+            });
+        }
+        let ids: Vec<_> = self.holders().map(|(id, _)| id).collect();
+        for (position, (on, id)) in self.enabled.iter_mut().zip(ids).enumerate() {
+            let still = results.iter().all(|of| of.enabled.get(position).copied().unwrap_or(true));
+            if *on && !still {
+                *on = false;
+                disabled.push(id);
+            }
+        }
+        let (mut heard, mut reports) = (Vec::new(), Vec::new());
+        for mut of in results {
+            heard.append(&mut of.heard);
+            reports.append(&mut of.reports);
+        }
+        in_order(&mut heard);
+        in_order(&mut reports);
+        let watermark_ms = |index| events.get(index).map_or(i64::MIN, |event| event.watermark_ms());
+        self.common.add(reports.into_iter().map(|of| (of.detector, watermark_ms(of.index), of.said)));
+        heard
+    }
+}
+
+/// Shows the judged events of a range to the detectors of these slices.
+fn observe_all(
+    first_slice: usize,
+    slices: &mut [Slice],
+    watch: &Watch<'_>,
+    enabled: Vec<bool>,
+    events: &EventBatch,
+    range: Range<usize>,
+) -> Watched {
+    let mut all = Watched { enabled, ..Watched::default() };
+    let mut findings = Findings::default();
+    findings.ask(watch.asked);
+    for index in range {
+        let Some(event) = events.get(index).filter(Event::is_judged) else { continue };
+        findings.believe(Trust::Full);
+        for route in watch.routes.of(&event) {
+            let Route { detector, kind, .. } = *route;
+            let Some(key) = event.key(route.key) else { continue };
+            let Some(slice) = slice_of(key).checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
+            let Some(on) = all.enabled.get_mut(detector).filter(|on| **on) else { continue };
+            if route.learns && watch.suppressions.of(&event, None).is_some() {
+                continue;
+            }
+            let (trust, common) = (findings.trust(), watch.common.of(detector));
+            if catch_unwind(AssertUnwindSafe(|| slice.observe(route, key, &event, common, &mut findings))).is_err() {
+                *on = false;
+                findings.drain();
+                findings.reports();
+                findings.believe(trust);
+                continue;
+            }
+            if !route.by_people {
+                // Its slice may be another thread's, so what it thinks must not matter here either.
+                findings.believe(trust);
+            }
+            slice.keep_within_budget(event.watermark_ms());
+            all.heard.extend(findings.drain().map(|said| Heard { index, detector, kind, said }));
+            all.reports.extend(findings.reports().map(|said| Heard { index, detector, kind, said }));
+        }
+    }
+    all
+}
