@@ -7,9 +7,10 @@ SETUP := deploy/setup
 
 .DEFAULT_GOAL := help
 EVALUATE_SEEDS ?= 901..=910
+EVADE_SEEDS ?= 1001
 EVALUATE_FLOORS ?= --floor-recall 0.95 --floor-kind 0.8 --max-false 10 --max-low 200
 
-.PHONY: help build demo test evaluate soak check bench bench-peers bench-kafka bench-bounds clean
+.PHONY: help build demo test evaluate ablate evade soak check bench bench-peers bench-kafka bench-bounds clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -30,6 +31,12 @@ test: ## all tests, on real parts: Kafka, ClickHouse, Keycloak, SMTP, a browser
 
 evaluate: build ## what is found of simulated attacks and who is accused wrongly, over EVALUATE_SEEDS (901..=910); ARGS=--list for each
 	@target/release/bartizan evaluate --seeds $(EVALUATE_SEEDS) $(EVALUATE_FLOORS) $(ARGS)
+
+ablate: build ## what each detector, gate, rule and piece of evidence is worth, over EVALUATE_SEEDS (901..=910)
+	@target/release/bartizan evaluate --seeds $(EVALUATE_SEEDS) --ablate $(ARGS)
+
+evade: build ## how much a day an attacker gets away with who knows the defaults, by strategy (EVADE_SEEDS, 1001)
+	@target/release/bartizan evaluate --seeds $(EVADE_SEEDS) --evade $(ARGS)
 
 soak: export SOAK_SEEDS ?= 2000
 soak: export SOAK_ROUNDS ?= 200

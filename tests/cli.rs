@@ -53,6 +53,10 @@ fn help_is_everywhere_and_wrong_use_is_code_2() {
         &["evaluate", "--labels", "l", "--alerts", "a", "--seeds", "1"],
         &["evaluate", "--seeds", "9..=1"],
         &["evaluate", "--seeds", "1", "--without", "no-such"],
+        &["evaluate", "--seeds", "1", "--ablate=no-such"],
+        &["evaluate", "--seeds", "1", "--ablate", "--floor-recall", "0.5"],
+        &["evaluate", "--seeds", "1", "--ablate", "--evade"],
+        &["evaluate", "--labels", "l", "--alerts", "a", "--evade"],
         &["token", "create", "--name", "n"],
         &["token", "create", "--name", "n", "--role", "king"],
         &["token", "create", "--name", "n", "--role", "viewer", "--expires", "soon"],
@@ -115,6 +119,11 @@ fn a_seed_evaluated_in_memory_scores_as_its_files_do() {
     for part in ["total", "kinds", "detectors", "habits"] {
         assert_eq!(files[part], seed[part]);
     }
+
+    let told = done(&run("evaluate --seeds 7 --events-per-seed 16000 --days 3 --ablate=rules --json ablation.json"));
+    assert!(told.contains("credential_stuffing: Credential stuffing"), "{told}");
+    let ablation = read("ablation.json");
+    assert_eq!(ablation["whole"]["total"], seed["total"], "{ablation}");
 
     let missed = run("evaluate --seeds 7 --events-per-seed 16000 --days 3 --without credential_stuffing --floor-kind 1 --floor-recall 0");
     assert_eq!(missed.status.code(), Some(1), "{missed:?}");

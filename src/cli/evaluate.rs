@@ -7,11 +7,11 @@ use super::simulate::{START, parse_time};
 use super::{CommandError, load_values, print, replay};
 use crate::alert::Alert;
 use crate::app;
-use crate::config::Config;
-use crate::evaluate::{Cases, Report, Score, SignIns, Workbench, attacks_looked_for, score};
+use crate::evaluate::{Ablation, Cases, Group, Report, Score, SignIns, Workbench, attacks_looked_for, score};
 use crate::normalise::{Format, Normaliser, TokenKey};
 use crate::simulate::{DAYS_MAX, Label, SimulationConfig};
 use bartizan_core::{EventBatch, KeyHasher};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write as _};
@@ -51,6 +51,24 @@ pub struct EvaluateArgs {
     /// Switch this detector off; can be given several times
     #[arg(long, value_name = "DETECTOR", requires = "seeds", value_parser = parse_detector)]
     without: Vec<&'static str>,
+    /// Score the same traffic without each detector, gate, rule and piece of evidence in turn, and say what that
+    /// changes; of some groups alone if named
+    #[arg(
+        long,
+        value_name = "GROUP,...",
+        requires = "seeds",
+        value_enum,
+        value_delimiter = ',',
+        num_args = 0..,
+        require_equals = true,
+        default_missing_value = "detectors,gates,rules,evidence",
+        conflicts_with_all = ["list", "evade", "FLOORS"]
+    )]
+    ablate: Option<Vec<Group>>,
+    /// Search how much a day an attacker gets away with who knows the defaults, by strategy; of those alone whose name
+    /// begins so
+    #[arg(long, value_name = "STRATEGY", requires = "seeds", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with_all = ["list", "FLOORS"])]
+    evade: Option<String>,
     #[command(flatten)]
     floors: Floors,
     /// Write the same as JSON to this file
@@ -63,6 +81,7 @@ pub struct EvaluateArgs {
 
 /// What must be reached over everything that is evaluated; else the exit code is 1.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "FLOORS", multiple = true)]
 struct Floors {
     /// Least part of all attacks that is found
     #[arg(long, value_name = "PART")]
@@ -123,7 +142,8 @@ fn parse_detector(text: &str) -> Result<&'static str, String> {
     bartizan_catalogue::find(text).map(|spec| spec.id).ok_or_else(|| "there is no such detector".to_owned())
 }
 
-/// Prints what was found by kind of attack, what was raised by detector, whom it touched, and the sums.
+/// Prints what was found by kind of attack, what was raised by detector, whom it touched, and the sums; or what each part
+/// is worth, or what is missed by design.
 ///
 /// # Errors
 /// A file that cannot be read or is not what it should be, a wrong configuration, a floor that is missed.
@@ -135,34 +155,53 @@ pub fn run(args: &EvaluateArgs) -> Result<(), CommandError> {
     let token_key = app::token_key_of(&config).map_err(CommandError::wrong)?.unwrap_or([0; 32]);
     let normaliser = Normaliser::new(&config.normalise, &TokenKey(token_key)).map_err(CommandError::wrong)?;
     let scores = match (&args.seeds, &args.labels, &args.alerts) {
-        (Some(seeds), _, _) => of_seeds(args, seeds.clone(), config, normaliser)?,
+        (Some(seeds), _, _) => {
+            let enricher = replay::enricher(&config);
+            let bench = Workbench::new(config, normaliser, enricher);
+            if let Some(groups) = &args.ablate {
+                let ablation = Ablation::of(of_seeds(args, seeds, |simulated| bench.ablate(simulated, groups))?);
+                return tell(args, &ablation.to_string(), &ablation);
+            }
+            if let Some(prefix) = &args.evade {
+                let evasions = of_seeds(args, seeds, |simulated| bench.evade(simulated, prefix))?;
+                let text: String = evasions.iter().map(|evasions| format!("{evasions}\n")).collect();
+                return tell(args, &text, &evasions);
+            }
+            of_seeds(args, seeds, |simulated| bench.score(simulated))?
+        }
         (None, Some(labels), Some(alerts)) => vec![of_files(labels, alerts, args.events.as_deref(), &normaliser)?],
         _ => return Err(CommandError::wrong("either --seeds, or --labels and --alerts")),
     };
     let report = Report::of(scores);
-    print(report.to_string().trim_end())?;
-    if args.list {
-        print(report.list().trim_end())?;
-    }
-    if let Some(path) = &args.json {
-        write_json(path, &report).map_err(|error| CommandError::failed(format!("{}: {error}", path.display())))?;
-    }
+    let list = if args.list { report.list() } else { String::new() };
+    tell(args, &format!("{report}{list}"), &report)?;
     let missed = args.floors.missed(&report);
     if missed.is_empty() { Ok(()) } else { Err(CommandError::failed(missed.join("\n"))) }
 }
 
-fn of_seeds(args: &EvaluateArgs, seeds: RangeInclusive<u64>, config: Config, normaliser: Normaliser) -> Result<Vec<Score>, CommandError> {
-    let enricher = replay::enricher(&config);
-    let bench = Workbench::new(config, normaliser, enricher);
+/// Prints it, and writes it as JSON where that is asked for.
+fn tell(args: &EvaluateArgs, text: &str, json: &impl Serialize) -> Result<(), CommandError> {
+    print(text.trim_end())?;
+    args.json
+        .as_ref()
+        .map_or(Ok(()), |path| write_json(path, json).map_err(|error| CommandError::failed(format!("{}: {error}", path.display()))))
+}
+
+/// Does the same with the simulation of each seed.
+fn of_seeds<T>(
+    args: &EvaluateArgs,
+    seeds: &RangeInclusive<u64>,
+    evaluate: impl Fn(SimulationConfig) -> Result<T, String>,
+) -> Result<Vec<T>, CommandError> {
     let start_ms = parse_time(START).map_err(CommandError::wrong)?.0;
     let attacks = attacks_looked_for();
-    let mut scores = Vec::new();
-    for seed in seeds {
+    let mut results = Vec::new();
+    for seed in seeds.clone() {
         let simulated = SimulationConfig { seed, events: args.events_per_seed, start_ms, days: args.days, attacks: attacks.clone() };
-        scores.push(bench.score(simulated).map_err(CommandError::failed)?);
+        results.push(evaluate(simulated).map_err(CommandError::failed)?);
         tracing::info!(seed, "seed evaluated");
     }
-    Ok(scores)
+    Ok(results)
 }
 
 fn of_files(labels: &Path, alerts: &Path, events: Option<&Path>, normaliser: &Normaliser) -> Result<Score, CommandError> {
@@ -208,7 +247,7 @@ fn each_line<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Resul
     Ok(())
 }
 
-fn write_json(path: &Path, report: &Report) -> std::io::Result<()> {
+fn write_json(path: &Path, report: &impl Serialize) -> std::io::Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
     serde_json::to_writer_pretty(&mut out, report)?;
     out.write_all(b"\n")?;

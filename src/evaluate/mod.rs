@@ -20,24 +20,37 @@
 //!   out: those by a user and from an address of one label, within its time. Which label an event belongs to does not
 //!   leave the simulation, so an owner's own sign-in from the thief's address would be left out, too.
 //!
+//! Besides, [`Ablation`] says what each part of the detectors is worth by that count, and [`Evasions`] what is left over
+//! to an attacker who knows them.
+//!
 //! Invariant: what is counted depends on the labels, the alerts and the events alone, not on their batches.
 //!
 //! Memory is bounded by one seed: its labels, up to three versions of each alert, one short entry for each sign-in; of
 //! files by the lines that `evaluate` takes.
 //! Of a seed that was scored only sums, delays of its attacks, and its single misses and false alerts stay.
 
+mod ablation;
+mod ablation_table;
 mod cases;
+mod evasion;
 mod parties;
 mod report;
 mod score;
 mod sign_ins;
 mod table;
+mod traffic;
 mod workbench;
 
 #[cfg(test)]
+mod ablation_tests;
+#[cfg(test)]
+mod evasion_tests;
+#[cfg(test)]
 mod tests;
 
+pub use ablation::{Ablated, Ablation, Group, Switch, Worth};
 pub use cases::Cases;
+pub use evasion::{Evasion, Evasions};
 pub use report::Report;
 pub use score::{Score, score};
 pub use sign_ins::SignIns;

@@ -291,14 +291,18 @@ fn seeds_are_summed_up_and_the_worst_is_named() {
     assert_eq!(serde_json::to_value(&report).unwrap()["seeds"][1]["recall"], json!(0.0));
 }
 
-/// The floor below which nothing goes unnoticed, on a seed that is small enough for each run of the tests.
-#[test]
-fn a_seed_is_found_with_few_false_alerts() {
-    let config = Config::default();
+/// What seeds are judged with, as the command line does it.
+pub(super) fn bench(config: Config) -> Workbench {
     let (enricher, problems) = crate::app::open_enricher(&config);
     assert!(problems.is_empty(), "this test needs the place files (`make test` fetches them): {problems:?}");
     let normaliser = Normaliser::new(&config.normalise, &TokenKey([0; 32])).unwrap();
-    let bench = Workbench::new(config, normaliser, enricher);
+    Workbench::new(config, normaliser, enricher)
+}
+
+/// The floor below which nothing goes unnoticed, on a seed that is small enough for each run of the tests.
+#[test]
+fn a_seed_is_found_with_few_false_alerts() {
+    let bench = bench(Config::default());
     let simulated = SimulationConfig { seed: 42, events: 40_000, start_ms: START_MS, days: 5, attacks: attacks_looked_for() };
     let report = Report::of(vec![bench.score(simulated).unwrap()]);
     let list = report.list();

@@ -28,9 +28,12 @@ mod tenants;
 mod visits;
 mod world;
 
+pub(crate) use atlas::{Atlas, Class};
 pub use attacks::Attack;
+pub(crate) use clients::{Client, Family};
 pub use demo::DemoTraffic;
 pub use labels::{LABEL_ENTITIES_MAX, Label, LabelEntities};
+pub(crate) use tenants::{FIRST_NAMES, LAST_NAMES, TENANTS, Tenant};
 
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use lives::{LIVES, Rhythm};

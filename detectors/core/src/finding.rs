@@ -217,6 +217,9 @@ pub struct Remark {
     pub text: String,
 }
 
+/// Gate of what was [half of a finding](Findings::push_beside), and stayed it.
+pub const HALF_PROVED: &str = "half_proved";
+
 /// What a detector said of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
@@ -234,7 +237,7 @@ pub enum Said {
 }
 
 impl Said {
-    /// What a half comes to, by all that its detector said of the event: a finding, or an excuse by `half_proved`.
+    /// What a half comes to, by all that its detector said of the event: a finding, or an excuse by [`HALF_PROVED`].
     #[must_use]
     pub fn joined<'a>(self, mut of_event: impl Iterator<Item = &'a Self>) -> Self {
         let Self::Half(finding, gate) = self else { return self };
@@ -247,7 +250,7 @@ impl Said {
             return Self::Finding(finding);
         }
         let Finding { key, severity, reason, .. } = finding;
-        Self::Excuse(Excuse { gate: "half_proved", key, severity, reason })
+        Self::Excuse(Excuse { gate: HALF_PROVED, key, severity, reason })
     }
 }
 

@@ -25,7 +25,7 @@ pub use colleagues::Colleagues;
 pub use common::{Common, Epoch, Report, Reports};
 pub use detector::{Detector, Spec};
 pub use event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind};
-pub use finding::{Action, EntityKind, Excuse, Finding, Findings, Remark, Role, Said, Severity, Subject, Trust};
+pub use finding::{Action, EntityKind, Excuse, Finding, Findings, HALF_PROVED, Remark, Role, Said, Severity, Subject, Trust};
 pub use keys::{Key, KeyHasher, KeyKind};
 pub use params::{Parameter, ParameterError, Parameters, Value};
 pub use people::{Familiar, People, Person};

@@ -7,11 +7,16 @@
 use bartizan_core::Said;
 
 /// What was said, with its place in the order of all that was.
-pub(super) struct Heard<T = Said> {
-    pub(super) index: usize,
-    pub(super) detector: usize,
-    pub(super) kind: usize,
-    pub(super) said: T,
+#[derive(Clone, Debug)]
+pub(crate) struct Heard<T = Said> {
+    /// Position of the event in its batch.
+    pub(crate) index: usize,
+    /// Number of the detector.
+    pub(crate) detector: usize,
+    /// Position of the key in the detector's list.
+    pub(crate) kind: usize,
+    /// What was said.
+    pub(crate) said: T,
 }
 
 /// Puts what slices said in order.

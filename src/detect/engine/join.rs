@@ -10,7 +10,7 @@ use crate::suppress::Held;
 use bartizan_core::{Event, EventBatch, Excuse, Finding, Said, Spec};
 
 /// What is found beside a hit that another detector tells of the same event.
-const TOLD_BESIDE: &str = "told_beside";
+pub(crate) const TOLD_BESIDE: &str = "told_beside";
 
 impl Engine {
     /// Joins findings into episodes and closes episodes as the watermark passes them.
@@ -23,7 +23,7 @@ impl Engine {
             self.breakers.advance(event.watermark_ms());
             let of_event: Vec<Heard> = std::iter::from_fn(|| heard.next_if(|next| next.index == index)).collect();
             let of_event = join_halves(of_event);
-            let has_hit = of_event.iter().any(|heard| self.is_told_hit(heard));
+            let has_hit = self.yields && of_event.iter().any(|heard| self.is_told_hit(heard));
             for next in of_event {
                 let Some(spec) = self.specs.get(next.detector) else { continue };
                 if canary::is_reserved(event.tenant()) {

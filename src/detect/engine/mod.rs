@@ -36,8 +36,10 @@ use crate::alert::episode::{Episodes, Limits};
 use crate::canary;
 use crate::flow::{Change, EventFlow, Order, PartitionId, Positions, Start};
 use crate::suppress::{Held, Lists, Suppressions};
-use bartizan_core::{KeyHasher, Spec, State, colleagues, people};
+use bartizan_core::{EventBatch, KeyHasher, Spec, State, colleagues, people};
+pub(crate) use heard::Heard;
 use heard::join_halves;
+pub(crate) use join::TOLD_BESIDE;
 use routes::Routes;
 use save::Step;
 use slice::Slice;
@@ -79,6 +81,8 @@ pub struct Engine {
     specs: Vec<&'static Spec>,
     /// Which detectors are on, and at last whether people are learnt and colleagues asked.
     enabled: Vec<bool>,
+    /// Does what yields to the hits of other detectors do so?
+    yields: bool,
     routes: Routes,
     slices: Vec<Slice>,
     common: CommonParts,
@@ -111,6 +115,7 @@ impl Engine {
             threads: (config.threads / 2).clamp(1, SLICES),
             hasher,
             enabled: vec![true; enabled.detectors.len() + 2],
+            yields: true,
             routes: Routes::new(&specs, &slices),
             specs,
             slices,
@@ -219,15 +224,23 @@ impl Engine {
 
     /// What each detector makes of the one event of `flow`, which is taken as the next of the recorded order.
     pub fn explain(&mut self, flow: &mut EventFlow) -> Outcome {
-        self.take(flow, true)
+        let (mut outcome, heard) = self.judge(flow, true);
+        let heard = join_halves(heard);
+        outcome.accounts = self.accounts(&flow.events, &heard);
+        self.tell(&flow.events, heard, &mut outcome);
+        outcome
     }
 
     /// Takes the next piece of the recorded order.
     pub fn process(&mut self, flow: &mut EventFlow) -> Outcome {
-        self.take(flow, false)
+        let (mut outcome, heard) = self.judge(flow, false);
+        self.tell(&flow.events, heard, &mut outcome);
+        outcome
     }
 
-    fn take(&mut self, flow: &mut EventFlow, asked: bool) -> Outcome {
+    /// Takes the next piece of the recorded order, as far as what detectors say of it. That is for [`Engine::tell`],
+    /// of this engine or, to see what other alerts come of it, of another one that judged nothing itself.
+    pub(crate) fn judge(&mut self, flow: &mut EventFlow, asked: bool) -> (Outcome, Vec<Heard>) {
         let mut outcome = Outcome::default();
         // The canary comes with the clock, and so would make people's events late that come by the day.
         for partition in flow.order.assigned.iter().filter(|partition| !canary::is_own(partition)) {
@@ -245,20 +258,32 @@ impl Engine {
         flow.events.hash_keys(&self.hasher);
         self.mark(flow, &mut outcome);
         self.ask_colleagues(&mut flow.events, &mut outcome.disabled);
-        let mut heard = self.detect(&flow.events, asked, &mut outcome.disabled);
-        if asked {
-            heard = join_halves(heard);
-            outcome.accounts = self.accounts(&flow.events, &heard);
-        }
-        self.join(&flow.events, heard, &mut outcome);
-        outcome.closed_early = self.episodes.take_closed_early();
-        outcome.canary = outcome.alerts.extract_if(.., |alert| canary::is_reserved(&alert.tenant)).collect();
+        let heard = self.detect(&flow.events, asked, &mut outcome.disabled);
         for partition in flow.order.idle.iter().filter(|partition| !canary::is_own(partition)) {
             self.watermarks.idle(partition, self.lateness_ms);
         }
         self.dedup.advance(self.watermarks.current_ms());
         self.go_past(&flow.order);
-        outcome
+        (outcome, heard)
+    }
+
+    /// Makes alerts of what was said of judged events.
+    pub(crate) fn tell(&mut self, events: &EventBatch, heard: Vec<Heard>, outcome: &mut Outcome) {
+        self.join(events, heard, outcome);
+        outcome.closed_early = self.episodes.take_closed_early();
+        outcome.canary = outcome.alerts.extract_if(.., |alert| canary::is_reserved(&alert.tenant)).collect();
+    }
+
+    /// Switches a detector, what is known of people or of colleagues, or [`TOLD_BESIDE`] off, to see what it is worth.
+    pub(crate) fn switch_off(&mut self, id: &str) {
+        self.yields &= id != TOLD_BESIDE;
+        let position = self.holders().position(|(of, _)| of == id);
+        position.and_then(|position| self.enabled.get_mut(position)).into_iter().for_each(|on| *on = false);
+    }
+
+    /// The detector of a number.
+    pub(crate) fn detector(&self, number: usize) -> Option<&'static Spec> {
+        self.specs.get(number).copied()
     }
 
     /// Sets the watermark of each event and whether it is judged.
