@@ -19,6 +19,7 @@ pub mod enrich;
 pub mod evaluate;
 pub mod explain;
 pub mod flow;
+pub mod incident;
 pub mod ingest;
 pub mod log;
 pub mod normalise;

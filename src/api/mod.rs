@@ -26,7 +26,6 @@ pub mod page;
 pub mod preview;
 pub mod problem;
 pub mod query;
-pub mod risk;
 pub mod server;
 pub mod status;
 pub mod stream;
