@@ -46,3 +46,4 @@ CREATE TABLE incident_history (
 
 ALTER TABLE alerts ADD COLUMN incident_id TEXT REFERENCES incidents (id) ON DELETE SET NULL;
 CREATE INDEX alerts_by_incident ON alerts (incident_id, status);
+CREATE INDEX outbox_by_alert ON outbox (alert_id) WHERE kind <> 'alert';  -- what was told and done, for the timeline

@@ -3,6 +3,7 @@
 //! All functions take the transaction of their caller: an incident changes with the alert that changes it.
 
 use super::DbError;
+use super::alert_list::{Conditions, Filter, PAGE_MAX, Page};
 use crate::alert::Alert;
 use crate::alert::model::Status;
 use crate::incident::Incident;
@@ -285,4 +286,75 @@ pub fn prune(tx: &Connection, before_ms: i64, rows_max: u32) -> Result<usize, Db
     let sql = "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE updated_ms < ?1
                AND NOT EXISTS (SELECT 1 FROM alerts WHERE incident_id = incidents.id) ORDER BY updated_ms LIMIT ?2)";
     Ok(tx.execute(sql, (before_ms, rows_max))?)
+}
+
+/// One page of incidents, newest first. Of the filter, the detector and the entities are those of their alerts.
+///
+/// # Errors
+/// SQLite says no, or a record does not read.
+pub fn list(tx: &Connection, filter: &Filter) -> Result<Page<Incident>, DbError> {
+    let mut all = Conditions::default();
+    if let Some(since) = filter.since_ms {
+        all.add("last_event_ms >= ?", [since.into()]);
+    }
+    if let Some(until) = filter.until_ms {
+        all.add("first_event_ms < ?", [until.into()]);
+    }
+    if let Some(tenant) = &filter.tenant {
+        all.add("tenant = ?", [tenant.clone().into()]);
+    }
+    if let Some(detector) = &filter.detector {
+        all.add("EXISTS (SELECT 1 FROM alerts WHERE incident_id = incidents.id AND detector = ?)", [detector.clone().into()]);
+    }
+    all.any_of("severity", filter.severities.iter().map(|severity| (*severity as i64).into()).collect());
+    all.any_of("status", filter.statuses.iter().map(|status| status.as_str().to_owned().into()).collect());
+    for (kind, value) in &filter.entities {
+        let sql = "id IN (SELECT incident_id FROM alert_entities JOIN alerts ON alerts.id = alert_id WHERE kind = ? AND value = ?)";
+        all.add(sql, [kind.as_str().to_owned().into(), value.clone().into()]);
+    }
+    if let Some(cursor) = &filter.cursor {
+        all.add("(updated_ms, id) < (?, ?)", [cursor.updated_ms.into(), cursor.id.clone().into()]);
+    }
+    all.page(tx, "incidents", filter.limit.clamp(1, PAGE_MAX))
+}
+
+/// Something that happened in the course of an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// When.
+    pub at_ms: i64,
+    /// Tells entries of one time apart.
+    pub key: String,
+    /// `incident`, `alert`, `notification` or `action`.
+    pub kind: String,
+    /// Who or what did it, or through which channel it went.
+    pub by: String,
+    /// The incident, or the alert.
+    pub about: String,
+    /// JSON: what it was.
+    pub change: String,
+}
+
+/// What happened in the course of an incident, newest first: to it, to its alerts, what was told and done.
+///
+/// # Errors
+/// SQLite says no.
+pub fn timeline(tx: &Connection, id: &str, before: (i64, &str), limit: u32) -> Result<Vec<Happened>, DbError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT at_ms, key, kind, by, about, change FROM (
+             SELECT at_ms, printf('i:%010d', version) AS key, 'incident' AS kind, actor AS by, incident_id AS about, change
+             FROM incident_history WHERE incident_id = ?1
+             UNION ALL
+             SELECT at_ms, printf('a:%s:%010d:%05d', alert_id, version, line), 'alert', actor, alert_id, change
+             FROM alerts JOIN alert_history ON alert_id = alerts.id WHERE incident_id = ?1
+             UNION ALL
+             SELECT coalesce(finished_ms, created_ms), printf('m:%020d', outbox.id), iif(kind = 'session.revoke', 'action', 'notification'), channel,
+                    alert_id, json_object('type', kind, 'state', state, 'attempts', attempts, 'error', last_error)
+             FROM alerts JOIN outbox ON alert_id = alerts.id WHERE incident_id = ?1 AND kind <> 'alert')
+         WHERE (at_ms, key) < (?2, ?3) ORDER BY at_ms DESC, key DESC LIMIT ?4",
+    )?;
+    let rows = statement.query_map((id, before.0, before.1, limit), |row| {
+        Ok(Happened { at_ms: row.get(0)?, key: row.get(1)?, kind: row.get(2)?, by: row.get(3)?, about: row.get(4)?, change: row.get(5)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
