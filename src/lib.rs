@@ -20,6 +20,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod flow;
 pub mod forward;
+pub mod incident;
 pub mod ingest;
 pub mod log;
 pub mod normalise;

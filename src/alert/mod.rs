@@ -3,6 +3,6 @@
 pub mod episode;
 pub mod model;
 pub mod ocsf;
-mod schema;
+pub(crate) mod schema;
 
 pub use model::{Alert, Entities, Status};

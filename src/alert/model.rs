@@ -23,6 +23,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Acknowledged, Self::Resolved];
+
     /// The name as it stands in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

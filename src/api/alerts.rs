@@ -10,9 +10,10 @@ use super::openapi::AnyOf;
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::{Params, VALUE_BYTES_MAX};
+use super::triage::{Triage, change_of, etag, expected_version};
 use super::{ApiState, openapi};
 use crate::alert::Alert;
-use crate::alert::model::{Disposition, Status};
+use crate::alert::model::Status;
 use crate::alert::ocsf::DetectionFinding;
 use crate::clock::now_ms;
 use crate::db::alert_list::{self, Filter};
@@ -23,12 +24,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{ETAG, IF_MATCH};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::header::ETAG;
+use axum::http::{HeaderMap, Uri};
 use axum::response::IntoResponse;
 use bartizan_core::{EntityKind, Severity, TimeMs};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
@@ -76,15 +77,12 @@ pub struct AlertQuery {
 
 impl AlertQuery {
     fn read(params: &Params) -> Result<Self, Problem> {
-        let severities: Vec<_> = Severity::ALL.iter().map(|severity| severity.as_str()).collect();
-        let statuses: Vec<_> = STATUSES.iter().map(|status| status.as_str()).collect();
-        let status = |text: &str| STATUSES.into_iter().find(|status| status.as_str() == text);
         Ok(Self {
             since: params.time_ms("since")?,
             until: params.time_ms("until")?,
             detector: params.text("detector"),
-            severity: params.names("severity", &severities, Severity::parse)?,
-            status: params.names("status", &statuses, status)?,
+            severity: params.severities()?,
+            status: params.statuses()?,
             user: params.text("user"),
             ip: params.ip("ip")?.map(|ip| ip.to_string()),
             session: params.text("session"),
@@ -120,8 +118,6 @@ impl AlertFormat {
         })
     }
 }
-
-const STATUSES: [Status; 3] = [Status::Open, Status::Acknowledged, Status::Resolved];
 
 /// Where a page of alerts begins, as it stands in a cursor.
 #[derive(Serialize, Deserialize)]
@@ -238,10 +234,10 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, path: AlertPath,
     let id = id_of(path)?;
     if format == Some(AlertFormat::Ocsf) {
         let alert = seen(&caller, state.read(move |tx| alerts::get(tx, &id)).await?)?;
-        return Ok(([(ETAG, etag(&alert))], Json(AnyOf::Second(DetectionFinding::of(&alert)))));
+        return Ok(([(ETAG, etag(alert.version))], Json(AnyOf::Second(DetectionFinding::of(&alert)))));
     }
     let detail = detail(&state, &caller, id).await?;
-    Ok(([(ETAG, etag(&detail.alert))], Json(AnyOf::First(detail))))
+    Ok(([(ETAG, etag(detail.alert.version))], Json(AnyOf::First(detail))))
 }
 
 /// The alert, if there is one that the caller may see.
@@ -274,10 +270,6 @@ async fn evidence(state: &ApiState, alert: &Alert) -> Result<Vec<EventView>, Pro
     let (first, last) = (alert.first_event_time.0, alert.last_event_time.0);
     let events = state.store()?.events_by_id(&alert.tenant, &alert.event_ids, first, last).await?;
     Ok(events.into_iter().map(EventView::from).collect())
-}
-
-fn etag(alert: &Alert) -> String {
-    format!("\"{}\"", alert.version)
 }
 
 fn lines(history: Vec<HistoryEntry>) -> Vec<HistoryLine> {
@@ -321,83 +313,6 @@ fn line(entry: HistoryEntry, severity_before: &mut Option<Severity>) -> HistoryL
     }
 }
 
-/// What a person changes; members that are left out stay as they are.
-#[derive(Debug, Default, ToSchema)]
-#[expect(dead_code, reason = "documents the body, which is read member by member to name the wrong one")]
-pub struct Triage {
-    /// Where it stands.
-    #[schema(nullable = false)]
-    status: Option<Status>,
-    /// What it turned out to be; of a resolved alert.
-    #[schema(nullable = false)]
-    disposition: Option<Disposition>,
-    /// Who works on it; `null`: nobody.
-    #[schema(max_length = 256)]
-    assignee: Option<String>,
-    /// A remark, kept in the history.
-    #[schema(nullable = false, max_length = 8192)]
-    note: Option<String>,
-}
-
-/// Reads the body of a triage step.
-fn change_of(bytes: &[u8]) -> Result<Change, Problem> {
-    let members: Map<String, Value> =
-        serde_json::from_slice(bytes).map_err(|error| Problem::bad_request(format!("the body is no JSON object: {error}")))?;
-    let mut change = Change::default();
-    for (name, value) in members {
-        match name.as_str() {
-            "status" => change.status = Some(member(&name, value, "open, acknowledged or resolved")?),
-            "disposition" => change.disposition = Some(member(&name, value, "true_positive, false_positive or benign")?),
-            "assignee" if value.is_null() => change.assignee = Some(String::new()),
-            "assignee" => change.assignee = Some(member(&name, value, "a text, or null for nobody")?),
-            "note" => change.note = Some(member(&name, value, "a text")?),
-            _ => return Err(Problem::parameter(name.chars().take(64).collect::<String>(), "there is no such member here")),
-        }
-    }
-    check(&change)?;
-    Ok(change)
-}
-
-fn member<T: serde::de::DeserializeOwned>(name: &str, value: Value, wanted: &str) -> Result<T, Problem> {
-    serde_json::from_value(value).map_err(|_| Problem::parameter(name, format_args!("must be {wanted}")))
-}
-
-fn check(change: &Change) -> Result<(), Problem> {
-    let texts = [("assignee", &change.assignee, alerts::ASSIGNEE_BYTES_MAX), ("note", &change.note, alerts::NOTE_BYTES_MAX)];
-    for (name, text, bytes_max) in texts {
-        if text.as_ref().is_some_and(|text| text.len() > bytes_max) {
-            return Err(Problem::parameter(name, format_args!("longer than {bytes_max} bytes")));
-        }
-    }
-    if change.disposition.is_some() && change.status.is_some_and(|status| status != Status::Resolved) {
-        return Err(Problem::parameter("disposition", "needs status resolved"));
-    }
-    Ok(())
-}
-
-/// The version that `If-Match` asks for; `None`: any.
-fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let version = text.trim_start_matches("W/").trim_matches('"').parse();
-    version.map(Some).map_err(|_| Problem::parameter("If-Match", "must be a version, like \"3\""))
-}
-
-impl From<TriageError> for Problem {
-    fn from(error: TriageError) -> Self {
-        match error {
-            TriageError::NotFound => no_such_alert(),
-            TriageError::Conflict { .. } => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()).naming("If-Match"),
-            TriageError::Invalid { member: None, reason } => Self::bad_request(reason),
-            TriageError::Invalid { member: Some(member), reason } => Self::bad_request(reason).naming(member),
-            TriageError::Db(error) => error.into(),
-        }
-    }
-}
-
 /// Triages an alert: status, disposition, assignee, note. Kept as history with who and when. What is resolved as `benign`
 /// or `false_positive` becomes part of its people's normal, where the detector goes by that.
 #[utoipa::path(patch, path = "/api/v1/alerts/{id}", tag = "alerts",
@@ -425,7 +340,7 @@ pub async fn patch(
     state.changes.send(Arc::new(AlertChange { kind, alert })).ok();
     state.wake.wake();
     let detail = detail(&state, &caller, id).await?;
-    Ok(([(ETAG, etag(&detail.alert))], Json(detail)))
+    Ok(([(ETAG, etag(detail.alert.version))], Json(detail)))
 }
 
 async fn triage(state: &ApiState, caller: &Caller, id: String, expected_version: Option<u32>, change: Change) -> Result<Alert, Problem> {

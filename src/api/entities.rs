@@ -3,11 +3,11 @@
 use super::auth::Caller;
 use super::problem::Problem;
 use super::query::{Params, VALUE_BYTES_MAX};
-use super::risk::{self, Risk};
 use super::{ApiState, openapi};
 use crate::alert::Alert;
 use crate::clock::now_ms;
 use crate::db::alert_list::{self, Filter};
+use crate::incident::risk::{self, Risk};
 use crate::store::{Entity, EntitySummary, Name, Seen, SeenNetwork, SeenPlace};
 use axum::Json;
 use axum::extract::rejection::PathRejection;

@@ -19,6 +19,7 @@ pub mod entities;
 pub mod events;
 pub mod explain;
 pub mod health;
+pub mod incidents;
 pub mod ingest;
 pub mod limits;
 pub mod openapi;
@@ -26,11 +27,11 @@ pub mod page;
 pub mod preview;
 pub mod problem;
 pub mod query;
-pub mod risk;
 pub mod server;
 pub mod status;
 pub mod stream;
 pub mod suppressions;
+pub mod triage;
 
 #[cfg(test)]
 mod tests;
@@ -186,6 +187,9 @@ pub fn router(state: ApiState) -> Router {
     let documented = openapi::router()
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::get, alerts::patch))
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::get, incidents::patch))
+        .routes(routes!(incidents::timeline))
         .routes(routes!(events::list, ingest::post))
         .routes(routes!(explain::get))
         .routes(routes!(entities::get))

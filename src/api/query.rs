@@ -2,8 +2,9 @@
 //! it. What a route knows is what its documentation lists, so the two cannot part.
 
 use super::problem::Problem;
+use crate::alert::Status;
 use axum::http::Uri;
-use bartizan_core::TimeMs;
+use bartizan_core::{Severity, TimeMs};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -94,6 +95,24 @@ impl Params {
         let parse_all = |text: &str| text.split(SEPARATOR).map(&parse).collect::<Option<Vec<T>>>();
         let wanted = format!("one or more of {}, separated by commas", all.join(", "));
         Ok(self.parsed(name, &wanted, parse_all)?.unwrap_or_default())
+    }
+
+    /// Any of the severities, as `severity`.
+    ///
+    /// # Errors
+    /// One is none.
+    pub fn severities(&self) -> Result<Vec<Severity>, Problem> {
+        let all: Vec<_> = Severity::ALL.iter().map(|severity| severity.as_str()).collect();
+        self.names("severity", &all, Severity::parse)
+    }
+
+    /// Any of the states of an alert or incident, as `status`.
+    ///
+    /// # Errors
+    /// One is none.
+    pub fn statuses(&self) -> Result<Vec<Status>, Problem> {
+        let all = Status::ALL.map(Status::as_str);
+        self.names("status", &all, |text| Status::ALL.into_iter().find(|status| status.as_str() == text))
     }
 
     /// How many items a page may have.

@@ -1,6 +1,7 @@
 //! The daemon: starts every part in order, runs until it is told to stop, stops in reverse.
 
 use super::canary::Canary;
+use super::incidents::Incidents;
 use super::maintain::{Maintenance, tell_places};
 use super::pipeline::{Parts, Running};
 use super::status::{Kinds, Status};
@@ -193,6 +194,8 @@ impl Daemon {
             kind: Kinds::of(&config, resumed.detectors),
         });
         let detectors = Arc::new(api::explain::Detectors { config: config.detect.clone(), enabled: enabled(&config)? });
+        let incidents =
+            Incidents { db: db.clone(), routing: Arc::clone(&routing), wake: wake.clone(), clock: Clock::system(), stop: stop.clone() };
         let api = ApiState::new(ApiParts {
             detectors,
             config: config.http.clone(),
@@ -214,6 +217,7 @@ impl Daemon {
             latencies: Arc::clone(&telemetry.latencies),
             shutdown: stop.clone(),
         });
+        tasks.spawn(incidents.run());
         let (address, url) = (server.address(), server.url());
         let serving = server.serve(api::router(api), stop.clone());
         tasks.spawn(async move {
@@ -390,6 +394,7 @@ fn deliver(
         StartError::Config(problems.join("\n"))
     })?;
     let (mut routing, mut channels) = (built.routing, built.channels);
+    routing.incidents.clone_from(&config.incidents);
     routing.channels.push(Route::every_version(HISTORY_CHANNEL));
     channels.push(Arc::new(history::History::new(store.clone())));
     let (routing, wake) = (Arc::new(routing), Wake::default());

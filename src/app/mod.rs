@@ -5,6 +5,7 @@ mod daemon;
 mod disk;
 mod export;
 mod history;
+mod incidents;
 mod log;
 mod maintain;
 mod outbox;

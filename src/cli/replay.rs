@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::detect::checkpoint::Saved;
 use crate::detect::offline::{Offline, Totals};
 use crate::enrich::Enricher;
+use crate::incident::Again;
 use crate::log::recording;
 use crate::normalise::{Normaliser, TokenKey};
 use crate::pipeline::prepare::Preparer;
@@ -137,6 +138,7 @@ fn judge_recording(
     let preparer = preparer.with_suppressions(Arc::clone(&suppressions));
     let mut preparer = preparer.with_lessons(Arc::new(Lessons::fixed(head.lessons)));
     let mut judge = Judge::new(config, KeyHasher::new(head.state_key), format, out)?;
+    let incidents = Again::new(&config.incidents).map_err(io::Error::other)?;
     let mut checkpoint = Vec::new();
     if recording.checkpoint(&mut checkpoint).map_err(io::Error::other)? {
         let saved = Saved::of(path, Box::new(io::Cursor::new(checkpoint)));
@@ -153,7 +155,8 @@ fn judge_recording(
         judge.summary.counts.skipped += flow.ignored;
         judge.summary.counts.events += flow.stored() as u64;
         preparer.enrich(&mut flow);
-        let alerts = judge.offline.flow(&mut flow);
+        let mut alerts = judge.offline.flow(&mut flow);
+        incidents.join(&mut alerts).map_err(io::Error::other)?;
         judge.write(&alerts)?;
     }
     judge.finish()

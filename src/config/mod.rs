@@ -14,6 +14,7 @@ use crate::canary::CanaryConfig;
 use crate::detect::{DetectConfig, DetectorTables, Enabled};
 use crate::enrich::{ClassList, PlacesConfig};
 use crate::forward::KeycloakConfig;
+use crate::incident::IncidentConfig;
 use crate::log::journal::JournalConfig;
 use crate::log::kafka::KafkaConfig;
 use crate::normalise::{NormaliseConfig, Normaliser, TokenKey};
@@ -73,6 +74,8 @@ pub struct Config {
     pub detectors: DetectorTables,
     /// What the daemon tells of itself.
     pub telemetry: TelemetryConfig,
+    /// What belongs to one incident.
+    pub incidents: IncidentConfig,
     /// Limits of telling.
     pub notify: NotifyConfig,
     /// Who is told.
@@ -132,6 +135,7 @@ impl Default for Config {
             places: PlacesConfig::default(),
             detectors: DetectorTables::new(),
             telemetry: TelemetryConfig::default(),
+            incidents: IncidentConfig::default(),
             notify: NotifyConfig::default(),
             channels: Vec::new(),
             revocation: Vec::new(),
@@ -234,6 +238,7 @@ impl Config {
         part("embedded", self.embedded.errors());
         part("places", self.places.errors());
         part("telemetry", self.telemetry.errors());
+        part("incidents", self.incidents.errors());
         part("notify", self.notify.errors());
         if let Some(clickhouse) = &self.clickhouse {
             part("clickhouse", clickhouse.errors());

@@ -8,6 +8,7 @@ use crate::alert::model::{Alert, Status};
 use bartizan_core::{EntityKind, Severity};
 use rusqlite::Connection;
 use rusqlite::types::Value;
+use serde::de::DeserializeOwned;
 
 /// Most alerts on a page; the API's contract fixes it.
 pub const PAGE_MAX: u32 = 1000;
@@ -46,31 +47,50 @@ pub struct Filter {
 
 /// One page.
 #[derive(Clone, Debug)]
-pub struct Page {
-    /// The alerts.
-    pub items: Vec<Alert>,
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
     /// Where the next page begins; `None`: there is none.
     pub next: Option<Cursor>,
 }
 
 /// A `WHERE` clause under construction: conditions with `?` for each bound value.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     sql: Vec<String>,
     values: Vec<Value>,
 }
 
 impl Conditions {
-    fn add(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) {
+    pub(super) fn add(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) {
         self.sql.push(sql.to_owned());
         self.values.extend(values);
     }
 
-    fn any_of(&mut self, column: &str, values: Vec<Value>) {
+    pub(super) fn any_of(&mut self, column: &str, values: Vec<Value>) {
         if !values.is_empty() {
             let marks = vec!["?"; values.len()].join(", ");
             self.add(&format!("{column} IN ({marks})"), values);
         }
+    }
+
+    /// One page of a table's records that fulfil all of them, newest first.
+    pub(super) fn page<T: DeserializeOwned>(mut self, tx: &Connection, table: &str, limit: u32) -> Result<Page<T>, DbError> {
+        let clause = if self.sql.is_empty() { "TRUE".to_owned() } else { self.sql.join(" AND ") };
+        let sql = format!("SELECT updated_ms, id, body FROM {table} WHERE {clause} ORDER BY updated_ms DESC, id DESC LIMIT ?");
+        self.values.push(i64::from(limit).saturating_add(1).into());
+        let mut statement = tx.prepare_cached(&sql)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(self.values))?;
+        let (mut items, mut last, mut next) = (Vec::new(), None, None);
+        while let Some(row) = rows.next()? {
+            if items.len() == limit as usize {
+                next = last;
+                break;
+            }
+            last = Some(Cursor { updated_ms: row.get(0)?, id: row.get(1)? });
+            items.push(serde_json::from_str(&row.get::<_, String>(2)?)?);
+        }
+        Ok(Page { items, next })
     }
 
     fn of(filter: &Filter) -> Self {
@@ -104,24 +124,10 @@ impl Conditions {
 ///
 /// # Errors
 /// SQLite says no, or a record does not read.
-pub fn list(tx: &Connection, filter: &Filter) -> Result<Page, DbError> {
-    let mut conditions = Conditions::of(filter);
+pub fn list(tx: &Connection, filter: &Filter) -> Result<Page<Alert>, DbError> {
+    let conditions = Conditions::of(filter);
     let limit = filter.limit.clamp(1, PAGE_MAX);
-    let clause = if conditions.sql.is_empty() { "TRUE".to_owned() } else { conditions.sql.join(" AND ") };
-    let sql = format!("SELECT updated_ms, id, body FROM alerts WHERE {clause} ORDER BY updated_ms DESC, id DESC LIMIT ?");
-    conditions.values.push(i64::from(limit).saturating_add(1).into());
-    let mut statement = tx.prepare_cached(&sql)?;
-    let mut rows = statement.query(rusqlite::params_from_iter(conditions.values))?;
-    let (mut items, mut last, mut next) = (Vec::new(), None, None);
-    while let Some(row) = rows.next()? {
-        if items.len() == limit as usize {
-            next = last;
-            break;
-        }
-        last = Some(Cursor { updated_ms: row.get(0)?, id: row.get(1)? });
-        items.push(serde_json::from_str(&row.get::<_, String>(2)?)?);
-    }
-    Ok(Page { items, next })
+    conditions.page(tx, "alerts", limit)
 }
 
 /// How many alerts are open, of one tenant or of all.

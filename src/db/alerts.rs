@@ -168,6 +168,7 @@ pub fn apply_detection(tx: &Connection, detected: &Alert, at_ms: i64) -> Result<
         alert.status = before.alert.status;
         alert.disposition = before.alert.disposition;
         alert.assignee.clone_from(&before.alert.assignee);
+        alert.incident.clone_from(&before.alert.incident);
         triage_version = before.triage_version;
         detected_ms = before.detected_ms;
         told = severity_of(before.told_severity).map(|severity| Told { severity });
@@ -244,7 +245,7 @@ pub fn triage(tx: &Connection, step: &TriageStep<'_>, now_ms: i64) -> Result<Ale
         return Err(TriageError::Conflict { current });
     }
     let mut alert = before.alert;
-    apply_change(&mut alert, step.change)?;
+    step.change.apply(&mut alert.status, &mut alert.disposition, &mut alert.assignee)?;
     let triage_version = before.triage_version.saturating_add(1);
     alert.version = before.detection_version.saturating_add(triage_version);
     write_alert(tx, &alert, before.detection_version, triage_version, before.detected_ms)?;
@@ -258,29 +259,39 @@ fn invalid(member: Option<&'static str>, reason: &'static str) -> TriageError {
     TriageError::Invalid { member, reason }
 }
 
-fn apply_change(alert: &mut Alert, change: &Change) -> Result<(), TriageError> {
-    if *change == Change::default() {
-        return Err(invalid(None, "nothing to change: give status, disposition, assignee or note"));
+impl Change {
+    /// Changes where an alert or incident stands; nothing is changed if the change makes no sense.
+    ///
+    /// # Errors
+    /// It says nothing, too much, or a disposition of what is not resolved.
+    pub fn apply(
+        &self,
+        status: &mut Status,
+        disposition: &mut Option<Disposition>,
+        assignee: &mut Option<String>,
+    ) -> Result<(), TriageError> {
+        if *self == Self::default() {
+            return Err(invalid(None, "nothing to change: give status, disposition, assignee or note"));
+        }
+        if self.note.as_ref().is_some_and(|note| note.len() > NOTE_BYTES_MAX) {
+            return Err(invalid(Some("note"), "note: longer than 8192 bytes"));
+        }
+        if self.assignee.as_ref().is_some_and(|name| name.len() > ASSIGNEE_BYTES_MAX) {
+            return Err(invalid(Some("assignee"), "assignee: longer than 256 bytes"));
+        }
+        let becomes = self.status.unwrap_or(*status);
+        *disposition = match (becomes, self.disposition) {
+            (Status::Resolved, Some(given)) => Some(given),
+            (Status::Resolved, None) => *disposition,
+            (_, Some(_)) => return Err(invalid(Some("disposition"), "disposition: only a resolved alert or incident has one")),
+            (_, None) => None,
+        };
+        *status = becomes;
+        if let Some(name) = &self.assignee {
+            *assignee = Some(name.clone()).filter(|name| !name.is_empty());
+        }
+        Ok(())
     }
-    if change.note.as_ref().is_some_and(|note| note.len() > NOTE_BYTES_MAX) {
-        return Err(invalid(Some("note"), "note: longer than 8192 bytes"));
-    }
-    if change.assignee.as_ref().is_some_and(|name| name.len() > ASSIGNEE_BYTES_MAX) {
-        return Err(invalid(Some("assignee"), "assignee: longer than 256 bytes"));
-    }
-    if let Some(status) = change.status {
-        alert.status = status;
-    }
-    match (alert.status, change.disposition) {
-        (Status::Resolved, Some(disposition)) => alert.disposition = Some(disposition),
-        (Status::Resolved, None) => {}
-        (_, Some(_)) => return Err(invalid(Some("disposition"), "disposition: only a resolved alert has one")),
-        (_, None) => alert.disposition = None,
-    }
-    if let Some(name) = &change.assignee {
-        alert.assignee = Some(name.clone()).filter(|name| !name.is_empty());
-    }
-    Ok(())
 }
 
 /// One alert as it is shown now.
@@ -307,6 +318,42 @@ pub fn history(tx: &Connection, id: &str, entries_max: u32) -> Result<Vec<Histor
     }
     entries.reverse();
     Ok(entries)
+}
+
+/// What an incident comes to by the alerts in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sum {
+    /// The worst severity that nobody judged harmless; `None`: all were.
+    pub severity: Option<Severity>,
+    /// Is any of them not resolved?
+    pub unresolved: bool,
+    /// What they turned out to be, taken together: an attack if one of them was; wrong if all were.
+    pub disposition: Option<Disposition>,
+}
+
+/// What an incident comes to by the alerts in it.
+///
+/// # Errors
+/// SQLite says no.
+pub fn sum_of_incident(tx: &Connection, incident_id: &str) -> Result<Sum, DbError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT max(severity) FILTER (WHERE harmless = 0), max(unresolved), max(attack), min(wrong), count(*) FROM (
+             SELECT severity, status <> 'resolved' AS unresolved, coalesce(disposition IN ('false_positive', 'benign'), 0) AS harmless,
+                    coalesce(disposition = 'true_positive', 0) AS attack, coalesce(disposition = 'false_positive', 0) AS wrong
+             FROM (SELECT severity, status, json_extract(body, '$.disposition') AS disposition FROM alerts WHERE incident_id = ?1))",
+    )?;
+    let sum = statement.query_row([incident_id], |row| {
+        let (attack, wrong): (Option<bool>, Option<bool>) = (row.get(2)?, row.get(3)?);
+        let harmless = row.get::<_, Option<i64>>(0)?.is_none() && row.get::<_, i64>(4)? > 0;
+        let disposition = match () {
+            () if attack == Some(true) => Some(Disposition::TruePositive),
+            () if wrong == Some(true) => Some(Disposition::FalsePositive),
+            () => harmless.then_some(Disposition::Benign),
+        };
+        let severity = row.get::<_, Option<i64>>(0)?.and_then(severity_of);
+        Ok(Sum { severity, unresolved: row.get::<_, Option<bool>>(1)? == Some(true), disposition })
+    })?;
+    Ok(sum)
 }
 
 /// Removes up to `rows_max` alerts whose newest version is older than `before_ms`, with all that

@@ -12,6 +12,7 @@ pub mod alerts;
 pub mod audit;
 pub mod breakers;
 pub mod channels;
+pub mod incidents;
 pub mod lessons;
 pub mod orders;
 pub mod outbox;
@@ -28,7 +29,7 @@ use std::time::Duration;
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Numbered migrations; the position in the list is the schema version.
-const MIGRATIONS: &[&str] = &[include_str!("../../deploy/sqlite/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("../../deploy/sqlite/0001_initial.sql"), include_str!("../../deploy/sqlite/0002_incidents.sql")];
 
 /// What can go wrong in the database.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,9 @@ use super::tell::{Teller, Way};
 use crate::alert::model::Disposition;
 use crate::alert::{Alert, Status};
 use crate::db::alerts::{self, TriageError, TriageStep};
-use crate::db::{DbError, outbox};
+use crate::db::{DbError, incidents, outbox};
+use crate::incident::triage::AT_ONCE_MAX;
+use crate::incident::{self, Incident};
 use crate::respond::SessionFacts;
 use crate::respond::plan::{self, REVOKE};
 use crate::teach;
@@ -28,6 +30,8 @@ pub struct Detected<'a> {
 pub struct Effects {
     /// The alert as it is shown now.
     pub alert: Alert,
+    /// The incident that it belongs to.
+    pub incident: Option<Incident>,
     /// How was it told?
     pub told: Way,
     /// What machines were asked.
@@ -40,10 +44,11 @@ pub struct Effects {
 /// # Errors
 /// SQLite says no, or a stored record does not read; nothing must be committed then.
 pub fn commit_alert(tx: &Connection, detected: &Detected<'_>, routing: &Routing, now_ms: i64) -> Result<Option<Effects>, DbError> {
-    let Some(applied) = alerts::apply_detection(tx, detected.alert, now_ms)? else { return Ok(None) };
+    let Some(mut applied) = alerts::apply_detection(tx, detected.alert, now_ms)? else { return Ok(None) };
+    let joined = incident::join(tx, &mut applied.alert, &routing.incidents, now_ms)?;
     let response = plan::plan(tx, &Detected { alert: &applied.alert, ..*detected }, routing, now_ms)?;
     let told = Teller::new(tx, routing, now_ms)?.detection(&applied, response)?;
-    Ok(Some(Effects { alert: applied.alert, told, response }))
+    Ok(Some(Effects { alert: applied.alert, incident: joined.map(|joined| joined.incident), told, response }))
 }
 
 /// Stores a triage step and writes what is to be delivered of it: `alert.resolved` when it resolves
@@ -62,10 +67,45 @@ pub fn commit_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, 
         _ => None,
     };
     Teller::new(tx, routing, now_ms)?.triage(&alert, kind)?;
+    incident::triage::alert_triaged(tx, &alert, step.actor, now_ms)?;
     if alert.disposition.is_some_and(Disposition::is_harmless) {
         outbox::cancel(tx, &alert.id, REVOKE, "the alert was judged false or harmless", now_ms)?;
     }
     Ok(alert)
+}
+
+/// Stores a step on an incident and has its alerts follow: up to [`AT_ONCE_MAX`] at once, further ones by
+/// [`follow_incident`].
+///
+/// # Errors
+/// As [`incident::triage::triage`].
+pub fn commit_incident_triage(
+    tx: &Connection,
+    step: &incident::triage::Step<'_>,
+    routing: &Routing,
+    now_ms: i64,
+) -> Result<Incident, TriageError> {
+    let incident = incident::triage::triage(tx, step, now_ms)?;
+    follow_incident(tx, &incident, step.actor, routing, now_ms)?;
+    Ok(incident)
+}
+
+/// Has up to [`AT_ONCE_MAX`] alerts follow what people said of their incident, and notes whether more have to; returns how
+/// many did.
+///
+/// # Errors
+/// As [`commit_triage`].
+pub fn follow_incident(tx: &Connection, incident: &Incident, actor: &str, routing: &Routing, now_ms: i64) -> Result<usize, TriageError> {
+    let behind = incidents::behind(tx, incident, AT_ONCE_MAX)?;
+    for id in &behind {
+        let alert = alerts::get(tx, id)?.ok_or(TriageError::NotFound)?;
+        if let Some(change) = incident::triage::following(incident, &alert) {
+            commit_triage(tx, &TriageStep { id, expected_version: None, change: &change, actor }, routing, now_ms)?;
+        }
+    }
+    let more = behind.len() == AT_ONCE_MAX as usize;
+    incidents::set_follows(tx, &incident.id, more.then_some(actor))?;
+    Ok(behind.len())
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ fn goldens_of_the_messages() {
     let revoke = &messages(&db, "revoke:identity", State::Pending)[0].body;
     assert_eq!(format!("{revoke}\n"), include_str!("../../tests/goldens/session_revoke.json"));
     let version = &messages(&db, "alerts-topic", State::Pending)[0];
-    assert_eq!(version.body, serde_json::to_string(&alert("a1")).unwrap());
+    assert_eq!(version.body, serde_json::to_string(&effects.alert).unwrap());
+    assert_eq!(effects.alert, crate::alert::Alert { incident: effects.incident.map(|incident| incident.id), ..alert("a1") });
 }
 
 #[test]

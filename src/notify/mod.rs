@@ -27,7 +27,7 @@ pub mod visible;
 pub mod webhook;
 
 pub use build::{Built, build, problems};
-pub use commit::{Detected, Effects, commit_alert, commit_triage};
+pub use commit::{Detected, Effects, commit_alert, commit_incident_triage, commit_triage, follow_incident};
 pub use config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 pub use deliverer::{Deliveries, Wake};
 pub use routing::{Route, Routing};

@@ -2,6 +2,7 @@
 
 use super::config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 use crate::alert::Alert;
+use crate::incident::IncidentConfig;
 use crate::respond::RevocationConfig;
 use bartizan_core::Severity;
 use std::collections::BTreeSet;
@@ -45,6 +46,8 @@ pub struct Routing {
     pub channels: Vec<Route>,
     /// Revocation targets.
     pub targets: Vec<RevocationConfig>,
+    /// What belongs to one incident.
+    pub incidents: IncidentConfig,
     /// How many are told singly, and shown.
     pub limits: NotifyConfig,
     /// Where people reach the console, e.g. `https://bartizan.example`; alerts link to it.
@@ -65,7 +68,13 @@ impl Routing {
             },
         };
         let public_url = public_url.filter(|url| !url.is_empty()).map(|url| url.trim_end_matches('/').to_owned());
-        Self { channels: channels.iter().map(route).collect(), targets: targets.to_vec(), limits: limits.clone(), public_url }
+        Self {
+            channels: channels.iter().map(route).collect(),
+            targets: targets.to_vec(),
+            limits: limits.clone(),
+            public_url,
+            ..Self::default()
+        }
     }
 
     /// Everything wrong with the two lists of tables, at once.

@@ -159,7 +159,7 @@ impl CommitStage {
     fn tell(&self, all: Vec<Effects>) {
         self.wake.wake();
         let (metrics, now_ms) = (&self.telemetry.metrics, self.clock.now_ms());
-        for Effects { alert, told, response } in all {
+        for Effects { alert, told, response, .. } in all {
             let opened = alert.version == 1;
             metrics.alert_versions.with([&alert.detector]).inc();
             if opened {

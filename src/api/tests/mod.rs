@@ -6,6 +6,7 @@ mod answers;
 mod breakers;
 mod deliveries;
 mod documented;
+mod incidents;
 mod ingest;
 mod lessons;
 mod limited;

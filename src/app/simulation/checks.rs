@@ -1,6 +1,6 @@
 //! What must hold after every run.
 
-use super::life::{House, PEOPLE};
+use super::life::{self, House, PEOPLE};
 use super::world::{At, Key, Receipt, State};
 use crate::alert::Alert;
 use crate::db::outbox;
@@ -8,6 +8,7 @@ use crate::db::{DbError, alerts};
 use crate::detect::Enabled;
 use crate::detect::engine::Engine;
 use crate::flow::RawBatch;
+use crate::incident::Again;
 use crate::log::journal::read_topic;
 use crate::log::{ALERTS_TOPIC, DEAD_LETTER_TOPIC};
 use crate::notify::routing::{ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL};
@@ -26,14 +27,16 @@ type TopicRecord = (BTreeMap<String, String>, Vec<u8>);
 /// Everything that does not hold.
 pub(super) fn violations(house: &House) -> Vec<String> {
     let mut wrong = std::mem::take(&mut house.world.lock().violations);
-    let (reference, expected) = {
+    let (mut reference, expected) = {
         let state = house.world.lock();
         (reference(house, &state), expected(&state))
     };
+    let incidents = Again::new(&life::routing().incidents).and_then(|incidents| incidents.join(&mut reference).map(|()| incidents));
+    let Ok(incidents) = incidents else { return vec!["the reference's incidents cannot be joined".to_owned()] };
     wrong.extend(complete(house));
     wrong.extend(stored(&house.world.lock(), &expected));
     wrong.extend(buried(house, &expected));
-    wrong.extend(told(house, &reference));
+    wrong.extend(told(house, &reference, &incidents));
     wrong.extend(deliveries(house, &reference));
     wrong
 }
@@ -179,7 +182,7 @@ fn compared(where_: &str, found: &Versions, wanted: &Versions, wrong: &mut Vec<S
 }
 
 /// Have the topic, the history and the database exactly the alerts of a daemon without faults?
-fn told(house: &House, reference: &[Alert]) -> Vec<String> {
+fn told(house: &House, reference: &[Alert], incidents: &Again) -> Vec<String> {
     let wanted = versions(reference);
     let mut wrong = Vec::new();
     if wanted.len() != reference.len() {
@@ -209,7 +212,7 @@ fn told(house: &House, reference: &[Alert]) -> Vec<String> {
     let newest: BTreeMap<&str, &Alert> = reference.iter().map(|alert| (alert.id.as_str(), alert)).collect();
     for (id, alert) in newest {
         match house.db.read(|tx| alerts::get(tx, id)) {
-            Ok(Some(kept)) if kept == *alert => {}
+            Ok(Some(kept)) if incidents.get(id).is_ok_and(|wanted| wanted.as_ref() == Some(&kept)) => {}
             kept => wrong.push(format!("the database has of {id} not the newest version {}: {kept:?}", alert.version)),
         }
     }

@@ -81,7 +81,7 @@ fn normalising() -> (Arc<Normaliser>, Arc<Enricher>) {
     (Arc::new(normaliser), Arc::new(Enricher::open(places, Folders::only(Vec::new())).0))
 }
 
-fn routing() -> Routing {
+pub(super) fn routing() -> Routing {
     let every = [ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL].map(Route::every_version);
     Routing {
         channels: every.into_iter().chain([people(PEOPLE.0, PEOPLE.1)]).collect(),

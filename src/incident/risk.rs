@@ -1,11 +1,13 @@
-//! How much an entity is at risk, from the alerts that name it. Simple and explained: each alert that
-//! was not judged false or harmless adds what its severity and its age are worth, and says so.
+//! How much an entity is at risk, from the alerts that name it. Simple and explained: each cause (an incident, or what
+//! one detector says of one key) of which an alert was not judged false or harmless adds what the severity and age of its
+//! weightiest alert are worth, and says so.
 
 use crate::alert::Alert;
 use crate::alert::model::{Disposition, Status};
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use bartizan_core::{EntityKind, Role, Severity};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// After this long an alert counts half.
@@ -40,11 +42,18 @@ pub fn of<'a>(alerts: impl IntoIterator<Item = &'a Alert>, kind: EntityKind, val
     let mut shares: Vec<(f64, &Alert)> = alerts.into_iter().map(|alert| (share(alert, kind, value, now_ms), alert)).collect();
     shares.retain(|(share, _)| *share >= SHARE_MIN);
     shares.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
+    let mut causes = BTreeSet::new();
+    shares.retain(|(_, alert)| causes.insert(cause(alert)));
     // As if each were the chance of a compromise of its own.
     let sound = shares.iter().fold(1.0, |sound, (share, _)| sound * (1.0 - share));
     let score = (100.0 * (1.0 - sound)).round() as u8;
     let reasons = shares.iter().take(REASONS_MAX).map(|(_, alert)| reason(alert, kind, value, now_ms)).collect();
     Risk { score, level: level(score), reasons }
+}
+
+/// Alerts of one cause count once.
+fn cause(alert: &Alert) -> (&str, &str) {
+    alert.incident.as_deref().map_or((alert.detector.as_str(), alert.key.as_str()), |incident| ("", incident))
 }
 
 fn level(score: u8) -> Severity {
@@ -125,7 +134,11 @@ mod tests {
         assert!(fresh.reasons[0].starts_with("hit in") && fresh.reasons[0].ends_with("10 minutes ago"), "{fresh:?}");
         let week = of(&[alert(Severity::Critical, now - 7 * DAY_MS)]);
         assert_eq!(week.score, 45);
-        assert!(of(&[alert(Severity::High, now), alert(Severity::High, now)]).score > 65);
+        assert_eq!(of(&[alert(Severity::High, now), alert(Severity::High, now)]).score, 65, "one cause counts once");
+        let other = Alert { key: "session:ses-2".to_owned(), ..alert(Severity::High, now) };
+        assert!(of(&[alert(Severity::High, now), other.clone()]).score > 65);
+        let together = [alert(Severity::High, now), other].map(|alert| Alert { incident: Some("i1".to_owned()), ..alert });
+        assert_eq!(of(&together).score, 65, "so does one incident");
         let mut harmless = alert(Severity::Critical, now);
         (harmless.status, harmless.disposition) = (Status::Resolved, Some(Disposition::Benign));
         assert_eq!(of(&[harmless]).score, 0);

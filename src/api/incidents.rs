@@ -1,0 +1,278 @@
+//! `/api/v1/incidents`: the list, one incident with its history, its timeline, triage.
+//!
+//! All of it is read from the working database, so it is there whatever state the store is in. The events behind an
+//! incident stand with its alerts.
+
+use super::alerts::NoParams;
+use super::auth::Caller;
+use super::page::{self, Page};
+use super::problem::Problem;
+use super::query::{Params, VALUE_BYTES_MAX};
+use super::triage::{Triage, change_of, etag, expected_version};
+use super::{ApiState, body, openapi};
+use crate::alert::model::Status;
+use crate::clock::now_ms;
+use crate::db::alert_list::{Cursor, Filter};
+use crate::db::alerts::{Change, TriageError};
+use crate::db::incidents;
+use crate::incident::Incident;
+use crate::incident::triage::Step;
+use crate::notify::commit_incident_triage;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::ETAG;
+use axum::http::{HeaderMap, Uri};
+use axum::response::IntoResponse;
+use bartizan_core::{EntityKind, Severity, TimeMs};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+/// Which incidents.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct IncidentQuery {
+    /// With an event at or after this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<i64>,
+    /// With an event before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub until: Option<i64>,
+    /// With an alert of this detector.
+    #[param(max_length = 1024, min_length = 1)]
+    pub detector: Option<String>,
+    /// Any of these severities, separated by commas.
+    #[param(value_type = Option<String>, min_length = 1, example = "high,critical")]
+    pub severity: Vec<Severity>,
+    /// Any of these states, separated by commas.
+    #[param(value_type = Option<String>, min_length = 1, example = "open")]
+    pub status: Vec<Status>,
+    /// With an alert that names this user.
+    #[param(max_length = 1024, min_length = 1)]
+    pub user: Option<String>,
+    /// With an alert that names this address.
+    #[param(schema_with = openapi::ip)]
+    pub ip: Option<String>,
+    /// With an alert that names this session.
+    #[param(max_length = 1024, min_length = 1)]
+    pub session: Option<String>,
+    /// Tenant; for tokens of all tenants.
+    #[param(max_length = 1024, min_length = 1)]
+    pub tenant: Option<String>,
+    /// `next_cursor` of the page before.
+    #[param(min_length = 1)]
+    pub cursor: Option<String>,
+    /// Incidents on the page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    pub limit: u32,
+}
+
+/// Where a page begins, as it stands in a cursor.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    t: i64,
+    id: String,
+}
+
+/// Incidents, newest first.
+#[utoipa::path(get, path = "/api/v1/incidents", tag = "incidents", params(IncidentQuery),
+    responses((status = 200, description = "One page", body = Page<Incident>), openapi::QuestionErrors))]
+pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<Page<Incident>>, Problem> {
+    caller.may_read()?;
+    let params = Params::read::<IncidentQuery>(&uri)?;
+    let question = params.fingerprint("incidents", caller.tenant.as_deref());
+    let place: Option<Place> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;
+    let ip = params.ip("ip")?.map(|ip| ip.to_string());
+    let named = [(EntityKind::User, params.text("user")), (EntityKind::Ip, ip), (EntityKind::Session, params.text("session"))];
+    let filter = Filter {
+        since_ms: params.time_ms("since")?,
+        until_ms: params.time_ms("until")?,
+        detector: params.text("detector"),
+        severities: params.severities()?,
+        statuses: params.statuses()?,
+        tenant: caller.scope(params.text("tenant"))?,
+        entities: named.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect(),
+        cursor: place.map(|place| Cursor { updated_ms: place.t, id: place.id }),
+        limit: params.limit()?,
+    };
+    let found = state.read(move |tx| incidents::list(tx, &filter)).await?;
+    let next_cursor = found.next.and_then(|next| page::cursor(&question, &Place { t: next.updated_ms, id: next.id }));
+    Ok(Json(Page { items: found.items, next_cursor }))
+}
+
+/// A line of an incident's history.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IncidentLine {
+    /// The version that it led to.
+    pub version: u32,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: TimeMs,
+    /// `detection`, `silence`, or the name of a token.
+    pub by: String,
+    /// What changed.
+    #[schema(value_type = Object)]
+    pub change: Value,
+}
+
+/// An incident with its history.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IncidentDetail {
+    /// The incident.
+    #[serde(flatten)]
+    pub incident: Incident,
+    /// What became of it, oldest first.
+    pub history: Vec<IncidentLine>,
+}
+
+type IncidentPath = Result<Path<String>, PathRejection>;
+
+fn id_of(path: IncidentPath) -> Result<String, Problem> {
+    let Path(id) = path.map_err(|_| no_such_incident())?;
+    if id.len() > VALUE_BYTES_MAX { Err(no_such_incident()) } else { Ok(id) }
+}
+
+fn no_such_incident() -> Problem {
+    Problem::not_found("there is no incident of this id")
+}
+
+async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<IncidentDetail, Problem> {
+    let history_max = state.config.history_max;
+    let read = state.read(move |tx| {
+        let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };
+        Ok(Some((incident, incidents::history(tx, &id, history_max)?)))
+    });
+    let (incident, history) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(no_such_incident)?;
+    let line = |entry: incidents::HistoryEntry| IncidentLine {
+        version: entry.version,
+        time: TimeMs(entry.at_ms),
+        by: entry.actor,
+        change: entry.change,
+    };
+    Ok(IncidentDetail { incident, history: history.into_iter().map(line).collect() })
+}
+
+/// One incident with its history.
+#[utoipa::path(get, path = "/api/v1/incidents/{id}", tag = "incidents", params(("id" = String, Path, description = "Incident id")),
+    responses((status = 200, description = "The incident; its version as ETag", body = IncidentDetail), openapi::ItemErrors))]
+pub async fn get(State(state): State<ApiState>, caller: Caller, path: IncidentPath, uri: Uri) -> Result<impl IntoResponse, Problem> {
+    caller.may_read()?;
+    Params::read::<NoParams>(&uri)?;
+    let detail = detail(&state, &caller, id_of(path)?).await?;
+    Ok(([(ETAG, etag(detail.incident.version))], Json(detail)))
+}
+
+/// Triages an incident: status, disposition, assignee, note. Its alerts that are not resolved follow in status and
+/// disposition, large numbers of them within seconds.
+#[utoipa::path(patch, path = "/api/v1/incidents/{id}", tag = "incidents",
+    params(("id" = String, Path, description = "Incident id"),
+        ("If-Match" = Option<String>, Header, description = "The version that was seen; 412 if there is another by now")),
+    request_body(content = Triage, content_type = "application/json"),
+    responses((status = 200, description = "The incident as it stands now", body = IncidentDetail), openapi::TriageErrors))]
+pub async fn patch(
+    State(state): State<ApiState>,
+    caller: Caller,
+    path: IncidentPath,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<impl IntoResponse, Problem> {
+    caller.may_triage()?;
+    Params::read::<NoParams>(&uri)?;
+    let id = id_of(path)?;
+    let expected_version = expected_version(&headers)?;
+    let body = body::read(body, &headers, &state.config, state.config.triage_body_bytes_max).await?;
+    triage(&state, &caller, id.clone(), expected_version, change_of(&body)?).await?;
+    state.wake.wake();
+    let detail = detail(&state, &caller, id).await?;
+    Ok(([(ETAG, etag(detail.incident.version))], Json(detail)))
+}
+
+async fn triage(state: &ApiState, caller: &Caller, id: String, expected_version: Option<u32>, change: Change) -> Result<(), Problem> {
+    let (db, routing, caller) = (state.db.clone(), Arc::clone(&state.routing), caller.clone());
+    let lessons = Arc::clone(&state.lessons);
+    let work = move || {
+        db.write(|tx| {
+            // Another tenant's incident does not exist for this caller.
+            if !incidents::get(tx, &id).map_err(TriageError::Db)?.is_some_and(|incident| caller.sees(&incident.tenant)) {
+                return Err(TriageError::NotFound);
+            }
+            let step = Step { id: &id, expected_version, change: &change, actor: &caller.name };
+            commit_incident_triage(tx, &step, &routing, now_ms())
+        })?;
+        lessons.renew(&db).map_err(TriageError::Db)?;
+        lessons.wake();
+        Ok::<_, TriageError>(())
+    };
+    Ok(tokio::task::spawn_blocking(work).await??)
+}
+
+/// Which part of a timeline.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query, which is read by name")]
+struct TimelineQuery {
+    /// `next_cursor` of the page before.
+    #[param(min_length = 1)]
+    cursor: Option<String>,
+    /// Entries on the page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: u32,
+}
+
+/// Something that happened in the course of an incident.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TimelineEntry {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: TimeMs,
+    /// `incident`, `alert`, `notification` or `action`.
+    pub kind: String,
+    /// Who or what did it; of notifications and actions the channel, for callers of all tenants, since channels serve all.
+    pub by: Option<String>,
+    /// The incident, or the alert.
+    pub about: String,
+    /// What it was.
+    #[schema(value_type = Object)]
+    pub change: Value,
+}
+
+/// What happened in the course of an incident, as one sequence, newest first: what detection found, what people did and
+/// said, what was told, what machines were asked to do.
+#[utoipa::path(get, path = "/api/v1/incidents/{id}/timeline", tag = "incidents",
+    params(("id" = String, Path, description = "Incident id"), TimelineQuery),
+    responses((status = 200, description = "One page", body = Page<TimelineEntry>), openapi::ItemErrors))]
+pub async fn timeline(
+    State(state): State<ApiState>,
+    caller: Caller,
+    path: IncidentPath,
+    uri: Uri,
+) -> Result<Json<Page<TimelineEntry>>, Problem> {
+    caller.may_read()?;
+    let params = Params::read::<TimelineQuery>(&uri)?;
+    let (id, limit) = (id_of(path)?, params.limit()?);
+    let question = params.fingerprint(&id, caller.tenant.as_deref());
+    let place: Option<Place> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;
+    let place = place.unwrap_or(Place { t: i64::MAX, id: String::new() });
+    let read = state.read(move |tx| {
+        let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };
+        Ok(Some((incident, incidents::timeline(tx, &id, (place.t, &place.id), limit + 1)?)))
+    });
+    let (_, mut happened) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(no_such_incident)?;
+    let more = happened.len() > limit as usize;
+    happened.truncate(limit as usize);
+    let last = happened.last().filter(|_| more);
+    let next_cursor = last.and_then(|last| page::cursor(&question, &Place { t: last.at_ms, id: last.key.clone() }));
+    let of_all = caller.tenant.is_none();
+    let entry = |one: incidents::Happened| TimelineEntry {
+        time: TimeMs(one.at_ms),
+        by: Some(one.by).filter(|_| of_all || matches!(one.kind.as_str(), "incident" | "alert")),
+        kind: one.kind,
+        about: one.about,
+        change: serde_json::from_str(&one.change).unwrap_or_default(),
+    };
+    Ok(Json(Page { items: happened.into_iter().map(entry).collect(), next_cursor }))
+}

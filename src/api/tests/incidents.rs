@@ -1,0 +1,87 @@
+//! Incidents: the list and its filters, triage that alerts follow, the timeline, tenants apart.
+
+use super::*;
+use crate::alert::Status;
+use serde_json::json;
+
+/// Two alerts of one attacker make an incident; returns its id.
+fn incident(api: &Api, tenant: &str) -> String {
+    for id in ["a1", "a2"] {
+        api.alert(&format!("{id}-{tenant}"), tenant);
+    }
+    let alert = api.db.read(|tx| crate::db::alerts::get(tx, &format!("a2-{tenant}"))).unwrap().unwrap();
+    alert.incident.unwrap()
+}
+
+async fn ids(api: &Api, token: &str, query: &str) -> Vec<String> {
+    let page = api.get(token, &format!("/api/v1/incidents{query}")).await.json();
+    page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn incidents_are_listed_and_filtered_by_what_their_alerts_say() {
+    let api = Api::new();
+    let (all, acme) = (api.token(Role::Viewer, None), api.token(Role::Viewer, Some("acme")));
+    let (own, other) = (incident(&api, "acme"), incident(&api, "other"));
+    assert_eq!(ids(&api, &all, "").await.len(), 2, "tenants are never joined");
+    assert_eq!(ids(&api, &all, "?tenant=other").await, [other.as_str()]);
+    assert_eq!(ids(&api, &acme, "").await, [own.as_str()]);
+    for (query, found) in [
+        ("?user=u1", 1),
+        ("?user=u2", 0),
+        ("?ip=198.51.100.7", 1),
+        ("?session=ses-1&detector=token_reuse", 1),
+        ("?detector=brute_force", 0),
+        ("?severity=high,critical&status=open", 1),
+        ("?status=resolved", 0),
+        ("?since=2026-03-01T12:00:02Z", 0),
+        ("?until=2026-03-01T12:00:00Z", 0),
+    ] {
+        assert_eq!(ids(&api, &acme, query).await.len(), found, "{query}");
+    }
+    let first = api.get(&all, "/api/v1/incidents?limit=1").await.json();
+    let second = format!("/api/v1/incidents?limit=1&cursor={}", first["next_cursor"].as_str().unwrap());
+    let second = api.get(&all, &second).await.json();
+    assert_ne!(first["items"][0]["id"], second["items"][0]["id"]);
+    assert_eq!(second["next_cursor"], Value::Null);
+    api.get(&all, "/api/v1/incidents?status=gone").await.is_problem(400, Some("status"));
+    let item = &first["items"][0];
+    assert_eq!((&item["alert_count"], &item["hit_count"], &item["title"]), (&json!(2), &json!(1), &json!("Refresh token used again: u1")));
+}
+
+#[tokio::test]
+async fn triage_of_an_incident_is_that_of_its_alerts_and_its_timeline_tells_all() {
+    let api = Api::new();
+    let (analyst, viewer) = (api.token(Role::Analyst, Some("acme")), api.token(Role::Viewer, Some("acme")));
+    let path = format!("/api/v1/incidents/{}", incident(&api, "acme"));
+    let before = api.get(&viewer, &path).await;
+    assert_eq!((before.header("etag"), before.json()["history"].as_array().unwrap().len()), ("\"2\"", 2));
+    api.patch(&viewer, &path, r#"{"status":"resolved"}"#).await.is_problem(403, None);
+    api.patch(&analyst, &path, r#"{"colour":"red"}"#).await.is_problem(400, Some("colour"));
+    let stale = request("PATCH", &path, &analyst).header("if-match", "\"1\"").body(Body::from(r#"{"note":"n"}"#)).unwrap();
+    api.send(stale).await.is_problem(412, Some("If-Match"));
+    let resolved = api.patch(&analyst, &path, r#"{"status":"resolved","disposition":"true_positive","note":"theft"}"#).await.json();
+    assert_eq!((&resolved["status"], &resolved["resolution"], &resolved["version"]), (&json!("resolved"), &json!("person"), &json!(3)));
+    for id in ["a1-acme", "a2-acme"] {
+        assert_eq!(api.db.read(|tx| crate::db::alerts::get(tx, id)).unwrap().unwrap().status, Status::Resolved);
+    }
+    let page = api.get(&viewer, &format!("{path}/timeline?limit=3")).await.json();
+    let rest = format!("{path}/timeline?limit=100&cursor={}", page["next_cursor"].as_str().unwrap());
+    let rest = api.get(&viewer, &rest).await.json();
+    let both = [page["items"].as_array().unwrap().clone(), rest["items"].as_array().unwrap().clone()].concat();
+    let kinds = |kind: &str| both.iter().filter(|entry| entry["kind"] == kind).count();
+    assert_eq!((kinds("incident"), kinds("alert")), (3, 4), "two versions and two steps of alerts, an opening, a change and a step of it");
+    assert!(both.windows(2).all(|pair| pair[0]["time"].as_str() >= pair[1]["time"].as_str()), "newest first");
+    assert!(both.iter().any(|entry| entry["change"]["note"] == "theft" && entry["by"] == "analyst-name"));
+}
+
+#[tokio::test]
+async fn another_tenants_incident_is_not_there() {
+    let api = Api::new();
+    let id = incident(&api, "acme");
+    let stranger = api.token(Role::Analyst, Some("other"));
+    for path in [format!("/api/v1/incidents/{id}"), format!("/api/v1/incidents/{id}/timeline"), "/api/v1/incidents/none".to_owned()] {
+        api.get(&stranger, &path).await.is_problem(404, None);
+    }
+    api.patch(&stranger, &format!("/api/v1/incidents/{id}"), r#"{"note":"n"}"#).await.is_problem(404, None);
+}
