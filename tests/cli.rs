@@ -121,7 +121,7 @@ fn a_seed_evaluated_in_memory_scores_as_its_files_do() {
     }
 
     let told = done(&run("evaluate --seeds 7 --events-per-seed 16000 --days 3 --ablate=rules --json ablation.json"));
-    assert!(told.contains("credential_stuffing: Credential stuffing"), "{told}");
+    assert!(told.contains("credential_stuffing: Credential stuffing from "), "{told}");
     let ablation = read("ablation.json");
     assert_eq!(ablation["whole"]["total"], seed["total"], "{ablation}");
 

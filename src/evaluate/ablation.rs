@@ -166,6 +166,8 @@ impl Workbench {
             let mut blinded = Traffic::batch();
             for event in events.iter() {
                 let record = blinded.copy(&event);
+                // Of the first time: colleagues are asked anew, if at all.
+                record.voucher = None;
                 blind.into_iter().for_each(|blind| blind(record));
             }
             let outcome = engine.process(&mut EventFlow::replayed(blinded, engine.next_seq()));
@@ -268,6 +270,8 @@ pub struct Difference {
     pub hits_high: i64,
     /// False alerts.
     pub false_alerts: i64,
+    /// Those of them that are about an attack about which there are enough already.
+    pub too_many: i64,
     /// Alerts below medium.
     pub low: i64,
 }
@@ -305,6 +309,7 @@ impl Worth {
             found: less(|report| report.total.found),
             hits_high: less(|report| report.total.hits_high),
             false_alerts: less(|report| report.total.false_alerts),
+            too_many: less(|report| report.total.too_many),
             low: less(|report| report.total.low),
         };
         let mut kinds = BTreeMap::<String, i64>::new();

@@ -42,8 +42,11 @@ fn a_detector_that_is_switched_off_scores_as_one_that_the_configuration_does_not
 #[test]
 fn without_a_rule_its_attacks_are_missed_and_without_a_gate_what_it_held_back_is_told() {
     let ablation = ablation(&[Group::Gates, Group::Rules]);
-    let list = worth(&ablation, Some("credential_stuffing"), "Credential stuffing");
-    assert!(list.total.found < 0 && list.kinds.keys().all(|kind| kind.contains("stuffing") || kind.contains("spraying")), "{list:?}");
+    let one_address = worth(&ablation, Some("credential_stuffing"), "Credential stuffing from one address");
+    assert!(
+        one_address.total.found < 0 && one_address.kinds.keys().all(|kind| kind.contains("stuffing") || kind.contains("spraying")),
+        "{one_address:?}"
+    );
     assert!(ablation.without.iter().filter(|worth| worth.switch.group == Group::Rules).all(|worth| worth.total.found <= 0), "{ablation}");
     let gates: Vec<_> = ablation.without.iter().filter(|worth| worth.switch.group == Group::Gates).collect();
     let more = |worth: &&&Worth| worth.detectors.values().any(|of| of.fitting + of.false_alerts + of.low > 0);
@@ -58,6 +61,7 @@ fn detectors_miss_what_their_evidence_is_taken_from() {
     assert!(found("tokens").keys().any(|kind| kind.starts_with("token_reuse")), "{ablation}");
     assert!(found("place").contains_key("impossible_travel"), "{ablation}");
     assert!(found("people").keys().any(|kind| kind.starts_with("account_takeover") || kind.starts_with("unusual")), "{ablation}");
+    assert!(worth(&ablation, None, "colleagues").total.low > 0, "who has a colleague's device is a stranger: {ablation}");
     let text = ablation.to_string();
     assert!(text.contains("As it is: ") && text.contains("without any of these nothing changes: "), "{text}");
 }

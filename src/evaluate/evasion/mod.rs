@@ -1,6 +1,6 @@
 //! How much an attacker gets away with who knows every default: by strategy, the highest rate a day at which three days
-//! of it, among the ordinary traffic of one tenant, open no alert of medium severity or above; and whether the one that
-//! gets in after them is told.
+//! of it, among the ordinary traffic of one tenant, open no alert of medium severity or above; and whether somebody who
+//! gets in by it at that rate is told.
 //!
 //! A rate is searched by doubling and halving in event time: detectors see the tenant's traffic with the attack among it
 //! from the beginning, once for each rate. An alert counts if the same traffic without the attack does not open it.
@@ -21,6 +21,7 @@ use crate::simulate::SimulationConfig;
 use scene::Scene;
 use script::Script;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 use strategy::{STRATEGIES, Strategy};
 
@@ -28,6 +29,8 @@ use strategy::{STRATEGIES, Strategy};
 const RATE_MAX: u32 = 4_096;
 /// Rates that are silent and told lie no further apart than this part of them.
 const PRECISION: u32 = 16;
+/// People whose accounts are got into, each in an attack of its own: what is told depends on what is known of them.
+const VICTIMS: usize = 5;
 
 /// What one strategy achieves.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,10 +43,19 @@ pub struct Evasion {
     pub silent: u32,
     /// A rate that is told, and by which detector; absent if the highest that is tried is silent.
     pub told: Option<(u32, &'static str)>,
-    /// The detector that tells the one that gets in at the silent rate; absent if none does, or nobody gets in.
-    pub hit_told: Option<&'static str>,
-    /// Does somebody get in?
-    pub has_hit: bool,
+    /// What becomes of who gets in at the silent rate; absent if nobody does.
+    pub hits: Option<Hits>,
+}
+
+/// Attacks in which somebody gets in at last.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hits {
+    /// How many.
+    pub all: usize,
+    /// Those of them that are told.
+    pub told: usize,
+    /// The detectors that tell them.
+    pub by: BTreeSet<&'static str>,
 }
 
 /// What all strategies achieve against one tenant.
@@ -75,11 +87,17 @@ impl Workbench {
     }
 
     fn evade_by(&self, scene: &Scene, strategy: &Strategy) -> Result<Evasion, String> {
-        let first_told = |rate: u32, gets_in: bool| scene.first_told(self, &Script::new(scene, strategy, rate, gets_in).events());
-        let (silent, told) = search(strategy.rate_max(scene), |rate| first_told(rate, false))?;
-        let has_hit = strategy.tries.can_get_in();
-        let hit_told = if has_hit { first_told(silent, true)? } else { None };
-        Ok(Evasion { strategy: strategy.name, unit: strategy.tries.unit(), silent, told, hit_told, has_hit })
+        let first_told = |script: Script<'_>| scene.first_told(self, &script.events());
+        let (silent, told) = search(strategy.rate_max(scene), |rate| first_told(Script::new(scene, strategy, rate)))?;
+        let hits = if strategy.tries.can_get_in() {
+            let told = (0..VICTIMS).map(|victim| first_told(Script::new(scene, strategy, silent).getting_in(victim)));
+            let told: Vec<_> = told.collect::<Result<_, _>>()?;
+            let by: Vec<_> = told.into_iter().flatten().collect();
+            Some(Hits { all: VICTIMS, told: by.len(), by: by.into_iter().collect() })
+        } else {
+            None
+        };
+        Ok(Evasion { strategy: strategy.name, unit: strategy.tries.unit(), silent, told, hits })
     }
 }
 
@@ -115,10 +133,18 @@ impl fmt::Display for Evasions {
 
 impl fmt::Display for Evasion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { strategy, unit, silent, told, hit_told, has_hit } = self;
+        let Self { strategy, unit, silent, told, hits } = self;
         let told = told.map_or_else(|| "(none higher was tried)".to_owned(), |(rate, by)| format!("{rate}: {by}"));
-        let hit = if *has_hit { hit_told.unwrap_or("silent") } else { "-" };
-        write!(f, "{:<66} {silent:>12}  {told:<38} {hit}", format!("{strategy} ({unit})"))
+        write!(f, "{:<66} {silent:>12}  {told:<38} ", format!("{strategy} ({unit})"))?;
+        hits.as_ref().map_or_else(|| f.write_str("-"), |hits| write!(f, "{hits}"))
+    }
+}
+
+impl fmt::Display for Hits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { all, told, by } = self;
+        write!(f, "{told} of {all} told")?;
+        by.iter().enumerate().try_for_each(|(number, by)| write!(f, "{} {by}", if number == 0 { ":" } else { "," }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A strategy at a rate, as events.
 
+use super::VICTIMS;
 use super::scene::{DAYS, Scene};
 use super::strategy::{Line, Looks, Strategy, Tries};
 use crate::simulate::dice::Dice;
@@ -23,7 +24,8 @@ pub(super) struct Script<'a> {
     scene: &'a Scene,
     strategy: &'a Strategy,
     rate: u32,
-    gets_in: bool,
+    /// Number of the one whose account is got into.
+    victim: Option<usize>,
     dice: Dice,
     atlas: Atlas,
     /// Networks of hoster or homes.
@@ -34,7 +36,7 @@ pub(super) struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    pub(super) fn new(scene: &'a Scene, strategy: &'a Strategy, rate: u32, gets_in: bool) -> Self {
+    pub(super) fn new(scene: &'a Scene, strategy: &'a Strategy, rate: u32) -> Self {
         let (mut dice, atlas) = (Dice::new(scene.seed), Atlas::new());
         let networks = match strategy.line {
             Line::Address | Line::Subnet | Line::Hoster => atlas.anywhere(&mut dice, Class::Hosting).into_iter().collect(),
@@ -45,7 +47,7 @@ impl<'a> Script<'a> {
             Line::Own => Vec::new(),
         };
         let events = Vec::new();
-        let mut script = Self { scene, strategy, rate, gets_in, dice, atlas, networks, addresses: Vec::new(), events };
+        let mut script = Self { scene, strategy, rate, victim: None, dice, atlas, networks, addresses: Vec::new(), events };
         script.addresses = match strategy.line {
             Line::Address => vec![script.another_address()],
             Line::Subnet => subnet_of(script.another_address()),
@@ -53,6 +55,11 @@ impl<'a> Script<'a> {
             Line::Hoster | Line::EachHome | Line::Own => Vec::new(),
         };
         script
+    }
+
+    /// The same with one who gets in at last: one of [`VICTIMS`].
+    pub(super) fn getting_in(self, victim: usize) -> Self {
+        Self { victim: Some(victim), ..self }
     }
 
     /// All of it, in order of time.
@@ -89,8 +96,8 @@ impl<'a> Script<'a> {
                 self.login(number, time_ms, &name, Err(reason));
             }
         }
-        if let Some(last_ms) = last_ms.filter(|_| self.gets_in) {
-            self.get_in(last_ms + MINUTE_MS);
+        if let Some((last_ms, victim)) = last_ms.zip(self.victim) {
+            self.get_in(last_ms + MINUTE_MS, victim);
         }
     }
 
@@ -98,6 +105,7 @@ impl<'a> Script<'a> {
     fn name(&mut self, number: usize) -> String {
         let Scene { people, pushed, .. } = self.scene;
         let of = |names: &[String], number: usize| names.get(number % names.len().max(1)).cloned().unwrap_or_default();
+        let one = |names: &[String]| of(names, names.len() * self.victim.unwrap_or(VICTIMS / 2) / VICTIMS);
         match self.strategy.tries {
             Tries::List if number % KNOWN_EVERY != KNOWN_EVERY - 1 => {
                 let (first, last) = (self.dice.of(&FIRST_NAMES), self.dice.of(&LAST_NAMES));
@@ -105,17 +113,21 @@ impl<'a> Script<'a> {
             }
             Tries::List => of(people, number / KNOWN_EVERY),
             Tries::Push { at_one: false, .. } => of(pushed, number),
-            Tries::Push { .. } => of(pushed, pushed.len() / 2),
-            Tries::Guess => of(people, people.len() / 2),
+            Tries::Push { .. } => one(pushed),
+            Tries::Guess => one(people),
             Tries::Spray | Tries::Walk { .. } | Tries::Session { .. } => of(people, number),
         }
     }
 
     /// The try that is right, by the same means.
-    fn get_in(&mut self, time_ms: i64) {
-        // Of a list a name that is a person's, of the others the one whose turn it is.
-        let number = (self.rate as usize * DAYS as usize).next_multiple_of(KNOWN_EVERY) + KNOWN_EVERY - 1;
-        let name = self.name(number);
+    fn get_in(&mut self, time_ms: i64, victim: usize) {
+        let person = victim * self.scene.people.len() / VICTIMS;
+        let name = self.name(match self.strategy.tries {
+            Tries::List => person * KNOWN_EVERY + KNOWN_EVERY - 1,
+            _ => person,
+        });
+        // By this number a client shows what no try before showed.
+        let number = self.rate as usize * DAYS as usize;
         if matches!(self.strategy.tries, Tries::Push { .. }) {
             self.answer(number, time_ms, &name, Ok(()));
         }
