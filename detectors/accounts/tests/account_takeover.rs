@@ -234,6 +234,9 @@ fn the_first_phone_that_is_seen_behind_a_carrier_may_be_in_the_same_room() {
     assert_eq!(worst(&after_past([known, home(0), iphone(5), change(iphone(6))])), Some(Severity::Critical), "hers is another one");
     let abroad = |minute| iphone(minute).place("US", 40.7, -74.0);
     assert_eq!(worst(&after_past([home(0), abroad(5), change(abroad(6))])), Some(Severity::Critical));
+    let somewhere =
+        |minute| ann(minute).ip("192.0.2.99").asn(20057, NetworkClass::Mobile).device("second").agent("Acme/7 (iPhone; iOS 26.4)");
+    assert_eq!(worst(&after_past([home(0), somewhere(5), change(somewhere(6))])), Some(Severity::Critical), "perhaps in another country");
     let desktop = |minute| iphone(minute).agent("Chrome/140");
     assert_eq!(worst(&after_past([home(0), desktop(5), change(desktop(6))])), Some(Severity::Critical), "no phone");
 }

@@ -55,8 +55,9 @@ impl Signs {
         let class = event.network_class();
         let line = Line::of(event);
         let whose = lines.whose(&line, is_phone(event), event.time_ms());
-        // Of whom no carrier is known, to them none is new.
-        let first_carrier = is_phone(event) && line.may_be_carrier() && familiar.country && !lines.has_carrier();
+        // Of whom no carrier is known, to them none of their country is new.
+        let is_at_home = event.place().is_some() && familiar.country;
+        let first_carrier = is_phone(event) && line.may_be_carrier() && is_at_home && !lines.has_carrier();
         // Where the device is told and is not theirs, a neighbour's browser on the same provider looks like theirs.
         let known = familiar.device || (familiar.is_own() && print.device == 0);
         // A new phone is set up on the carrier that the person has: its gateways are many, and of each other's lines.
