@@ -9,6 +9,7 @@ import { attack_el, detector_el, severity_el, status_el } from "./labels.js";
 import { facts, failure, loading, panel, pivot } from "./parts.js";
 import { ENTITY_TYPES, link } from "./router.js";
 import { may_triage, triage_form } from "./triage.js";
+import { why_panel } from "./why.js";
 
 const SUBJECTS = [{ label: "Role", class: "c-role" }, { label: "Type", class: "c-type" }, { label: "Who", class: "c-value" }];
 const SUBJECTS_MAX = 100;
@@ -56,7 +57,7 @@ const CHANGES = { opened: "Opened", severity: "Severity rose", hit: "Something m
 
 function history_entry(entry) {
   const triage = entry.kind !== "version";
-  const text = entry.kind === "lesson" ? untrusted(entry.lesson, 400) : triage
+  const text = entry.kind === "lesson" ? [el("span.tag", {}, "lesson"), " ", untrusted(entry.lesson, 400)] : triage
     ? [entry.status ? ["set status to ", untrusted(entry.status, 20)] : null,
       entry.disposition ? [" as ", untrusted(words(entry.disposition).toLowerCase(), 30)] : null,
       entry.assignee ? [entry.status ? ", " : "", "assigned to ", untrusted(entry.assignee, 60)] : null,
@@ -140,7 +141,7 @@ export class AlertView {
       el("div.columns", {},
         el("div.side", {}, this.#triage_panel(alert), subjects_panel(alert), attack_panel(alert)),
         el("div.wide", {}, panel("Evidence", evidence_table(alert.evidence)), el("div", {}, history_panel(alert), facts_panel(alert)))),
-      events_panel(alert)));
+      why_panel(alert, this.#app.tenant_of(alert), this.#abort.signal), events_panel(alert)));
   }
 
   #triage_panel(alert) {

@@ -6,6 +6,8 @@ import { encode } from "./router.js";
 
 const TOKEN_KEY = "bartizan.token";
 const TIMEOUT_MS = 20_000;
+/** The daemon judges the past again, and one question waits for the other. */
+const EXPLAIN_TIMEOUT_MS = 60_000;
 
 /** `status` is 0 when there was no answer. `parameter` names the wrong one, where the API says it. */
 class ApiError extends Error {
@@ -66,8 +68,8 @@ export async function request(path, { method = "GET", body, headers = {}, signal
   throw failure;
 }
 
-async function json(path, options = {}) {
-  const limit = AbortSignal.timeout(TIMEOUT_MS);
+async function json(path, { limit_ms = TIMEOUT_MS, ...options } = {}) {
+  const limit = AbortSignal.timeout(limit_ms);
   const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
   const response = await request(path, { ...options, signal });
   try {
@@ -100,6 +102,23 @@ export function patch_alert(id, changes) {
 
 export function get_events(query, signal) {
   return json(with_query("/api/v1/events", query), { signal });
+}
+
+export function get_explanation(query, signal) {
+  return json(with_query("/api/v1/explain", query), { signal, limit_ms: EXPLAIN_TIMEOUT_MS });
+}
+
+export function get_held_back(query, signal) {
+  return json(with_query("/api/v1/suppressed", query), { signal });
+}
+
+export function get_breakers() {
+  return json("/api/v1/breakers");
+}
+
+/** The answer has no body. */
+export function close_breaker(detector, tenant) {
+  return request(`/api/v1/breakers/${encode(detector)}/close`, { method: "POST", body: { tenant }, signal: AbortSignal.timeout(TIMEOUT_MS) });
 }
 
 export function get_entity(type, value, query, signal) {

@@ -1,10 +1,11 @@
 // What is known of one user, address or session, its alerts and its events.
 
-import { get_entity, get_events } from "./api.js";
+import { get_entity, get_events, get_held_back } from "./api.js";
 import { el, fill, row, table, untrusted } from "./dom.js";
 import { events_table } from "./events_table.js";
 import { age_el, count, time_el, words } from "./format.js";
 import { detector_el, severity_el, status_el } from "./labels.js";
+import { ledger_table } from "./ledger.js";
 import { empty, facts, failure, loading, network_el, panel, pivot, place_text } from "./parts.js";
 import { link } from "./router.js";
 import { plain } from "./visible.js";
@@ -28,6 +29,11 @@ function alerts_panel(alerts) {
     severity_el(alert.severity), el("a.title", { href: link(["alerts", alert.id]), "data-move": "" }, untrusted(alert.title ?? alert.id, 200)),
     detector_el(alert.detector, true), age_el(alert.last_event_time), status_el(alert),
   ])), { class: "alerts cards" }));
+}
+
+function held_back_panel(page) {
+  const lines = Array.isArray(page.items) ? page.items : [];
+  return lines.length ? panel("Held back", ledger_table(lines), page.next_cursor ? el("p.more", {}, "Older lines are at /api/v1/suppressed.") : null) : null;
 }
 
 function risk_el(risk) {
@@ -72,8 +78,7 @@ export class EntityView {
 
   constructor(main, route, app) {
     [this.type, this.value] = route.params;
-    // A token of one tenant may not name a tenant.
-    this.tenant = app.caller?.tenant ? undefined : route.query.tenant;
+    this.tenant = app.tenant_of(route.query);
     this.title = plain(`${words(this.type)} ${this.value}`, 80);
     this.#main = main;
     this.#app = app;
@@ -83,8 +88,10 @@ export class EntityView {
 
   async load() {
     try {
-      const entity = await get_entity(this.type, this.value, { tenant: this.tenant }, this.#abort.signal);
-      if (!this.#abort.signal.aborted) this.#render(entity);
+      const { type, value, tenant } = this;
+      const { signal } = this.#abort;
+      const [entity, held_back] = await Promise.all([get_entity(type, value, { tenant }, signal), get_held_back({ key: `${type}:${value}`, tenant }, signal)]);
+      if (!signal.aborted) this.#render(entity, held_back);
     } catch (error) {
       if (!this.#abort.signal.aborted) fill(this.#main, failure(error, () => this.load()));
     }
@@ -94,7 +101,7 @@ export class EntityView {
     this.#abort.abort();
   }
 
-  #render(entity) {
+  #render(entity, held_back) {
     const { type, value, tenant } = this;
     const related = (kind, title) => seen_table(title, words(kind === "ip" ? "address" : kind), entity[`${kind}s`], (entry) => pivot(kind, entry.value ?? entry, entity.tenant));
     const events = el("div", {});
@@ -108,7 +115,7 @@ export class EntityView {
         seen_table("Networks", "Network", entity.networks, network_el),
         seen_table("Devices", "Device", entity.devices, device_el),
         related("user", "Users"), related("ip", "Addresses"), related("session", "Sessions")),
-      panel("Events", events)));
+      held_back_panel(held_back), panel("Events", events)));
     this.list = new EventList(events, { [type]: value, tenant }, this.#abort.signal);
   }
 }

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { AlertView } from "./alert.js";
 import { AlertsView } from "./alerts.js";
+import { BreakerBar } from "./breakers.js";
 import { el, fill, untrusted } from "./dom.js";
 import { EntityView } from "./entity.js";
 import { AlertFeed } from "./feed.js";
@@ -48,6 +49,8 @@ const app = {
   list: link(["alerts"]),
   unseen: 0,
   list_link: () => app.list,
+  /** What to ask for: a token of one tenant may not name a tenant. */
+  tenant_of: ({ tenant }) => (app.caller?.tenant ? undefined : tenant),
   announce: (text) => fill(live, text),
   set_title: (title) => {
     const unseen = app.unseen ? `(${count(app.unseen)}) ` : "";
@@ -66,6 +69,8 @@ const app = {
     if (changed) draw_bar();
   },
 };
+
+const breakers = new BreakerBar(document.getElementById("breakers"), app);
 
 function nav_link(view, parts, text, key) {
   const current = app.route?.view === view || (view === "alerts" && ["alert", "entity"].includes(app.route?.view));
@@ -129,6 +134,7 @@ function signed_in(status) {
   app.set_status(status);
   app.stream.start();
   show(parse(location.hash));
+  breakers.load();
 }
 
 function sign_out(notice) {
@@ -139,6 +145,7 @@ function sign_out(notice) {
   Object.assign(app, { view: null, caller: null, status: null, route: null, opened: null, unseen: 0 });
   draw_bar();
   fill(banner);
+  breakers.stop();
   document.title = "Sign in · Bartizan";
   show_sign_in(main, notice, signed_in);
 }
@@ -175,6 +182,7 @@ function start() {
   app.stream.addEventListener("alert", ({ detail }) => { if (app.feed.take(detail)) announce(detail); });
   app.stream.addEventListener("resumed", () => {
     app.feed.reload();
+    breakers.load();
     if (main.querySelector(".failure")) app.view?.load?.();
   });
   app.stream.addEventListener("state", draw_stream);

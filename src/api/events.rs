@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use bartizan_core::{Kind, Outcome, TimeMs, TokenHash};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::net::IpAddr;
 use utoipa::{IntoParams, ToSchema};
@@ -71,7 +71,7 @@ impl EventQuery {
 }
 
 /// Where an event was, by its address.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Place {
     /// City; may be unknown.
     pub city: Option<String>,
@@ -88,7 +88,7 @@ pub struct Place {
 }
 
 /// The network of an address.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Network {
     /// Number of the autonomous system.
     pub asn: u32,
@@ -100,7 +100,7 @@ pub struct Network {
 
 /// An event as it is stored: the members of the native event, with place and network. Absent members
 /// are `null`.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventView {
     /// The same tenant, id and time again is the same event.
     pub id: String,

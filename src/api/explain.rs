@@ -1,7 +1,8 @@
 //! `GET /api/v1/explain`: what each detector makes of a stored event, and what kept it silent.
 //!
 //! The event is judged again after what is stored of those whom it concerns (see [`crate::explain`]) and what analysts
-//! had taught of its user, so the answer says how much that was. One at a time: it takes a core for a moment, and the daemon has better things to do.
+//! had taught of its user, so the answer says how much that was. One at a time: it takes a core for a moment, and the
+//! daemon has better things to do.
 
 use super::auth::Caller;
 use super::events::EventView;
@@ -12,19 +13,17 @@ use super::{ApiState, openapi};
 use crate::db::suppressions::{self, LineFilter};
 use crate::db::{alert_list, lessons};
 use crate::detect::{DetectConfig, Enabled};
+use crate::explain::around::{AROUND_MS, NAMED_MAX, concerned, key_of};
 use crate::explain::{Explainer, Explanation};
 use crate::store::{EventFilter, StoredEvent};
 use crate::teach::Lesson;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use bartizan_core::{EntityKind, EventBatch};
-use serde::Serialize;
+use bartizan_core::EventBatch;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::{IntoParams, ToSchema};
-
-/// Alerts and lines of the ledger that are named.
-const NAMED_MAX: u32 = 100;
 
 /// The detectors as the daemon has them.
 #[derive(Debug)]
@@ -54,8 +53,8 @@ struct ExplainQuery {
     tenant: Option<String>,
 }
 
-/// An event, what each detector makes of it, and what became of it.
-#[derive(Debug, Serialize, ToSchema)]
+/// An event, what each detector makes of it, and what became of it. `bartizan explain` prints the same over files.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ExplainView {
     /// The event.
     pub event: EventView,
@@ -64,9 +63,9 @@ pub struct ExplainView {
     pub explanation: Explanation,
     /// Were there more events to judge before it than `http.explain_events_max`?
     pub truncated: bool,
-    /// Ids of the alerts that name its user, address or session around its time, the newest first.
+    /// Ids of the alerts that name its user, address or session within an hour of its time, the newest first.
     pub alerts: Vec<String>,
-    /// What was held back about its user, address or session around its time, the newest first.
+    /// What was held back about its user, address or session within the hour of its time, the newest first.
     pub ledger: Vec<SuppressedView>,
 }
 
@@ -112,7 +111,7 @@ fn explain(state: &ApiState, before: &[StoredEvent], lessons: &[Lesson], event: 
     event.push(&mut asked);
     let asked = asked.get(0).ok_or_else(|| Problem::not_found("it is no event of this program's"))?;
     let mut explainer = Explainer::new(&state.detectors.config, &state.detectors.enabled);
-    explainer.past(&past);
+    explainer.judge(past.iter());
     let mut taught = EventBatch::default();
     lessons.iter().try_for_each(|lesson| lesson.push(&mut taught)).map_err(|error| Problem::internal(&error))?;
     explainer.learn(taught);
@@ -122,28 +121,25 @@ fn explain(state: &ApiState, before: &[StoredEvent], lessons: &[Lesson], event: 
 
 /// Alerts and lines of the ledger about those of the event, around its time.
 async fn around(state: &ApiState, event: &StoredEvent) -> Result<(Vec<String>, Vec<SuppressedView>), Problem> {
-    let ip = if event.ip.is_unspecified() { String::new() } else { event.ip.to_canonical().to_string() };
-    let all = [(EntityKind::User, event.user.clone()), (EntityKind::Session, event.session.clone()), (EntityKind::Ip, ip)];
-    let entities: Vec<_> = all.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    let (tenant, time_ms) = (event.tenant.clone(), event.time);
+    let (tenant, time_ms, entities) = (event.tenant.clone(), event.time, concerned(event));
     let find = move |tx: &rusqlite::Connection| {
         let (mut alerts, mut ledger) = (BTreeSet::new(), Vec::new());
-        for (kind, value) in entities {
-            let key = Some(format!("{}:{value}", kind.as_str()));
+        for entity in entities {
+            let key = Some(key_of(&entity));
             let filter = LineFilter { tenant: Some(tenant.clone()), key, around_ms: Some(time_ms), ..LineFilter::default() };
-            ledger.extend(suppressions::held(tx, &filter, i64::MAX, NAMED_MAX)?);
+            ledger.extend(suppressions::held(tx, &filter, i64::MAX, NAMED_MAX as u32)?);
             let filter = alert_list::Filter {
-                since_ms: Some(time_ms),
-                until_ms: Some(time_ms.saturating_add(1)),
+                since_ms: Some(time_ms.saturating_sub(AROUND_MS)),
+                until_ms: Some(time_ms.saturating_add(AROUND_MS + 1)),
                 tenant: Some(tenant.clone()),
-                entities: vec![(kind, value)],
-                limit: NAMED_MAX,
+                entities: vec![entity],
+                limit: NAMED_MAX as u32,
                 ..alert_list::Filter::default()
             };
             alerts.extend(alert_list::list(tx, &filter)?.items.into_iter().map(|alert| alert.id));
         }
         ledger.sort_by_key(|line| std::cmp::Reverse(line.id));
-        ledger.truncate(NAMED_MAX as usize);
+        ledger.truncate(NAMED_MAX);
         Ok((alerts.into_iter().rev().collect(), ledger.into_iter().map(SuppressedView::from).collect()))
     };
     state.read(find).await

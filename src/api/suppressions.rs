@@ -15,7 +15,7 @@ use super::{ApiState, body};
 use crate::clock::now_ms;
 use crate::db::suppressions::LineFilter;
 use crate::db::{DbError, audit, suppressions};
-use crate::suppress::{About, Expression, Kind, Suppression, When};
+use crate::suppress::{About, By, Expression, Held, Kind, Suppression, Tally, When};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -346,7 +346,7 @@ struct SuppressedQuery {
 
 /// What was held back of one detector about one key within an hour: by a suppression, by a gate of the detector, or
 /// folded into a campaign by an open circuit breaker.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SuppressedView {
     /// Id of the suppression; `null`: a gate.
     #[schema(required)]
@@ -376,6 +376,29 @@ pub struct SuppressedView {
     pub event_id: String,
     /// What that would have said.
     pub reason: String,
+}
+
+impl From<Tally> for SuppressedView {
+    fn from(tally: Tally) -> Self {
+        let Held { by, tenant, detector, key, severity, reason, event_id, .. } = tally.sample;
+        let (suppression, gate) = match by {
+            By::Suppression(id) => (Some(id), None),
+            By::Gate(gate) => (None, Some(gate.to_owned())),
+        };
+        Self {
+            suppression,
+            gate,
+            tenant,
+            detector: detector.to_owned(),
+            key,
+            severity,
+            findings: tally.findings,
+            first_event_time: TimeMs(tally.times_ms.0),
+            last_event_time: TimeMs(tally.times_ms.1),
+            event_id,
+            reason,
+        }
+    }
 }
 
 impl From<suppressions::Line> for SuppressedView {

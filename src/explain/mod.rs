@@ -6,6 +6,7 @@
 //! concerns, in order of event time, and says how many events that were; what lies beyond them is not known to it.
 
 mod account;
+pub mod around;
 
 pub use account::{DetectorAccount, Standing, Verdict};
 
@@ -14,6 +15,7 @@ use crate::detect::engine::{Engine, Outcome};
 use crate::detect::{DetectConfig, Enabled};
 use crate::flow::EventFlow;
 use crate::suppress::Suppressions;
+use around::Around;
 use bartizan_core::{Event, EventBatch, KeyHasher, Spec};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub struct Explainer {
     engine: Engine,
     specs: Vec<&'static Spec>,
     events_before: u64,
+    around: Option<Around>,
 }
 
 impl Explainer {
@@ -55,19 +58,30 @@ impl Explainer {
         // One thread: an explanation must not take what the daemon judges with.
         let config = DetectConfig { threads: 1, ..config.clone() };
         let specs = enabled.detectors.iter().map(|(spec, _)| *spec).collect();
-        Self { engine: Engine::new(&config, enabled, KeyHasher::new([0; 16])), specs, events_before: 0 }
+        Self { engine: Engine::new(&config, enabled, KeyHasher::new([0; 16])), specs, events_before: 0, around: None }
     }
 
-    /// Judges events that came before.
-    pub fn past(&mut self, events: &EventBatch) {
+    /// Gathers from now on what becomes of those whom the event concerns.
+    pub fn gather(&mut self, around: Around) {
+        self.around = Some(around);
+    }
+
+    /// What was gathered.
+    #[must_use]
+    pub fn gathered(self) -> Option<Around> {
+        self.around
+    }
+
+    /// Judges other events: those before the one to explain, and those after it.
+    pub fn judge<'a>(&mut self, events: impl Iterator<Item = Event<'a>>) {
         let mut piece = EventBatch::default();
-        for event in events.iter() {
+        for event in events {
             piece.copy(&event);
             if piece.len() == BATCH_EVENTS {
-                self.judge(std::mem::take(&mut piece));
+                self.judge_piece(std::mem::take(&mut piece));
             }
         }
-        self.judge(piece);
+        self.judge_piece(piece);
     }
 
     /// Learns what people vouched for before the next event.
@@ -75,10 +89,11 @@ impl Explainer {
         self.engine.process(&mut EventFlow { lessons, ..EventFlow::replayed(EventBatch::default(), self.engine.next_seq()) });
     }
 
-    fn judge(&mut self, events: EventBatch) {
+    fn judge_piece(&mut self, events: EventBatch) {
         if !events.is_empty() {
             self.events_before += events.len() as u64;
-            self.engine.process(&mut EventFlow::replayed(events, self.engine.next_seq()));
+            let outcome = self.engine.process(&mut EventFlow::replayed(events, self.engine.next_seq()));
+            self.around.iter_mut().for_each(|around| around.take(&outcome));
         }
     }
 
@@ -89,6 +104,7 @@ impl Explainer {
         events.copy(event);
         let mut flow = EventFlow { suppressions, ..EventFlow::replayed(events, self.engine.next_seq()) };
         let outcome = self.engine.explain(&mut flow);
+        self.around.iter_mut().for_each(|around| around.take(&outcome));
         // With its keys, which tell what a detector lacks.
         let event = flow.events.get(0).unwrap_or(*event);
         Explanation {

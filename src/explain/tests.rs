@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::detect::DetectorTables;
+use crate::store::{EventRow, Position, StoredEvent};
+use crate::suppress::{By, Tally};
 use bartizan_core::batch::Field;
 use bartizan_core::{EventDraft, Kind, NetworkClass, Outcome, Place, Severity};
 
@@ -39,7 +41,7 @@ fn past() -> EventBatch {
 
 fn explain(events: &EventBatch, suppressions: Option<Arc<Suppressions>>) -> Explanation {
     let mut explainer = explainer();
-    explainer.past(&past());
+    explainer.judge(past().iter());
     explainer.explain(&events.get(0).unwrap(), suppressions)
 }
 
@@ -74,19 +76,56 @@ fn what_is_found_is_told_and_what_is_suppressed_says_by_what() {
     assert_eq!((travel.verdict, travel.suppression.as_deref()), (Verdict::Suppressed, Some("sup_1")));
 }
 
-#[test]
-fn what_is_held_back_names_its_gate_and_numbers() {
-    // The phone that ann has at home, too, far away.
+/// The phone that ann has at home, too, far away.
+fn far_with_the_phone() -> (Explainer, EventBatch) {
     let mut explainer = explainer();
     let mut before = past();
     (0..9).for_each(|day| sign_in(&mut before, &format!("p{day}"), JUNE_MS + day * DAY_MS + 1_000, "phone", HOME, 3320));
     let mut sorted: Vec<_> = before.iter().collect();
     sorted.sort_by_key(Event::time_ms);
-    let mut ordered = EventBatch::default();
-    sorted.iter().for_each(|event| _ = ordered.copy(event));
-    explainer.past(&ordered);
+    explainer.judge(sorted.into_iter());
     let mut far = EventBatch::default();
     sign_in(&mut far, "far", JUNE_MS + 9 * DAY_MS + 600_000, "phone", FAR, 7018);
+    (explainer, far)
+}
+
+/// Alerts, and lines of the ledger by detector, gate and key, with their findings.
+type Gathered = (usize, Vec<(&'static str, By, String, u64)>);
+
+fn gathered(explainer: Explainer) -> Gathered {
+    let (alerts, lines) = explainer.gathered().unwrap().newest_first();
+    let line = |line: Tally| (line.sample.detector, line.sample.by, line.sample.key, line.findings);
+    (alerts.len(), lines.into_iter().map(line).collect())
+}
+
+#[test]
+fn what_became_of_those_concerned_is_gathered() {
+    let of = |events: &EventBatch| Around::of(&StoredEvent::from(EventRow::new(&events.get(0).unwrap(), Position::default())));
+    let (mut explainer, far) = far_with_the_phone();
+    explainer.gather(of(&far));
+    assert_eq!(explainer.explain(&far.get(0).unwrap(), None).standing, Standing::Judged);
+    let (alerts, ledger) = gathered(explainer);
+    assert_eq!(alerts, 0);
+    assert!(ledger.contains(&("impossible_travel", By::Gate("own_at_both_ends"), "user:ann".to_owned(), 1)), "{ledger:?}");
+
+    let mut strange = EventBatch::default();
+    sign_in(&mut strange, "x", JUNE_MS + 9 * DAY_MS + 3_600_000, "other", FAR, 7018);
+    let mut soon_after = EventBatch::default();
+    sign_in(&mut soon_after, "z", JUNE_MS + 9 * DAY_MS + 5_400_000, "other", FAR, 7018);
+    let mut the_day_before = EventBatch::default();
+    sign_in(&mut the_day_before, "y", JUNE_MS + 8 * DAY_MS, "laptop", HOME, 3320);
+    for (about, told) in [(&strange, true), (&soon_after, true), (&the_day_before, false)] {
+        let mut explainer = self::explainer();
+        explainer.gather(of(about));
+        explainer.judge(past().iter());
+        explainer.judge(strange.iter());
+        assert_eq!(gathered(explainer).0 > 0, told, "an alert of another day is none around the event");
+    }
+}
+
+#[test]
+fn what_is_held_back_names_its_gate_and_numbers() {
+    let (mut explainer, far) = far_with_the_phone();
     let explanation = explainer.explain(&far.get(0).unwrap(), None);
     let travel = of(&explanation, "impossible_travel");
     assert_eq!((travel.verdict, travel.gate.as_deref()), (Verdict::HeldBack, Some("own_at_both_ends")), "{travel}");
@@ -105,7 +144,7 @@ fn what_an_analyst_taught_counts() {
     before.iter().skip(10).take(1).for_each(|event| _ = lessons.copy(&event));
     let travel = |lessons: Option<EventBatch>| {
         let mut explainer = explainer();
-        explainer.past(&before);
+        explainer.judge(before.iter());
         lessons.into_iter().for_each(|lessons| explainer.learn(lessons));
         of(&explainer.explain(&again.get(0).unwrap(), None), "impossible_travel").verdict
     };

@@ -218,6 +218,55 @@ pub struct StoredEvent {
     pub received_time: i64,
 }
 
+impl From<EventRow<'_>> for StoredEvent {
+    /// What would be stored.
+    fn from(row: EventRow<'_>) -> Self {
+        Self {
+            time: row.time,
+            tenant: row.tenant.to_owned(),
+            id: row.id.to_owned(),
+            kind: row.kind.to_owned(),
+            outcome: row.outcome.to_owned(),
+            reason: row.reason.to_owned(),
+            source: row.source.to_owned(),
+            user: row.user.to_owned(),
+            user_kind: row.user_kind.to_owned(),
+            ip: row.ip,
+            user_agent: row.user_agent.to_owned(),
+            device: row.device.to_owned(),
+            ja4: row.ja4.to_owned(),
+            app: row.app.to_owned(),
+            grant: row.grant.to_owned(),
+            scope: row.scope.to_owned(),
+            factor: row.factor.to_owned(),
+            attestation: row.attestation.to_owned(),
+            session: row.session.to_owned(),
+            token_hash: row.token_hash,
+            token_issued_hash: row.token_issued_hash,
+            token_id: row.token_id.to_owned(),
+            method: row.method.to_owned(),
+            path: row.path.to_owned(),
+            status: row.status,
+            bytes: row.bytes,
+            duration_ms: row.duration_ms,
+            attrs: row.attrs.to_owned(),
+            country: row.country.to_owned(),
+            region: row.region.to_owned(),
+            city: row.city.to_owned(),
+            latitude: row.latitude,
+            longitude: row.longitude,
+            accuracy_km: row.accuracy_km,
+            asn: row.asn,
+            network_name: row.network_name.to_owned(),
+            network_class: row.network_class.to_owned(),
+            topic: row.topic.to_owned(),
+            partition: row.partition,
+            offset: row.offset,
+            received_time: row.received_time,
+        }
+    }
+}
+
 impl StoredEvent {
     /// Adds the event to a batch, with the place and network that it was judged with. False if what is stored is no
     /// event of this program's.

@@ -86,7 +86,7 @@ impl Held {
     }
 }
 
-/// Findings of one batch that are one line of the ledger: held back by the same, of one detector, key and hour.
+/// Findings that are one line of the ledger: held back by the same, of one detector, key and hour.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tally {
     /// The one that says most: the worst, of those the latest.
@@ -109,15 +109,24 @@ impl Tally {
         let mut lines: BTreeMap<(&str, &By, &str, &str, i64), Self> = BTreeMap::new();
         for one in held {
             let line = (one.tenant.as_str(), &one.by, one.detector, one.key.as_str(), one.time_ms.div_euclid(Self::HOUR_MS));
-            let new = || Self { sample: one.clone(), findings: 0, times_ms: (one.time_ms, one.time_ms), last_seq: one.seq };
-            let tally = lines.entry(line).or_insert_with(new);
-            tally.findings += 1;
-            tally.times_ms = (tally.times_ms.0.min(one.time_ms), tally.times_ms.1.max(one.time_ms));
-            tally.last_seq = tally.last_seq.max(one.seq);
-            if one.severity >= tally.sample.severity {
-                tally.sample.clone_from(one);
-            }
+            lines.entry(line).or_insert_with(|| Self::new(one)).add(one);
         }
         lines.into_values().collect()
+    }
+
+    /// The line of a finding, which is still to be added.
+    #[must_use]
+    pub fn new(one: &Held) -> Self {
+        Self { sample: one.clone(), findings: 0, times_ms: (one.time_ms, one.time_ms), last_seq: one.seq }
+    }
+
+    /// Adds a finding of the same line.
+    pub fn add(&mut self, one: &Held) {
+        self.findings += 1;
+        self.times_ms = (self.times_ms.0.min(one.time_ms), self.times_ms.1.max(one.time_ms));
+        self.last_seq = self.last_seq.max(one.seq);
+        if one.severity >= self.sample.severity {
+            self.sample.clone_from(one);
+        }
     }
 }

@@ -202,6 +202,77 @@ test("hostile names are shown as text, with what is invisible made visible", asy
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false);
 });
 
+test("an alert tells on demand why each detector said something or nothing, and what was held back", async () => {
+  await sign_in_to_list();
+  await page.goto(url(`#/alerts/${mock.alerts[0].id}`));
+  const why = page.locator("section.panel", { hasText: "Why, and why not" });
+  await why.waitFor();
+  assert.ok(!mock.requests.some((request) => request.url.includes("/explain")), "nobody asked yet");
+  assert.deepEqual(await why.locator("select option").allInnerTexts(), ["m.okafor", "j.lindqvist", "t.brandt"]);
+  await why.locator("select").selectOption("j.lindqvist");
+  await why.locator("text=Ask the detectors").click();
+  await why.locator("table.accounts").waitFor();
+  const asked = new URL(mock.requests.find((request) => request.url.includes("/explain")).url, url()).searchParams;
+  assert.deepEqual(Object.fromEntries(asked), { user: "j.lindqvist", time: mock.alerts[0].last_event_time, tenant: "acme" });
+  const verdicts = await why.locator("table.accounts tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].slice(0, 3).map((cell) => cell.textContent)));
+  assert.deepEqual(verdicts, [["Credential stuffing", "Found critical", "–"], ["Unusual location", "Suppressed medium", "suppression sup_00000000000000a7"],
+    ["Impossible travel", "Held back high", "Own at both ends"], ["Brute force", "Silent", "Below limit"]]);
+  const text = await why.innerText();
+  for (const part of ["It was judged, after 1,841 stored events before it; there are more", "limit 1000 km/h", "Not concerned: Api enumeration.", "al_0000000000000002", "never had"]) assert.ok(text.includes(part), part);
+  assert.ok(!(await why.locator("p", { hasText: "Other alerts" }).innerText()).includes(mock.alerts[0].id), "not itself");
+  const ledger = why.locator("table.ledger");
+  assert.equal(await ledger.locator("tbody tr").count(), 2);
+  assert.match(await ledger.innerText(), /RLO.*<b>x<\/b>/s);
+  assert.equal(await page.locator("main img, main b").count(), 0);
+  await page.setViewportSize({ width: 400, height: 800 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false);
+});
+
+test("what was held back about an entity stands on its page", async () => {
+  await sign_in_to_list();
+  await page.goto(url("#/entities/user/m.okafor?tenant=acme"));
+  const held = page.locator("section.panel", { hasText: "Held back" });
+  assert.match(await held.innerText(), /Unusual location.*suppression sup_00000000000000a7.*never was/s);
+  assert.equal(await held.locator("tbody tr").count(), 1);
+  assert.ok(mock.requests.some((request) => request.url === "/api/v1/suppressed?key=user%3Am.okafor&tenant=acme"));
+  await page.goto(url("#/entities/user/t.brandt"));
+  await page.waitForSelector("h1 >> text=t.brandt");
+  assert.equal(await held.count(), 0);
+});
+
+test("open circuit breakers are told above every view, and closed by those who may", async () => {
+  mock.breakers = fixture("breakers").items;
+  await sign_in_to_list();
+  const breakers = page.locator("#breakers .breaker");
+  await breakers.first().waitFor();
+  assert.match(await breakers.first().innerText(), /Token reuse in acme: since .* folded into one campaign: 1,207 so far, 913 users and 1,188 sessions hit\. Usual are 0\.4 an hour\./);
+  assert.match(await breakers.nth(1).innerText(), /<img src=x onerror=/);
+  assert.equal(await page.locator("#breakers img").count(), 0);
+  await page.goto(url("#/status"));
+  await page.waitForSelector(".tiles");
+  await breakers.first().locator("text=Close breaker").click();
+  await eventually(() => document.querySelectorAll("#breakers .breaker").length === 1);
+  assert.deepEqual(mock.closed, [["token_reuse", { tenant: "acme" }]]);
+  // It counts from the next batch on: that the daemon still lists it for a moment shows nobody a button twice.
+  assert.equal(mock.breakers.length, 2);
+  await page.click("text=Sign out");
+  await page.waitForSelector(".sign-in");
+  assert.equal(await breakers.count(), 0);
+  await page.fill("#token", "viewer-token");
+  await page.keyboard.press("Enter");
+  await breakers.nth(1).waitFor();
+  assert.equal(await page.locator("#breakers button").count(), 0);
+});
+
+test("the history tells what a disposition taught", async () => {
+  const lesson = "its device, network and place <i>count</i> as m.okafor's from now on";
+  mock.alert.history.push({ time: new Date().toISOString(), kind: "lesson", version: 4, by: "ana", lesson });
+  await sign_in_to_list();
+  await page.goto(url(`#/alerts/${mock.alerts[0].id}`));
+  const entry = page.locator(".history .entry").first();
+  assert.equal(await entry.locator("div").first().innerText(), `ana lesson ${lesson}`);
+});
+
 test("a revoked token leads back to signing in, and nothing is left of what was shown", async () => {
   await sign_in_to_list();
   mock.tokens.delete("good-token");

@@ -33,7 +33,9 @@ class Mock {
     const load = (name) => rebase(fixture(name), this.shift_ms);
     this.alerts = load("alerts").items;
     this.alert = load("alert");
-    Object.assign(this, { status: load("status"), entity: load("entity"), events: load("events") });
+    Object.assign(this, { status: load("status"), entity: load("entity"), events: load("events"), explanation: load("explain") });
+    this.breakers = [];
+    this.closed = [];
   }
 
   async listen(port = 0) {
@@ -79,7 +81,9 @@ class Mock {
     const parts = url.pathname.split("/").slice(3).map(decodeURIComponent);
     const query = Object.fromEntries(url.searchParams);
     const found = { status: () => this.get_status(role), alerts: () => this.get_alerts(request, parts, query, role, body),
-      events: () => this.events, entities: () => ({ ...this.entity, type: parts[1], value: parts[2] }), stream: () => this.open_stream(response) }[parts[0]];
+      events: () => this.events, entities: () => ({ ...this.entity, type: parts[1], value: parts[2] }), stream: () => this.open_stream(response),
+      explain: () => ({ ...this.explanation, event: { ...this.explanation.event, user: query.user } }), suppressed: () => this.held_back(query),
+      breakers: () => this.get_breakers(request, parts, role, body, response) }[parts[0]];
     const answer = found ? found() : { problem: [404, "Not Found", "no such route"] };
     if (answer === null) return;
     if (answer.problem) return problem(response, ...answer.problem);
@@ -108,6 +112,18 @@ class Mock {
     Object.assign(alert, members, { version: alert.version + 1 });
     this.alert.history.push({ time: new Date().toISOString(), kind: "triage", by: "ana", ...changes });
     return { ...full, ...alert };
+  }
+
+  held_back({ key }) {
+    return { items: this.explanation.ledger.filter((line) => line.key === key), next_cursor: null };
+  }
+
+  get_breakers(request, parts, role, body, response) {
+    if (request.method === "GET") return { items: this.breakers };
+    if (role === "viewer") return { problem: [403, "Forbidden", "the role viewer may not triage"] };
+    this.closed.push([parts[1], JSON.parse(body)]);
+    response.writeHead(204).end();
+    return null;
   }
 
   list(query) {

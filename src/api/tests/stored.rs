@@ -79,6 +79,9 @@ async fn a_stored_event_is_explained_with_what_is_stored_before_it() {
     assert_eq!((&answer["truncated"], answer["detectors"].as_array().unwrap().len()), (&json!(false), bartizan_catalogue::all().count()));
     let brute = answer["detectors"].as_array().unwrap().iter().find(|account| account["detector"] == "brute_force").unwrap();
     assert_eq!((&brute["verdict"], &brute["key"], &brute["severity"]), (&json!("found"), &json!("user:u1"), &json!("medium")), "{brute}");
+    // As the command line reads it.
+    let read: crate::api::explain::ExplainView = serde_json::from_str(&answer.to_string()).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&serde_json::to_string(&read).unwrap()).unwrap(), answer);
     let at = bartizan_core::TimeMs(JUNE_MS + 5_500);
     let answer = api.get(&acme, &format!("/api/v1/explain?user=u1&time={at}")).await.json();
     assert_eq!((&answer["event"]["id"], &answer["events_before"]), (&json!("e5"), &json!(5)));

@@ -1,6 +1,7 @@
 //! Objects of others by number.
 
-use super::{Attack, fetch, has_past, hosted, settle, thief_client, victim};
+use super::raid::Raid;
+use super::{Attack, fetch, has_past, hosted, thief_client};
 use crate::simulate::draft::User;
 use crate::simulate::probes::probe;
 use crate::simulate::stage::Stage;
@@ -64,20 +65,16 @@ pub(super) fn routes(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<(
 
 /// Somebody finds out that the number in the address is all that it takes, and helps themselves.
 pub(super) fn insider(stage: &mut Stage, attack: Attack, now_ms: i64) -> Option<()> {
-    let (index, mut person) = victim(stage, now_ms, |_, p| !p.dormant && has_past(p, now_ms))?;
-    let label = stage.open_label(attack.plan(), person.tenant);
-    let mut time_ms = now_ms.max(person.busy_until_ms) + 500;
-    let ip = person.home_ip(stage, time_ms);
-    let actor = Actor { by_owner: false, ..Actor::owner(&person, false, ip, label) };
-    let session = open_session(stage, actor, time_ms);
-    person.laptop_session = Some(session);
+    let (mut raid, ()) = Raid::open(stage, attack, now_ms, |_, p| !p.dormant && has_past(p, now_ms), |_, _| Some(()))?;
+    let actor = Actor { by_owner: false, ..raid.owner(stage) };
+    let session = open_session(stage, actor, raid.time_ms);
+    raid.person.laptop_session = Some(session);
     let first = stage.dice.between(1_000, 80_000) as u64;
     for step in 0..stage.dice.between(150, stage.pace.attempts_max.max(150)) {
-        time_ms += stage.wait_ms(SECOND_MS, 8 * SECOND_MS);
+        raid.time_ms += stage.wait_ms(SECOND_MS, 8 * SECOND_MS);
         let status = if stage.dice.chance(0.05) { 404 } else { 200 };
-        fetch(stage, actor, session, first + step as u64, status, time_ms);
+        fetch(stage, actor, session, first + step as u64, status, raid.time_ms);
     }
-    stage.book.seal(label, true);
-    settle(stage, index, person, time_ms);
+    raid.close(stage, true);
     Some(())
 }

@@ -1,6 +1,7 @@
 //! Guessing: stuffing, spraying, brute force.
 
-use super::{Attack, Class, settle, thief_client, use_account, victim};
+use super::raid::{settle, victim};
+use super::{Attack, Class, thief_client, use_account};
 use crate::simulate::clients::{Client, Family};
 use crate::simulate::draft::{Draft, User};
 use crate::simulate::stage::Stage;

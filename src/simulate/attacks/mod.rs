@@ -10,6 +10,7 @@ mod enumeration;
 mod factors;
 mod guessing;
 mod phishing;
+mod raid;
 mod services;
 mod takeover;
 mod tokens;
@@ -175,27 +176,6 @@ impl Attack {
     }
 }
 
-/// Somebody who fits, has not been attacked in the last days, and is not on a journey.
-fn victim(stage: &mut Stage, now_ms: i64, fits: impl Fn(&Stage, &Person) -> bool) -> Option<(usize, Person)> {
-    let count = stage.people.len();
-    let busy_until_max_ms = now_ms + if stage.pace.haste { SECOND_MS } else { 10 * MINUTE_MS };
-    (0..400).find_map(|_| {
-        let index = stage.dice.index(count);
-        let person = *stage.people.get(index)?;
-        let settled = person.trip.is_none() && person.next_trip_ms > now_ms + DAY_MS && now_ms - person.attacked_ms > 3 * DAY_MS;
-        (settled && person.busy_until_ms <= busy_until_max_ms && fits(stage, &person)).then_some((index, person))
-    })
-}
-
-/// Writes the victim back: attacked, and busy until `until_ms`.
-fn settle(stage: &mut Stage, index: usize, mut person: Person, until_ms: i64) {
-    person.attacked_ms = until_ms;
-    person.busy_until_ms = person.busy_until_ms.max(until_ms);
-    if let Some(slot) = stage.people.get_mut(index) {
-        *slot = person;
-    }
-}
-
 /// No first-level region of a country is as wide, one or two of the emptiest excepted.
 const REGION_KM: f64 = 2_000.0;
 /// So far from its phones a carrier may lead them into the net.
@@ -274,6 +254,11 @@ fn near_address(stage: &mut Stage, person: &Person) -> Option<IpAddr> {
 /// Days in which somebody must have come to be known.
 fn is_known(person: &Person, now_ms: i64) -> bool {
     !person.dormant && person.sign_ins >= SIGN_INS_MIN && has_past(person, now_ms)
+}
+
+/// Fits whom the log knows well, in days and by place.
+fn has_routine(now_ms: i64) -> impl Fn(&Stage, &Person) -> bool {
+    move |stage, person| is_known(person, now_ms) && has_place(stage, person)
 }
 
 /// The owner goes on as ever, at the laptop.
