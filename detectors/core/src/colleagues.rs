@@ -3,8 +3,8 @@
 //! Who signs in with a device that is a colleague's own (an assistant, a travel agent, a shared machine), or where
 //! several colleagues are at home (another office), is no stranger, however new that is for the person. It counts what
 //! was there on an earlier day alone: an attacker's device is nobody's own on the day of the attack. A place is
-//! everybody's on its first day already where colleagues come to it with devices that they had before (a new office, a
-//! conference's hotel). What a colleague's device does in somebody's name makes it not theirs, however often, unless they
+//! everybody's on its first day already where colleagues come to it, to the very address, with devices that they had before
+//! (a new office, a conference's hotel). What a colleague's device does in somebody's name makes it not theirs, however often, unless they
 //! have no other. Insiders are not told apart by it.
 //!
 //! Beside what vouches it says in which countries the tenant's people are at home: a journey goes more often to where
@@ -48,7 +48,7 @@ pub const KEY: KeyKind = KeyKind::Tenant;
 pub enum Voucher {
     /// The device is a colleague's own.
     Device,
-    /// Several colleagues are at home at the address's /24 or /48.
+    /// Several colleagues are at home at the address's /24 or /48, or came to the address with devices of their own.
     Place,
 }
 
@@ -67,7 +67,7 @@ impl Voucher {
     pub const fn because(self) -> &'static str {
         match self {
             Self::Device => "the device is a colleague's own",
-            Self::Place => "three colleagues or more are at home at this address's network",
+            Self::Place => "three colleagues or more are at home at this address's network, or came to it with devices of their own",
         }
     }
 }
@@ -193,19 +193,22 @@ impl Tenant {
             self.note(Of::UsersDevice, user, device);
         }
         let own_place = self.owns(Of::UsersPlace, user, place);
-        if place != 0 && (own_place || (own_device && is_line)) {
+        if own_place {
             self.is_at_home(user, place);
-        }
-        if !own_place {
+        } else {
             self.note(Of::UsersPlace, user, place);
+        }
+        let address = short(event.key(KeyKind::Address));
+        if own_device && is_line {
+            self.is_at_home(user, address);
         }
         if self.owns(Of::UsersCountry, user, land) {
             self.inhabits(user, land);
-        } else {
-            self.note(Of::UsersCountry, user, land);
+        } else if land != 0 {
+            self.familiar.learn(fact(Of::UsersCountry, user, land));
         }
-        let all_at_home = fact(Of::AtHome, (AT_HOME_MIN - 1).into(), place);
-        let is_everybodys = place != 0 && !own_place && self.familiar.knows(all_at_home);
+        let all_at_home = |place: u32| place != 0 && self.familiar.knows(fact(Of::AtHome, (AT_HOME_MIN - 1).into(), place));
+        let is_everybodys = !own_place && (all_at_home(place) || all_at_home(address));
         let voucher = if is_others { Some(Voucher::Device) } else { is_everybodys.then_some(Voucher::Place) };
         Standing { voucher, country_share }
     }
@@ -228,7 +231,7 @@ impl Tenant {
         }
     }
 
-    /// Did the user have it on an earlier day? Then it is remembered for longer.
+    /// Did the user have it before, devices and places on an earlier day? Then it is remembered for longer.
     fn owns(&mut self, of: Of, user: u64, value: u32) -> bool {
         let owns = value != 0 && self.familiar.knows(fact(of, user, value));
         if owns {
@@ -249,6 +252,7 @@ impl Tenant {
         }
     }
 
+    /// The user is at home at a place: a network, or a single address.
     fn is_at_home(&mut self, user: u64, place: u32) {
         if self.familiar.renew(fact(Of::Resident, user, place)) {
             let next = (0..AT_HOME_MIN).map(|number| fact(Of::AtHome, number.into(), place)).find(|fact| !self.familiar.is_fresh(*fact));

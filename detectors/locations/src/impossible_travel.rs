@@ -111,7 +111,7 @@ impl Detector for ImpossibleTravel {
                 )
             });
         };
-        if let Some(voucher) = event.voucher() {
+        if let Some(voucher) = person.voucher(event) {
             // It says where a colleague's machine is, not where the person is. A device of others is not learnt either.
             if voucher == Voucher::Device {
                 findings.doubt(Trust::Stranger);

@@ -254,7 +254,7 @@ impl Detector for UnusualLocation {
         let sign_in = SignIn { person, traits, country_share: event.country_share() };
         let verdict = sign_in.judge();
         let severity = verdict.severity(traits.class, sign_in.is_far(), &self.config);
-        match event.voucher().map_or(severity, |voucher| severity.and(Err(voucher.gate()))) {
+        match person.voucher(event).map_or(severity, |voucher| severity.and(Err(voucher.gate()))) {
             Ok(severity) => {
                 findings.push(finding(event, &verdict, severity, person, &self.config));
                 if verdict.new_device {

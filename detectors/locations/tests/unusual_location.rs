@@ -149,6 +149,7 @@ fn colleagues_vouch_for_their_devices_and_their_places() {
     assert_eq!(severities(days(20), vec![with_device]), [Severity::High], "nobody's");
     let there = abroad(500).ip("203.0.113.77").device("new");
     assert_eq!(severities(at_work(&["bob", "eve", "joe"]), vec![there.clone()]), [], "another office");
+    assert_eq!(severities(at_work(&["bob", "eve", "joe"]), vec![there.clone().device("").agent("curl")]), [Severity::High], "a tool there");
     assert_eq!(severities(at_work(&["bob", "eve"]), vec![there]), [Severity::Low], "two are no office, but in that country");
 }
 
@@ -167,11 +168,12 @@ fn a_new_office_is_everybodys_once_colleagues_came_to_it_with_what_they_had() {
     let mut history = days(20);
     history.extend((0..20).flat_map(|day| names.map(|name| at_home(name, day * 24 + 2))));
     history.sort_by_key(TestEvent::time_ms);
-    let there = abroad(491).ip("203.0.113.77").device("new").agent("App");
+    let there = abroad(491).ip("203.0.113.40").device("new").agent("App");
     assert_eq!(severities(history.clone(), vec![there.clone()]), [Severity::High], "the first to come");
     history.extend(names.map(|name| colleague(name, 490)));
-    assert_eq!(severities(history.clone(), vec![there]), []);
-    let phones = |hour| abroad(hour).ip("203.0.113.77").asn(28573, NetworkClass::Mobile).device("new").agent("App");
+    assert_eq!(severities(history.clone(), vec![there.clone()]), []);
+    assert_eq!(severities(history.clone(), vec![there.ip("203.0.113.77")]), [Severity::High], "a neighbour's line");
+    let phones = |hour| abroad(hour).ip("203.0.113.78").asn(28573, NetworkClass::Mobile).device("new").agent("App");
     let on_carrier = names.map(|name| colleague(name, 490).ip("203.0.113.78").asn(28573, NetworkClass::Mobile));
     let last = history.len() - names.len();
     history.truncate(last);

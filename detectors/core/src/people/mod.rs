@@ -17,6 +17,7 @@ mod habits;
 pub use habits::{Feature, Habits};
 
 use crate::client::{ClientPrint, country, region, short};
+use crate::colleagues::Voucher;
 use crate::event::{Event, Kind, NetworkClass, Outcome, Place, UserKind};
 use crate::finding::{Findings, Trust};
 use crate::keys::{Key, KeyKind};
@@ -247,6 +248,13 @@ impl Person {
             country: land == [0; 2] || never_placed || knows(Feature::Country, country(land)),
             established: self.sign_ins >= ESTABLISHED_SIGN_INS && self.days() >= ESTABLISHED_DAYS,
         }
+    }
+
+    /// What colleagues vouch for a sign-in with. A place vouches for people who come to it, not for a tool there: for a
+    /// client without the device id that its person has always had.
+    #[must_use]
+    pub fn voucher(&self, event: &Event<'_>) -> Option<Voucher> {
+        event.voucher().filter(|voucher| *voucher != Voucher::Place || !self.familiar(event).lacks_device)
     }
 }
 
