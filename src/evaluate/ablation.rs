@@ -167,7 +167,7 @@ impl Workbench {
             for event in events.iter() {
                 let record = blinded.copy(&event);
                 // Of the first time: colleagues are asked anew, if at all.
-                record.voucher = None;
+                record.standing = colleagues::Standing::default();
                 blind.into_iter().for_each(|blind| blind(record));
             }
             let outcome = engine.process(&mut EventFlow::replayed(blinded, engine.next_seq()));

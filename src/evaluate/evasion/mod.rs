@@ -136,7 +136,10 @@ impl fmt::Display for Evasion {
         let Self { strategy, unit, silent, told, hits } = self;
         let told = told.map_or_else(|| "(none higher was tried)".to_owned(), |(rate, by)| format!("{rate}: {by}"));
         write!(f, "{:<66} {silent:>12}  {told:<38} ", format!("{strategy} ({unit})"))?;
-        hits.as_ref().map_or_else(|| f.write_str("-"), |hits| write!(f, "{hits}"))
+        match hits {
+            Some(hits) => write!(f, "{hits}"),
+            None => f.write_str("-"),
+        }
     }
 }
 

@@ -171,6 +171,7 @@ impl Scene {
         flow.events.clear();
         *batch = flow.events;
         let told = outcome.alerts.iter().filter(|alert| alert.severity >= Severity::Medium);
-        Ok(told.fold(false, |enough, alert| is_enough(&alert.id, &alert.detector) || enough))
+        // All of them are counted, also once it is enough.
+        Ok(told.filter(|alert| is_enough(&alert.id, &alert.detector)).count() > 0)
     }
 }
