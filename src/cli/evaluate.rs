@@ -67,7 +67,15 @@ pub struct EvaluateArgs {
     ablate: Option<Vec<Group>>,
     /// Search how much a day an attacker gets away with who knows the defaults, by strategy; of those alone whose name
     /// begins so
-    #[arg(long, value_name = "STRATEGY", requires = "seeds", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with_all = ["list", "FLOORS"])]
+    #[arg(
+        long,
+        value_name = "STRATEGY",
+        requires = "seeds",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        conflicts_with_all = ["labels", "list", "FLOORS"]
+    )]
     evade: Option<String>,
     #[command(flatten)]
     floors: Floors,

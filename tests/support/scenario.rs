@@ -121,7 +121,7 @@ impl Script {
         let start_ms = (number as i64 * 217_000) % (SCRIPT_MS - 60_000);
         for n in 0..12 {
             let members = json!({
-                "user": format!("name-{number}-{n}"), "ip": format!("203.0.{number}.7"), "user_agent": "curl/8.5", "reason": "bad_password",
+                "user": format!("name-{number}-{n}"), "ip": format!("203.0.{number}.7"), "user_agent": format!("curl/8.{number}"), "reason": "bad_password",
             });
             self.push(start_ms + n * 1_000, "login", "failure", &members);
         }
@@ -280,7 +280,8 @@ pub fn replayed(daemon: &Daemon, lines: &[Line]) -> BTreeMap<(String, u64), Valu
     versions(text.lines().map(|line| serde_json::from_str(line).expect("an alert")))
 }
 
-/// Alert versions by id and version, without the time at which each was found.
+/// Alert versions by id and version, without the time at which each was found and the incident that the daemon put it
+/// into, which a replay of plain files does not know.
 ///
 /// # Panics
 /// When two different alerts have the same id and version.
@@ -288,7 +289,9 @@ pub fn versions(alerts: impl Iterator<Item = Value>) -> BTreeMap<(String, u64), 
     let mut all = BTreeMap::new();
     for mut alert in alerts {
         let key = (alert["id"].as_str().expect("an id").to_owned(), alert["version"].as_u64().expect("a version"));
-        alert.as_object_mut().expect("an alert").remove("detected_time");
+        for member in ["detected_time", "incident"] {
+            alert.as_object_mut().expect("an alert").remove(member);
+        }
         if let Some(before) = all.insert(key.clone(), alert.clone()) {
             assert_eq!(before, alert, "two alerts with the same id and version");
         }

@@ -264,10 +264,11 @@ impl Strangers {
         self.list.is_empty()
     }
 
-    /// What was found of the client of an event before, if it is one of them.
+    /// What was found of the client of an event within the last day, if it is one of them. The lines beside them are kept
+    /// for longer, and what people taught meanwhile counts.
     pub fn signs_of(&self, event: &Event<'_>) -> Option<Signs> {
-        let source = Source::of(event);
-        self.list.iter().find(|one| one.source.is(&source)).map(|one| one.signs)
+        let (source, since_ms) = (Source::of(event), event.time_ms().saturating_sub(KEPT_MS));
+        self.list.iter().find(|one| one.last_ms >= since_ms && one.source.is(&source)).map(|one| one.signs)
     }
 
     /// Would an own client's use of this line be no news?
