@@ -121,7 +121,8 @@ impl Script {
         let start_ms = (number as i64 * 217_000) % (SCRIPT_MS - 60_000);
         for n in 0..12 {
             let members = json!({
-                "user": format!("name-{number}-{n}"), "ip": format!("203.0.{number}.7"), "user_agent": format!("curl/8.{number}"), "reason": "bad_password",
+                "user": format!("name-{number}-{n}"), "ip": format!("203.0.{number}.7"), "user_agent": "curl/8.5", "reason": "bad_password",
+                "ja4": format!("t13d1512h2_8daaf6152771_{number:012x}"),
             });
             self.push(start_ms + n * 1_000, "login", "failure", &members);
         }
