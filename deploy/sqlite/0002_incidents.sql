@@ -10,16 +10,14 @@ CREATE TABLE incidents (
     last_event_ms  INTEGER NOT NULL,
     opened_ms      INTEGER NOT NULL,
     updated_ms     INTEGER NOT NULL,             -- arrival of the newest alert version, or the last step of a person
-    told_ms        INTEGER NOT NULL DEFAULT 0,   -- when it was last told to people
-    told_severity  INTEGER NOT NULL DEFAULT -1,
-    told_hits      INTEGER NOT NULL DEFAULT 0,
+    hit_count      INTEGER NOT NULL,
     follows        TEXT,                         -- whose word its alerts still have to follow
     body           TEXT NOT NULL                 -- the incident as JSON
 ) STRICT;
 CREATE INDEX incidents_by_time ON incidents (tenant, updated_ms DESC, id DESC);
 CREATE INDEX incidents_by_update ON incidents (updated_ms DESC, id DESC);
 CREATE INDEX incidents_followed ON incidents (id) WHERE follows IS NOT NULL;
-CREATE INDEX incidents_unresolved ON incidents (updated_ms) WHERE status <> 'resolved';  -- what silence may end
+CREATE INDEX incidents_silent ON incidents (updated_ms) WHERE (status = 'acknowledged' OR (status = 'open' AND hit_count = 0));  -- what silence may end
 
 -- Whom and what an incident is about. By these further alerts find it.
 CREATE TABLE incident_entities (
@@ -47,3 +45,4 @@ CREATE TABLE incident_history (
 ALTER TABLE alerts ADD COLUMN incident_id TEXT REFERENCES incidents (id) ON DELETE SET NULL;
 CREATE INDEX alerts_by_incident ON alerts (incident_id, status);
 CREATE INDEX outbox_by_alert ON outbox (alert_id) WHERE kind <> 'alert';  -- what was told and done, for the timeline
+CREATE INDEX outbox_opened ON outbox (channel, created_ms) WHERE kind = 'incident.opened';  -- how many an hour

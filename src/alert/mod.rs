@@ -1,5 +1,6 @@
 //! From findings to alerts: one alert for one episode.
 
+pub mod change;
 pub mod episode;
 pub mod model;
 pub mod ocsf;

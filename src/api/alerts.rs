@@ -4,99 +4,50 @@
 //! store is in; only the events behind an alert come from the store.
 
 use super::auth::Caller;
-use super::body;
+use super::cases::{self, CaseQuery, IdPath, id_of, none_of_this_id};
 use super::events::EventView;
 use super::openapi::AnyOf;
-use super::page::{self, Page};
+use super::page::Page;
 use super::problem::Problem;
-use super::query::{Params, VALUE_BYTES_MAX};
-use super::triage::{Triage, change_of, etag, expected_version};
+use super::query::{NoParams, Params};
+use super::triage::{Triage, etag};
 use super::{ApiState, openapi};
 use crate::alert::Alert;
-use crate::alert::model::Status;
 use crate::alert::ocsf::DetectionFinding;
-use crate::clock::now_ms;
-use crate::db::alert_list::{self, Filter};
-use crate::db::alerts::{self, Change, HistoryEntry, TriageError, TriageStep};
-use crate::notify::commit_triage;
-use crate::pipeline::commit::AlertChange;
+use crate::db::alert_list;
+use crate::db::alerts::{self, HistoryEntry};
+use crate::notify::Desk;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, Uri};
 use axum::response::IntoResponse;
-use bartizan_core::{EntityKind, Severity, TimeMs};
-use serde::{Deserialize, Serialize};
+use bartizan_core::{Severity, TimeMs};
+use serde::Serialize;
 use serde_json::Value;
-use std::sync::Arc;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
 
-/// Which alerts.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct AlertQuery {
-    /// With an event at or after this time.
-    #[param(value_type = Option<String>, format = DateTime)]
-    pub since: Option<i64>,
-    /// With an event before this time.
-    #[param(value_type = Option<String>, format = DateTime)]
-    pub until: Option<i64>,
-    /// Detector id.
-    #[param(max_length = 1024, min_length = 1)]
-    pub detector: Option<String>,
-    /// Any of these severities, separated by commas.
-    #[param(value_type = Option<String>, min_length = 1, example = "high,critical")]
-    pub severity: Vec<Severity>,
-    /// Any of these states, separated by commas.
-    #[param(value_type = Option<String>, min_length = 1, example = "open")]
-    pub status: Vec<Status>,
-    /// Names this user.
-    #[param(max_length = 1024, min_length = 1)]
-    pub user: Option<String>,
-    /// Names this address.
-    #[param(schema_with = openapi::ip)]
-    pub ip: Option<String>,
-    /// Names this session.
-    #[param(max_length = 1024, min_length = 1)]
-    pub session: Option<String>,
-    /// Tenant; for tokens of all tenants.
-    #[param(max_length = 1024, min_length = 1)]
-    pub tenant: Option<String>,
-    /// Form of the alerts: Bartizan's own (the default), or OCSF Detection Findings (class 2004).
-    #[param(inline)]
-    pub format: Option<AlertFormat>,
-    /// `next_cursor` of the page before.
-    #[param(min_length = 1)]
-    pub cursor: Option<String>,
-    /// Alerts on the page.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    pub limit: u32,
+/// Which alerts, and in which form.
+pub struct AlertQuery;
+
+impl IntoParams for AlertQuery {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let form = FormatQuery::into_params(&parameter_in);
+        CaseQuery::into_params(&parameter_in).into_iter().chain(form).collect()
+    }
 }
 
-impl AlertQuery {
-    fn read(params: &Params) -> Result<Self, Problem> {
-        Ok(Self {
-            since: params.time_ms("since")?,
-            until: params.time_ms("until")?,
-            detector: params.text("detector"),
-            severity: params.severities()?,
-            status: params.statuses()?,
-            user: params.text("user"),
-            ip: params.ip("ip")?.map(|ip| ip.to_string()),
-            session: params.text("session"),
-            tenant: params.text("tenant"),
-            format: AlertFormat::read(params)?,
-            cursor: params.text("cursor"),
-            limit: params.limit()?,
-        })
-    }
-
-    fn entities(&self) -> Vec<(EntityKind, String)> {
-        let named = [(EntityKind::User, &self.user), (EntityKind::Ip, &self.ip), (EntityKind::Session, &self.session)];
-        named.into_iter().filter_map(|(kind, value)| value.clone().map(|value| (kind, value))).collect()
-    }
+/// In which form alerts are shown.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents the query, which is read by name")]
+struct FormatQuery {
+    /// Form of an alert: Bartizan's own (the default), or an OCSF Detection Finding (class 2004), which has no history
+    /// and names its events by id alone.
+    #[param(inline)]
+    format: Option<AlertFormat>,
 }
 
 /// Forms in which alerts are shown.
@@ -119,13 +70,6 @@ impl AlertFormat {
     }
 }
 
-/// Where a page of alerts begins, as it stands in a cursor.
-#[derive(Serialize, Deserialize)]
-struct Place {
-    t: i64,
-    id: String,
-}
-
 type AlertPage = AnyOf<Page<Alert>, Page<DetectionFinding>>;
 type AlertAnswer = AnyOf<AlertDetail, DetectionFinding>;
 
@@ -135,25 +79,11 @@ type AlertAnswer = AnyOf<AlertDetail, DetectionFinding>;
 pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<AlertPage>, Problem> {
     caller.may_read()?;
     let params = Params::read::<AlertQuery>(&uri)?;
-    let query = AlertQuery::read(&params)?;
-    let question = params.fingerprint("alerts", caller.tenant.as_deref());
-    let place: Option<Place> = query.cursor.as_ref().map(|cursor| page::place(&question, cursor)).transpose()?;
-    let filter = Filter {
-        since_ms: query.since,
-        until_ms: query.until,
-        entities: query.entities(),
-        detector: query.detector,
-        severities: query.severity,
-        statuses: query.status,
-        tenant: caller.scope(query.tenant)?,
-        cursor: place.map(|place| alert_list::Cursor { updated_ms: place.t, id: place.id }),
-        limit: query.limit,
-    };
-    let found = state.read(move |tx| alert_list::list(tx, &filter)).await?;
-    let next_cursor = found.next.and_then(|next| page::cursor(&question, &Place { t: next.updated_ms, id: next.id }));
-    Ok(Json(match query.format {
-        Some(AlertFormat::Ocsf) => AnyOf::Second(Page { items: found.items.iter().map(DetectionFinding::of).collect(), next_cursor }),
-        _ => AnyOf::First(Page { items: found.items, next_cursor }),
+    let format = AlertFormat::read(&params)?;
+    let Page { items, next_cursor } = cases::list(&state, &caller, ("alerts", &params), alert_list::list).await?;
+    Ok(Json(match format {
+        Some(AlertFormat::Ocsf) => AnyOf::Second(Page { items: items.iter().map(DetectionFinding::of).collect(), next_cursor }),
+        _ => AnyOf::First(Page { items, next_cursor }),
     }))
 }
 
@@ -203,34 +133,12 @@ pub struct AlertDetail {
     pub history: Vec<HistoryLine>,
 }
 
-type AlertPath = Result<Path<String>, PathRejection>;
-
-fn id_of(path: AlertPath) -> Result<String, Problem> {
-    let Path(id) = path.map_err(|_| no_such_alert())?;
-    if id.len() > VALUE_BYTES_MAX { Err(no_such_alert()) } else { Ok(id) }
-}
-
-fn no_such_alert() -> Problem {
-    Problem::not_found("there is no alert of this id")
-}
-
-/// In which form one alert is shown.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents the query, which is read by name")]
-struct DetailQuery {
-    /// Form of the alert: Bartizan's own (the default), or an OCSF Detection Finding (class 2004),
-    /// which has no history and names its events by id alone.
-    #[param(inline)]
-    format: Option<AlertFormat>,
-}
-
 /// One alert with its evidence events and its history.
-#[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Alert id"), DetailQuery),
+#[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Alert id"), FormatQuery),
     responses((status = 200, description = "The alert; its version as ETag", body = AlertAnswer), openapi::ItemErrors))]
-pub async fn get(State(state): State<ApiState>, caller: Caller, path: AlertPath, uri: Uri) -> Result<impl IntoResponse, Problem> {
+pub async fn get(State(state): State<ApiState>, caller: Caller, path: IdPath, uri: Uri) -> Result<impl IntoResponse, Problem> {
     caller.may_read()?;
-    let format = AlertFormat::read(&Params::read::<DetailQuery>(&uri)?)?;
+    let format = AlertFormat::read(&Params::read::<FormatQuery>(&uri)?)?;
     let id = id_of(path)?;
     if format == Some(AlertFormat::Ocsf) {
         let alert = seen(&caller, state.read(move |tx| alerts::get(tx, &id)).await?)?;
@@ -242,12 +150,8 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, path: AlertPath,
 
 /// The alert, if there is one that the caller may see.
 fn seen(caller: &Caller, alert: Option<Alert>) -> Result<Alert, Problem> {
-    alert.filter(|alert| caller.sees(&alert.tenant)).ok_or_else(no_such_alert)
+    alert.filter(|alert| caller.sees(&alert.tenant)).ok_or_else(none_of_this_id)
 }
-
-/// A route without parameters.
-#[derive(IntoParams)]
-pub struct NoParams {}
 
 async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<AlertDetail, Problem> {
     let history_max = state.config.history_max;
@@ -255,7 +159,7 @@ async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<AlertDe
         let Some(alert) = alerts::get(tx, &id)? else { return Ok(None) };
         Ok(Some((alert, alerts::history(tx, &id, history_max)?)))
     });
-    let (alert, history) = read.await?.filter(|(alert, _)| caller.sees(&alert.tenant)).ok_or_else(no_such_alert)?;
+    let (alert, history) = read.await?.filter(|(alert, _)| caller.sees(&alert.tenant)).ok_or_else(none_of_this_id)?;
     let (events, events_missing) = match evidence(state, &alert).await {
         Ok(events) => (events, None),
         Err(_) => (Vec::new(), Some("the store does not answer at the moment".to_owned())),
@@ -323,42 +227,14 @@ fn line(entry: HistoryEntry, severity_before: &mut Option<Severity>) -> HistoryL
 pub async fn patch(
     State(state): State<ApiState>,
     caller: Caller,
-    path: AlertPath,
+    path: IdPath,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    caller.may_triage()?;
     Params::read::<NoParams>(&uri)?;
     let id = id_of(path)?;
-    let expected_version = expected_version(&headers)?;
-    let body = body::read(body, &headers, &state.config, state.config.triage_body_bytes_max).await?;
-    let change = change_of(&body)?;
-    let kind = if change.status == Some(Status::Resolved) { "alert.resolved" } else { "alert.updated" };
-    let alert = triage(&state, &caller, id.clone(), expected_version, change).await?;
-    // Nobody may be looking.
-    state.changes.send(Arc::new(AlertChange { kind, alert })).ok();
-    state.wake.wake();
+    cases::triage(&state, &caller, &id, (&headers, body), Desk::alert).await?;
     let detail = detail(&state, &caller, id).await?;
     Ok(([(ETAG, etag(detail.alert.version))], Json(detail)))
-}
-
-async fn triage(state: &ApiState, caller: &Caller, id: String, expected_version: Option<u32>, change: Change) -> Result<Alert, Problem> {
-    let (db, routing, caller) = (state.db.clone(), Arc::clone(&state.routing), caller.clone());
-    let lessons = Arc::clone(&state.lessons);
-    let work = move || {
-        let alert = db.write(|tx| {
-            // Another tenant's alert does not exist for this caller.
-            if !alerts::get(tx, &id).map_err(TriageError::Db)?.is_some_and(|alert| caller.sees(&alert.tenant)) {
-                return Err(TriageError::NotFound);
-            }
-            let step = TriageStep { id: &id, expected_version, change: &change, actor: &caller.name };
-            commit_triage(tx, &step, &routing, now_ms())
-        })?;
-        // One may have been taken back, or noted.
-        lessons.renew(&db).map_err(TriageError::Db)?;
-        lessons.wake();
-        Ok::<_, TriageError>(alert)
-    };
-    Ok(tokio::task::spawn_blocking(work).await??)
 }

@@ -3,10 +3,9 @@
 //! A closing counts from the next batch on, and survives a crash as part of the recorded order. It stands in the audit
 //! trail with the token's name.
 
-use super::alerts::NoParams;
 use super::auth::Caller;
 use super::problem::Problem;
-use super::query::Params;
+use super::query::{NoParams, Params};
 use super::{ApiState, body, openapi};
 use crate::clock::now_ms;
 use crate::db::{DbError, audit, breakers};

@@ -4,11 +4,10 @@
 //! trail with the token's name. The messages' bodies are not shown: alerts have their own route, and
 //! orders name sessions.
 
-use super::alerts::NoParams;
 use super::auth::Caller;
 use super::page::{self, Page};
 use super::problem::Problem;
-use super::query::Params;
+use super::query::{NoParams, Params};
 use super::{ApiState, body, openapi};
 use crate::clock::now_ms;
 use crate::db::outbox::{self, Delivery, State as OutboxState};
@@ -178,8 +177,8 @@ pub async fn retry(
 ) -> Result<Json<RetryAnswer>, Problem> {
     caller.may_administer()?;
     let channel = request::<RetryRequest>(&state, &uri, body, &headers).await?.channel;
-    let is_target = state.routing.targets.iter().any(|target| target.channel() == channel);
-    if !is_target && !state.routing.channels.iter().any(|route| route.name == channel) {
+    let is_target = state.desk.routing.targets.iter().any(|target| target.channel() == channel);
+    if !is_target && !state.desk.routing.channels.iter().any(|route| route.name == channel) {
         return Err(not_configured("channel"));
     }
     let answer = act(&state, move |tx, now_ms| {
@@ -220,7 +219,7 @@ pub async fn release(
 ) -> Result<Json<ReleaseAnswer>, Problem> {
     caller.may_administer()?;
     let name = request::<ReleaseRequest>(&state, &uri, body, &headers).await?.target;
-    let target = state.routing.targets.iter().find(|target| target.name == name).ok_or_else(|| not_configured("target"))?;
+    let target = state.desk.routing.targets.iter().find(|target| target.name == name).ok_or_else(|| not_configured("target"))?;
     let channel = target.channel();
     let release_max = state.config.release_max;
     let release = act(&state, move |tx, now_ms| release_held(tx, &channel, release_max, &caller.name, now_ms));
@@ -244,7 +243,7 @@ async fn act<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let db = state.db.clone();
     let done = tokio::task::spawn_blocking(move || db.write(|tx| work(tx, now_ms()))).await??;
-    state.wake.wake();
+    state.desk.wake.wake();
     Ok(done)
 }
 

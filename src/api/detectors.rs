@@ -1,11 +1,10 @@
 //! `GET /api/v1/detectors`: the catalogue.
 
-use super::alerts::NoParams;
 use super::auth::Caller;
 use super::openapi;
 use super::page::Page;
 use super::problem::Problem;
-use super::query::Params;
+use super::query::{NoParams, Params};
 use crate::alert::model::Attack;
 use axum::Json;
 use axum::http::Uri;

@@ -1,9 +1,8 @@
 //! `/healthz`, `/readyz`, `/metrics`: for those who watch the daemon.
 
-use super::alerts::NoParams;
 use super::auth::Caller;
 use super::problem::Problem;
-use super::query::Params;
+use super::query::{NoParams, Params};
 use super::{ApiState, openapi, status};
 use crate::telemetry::metrics;
 use axum::Json;

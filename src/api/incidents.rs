@@ -3,104 +3,34 @@
 //! All of it is read from the working database, so it is there whatever state the store is in. The events behind an
 //! incident stand with its alerts.
 
-use super::alerts::NoParams;
 use super::auth::Caller;
+use super::cases::{self, CaseQuery, IdPath, Place, id_of, none_of_this_id};
 use super::page::{self, Page};
 use super::problem::Problem;
-use super::query::{Params, VALUE_BYTES_MAX};
-use super::triage::{Triage, change_of, etag, expected_version};
-use super::{ApiState, body, openapi};
-use crate::alert::model::Status;
-use crate::clock::now_ms;
-use crate::db::alert_list::{Cursor, Filter};
-use crate::db::alerts::{Change, TriageError};
+use super::query::{NoParams, Params};
+use super::triage::{Triage, etag};
+use super::{ApiState, openapi};
 use crate::db::incidents;
 use crate::incident::Incident;
-use crate::incident::triage::Step;
-use crate::notify::commit_incident_triage;
+use crate::notify::Desk;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, Uri};
 use axum::response::IntoResponse;
-use bartizan_core::{EntityKind, Severity, TimeMs};
-use serde::{Deserialize, Serialize};
+use bartizan_core::TimeMs;
+use serde::Serialize;
 use serde_json::Value;
-use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// Which incidents.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct IncidentQuery {
-    /// With an event at or after this time.
-    #[param(value_type = Option<String>, format = DateTime)]
-    pub since: Option<i64>,
-    /// With an event before this time.
-    #[param(value_type = Option<String>, format = DateTime)]
-    pub until: Option<i64>,
-    /// With an alert of this detector.
-    #[param(max_length = 1024, min_length = 1)]
-    pub detector: Option<String>,
-    /// Any of these severities, separated by commas.
-    #[param(value_type = Option<String>, min_length = 1, example = "high,critical")]
-    pub severity: Vec<Severity>,
-    /// Any of these states, separated by commas.
-    #[param(value_type = Option<String>, min_length = 1, example = "open")]
-    pub status: Vec<Status>,
-    /// With an alert that names this user.
-    #[param(max_length = 1024, min_length = 1)]
-    pub user: Option<String>,
-    /// With an alert that names this address.
-    #[param(schema_with = openapi::ip)]
-    pub ip: Option<String>,
-    /// With an alert that names this session.
-    #[param(max_length = 1024, min_length = 1)]
-    pub session: Option<String>,
-    /// Tenant; for tokens of all tenants.
-    #[param(max_length = 1024, min_length = 1)]
-    pub tenant: Option<String>,
-    /// `next_cursor` of the page before.
-    #[param(min_length = 1)]
-    pub cursor: Option<String>,
-    /// Incidents on the page.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    pub limit: u32,
-}
-
-/// Where a page begins, as it stands in a cursor.
-#[derive(Serialize, Deserialize)]
-struct Place {
-    t: i64,
-    id: String,
-}
-
 /// Incidents, newest first.
-#[utoipa::path(get, path = "/api/v1/incidents", tag = "incidents", params(IncidentQuery),
+#[utoipa::path(get, path = "/api/v1/incidents", tag = "incidents", params(CaseQuery),
     responses((status = 200, description = "One page", body = Page<Incident>), openapi::QuestionErrors))]
 pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<Page<Incident>>, Problem> {
     caller.may_read()?;
-    let params = Params::read::<IncidentQuery>(&uri)?;
-    let question = params.fingerprint("incidents", caller.tenant.as_deref());
-    let place: Option<Place> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;
-    let ip = params.ip("ip")?.map(|ip| ip.to_string());
-    let named = [(EntityKind::User, params.text("user")), (EntityKind::Ip, ip), (EntityKind::Session, params.text("session"))];
-    let filter = Filter {
-        since_ms: params.time_ms("since")?,
-        until_ms: params.time_ms("until")?,
-        detector: params.text("detector"),
-        severities: params.severities()?,
-        statuses: params.statuses()?,
-        tenant: caller.scope(params.text("tenant"))?,
-        entities: named.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect(),
-        cursor: place.map(|place| Cursor { updated_ms: place.t, id: place.id }),
-        limit: params.limit()?,
-    };
-    let found = state.read(move |tx| incidents::list(tx, &filter)).await?;
-    let next_cursor = found.next.and_then(|next| page::cursor(&question, &Place { t: next.updated_ms, id: next.id }));
-    Ok(Json(Page { items: found.items, next_cursor }))
+    let params = Params::read::<CaseQuery>(&uri)?;
+    Ok(Json(cases::list(&state, &caller, ("incidents", &params), incidents::list).await?))
 }
 
 /// A line of an incident's history.
@@ -128,24 +58,13 @@ pub struct IncidentDetail {
     pub history: Vec<IncidentLine>,
 }
 
-type IncidentPath = Result<Path<String>, PathRejection>;
-
-fn id_of(path: IncidentPath) -> Result<String, Problem> {
-    let Path(id) = path.map_err(|_| no_such_incident())?;
-    if id.len() > VALUE_BYTES_MAX { Err(no_such_incident()) } else { Ok(id) }
-}
-
-fn no_such_incident() -> Problem {
-    Problem::not_found("there is no incident of this id")
-}
-
 async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<IncidentDetail, Problem> {
     let history_max = state.config.history_max;
     let read = state.read(move |tx| {
         let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };
         Ok(Some((incident, incidents::history(tx, &id, history_max)?)))
     });
-    let (incident, history) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(no_such_incident)?;
+    let (incident, history) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(none_of_this_id)?;
     let line = |entry: incidents::HistoryEntry| IncidentLine {
         version: entry.version,
         time: TimeMs(entry.at_ms),
@@ -158,7 +77,7 @@ async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<Inciden
 /// One incident with its history.
 #[utoipa::path(get, path = "/api/v1/incidents/{id}", tag = "incidents", params(("id" = String, Path, description = "Incident id")),
     responses((status = 200, description = "The incident; its version as ETag", body = IncidentDetail), openapi::ItemErrors))]
-pub async fn get(State(state): State<ApiState>, caller: Caller, path: IncidentPath, uri: Uri) -> Result<impl IntoResponse, Problem> {
+pub async fn get(State(state): State<ApiState>, caller: Caller, path: IdPath, uri: Uri) -> Result<impl IntoResponse, Problem> {
     caller.may_read()?;
     Params::read::<NoParams>(&uri)?;
     let detail = detail(&state, &caller, id_of(path)?).await?;
@@ -175,39 +94,16 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, path: IncidentPa
 pub async fn patch(
     State(state): State<ApiState>,
     caller: Caller,
-    path: IncidentPath,
+    path: IdPath,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    caller.may_triage()?;
     Params::read::<NoParams>(&uri)?;
     let id = id_of(path)?;
-    let expected_version = expected_version(&headers)?;
-    let body = body::read(body, &headers, &state.config, state.config.triage_body_bytes_max).await?;
-    triage(&state, &caller, id.clone(), expected_version, change_of(&body)?).await?;
-    state.wake.wake();
+    cases::triage(&state, &caller, &id, (&headers, body), Desk::incident).await?;
     let detail = detail(&state, &caller, id).await?;
     Ok(([(ETAG, etag(detail.incident.version))], Json(detail)))
-}
-
-async fn triage(state: &ApiState, caller: &Caller, id: String, expected_version: Option<u32>, change: Change) -> Result<(), Problem> {
-    let (db, routing, caller) = (state.db.clone(), Arc::clone(&state.routing), caller.clone());
-    let lessons = Arc::clone(&state.lessons);
-    let work = move || {
-        db.write(|tx| {
-            // Another tenant's incident does not exist for this caller.
-            if !incidents::get(tx, &id).map_err(TriageError::Db)?.is_some_and(|incident| caller.sees(&incident.tenant)) {
-                return Err(TriageError::NotFound);
-            }
-            let step = Step { id: &id, expected_version, change: &change, actor: &caller.name };
-            commit_incident_triage(tx, &step, &routing, now_ms())
-        })?;
-        lessons.renew(&db).map_err(TriageError::Db)?;
-        lessons.wake();
-        Ok::<_, TriageError>(())
-    };
-    Ok(tokio::task::spawn_blocking(work).await??)
 }
 
 /// Which part of a timeline.
@@ -245,12 +141,7 @@ pub struct TimelineEntry {
 #[utoipa::path(get, path = "/api/v1/incidents/{id}/timeline", tag = "incidents",
     params(("id" = String, Path, description = "Incident id"), TimelineQuery),
     responses((status = 200, description = "One page", body = Page<TimelineEntry>), openapi::ItemErrors))]
-pub async fn timeline(
-    State(state): State<ApiState>,
-    caller: Caller,
-    path: IncidentPath,
-    uri: Uri,
-) -> Result<Json<Page<TimelineEntry>>, Problem> {
+pub async fn timeline(State(state): State<ApiState>, caller: Caller, path: IdPath, uri: Uri) -> Result<Json<Page<TimelineEntry>>, Problem> {
     caller.may_read()?;
     let params = Params::read::<TimelineQuery>(&uri)?;
     let (id, limit) = (id_of(path)?, params.limit()?);
@@ -261,7 +152,7 @@ pub async fn timeline(
         let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };
         Ok(Some((incident, incidents::timeline(tx, &id, (place.t, &place.id), limit + 1)?)))
     });
-    let (_, mut happened) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(no_such_incident)?;
+    let (_, mut happened) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(none_of_this_id)?;
     let more = happened.len() > limit as usize;
     happened.truncate(limit as usize);
     let last = happened.last().filter(|_| more);

@@ -11,6 +11,7 @@ pub mod alerts;
 pub mod auth;
 pub mod body;
 pub mod breakers;
+pub mod cases;
 pub mod config;
 pub mod console;
 pub mod deliveries;
@@ -44,11 +45,9 @@ use crate::db::{Db, DbError};
 use crate::detect::closings::Closings;
 use crate::log::Appender;
 use crate::normalise::Normaliser;
-use crate::notify::{Routing, Wake};
-use crate::pipeline::commit::AlertChanges;
+use crate::notify::Desk;
 use crate::store::Store;
 use crate::suppress::Lists;
-use crate::teach::Lessons;
 use crate::telemetry::{Health, Latencies, Metrics};
 use axum::body::Bytes;
 use axum::http::HeaderValue;
@@ -79,18 +78,12 @@ pub struct ApiParts {
     pub normaliser: Arc<Normaliser>,
     /// Where accepted events go.
     pub appender: Arc<dyn Appender>,
-    /// Who is told of a triage step.
-    pub routing: Arc<Routing>,
-    /// Wakes the deliverers.
-    pub wake: Wake,
-    /// Changes of alerts, for streams; triage steps are sent to it, too.
-    pub changes: AlertChanges,
+    /// Takes in triage steps.
+    pub desk: Desk,
     /// Suppressions as the pipeline sees them.
     pub suppressions: Arc<Lists>,
     /// Suppressions that may be in force.
     pub suppressions_max: usize,
-    /// Lessons as the pipeline sees them.
-    pub lessons: Arc<Lessons>,
     /// Breakers that people closed, as the pipeline sees them.
     pub closings: Arc<Closings>,
     /// The detectors, to be asked about single events.
@@ -150,7 +143,7 @@ impl ApiState {
             limits: limits::Limits::new(config),
             tokens: auth::Tokens::new(config.tokens_cached_max),
             ping: health::Ping::default(),
-            hub: stream::start(&parts.changes, config),
+            hub: stream::start(&parts.desk.changes, config),
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
             ingest_memory: Arc::new(Semaphore::new(ingest::memory_mib_max(config) as usize)),
             streams: Arc::new(Semaphore::new(config.streams_max)),

@@ -1,9 +1,8 @@
 //! `GET /openapi.json`: the API as an OpenAPI 3.1 document, made from the handlers and their types.
 
-use super::alerts::NoParams;
 use super::auth::Caller;
 use super::problem::{CONTENT_TYPE_PROBLEM, Problem};
-use super::query::Params;
+use super::query::{NoParams, Params};
 use super::{ApiState, Documented};
 use crate::alert::Alert;
 use crate::alert::ocsf::DetectionFinding;

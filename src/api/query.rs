@@ -20,6 +20,10 @@ pub const LIMIT_MAX: u32 = 1_000;
 /// Separates the values of a parameter that takes several.
 const SEPARATOR: char = ',';
 
+/// A route without parameters.
+#[derive(IntoParams)]
+pub struct NoParams {}
+
 /// The parameters of one request.
 #[derive(Debug)]
 pub struct Params {

@@ -4,10 +4,9 @@
 //! the rest is added here. A token of one tenant sees none of what is about all tenants or about the
 //! installation: counts, partitions, channels, addresses.
 
-use super::alerts::NoParams;
 use super::auth::Caller;
 use super::problem::Problem;
-use super::query::Params;
+use super::query::{NoParams, Params};
 use super::{ApiState, openapi};
 use crate::canary::Standing;
 use crate::clock::now_ms;

@@ -5,13 +5,12 @@
 //! too long, misses what the ring no longer holds; its stream ends, and on reconnecting it should read
 //! again what it shows. Ids grow over restarts, so `Last-Event-ID` never means another run's alert.
 
-use super::alerts::NoParams;
 use super::auth::Caller;
 use super::problem::Problem;
-use super::query::Params;
+use super::query::{NoParams, Params};
 use super::{ApiState, HttpConfig, openapi};
+use crate::alert::change::AlertChange;
 use crate::clock::now_ms;
-use crate::pipeline::commit::AlertChange;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};

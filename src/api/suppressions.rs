@@ -4,13 +4,12 @@
 //! A change counts from the next batch on, and survives a crash as part of the recorded order. What was done stands in the
 //! audit trail with the token's name. What one would have held back can be [looked at](super::preview) before it is made.
 
-use super::alerts::NoParams;
 use super::auth::Caller;
 use super::openapi::{self, AnyOf};
 use super::page::{self, Page};
 use super::preview::{self, SuppressionPreview};
 use super::problem::Problem;
-use super::query::Params;
+use super::query::{NoParams, Params};
 use super::{ApiState, body};
 use crate::clock::now_ms;
 use crate::db::suppressions::LineFilter;

@@ -23,7 +23,7 @@ use crate::log::{Appender, LogError};
 use crate::normalise::Normaliser;
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
-use crate::notify::{self, Deliveries, Route, Wake};
+use crate::notify::{self, Deliveries, Desk, Route, Wake};
 use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::pipeline::cut::Pace;
 use crate::respond::ActiveSessions;
@@ -194,8 +194,8 @@ impl Daemon {
             kind: Kinds::of(&config, resumed.detectors),
         });
         let detectors = Arc::new(api::explain::Detectors { config: config.detect.clone(), enabled: enabled(&config)? });
-        let incidents =
-            Incidents { db: db.clone(), routing: Arc::clone(&routing), wake: wake.clone(), clock: Clock::system(), stop: stop.clone() };
+        let desk = Desk { db: db.clone(), routing, wake, changes, lessons: Arc::clone(&lessons), clock: Clock::system() };
+        let incidents = Incidents { desk: desk.clone(), stop: stop.clone() };
         let api = ApiState::new(ApiParts {
             detectors,
             config: config.http.clone(),
@@ -204,12 +204,9 @@ impl Daemon {
             store: store.clone(),
             normaliser,
             appender,
-            routing,
-            wake,
-            changes,
+            desk,
             suppressions,
             suppressions_max: config.detect.suppressions_max,
-            lessons: Arc::clone(&lessons),
             closings,
             status,
             health: Arc::clone(&telemetry.health),

@@ -2,12 +2,8 @@
 //! incident that they are in.
 
 use crate::blocking::blocking;
-use crate::clock::Clock;
 use crate::db::alerts::TriageError;
-use crate::db::{Db, incidents};
-use crate::incident::quiet;
-use crate::notify::{self, Routing, Wake};
-use std::sync::Arc;
+use crate::notify::Desk;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -17,10 +13,7 @@ const AT_ONCE_MAX: u32 = 100;
 
 /// What is looked after.
 pub(super) struct Incidents {
-    pub db: Db,
-    pub routing: Arc<Routing>,
-    pub wake: Wake,
-    pub clock: Clock,
+    pub desk: Desk,
     pub stop: CancellationToken,
 }
 
@@ -38,21 +31,10 @@ impl Incidents {
 
     /// Does a bounded piece of what there is to do; is there more?
     async fn look(&self) -> bool {
-        let (db, routing, now_ms) = (self.db.clone(), Arc::clone(&self.routing), self.clock.now_ms());
-        let work = move || {
-            db.write(|tx| {
-                let ended = quiet::resolve_silent(tx, &routing.incidents, AT_ONCE_MAX, now_ms)?;
-                let Some((incident, actor)) = incidents::to_follow(tx)? else { return Ok(ended.len()) };
-                Ok::<_, TriageError>(ended.len() + notify::follow_incident(tx, &incident, &actor, &routing, now_ms)?)
-            })
-        };
+        let desk = self.desk.clone();
+        let work = move || Ok::<_, TriageError>(desk.silence(AT_ONCE_MAX)?.max(desk.follow()?));
         match blocking(work).await {
-            Ok(Ok(done)) => {
-                if done > 0 {
-                    self.wake.wake();
-                }
-                done >= AT_ONCE_MAX as usize
-            }
+            Ok(Ok(done)) => done >= AT_ONCE_MAX as usize,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "incidents cannot be looked after");
                 false

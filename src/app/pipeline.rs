@@ -5,6 +5,7 @@
 //! them on one.
 
 use super::log::OpenLog;
+use crate::alert::change::AlertChanges;
 use crate::canary::Watch;
 use crate::clock::{Clock, now_ms};
 use crate::db::Db;
@@ -18,7 +19,7 @@ use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
 use crate::pipeline::checkpoint::{CheckpointWriter, Durable, Finished};
-use crate::pipeline::commit::{AlertChanges, CommitStage, Unrecorded};
+use crate::pipeline::commit::{CommitStage, Unrecorded};
 use crate::pipeline::cut::{Cutter, Pace};
 use crate::pipeline::detect::{DetectStage, Outputs};
 use crate::pipeline::prepare::Preparer;

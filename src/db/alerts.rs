@@ -63,11 +63,13 @@ pub struct Change {
     pub note: Option<String>,
 }
 
-/// What a person asks for.
+/// What a person asks for, of an alert or an incident.
 #[derive(Clone, Copy, Debug)]
 pub struct TriageStep<'a> {
-    /// The alert.
+    /// The alert or incident.
     pub id: &'a str,
+    /// The only tenant whose there are for that person; `None`: those of all.
+    pub tenant: Option<&'a str>,
     /// The version they saw, if they say so.
     pub expected_version: Option<u32>,
     /// What they change.
@@ -76,14 +78,30 @@ pub struct TriageStep<'a> {
     pub actor: &'a str,
 }
 
+impl TriageStep<'_> {
+    /// Is what is found there for that person, as it was when they saw it?
+    ///
+    /// # Errors
+    /// It is another tenant's, or has another version.
+    pub fn check(&self, tenant: &str, version: u32) -> Result<(), TriageError> {
+        if self.tenant.is_some_and(|own| own != tenant) {
+            return Err(TriageError::NotFound);
+        }
+        if self.expected_version.is_some_and(|expected| expected != version) {
+            return Err(TriageError::Conflict { current: version });
+        }
+        Ok(())
+    }
+}
+
 /// Why a triage step is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TriageError {
-    /// No such alert.
-    #[error("no such alert")]
+    /// No such alert or incident.
+    #[error("there is none of this id")]
     NotFound,
     /// Somebody was faster.
-    #[error("the alert has version {current} by now")]
+    #[error("it has version {current} by now")]
     Conflict {
         /// Version shown now.
         current: u32,
@@ -240,10 +258,7 @@ pub fn opened_within(tx: &Connection, alert: &Alert, window_ms: i64, count_max: 
 /// No such alert; another version than expected; a change that makes no sense; the database.
 pub fn triage(tx: &Connection, step: &TriageStep<'_>, now_ms: i64) -> Result<Alert, TriageError> {
     let before = stored(tx, step.id)?.ok_or(TriageError::NotFound)?;
-    let current = before.alert.version;
-    if step.expected_version.is_some_and(|expected| expected != current) {
-        return Err(TriageError::Conflict { current });
-    }
+    step.check(&before.alert.tenant, before.alert.version)?;
     let mut alert = before.alert;
     step.change.apply(&mut alert.status, &mut alert.disposition, &mut alert.assignee)?;
     let triage_version = before.triage_version.saturating_add(1);

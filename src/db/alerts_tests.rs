@@ -56,15 +56,17 @@ fn triage_survives_detection_and_both_count() {
     apply(&db, &first).unwrap();
     let change =
         Change { status: Some(Status::Acknowledged), assignee: Some("kim".into()), note: Some("looking".into()), ..Change::default() };
-    let triaged =
-        db.write(|tx| triage(tx, &TriageStep { id: "a1", expected_version: Some(1), change: &change, actor: "kim-token" }, 5)).unwrap();
+    let triaged = db
+        .write(|tx| triage(tx, &TriageStep { id: "a1", tenant: None, expected_version: Some(1), change: &change, actor: "kim-token" }, 5))
+        .unwrap();
     assert_eq!((triaged.version, triaged.status, triaged.assignee.as_deref()), (2, Status::Acknowledged, Some("kim")));
     let applied = apply(&db, &later(&first, 2, 10)).unwrap();
     assert_eq!((applied.alert.version, applied.alert.status, applied.alert.assignee.as_deref()), (3, Status::Acknowledged, Some("kim")));
-    let conflict = db.write(|tx| triage(tx, &TriageStep { id: "a1", expected_version: Some(2), change: &change, actor: "kim-token" }, 6));
+    let conflict = db
+        .write(|tx| triage(tx, &TriageStep { id: "a1", tenant: None, expected_version: Some(2), change: &change, actor: "kim-token" }, 6));
     assert!(matches!(conflict, Err(TriageError::Conflict { current: 3 })));
     assert!(matches!(
-        db.write(|tx| triage(tx, &TriageStep { id: "none", expected_version: None, change: &change, actor: "k" }, 6)),
+        db.write(|tx| triage(tx, &TriageStep { id: "none", tenant: None, expected_version: None, change: &change, actor: "k" }, 6)),
         Err(TriageError::NotFound)
     ));
     let history = db.read(|tx| history(tx, "a1", 10)).unwrap();
@@ -77,7 +79,9 @@ fn triage_survives_detection_and_both_count() {
 fn a_disposition_goes_with_resolved_alone() {
     let (db, first) = (db(), alert("a1"));
     apply(&db, &first).unwrap();
-    let step = |change: Change| db.write(|tx| triage(tx, &TriageStep { id: "a1", expected_version: None, change: &change, actor: "t" }, 5));
+    let step = |change: Change| {
+        db.write(|tx| triage(tx, &TriageStep { id: "a1", tenant: None, expected_version: None, change: &change, actor: "t" }, 5))
+    };
     let disposition = Some(Disposition::FalsePositive);
     assert!(matches!(step(Change { disposition, ..Change::default() }), Err(TriageError::Invalid { .. })));
     assert!(matches!(step(Change::default()), Err(TriageError::Invalid { .. })));

@@ -7,21 +7,10 @@ use super::alert_list::{Conditions, Filter, PAGE_MAX, Page};
 use crate::alert::Alert;
 use crate::alert::model::Status;
 use crate::incident::Incident;
-use bartizan_core::{EntityKind, Severity, Subject, TimeMs};
+use bartizan_core::{EntityKind, Subject, TimeMs};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde_json::Value;
-
-/// What had been told of an incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// When.
-    pub at_ms: i64,
-    /// Its severity then.
-    pub severity: Severity,
-    /// Its hits then.
-    pub hits: u64,
-}
 
 /// One line of an incident's history.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -61,10 +50,10 @@ pub fn get(tx: &Connection, id: &str) -> Result<Option<Incident>, DbError> {
 /// SQLite says no.
 pub fn put(tx: &Connection, incident: &Incident) -> Result<(), DbError> {
     tx.prepare_cached(
-        "INSERT INTO incidents (id, tenant, severity, status, version, first_event_ms, last_event_ms, opened_ms, updated_ms, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        "INSERT INTO incidents (id, tenant, severity, status, version, first_event_ms, last_event_ms, opened_ms, updated_ms, hit_count, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT (id) DO UPDATE SET severity = ?3, status = ?4, version = ?5, first_event_ms = ?6, last_event_ms = ?7,
-             updated_ms = ?9, body = ?10",
+             updated_ms = ?9, hit_count = ?10, body = ?11",
     )?
     .execute(params![
         incident.id,
@@ -76,6 +65,7 @@ pub fn put(tx: &Connection, incident: &Incident) -> Result<(), DbError> {
         incident.last_event_time.0,
         incident.opened_time.0,
         incident.updated_time.0,
+        i64::try_from(incident.hit_count).unwrap_or(i64::MAX),
         serde_json::to_string(incident)?,
     ])?;
     Ok(())
@@ -129,7 +119,7 @@ pub fn with(tx: &Connection, tenant: &str, subject: &Subject, (from_ms, to_ms): 
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Writes by what the incident is found from now on. Returns its hits and its subjects by now.
+/// Writes by what the incident is found from now on, of at most `entities_max`. Returns how many of them were hit.
 ///
 /// # Errors
 /// SQLite says no.
@@ -154,7 +144,7 @@ pub fn find_by<'a>(
                 None => entities_max.saturating_sub(count(tx, &incident.id)?),
             };
             if left == 0 {
-                hits += u64::from(subject.hit);
+                // Counted here, it would be counted again with each further version.
                 continue;
             }
             room = Some(left - 1);
@@ -243,39 +233,11 @@ pub fn to_follow(tx: &Connection) -> Result<Option<(Incident, String)>, DbError>
 /// SQLite says no, or a record does not read.
 pub fn silent_since(tx: &Connection, before_ms: i64, incidents_max: u32) -> Result<Vec<Incident>, DbError> {
     let mut statement = tx.prepare_cached(
-        "SELECT body FROM incidents WHERE status <> 'resolved' AND updated_ms < ?1
-           AND (status = 'acknowledged' OR json_extract(body, '$.hit_count') = 0)
+        "SELECT body FROM incidents WHERE (status = 'acknowledged' OR (status = 'open' AND hit_count = 0)) AND updated_ms < ?1
          ORDER BY updated_ms LIMIT ?2",
     )?;
     let rows = statement.query_map((before_ms, incidents_max), |row| row.get::<_, String>(0))?;
     rows.map(|body| Ok(serde_json::from_str(&body?)?)).collect()
-}
-
-/// What was last told of an incident; `None`: nothing yet.
-///
-/// # Errors
-/// SQLite says no.
-pub fn told(tx: &Connection, id: &str) -> Result<Option<Told>, DbError> {
-    let mut statement = tx.prepare_cached("SELECT told_ms, told_severity, told_hits FROM incidents WHERE id = ?1")?;
-    let row: Option<(i64, i64, i64)> = statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    Ok(row.and_then(|(at_ms, number, hits)| {
-        let severity = Severity::ALL.iter().copied().find(|severity| *severity as i64 == number)?;
-        Some(Told { at_ms, severity, hits: hits.unsigned_abs() })
-    }))
-}
-
-/// Notes that the incident was told as it is now.
-///
-/// # Errors
-/// SQLite says no.
-pub fn mark_told(tx: &Connection, incident: &Incident, at_ms: i64) -> Result<(), DbError> {
-    tx.prepare_cached("UPDATE incidents SET told_ms = ?2, told_severity = ?3, told_hits = ?4 WHERE id = ?1")?.execute(params![
-        incident.id,
-        at_ms,
-        incident.severity as i64,
-        i64::try_from(incident.hit_count).unwrap_or(i64::MAX),
-    ])?;
-    Ok(())
 }
 
 /// Removes up to `rows_max` incidents that have no alert any more and did not change since `before_ms`.

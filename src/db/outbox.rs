@@ -63,9 +63,9 @@ pub struct NewMessage {
     pub message_id: String,
     /// `alert.opened`, `session.revoke` …
     pub kind: String,
-    /// The alert that it tells of; empty: none, and no order among such messages.
+    /// The alert or incident that it tells of; empty: none, and no order among such messages.
     pub alert_id: String,
-    /// The alert's version.
+    /// Its version.
     pub version: u32,
     /// JSON as it is sent.
     pub body: String,
@@ -88,9 +88,9 @@ pub struct Message {
     pub message_id: String,
     /// `alert.opened`, `session.revoke` …
     pub kind: String,
-    /// The alert that it tells of, or empty.
+    /// The alert or incident that it tells of, or empty.
     pub alert_id: String,
-    /// The alert's version.
+    /// Its version.
     pub version: u32,
     /// JSON as it is sent.
     pub body: String,
@@ -157,13 +157,58 @@ pub fn find(tx: &Connection, channel: &str, message_id: &str) -> rusqlite::Resul
     tx.prepare_cached(sql)?.query_row([channel, message_id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
-/// Changes the body of a message that no try has begun for.
+/// Changes the body of a message that no try has begun for, and has it sent at `by_ms` if it was due later.
 ///
 /// # Errors
 /// SQLite says no.
-pub fn rewrite(tx: &Connection, channel: &str, message_id: &str, body: &str) -> rusqlite::Result<bool> {
-    let sql = "UPDATE outbox SET body = ?3 WHERE channel = ?1 AND message_id = ?2 AND state = 'pending' AND attempts = 0";
-    Ok(tx.prepare_cached(sql)?.execute([channel, message_id, body])? > 0)
+pub fn rewrite(tx: &Connection, channel: &str, message_id: &str, body: &str, by_ms: i64) -> rusqlite::Result<bool> {
+    let sql = "UPDATE outbox SET body = ?3, next_ms = min(next_ms, ?4)
+               WHERE channel = ?1 AND message_id = ?2 AND state = 'pending' AND attempts = 0";
+    Ok(tx.prepare_cached(sql)?.execute(params![channel, message_id, body, by_ms])? > 0)
+}
+
+/// The newest message of a channel about an alert or incident, as far as another one depends on it.
+#[derive(Clone, Debug)]
+pub struct Newest {
+    /// Its id.
+    pub message_id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its body.
+    pub body: String,
+    /// Has no try begun, so that it may be changed?
+    pub waits: bool,
+}
+
+/// The newest message of a channel about an alert or incident, whatever became of it.
+///
+/// # Errors
+/// SQLite says no.
+pub fn newest_about(tx: &Connection, channel: &str, about: &str) -> rusqlite::Result<Option<Newest>> {
+    let sql = "SELECT message_id, kind, body, state = 'pending' AND attempts = 0 FROM outbox
+               WHERE channel = ?1 AND alert_id = ?2 AND state <> 'cancelled' ORDER BY id DESC LIMIT 1";
+    let newest = |row: &Row<'_>| Ok(Newest { message_id: row.get(0)?, kind: row.get(1)?, body: row.get(2)?, waits: row.get(3)? });
+    tx.prepare_cached(sql)?.query_row([channel, about], newest).optional()
+}
+
+/// Takes back a message that no try has begun for.
+///
+/// # Errors
+/// SQLite says no.
+pub fn withdraw(tx: &Connection, channel: &str, message_id: &str, reason: &str, now_ms: i64) -> rusqlite::Result<bool> {
+    let sql = "UPDATE outbox SET state = 'cancelled', finished_ms = ?3, last_error = ?4
+               WHERE channel = ?1 AND message_id = ?2 AND state = 'pending' AND attempts = 0";
+    Ok(tx.prepare_cached(sql)?.execute(params![channel, message_id, now_ms, reason])? > 0)
+}
+
+/// Incidents of which a channel heard the opening since `since_ms`, counted up to `count_max`.
+///
+/// # Errors
+/// SQLite says no.
+pub fn openings_since(tx: &Connection, channel: &str, since_ms: i64, count_max: u32) -> rusqlite::Result<u32> {
+    // The kind stands in the index.
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE kind = 'incident.opened' AND channel = ?1 AND created_ms > ?2 LIMIT ?3)";
+    tx.prepare_cached(sql)?.query_row(params![channel, since_ms, count_max], |row| row.get(0))
 }
 
 /// What may be sent now, longest due first: rows whose time has come and that no earlier row of the

@@ -76,10 +76,10 @@ fn a_claimed_message_is_not_rewritten() {
     let db = Db::in_memory().unwrap();
     db.write::<_, DbError>(|tx| {
         enqueue(tx, &new("m1", ""), 10)?;
-        assert!(rewrite(tx, "oncall", "m1", "[1]")?);
+        assert!(rewrite(tx, "oncall", "m1", "[1]", i64::MAX)?);
         assert_eq!(find(tx, "oncall", "m1")?, Some(("[1]".to_owned(), true)));
         claim(tx, 1)?;
-        assert!(!rewrite(tx, "oncall", "m1", "[2]")?);
+        assert!(!rewrite(tx, "oncall", "m1", "[2]", i64::MAX)?);
         assert_eq!(find(tx, "oncall", "m1")?, Some(("[1]".to_owned(), false)));
         Ok(())
     })

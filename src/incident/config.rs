@@ -20,7 +20,7 @@ pub struct IncidentConfig {
     pub alerts_max: usize,
     /// Subjects that an incident shows, those that were hit first; more are counted. Default 200.
     pub subjects_max: usize,
-    /// Subjects of an incident by which further alerts find it. Default 10,000.
+    /// Subjects of an incident by which further alerts find it, and of which hits are counted. Default 10,000.
     pub entities_max: usize,
 }
 

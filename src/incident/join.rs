@@ -1,12 +1,12 @@
 //! Which incident an alert belongs to: the rules of the [module](super), in the transaction of the alert's version.
 
 use super::config::IncidentConfig;
-use super::model::{Bounds, Incident, Resolution};
+use super::model::{Incident, Resolution};
 use super::risk;
-use crate::alert::model::Status;
-use crate::alert::{Alert, model};
+use crate::alert::Alert;
+use crate::alert::model::{Disposition, Status};
 use crate::db::DbError;
-use crate::db::incidents::{self, Told};
+use crate::db::incidents;
 use bartizan_core::{EntityKind, Role, Subject};
 use rusqlite::Connection;
 use serde_json::json;
@@ -39,8 +39,6 @@ pub struct Joined {
     pub incident: Incident,
     /// What became of it.
     pub course: Course,
-    /// What had been told of it before.
-    pub told: Option<Told>,
 }
 
 /// Joins the alert, as it was just stored, to its incident, and writes both. `None`: it is too mild to open one.
@@ -54,18 +52,18 @@ pub fn join(tx: &Connection, alert: &mut Alert, config: &IncidentConfig, now_ms:
     {
         return joiner.enter(incident, alert, false).map(Some);
     }
-    let mut found = joiner.fitting(alert)?.into_iter();
-    let (mut first, others): (Option<Incident>, Vec<Incident>) = (found.next(), found.collect());
-    let previous = first.take_if(|incident| !joiner.goes_on(incident, alert));
-    let opens = first.is_none();
-    let incident = match first {
+    let (goes_on, over): (Vec<_>, Vec<_>) = joiner.fitting(alert)?.into_iter().partition(|incident| joiner.goes_on(incident, alert));
+    let (mut goes_on, mut over) = (goes_on.into_iter(), over.into_iter());
+    let found = goes_on.next();
+    let opens = found.is_none();
+    let mut incident = match found {
         Some(incident) => incident,
-        None if alert.severity >= config.min_severity || joiner.is_risk(alert)? => Incident::of(alert),
+        None if alert.severity >= config.min_severity || joiner.is_risk(alert)? => {
+            Incident { previous: over.next().map(|incident| incident.id), ..Incident::of(alert) }
+        }
         None => return Ok(None),
     };
-    let mut incident =
-        Incident { previous: if opens { previous.map(|incident| incident.id) } else { incident.previous.clone() }, ..incident };
-    for mut other in others {
+    for mut other in goes_on.chain(over) {
         incident.relate(&other.id);
         other.relate(&incident.id);
         incidents::put(tx, &other)?;
@@ -137,7 +135,7 @@ impl Joiner<'_> {
             let name = (subject.kind, subject.value.as_str());
             for mut milder in incidents::unassigned(self.tx, &alert.tenant, name, window, TAKEN_IN_MAX)? {
                 let plays_the_same = milder.subjects.iter().any(|other| finds(other) && other.value == subject.value);
-                if milder.id != alert.id && plays_the_same && !milder.disposition.is_some_and(model::Disposition::is_harmless) {
+                if milder.id != alert.id && plays_the_same && !milder.disposition.is_some_and(Disposition::is_harmless) {
                     self.fill(&mut incident, &milder, true)?;
                     incidents::assign(self.tx, &mut milder, &incident.id)?;
                 }
@@ -148,7 +146,6 @@ impl Joiner<'_> {
 
     /// Puts the version into the incident.
     fn enter(&self, mut incident: Incident, alert: &mut Alert, is_new: bool) -> Result<Joined, DbError> {
-        let told = incidents::told(self.tx, &incident.id)?;
         let opened = incident.version == 0;
         let (severity, hits) = (incident.severity, incident.hit_count);
         let wakes = incident.resolution == Some(Resolution::Silence) && alert.ongoing;
@@ -174,7 +171,7 @@ impl Joiner<'_> {
         if is_new {
             incidents::assign(self.tx, alert, &incident.id)?;
         }
-        Ok(Joined { incident, course, told })
+        Ok(Joined { incident, course })
     }
 
     fn fill(&self, incident: &mut Incident, alert: &Alert, is_new: bool) -> Result<(), DbError> {
@@ -189,7 +186,7 @@ impl Joiner<'_> {
             alert.last_event_time.0,
             self.config.entities_max,
         )?;
-        incident.take_in(alert, is_new, Bounds { alerts_max: self.config.alerts_max, subjects_max: self.config.subjects_max });
+        incident.take_in(alert, is_new, self.config);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The incident record as everyone outside sees it.
 
+use super::config::IncidentConfig;
 use crate::alert::model::{Attack, Disposition, Entities, Status};
 use crate::alert::{Alert, schema};
 use bartizan_core::{EntityKind, Role, Severity, Subject, TimeMs};
@@ -43,10 +44,10 @@ pub struct Member {
     /// Its severity.
     #[schema(schema_with = schema::severity)]
     pub severity: Severity,
-    /// How far it is in an attack's course, as a place in the order of tactics.
+    /// The ATT&CK tactic that is furthest in an attack's course.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(nullable = false)]
-    pub progress: Option<usize>,
+    pub tactic: Option<String>,
     /// Its reason.
     pub reason: String,
     /// Event time of its first event.
@@ -124,15 +125,6 @@ pub struct Incident {
     pub related: Vec<String>,
 }
 
-/// What an incident may list.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Alerts.
-    pub alerts_max: usize,
-    /// Subjects.
-    pub subjects_max: usize,
-}
-
 /// The id of the incident that an alert opens.
 #[must_use]
 pub fn id_of(alert_id: &str) -> String {
@@ -140,11 +132,7 @@ pub fn id_of(alert_id: &str) -> String {
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Place in the order of tactics; the furthest of an alert's.
-fn progress(alert: &Alert) -> Option<usize> {
-    alert.attack.iter().filter_map(|attack| place_of(&attack.tactic)).max()
-}
-
+/// Place of a tactic in an attack's course.
 fn place_of(tactic: &str) -> Option<usize> {
     PROGRESS.iter().position(|known| *known == tactic)
 }
@@ -183,17 +171,19 @@ impl Incident {
 
     /// Takes in a version of an alert; `is_new`: it was not in it before. [`Self::hit_count`] is the caller's, who
     /// knows of all subjects.
-    pub fn take_in(&mut self, alert: &Alert, is_new: bool, bounds: Bounds) {
+    pub fn take_in(&mut self, alert: &Alert, is_new: bool, config: &IncidentConfig) {
         if is_new {
             self.alert_count += 1;
             *self.detectors.entry(alert.detector.clone()).or_default() += 1;
         }
-        self.severity = self.severity.max(alert.severity);
+        if !alert.disposition.is_some_and(Disposition::is_harmless) {
+            self.severity = self.severity.max(alert.severity);
+        }
         self.first_event_time = self.first_event_time.min(alert.first_event_time);
         self.last_event_time = self.last_event_time.max(alert.last_event_time);
         self.updated_time = self.updated_time.max(alert.detected_time);
-        self.list(alert, bounds.alerts_max);
-        self.name(&alert.subjects, bounds.subjects_max);
+        self.list(alert, config.alerts_max);
+        self.name(&alert.subjects, config.subjects_max);
         for attack in &alert.attack {
             if !self.attack.contains(attack) {
                 self.attack.push(attack.clone());
@@ -209,14 +199,15 @@ impl Incident {
             detector: alert.detector.clone(),
             title: alert.title.clone(),
             severity: alert.severity,
-            progress: progress(alert),
+            tactic: alert.attack.iter().map(|attack| &attack.tactic).max_by_key(|tactic| place_of(tactic)).cloned(),
             reason: alert.reason.clone(),
             first_event_time: alert.first_event_time,
         };
         self.alerts.retain(|known| known.id != member.id);
         self.alerts.push(member);
         self.alerts.sort_by(|a, b| {
-            let graver = (b.severity, b.progress).cmp(&(a.severity, a.progress));
+            let weight = |member: &Member| (member.severity, member.tactic.as_deref().and_then(place_of));
+            let graver = weight(b).cmp(&weight(a));
             graver.then_with(|| (a.first_event_time, &a.id).cmp(&(b.first_event_time, &b.id)))
         });
         self.alerts.truncate(alerts_max);
@@ -275,11 +266,5 @@ impl Incident {
         if self.related.len() < RELATED_MAX && id != self.id && !self.related.iter().any(|known| known == id) {
             self.related.push(id.to_owned());
         }
-    }
-
-    /// Was anybody or anything hit, and did nobody acknowledge it? Such an incident does not end by itself.
-    #[must_use]
-    pub fn awaits_somebody(&self) -> bool {
-        self.status == Status::Open && self.hit_count > 0
     }
 }

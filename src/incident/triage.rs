@@ -8,7 +8,7 @@
 use super::model::{Incident, Resolution};
 use crate::alert::Alert;
 use crate::alert::model::Status;
-use crate::db::alerts::{self, Change, TriageError};
+use crate::db::alerts::{self, Change, TriageError, TriageStep};
 use crate::db::{DbError, audit, incidents};
 use bartizan_core::Severity;
 use rusqlite::Connection;
@@ -17,28 +17,13 @@ use serde_json::json;
 /// Alerts that follow a step on their incident within its transaction.
 pub const AT_ONCE_MAX: u32 = 100;
 
-/// A step on an incident.
-#[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
-    /// The incident.
-    pub id: &'a str,
-    /// The version they saw, if they say so.
-    pub expected_version: Option<u32>,
-    /// What they change.
-    pub change: &'a Change,
-    /// Name of their token.
-    pub actor: &'a str,
-}
-
 /// Takes in a step. [`crate::notify::commit_incident_triage`] also has its alerts follow, and tells of it.
 ///
 /// # Errors
 /// No such incident; another version than expected; a change that makes no sense; the database.
-pub fn triage(tx: &Connection, step: &Step<'_>, now_ms: i64) -> Result<Incident, TriageError> {
+pub fn triage(tx: &Connection, step: &TriageStep<'_>, now_ms: i64) -> Result<Incident, TriageError> {
     let mut incident = incidents::get(tx, step.id)?.ok_or(TriageError::NotFound)?;
-    if step.expected_version.is_some_and(|expected| expected != incident.version) {
-        return Err(TriageError::Conflict { current: incident.version });
-    }
+    step.check(&incident.tenant, incident.version)?;
     if incident.merged_into.is_some() {
         return Err(TriageError::Invalid { member: None, reason: "this incident was merged: change the one that it was merged into" });
     }

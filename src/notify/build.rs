@@ -101,6 +101,10 @@ mod tests {
         );
         assert!(problems(&[], &[target("identity", "https://a.example", true)], &limits).is_empty());
         assert!(serde_json::from_value::<ChannelConfig>(json!({"name": "a", "kind": "webhook", "colour": 1})).is_err());
-        assert!(serde_json::from_value::<ChannelConfig>(json!({"name": "a", "kind": "webhook", "group": "incident"})).is_err());
+        let quiet = json!({"from": "22:00", "to": "7", "zone": "UTC"});
+        let webhook = json!({"name": "hook", "kind": "webhook", "url": "https://a.example", "secret": SECRET, "quiet": quiet, "escalate_after_ms": -1});
+        let keys: Vec<String> = problems(&[channel(webhook)], &[], &limits).into_iter().map(|problem| problem.key).collect();
+        let wrong = ["escalate_after_ms", "quiet", "escalate_after_ms", "quiet.to"].map(|key| format!("channels.hook.{key}"));
+        assert_eq!(keys, wrong, "a webhook hears of alerts, and what it has is wrong");
     }
 }

@@ -8,7 +8,7 @@ use crate::alert::{Alert, Status};
 use crate::db::alerts::{self, TriageError, TriageStep};
 use crate::db::{DbError, incidents, outbox};
 use crate::incident::triage::AT_ONCE_MAX;
-use crate::incident::{self, Incident};
+use crate::incident::{self, Incident, quiet};
 use crate::respond::SessionFacts;
 use crate::respond::plan::{self, REVOKE};
 use crate::teach;
@@ -30,8 +30,6 @@ pub struct Detected<'a> {
 pub struct Effects {
     /// The alert as it is shown now.
     pub alert: Alert,
-    /// The incident that it belongs to.
-    pub incident: Option<Incident>,
     /// How was it told?
     pub told: Way,
     /// What machines were asked.
@@ -47,8 +45,8 @@ pub fn commit_alert(tx: &Connection, detected: &Detected<'_>, routing: &Routing,
     let Some(mut applied) = alerts::apply_detection(tx, detected.alert, now_ms)? else { return Ok(None) };
     let joined = incident::join(tx, &mut applied.alert, &routing.incidents, now_ms)?;
     let response = plan::plan(tx, &Detected { alert: &applied.alert, ..*detected }, routing, now_ms)?;
-    let told = Teller::new(tx, routing, now_ms)?.detection(&applied, response)?;
-    Ok(Some(Effects { alert: applied.alert, incident: joined.map(|joined| joined.incident), told, response }))
+    let told = Teller::new(tx, routing, now_ms)?.detection(&applied, joined.as_ref(), response)?;
+    Ok(Some(Effects { alert: applied.alert, told, response }))
 }
 
 /// Stores a triage step and writes what is to be delivered of it: `alert.resolved` when it resolves
@@ -58,6 +56,15 @@ pub fn commit_alert(tx: &Connection, detected: &Detected<'_>, routing: &Routing,
 /// # Errors
 /// As [`alerts::triage`].
 pub fn commit_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, now_ms: i64) -> Result<Alert, TriageError> {
+    let alert = triage_alone(tx, step, routing, now_ms)?;
+    if let Some(incident) = incident::triage::alert_triaged(tx, &alert, step.actor, now_ms)? {
+        Teller::new(tx, routing, now_ms)?.incident(&incident)?;
+    }
+    Ok(alert)
+}
+
+/// The same, but for what it means for the alert's incident.
+fn triage_alone(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, now_ms: i64) -> Result<Alert, TriageError> {
     let before = alerts::get(tx, step.id)?.ok_or(TriageError::NotFound)?;
     let alert = alerts::triage(tx, step, now_ms)?;
     teach::triaged(tx, before.disposition, &alert, step.actor, now_ms)?;
@@ -67,11 +74,30 @@ pub fn commit_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, 
         _ => None,
     };
     Teller::new(tx, routing, now_ms)?.triage(&alert, kind)?;
-    incident::triage::alert_triaged(tx, &alert, step.actor, now_ms)?;
     if alert.disposition.is_some_and(Disposition::is_harmless) {
         outbox::cancel(tx, &alert.id, REVOKE, "the alert was judged false or harmless", now_ms)?;
     }
     Ok(alert)
+}
+
+/// Resolves up to `incidents_max` incidents that went silent, and tells of it. Returns how many.
+///
+/// # Errors
+/// SQLite says no, or a record does not read.
+pub fn commit_silence(tx: &Connection, routing: &Routing, incidents_max: u32, now_ms: i64) -> Result<usize, DbError> {
+    let ended = quiet::resolve_silent(tx, &routing.incidents, incidents_max, now_ms)?;
+    let teller = Teller::new(tx, routing, now_ms)?;
+    ended.iter().try_for_each(|incident| teller.incident(incident))?;
+    Ok(ended.len())
+}
+
+/// What a step on an incident led to.
+#[derive(Clone, Debug)]
+pub struct Triaged {
+    /// The incident as it is shown now.
+    pub incident: Incident,
+    /// Alerts of it that followed.
+    pub followers: Vec<Alert>,
 }
 
 /// Stores a step on an incident and has its alerts follow: up to [`AT_ONCE_MAX`] at once, further ones by
@@ -79,33 +105,41 @@ pub fn commit_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, 
 ///
 /// # Errors
 /// As [`incident::triage::triage`].
-pub fn commit_incident_triage(
-    tx: &Connection,
-    step: &incident::triage::Step<'_>,
-    routing: &Routing,
-    now_ms: i64,
-) -> Result<Incident, TriageError> {
+pub fn commit_incident_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, now_ms: i64) -> Result<Triaged, TriageError> {
+    let before = incidents::get(tx, step.id)?.map(|incident| incident.status);
     let incident = incident::triage::triage(tx, step, now_ms)?;
-    follow_incident(tx, &incident, step.actor, routing, now_ms)?;
-    Ok(incident)
+    if before != Some(incident.status) {
+        Teller::new(tx, routing, now_ms)?.incident(&incident)?;
+    }
+    let followers = follow_incident(tx, &incident, step.actor, routing, now_ms)?;
+    Ok(Triaged { incident, followers })
 }
 
-/// Has up to [`AT_ONCE_MAX`] alerts follow what people said of their incident, and notes whether more have to; returns how
-/// many did.
+/// Has up to [`AT_ONCE_MAX`] alerts follow what people said of their incident, and notes whether more have to; returns
+/// those that did.
 ///
 /// # Errors
 /// As [`commit_triage`].
-pub fn follow_incident(tx: &Connection, incident: &Incident, actor: &str, routing: &Routing, now_ms: i64) -> Result<usize, TriageError> {
+pub fn follow_incident(
+    tx: &Connection,
+    incident: &Incident,
+    actor: &str,
+    routing: &Routing,
+    now_ms: i64,
+) -> Result<Vec<Alert>, TriageError> {
     let behind = incidents::behind(tx, incident, AT_ONCE_MAX)?;
+    let mut followers = Vec::new();
     for id in &behind {
         let alert = alerts::get(tx, id)?.ok_or(TriageError::NotFound)?;
         if let Some(change) = incident::triage::following(incident, &alert) {
-            commit_triage(tx, &TriageStep { id, expected_version: None, change: &change, actor }, routing, now_ms)?;
+            // The incident knows already.
+            let step = TriageStep { id, tenant: None, expected_version: None, change: &change, actor };
+            followers.push(triage_alone(tx, &step, routing, now_ms)?);
         }
     }
     let more = behind.len() == AT_ONCE_MAX as usize;
     incidents::set_follows(tx, &incident.id, more.then_some(actor))?;
-    Ok(behind.len())
+    Ok(followers)
 }
 
 #[cfg(test)]

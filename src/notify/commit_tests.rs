@@ -34,7 +34,8 @@ fn goldens_of_the_messages() {
     assert_eq!(format!("{revoke}\n"), include_str!("../../tests/goldens/session_revoke.json"));
     let version = &messages(&db, "alerts-topic", State::Pending)[0];
     assert_eq!(version.body, serde_json::to_string(&effects.alert).unwrap());
-    assert_eq!(effects.alert, crate::alert::Alert { incident: effects.incident.map(|incident| incident.id), ..alert("a1") });
+    assert!(effects.alert.incident.is_some());
+    assert_eq!(effects.alert, crate::alert::Alert { incident: effects.alert.incident.clone(), ..alert("a1") });
 }
 
 #[test]
@@ -140,7 +141,7 @@ fn resolving_is_told_to_those_who_knew_and_stops_machines() {
     let db = Db::in_memory().unwrap();
     commit_at(&db, &alert("a1"), &routing(), NOW_MS);
     let step = |change: Change| {
-        let step = TriageStep { id: "a1", expected_version: None, change: &change, actor: "kim" };
+        let step = TriageStep { id: "a1", tenant: None, expected_version: None, change: &change, actor: "kim" };
         db.write(|tx| commit_triage(tx, &step, &routing(), NOW_MS + 10)).unwrap()
     };
     step(Change { status: Some(Status::Acknowledged), ..Change::default() });

@@ -1,7 +1,9 @@
 //! The `[[channels]]` tables, and `[notify]`, the limits of all of them.
 
+use super::quiet::QuietHours;
 use crate::secret::Secret;
 use bartizan_core::Severity;
+use bartizan_core::time::DAY_MS;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -36,6 +38,9 @@ impl Problem {
 pub struct NotifyConfig {
     /// Alerts that a detector may open in a tenant and minute; its further ones are folded. Default 100.
     pub opened_per_minute_max: u32,
+    /// Incidents of which a channel hears singly within an hour; critical ones always, further ones in its digest.
+    /// Default 60.
+    pub incidents_per_hour_max: u32,
     /// Recipients of one mail channel. Default 50.
     pub recipients_max: usize,
     /// Alerts that the notice of a campaign or backlog shows. Default 10.
@@ -52,6 +57,7 @@ impl Default for NotifyConfig {
     fn default() -> Self {
         Self {
             opened_per_minute_max: 100,
+            incidents_per_hour_max: 60,
             recipients_max: 50,
             samples_max: 10,
             calls_in_flight_max: 4,
@@ -67,6 +73,7 @@ impl NotifyConfig {
     pub fn errors(&self) -> Vec<(&'static str, String)> {
         out_of_range!(self;
             opened_per_minute_max: 1..=1_000_000,
+            incidents_per_hour_max: 1..=1_000_000,
             recipients_max: 1..=10_000,
             samples_max: 0..=1_000,
             calls_in_flight_max: 1..=1_000,
@@ -89,13 +96,22 @@ pub enum ChannelKind {
     Kafka,
 }
 
-/// How a channel gets alerts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+impl ChannelKind {
+    /// Does the other end keep a state of its own for each incident, so that each change of it is told?
+    #[must_use]
+    pub const fn keeps_state(self) -> bool {
+        matches!(self, Self::Webhook)
+    }
+}
+
+/// What a channel is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
     /// Each alert at once.
-    #[default]
     Alert,
+    /// Incidents: what opens one and makes it worse at once, the rest in a digest.
+    Incident,
 }
 
 /// One `[[channels]]` table. Which keys a kind needs, [`ChannelConfig::problems`] says.
@@ -112,9 +128,18 @@ pub struct ChannelConfig {
     /// Only alerts of these detectors; empty (the default): of all.
     #[serde(default)]
     pub detectors: Vec<String>,
-    /// How alerts are grouped. Default `alert`.
+    /// Only alerts of these tenants; empty (the default): of all.
     #[serde(default)]
-    pub group: Group,
+    pub tenants: Vec<String>,
+    /// What it is told of. Default `alert` for webhooks, `incident` for people.
+    #[serde(default)]
+    pub group: Option<Group>,
+    /// Of incidents: told only once nobody acknowledged for so long; 0 (the default): at once.
+    #[serde(default)]
+    pub escalate_after_ms: i64,
+    /// Of incidents: when what is not bad enough waits. Default: never.
+    #[serde(default)]
+    pub quiet: Option<QuietHours>,
     /// Webhook: where to.
     #[serde(default)]
     pub url: Option<String>,
@@ -156,6 +181,31 @@ fn medium() -> Severity {
 }
 
 impl ChannelConfig {
+    /// What it is told of.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        self.group.unwrap_or(if self.kind == ChannelKind::Email { Group::Incident } else { Group::Alert })
+    }
+
+    /// What only channels that are told of incidents can have.
+    fn incident_problems(&self, key: &impl Fn(&str) -> String) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let given = [("escalate_after_ms", self.escalate_after_ms != 0), ("quiet", self.quiet.is_some())];
+        for (name, _) in given.iter().filter(|(_, given)| *given && self.group() != Group::Incident) {
+            problems.push(Problem::new(key(name), "needs group = \"incident\""));
+        }
+        if !(0..=DAY_MS).contains(&self.escalate_after_ms) {
+            problems.push(Problem::new(key("escalate_after_ms"), format!("{}: must lie between 0 and {DAY_MS}", self.escalate_after_ms)));
+        }
+        if let Some(Err((name, message))) = self.quiet.as_ref().map(QuietHours::read) {
+            problems.push(Problem::new(key(name), message));
+        }
+        if self.kind == ChannelKind::Kafka && self.group.is_some() {
+            problems.push(Problem::new(key("group"), "a topic gets every version of every alert"));
+        }
+        problems
+    }
+
     /// What is wrong with this table, as far as can be told without reading files or the network.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -178,6 +228,7 @@ impl ChannelConfig {
             }
             ChannelKind::Kafka => {}
         }
+        problems.extend(self.incident_problems(&key));
         problems
     }
 }

@@ -5,18 +5,21 @@
 //! then empties the outbox, one task a channel, so that a channel that fails or hangs delays no
 //! other. Delivery is at least once: a message keeps its id over retries and restarts.
 //!
-//! Deliberately absent: grouping into incidents, digests, quiet hours, templates.
+//! Single alerts are for machines ([`tell`]); people hear of [`incidents`].
 
 pub mod address;
 pub mod build;
 pub mod commit;
 pub mod config;
 pub mod deliverer;
+pub mod desk;
 pub mod email;
 pub mod email_text;
+pub mod incidents;
 pub mod kafka;
 pub mod notice;
 pub mod payload;
+pub mod quiet;
 pub mod routing;
 pub mod schedule;
 pub mod signed_http;
@@ -27,9 +30,10 @@ pub mod visible;
 pub mod webhook;
 
 pub use build::{Built, build, problems};
-pub use commit::{Detected, Effects, commit_alert, commit_incident_triage, commit_triage, follow_incident};
+pub use commit::{Detected, Effects, Triaged, commit_alert, commit_incident_triage, commit_triage, follow_incident};
 pub use config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 pub use deliverer::{Deliveries, Wake};
+pub use desk::Desk;
 pub use routing::{Route, Routing};
 
 use crate::db::outbox::Message;

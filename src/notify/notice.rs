@@ -150,36 +150,46 @@ pub struct Gathering<'a> {
 /// # Errors
 /// SQLite says no, or a stored tally does not read.
 pub fn gather(tx: &Connection, route: &Route, into: &Gathering<'_>, alert: &Alert, now_ms: i64) -> Result<(), DbError> {
-    let tally = into.tally;
+    grow(tx, route, (into.tally, into.scope), now_ms, |details| {
+        let mut sum: Tally = details.map(serde_json::from_value).transpose()?.unwrap_or_default();
+        sum.add(alert, into.samples_max);
+        let (title, text) = (into.words)(alert, &sum);
+        Ok(Notice { title, text, details: serde_json::to_value(&sum)? })
+    })
+}
+
+/// Writes into the message of a channel, scope and period that nobody has tried to send yet, or begins it. `write` makes
+/// the notice of the particulars of the one before it.
+///
+/// # Errors
+/// SQLite says no, or as `write`.
+pub fn grow(
+    tx: &Connection,
+    route: &Route,
+    (tally, scope): (TallyKind, &[&str]),
+    now_ms: i64,
+    write: impl FnOnce(Option<Value>) -> Result<Notice, DbError>,
+) -> Result<(), DbError> {
     let period = now_ms.div_euclid(tally.period_ms);
     for number in period..period + PERIODS_MAX {
         let text = number.to_string();
-        let id = message_id(&[&[tally.kind, route.name.as_str()], into.scope, &[text.as_str()]].concat());
-        let known = outbox::find(tx, &route.name, &id)?;
-        let mut sum = match &known {
-            None => Tally::default(),
+        let id = message_id(&[&[tally.kind, route.name.as_str()], scope, &[text.as_str()]].concat());
+        let known = match outbox::find(tx, &route.name, &id)? {
             Some((_, false)) => continue,
-            Some((body, true)) => stored_tally(body)?,
+            known => known.map(|(body, _)| serde_json::from_str::<Payload<Notice>>(&body)).transpose()?,
         };
-        sum.add(alert, into.samples_max);
-        let (title, text) = (into.words)(alert, &sum);
-        let data = Notice { title, text, details: serde_json::to_value(&sum)? };
+        let is_known = known.is_some();
+        let data = write(known.map(|payload| payload.data.details))?;
         let payload = Payload { kind: tally.kind.to_owned(), timestamp: TimeMs(now_ms), data, response: <_>::default(), url: None };
         let body = serde_json::to_string(&payload)?;
-        if known.is_some() {
-            outbox::rewrite(tx, &route.name, &id, &body)?;
+        if is_known {
+            outbox::rewrite(tx, &route.name, &id, &body, i64::MAX)?;
         } else {
             let due = if number == period { now_ms.saturating_add(tally.hold_ms) } else { number.saturating_mul(tally.period_ms) };
             outbox::enqueue(tx, &new_message(route, id, tally.kind, body, due), now_ms)?;
         }
         return Ok(());
     }
-    tracing::error!(channel = route.name, kind = tally.kind, alert = alert.id, "the clock went far back: an alert is missing in a tally");
+    tracing::error!(channel = route.name, kind = tally.kind, "the clock went far back: something is missing in a tally");
     Ok(())
-}
-
-fn stored_tally(body: &str) -> Result<Tally, DbError> {
-    let payload: Payload<Notice> = serde_json::from_str(body)?;
-    let details: Value = payload.data.details;
-    Ok(serde_json::from_value(details)?)
 }

@@ -42,6 +42,13 @@ pub struct Response {
 }
 
 impl Response {
+    /// What both asked together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let Self { requested, dry_run, held } = other;
+        Self { requested: self.requested + requested, dry_run: self.dry_run + dry_run, held: self.held + held }
+    }
+
     /// Nothing asked, nothing held?
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,8 +1,9 @@
 //! Who is told of what: the configured channels and targets, without their wires.
 
-use super::config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
+use super::config::{ChannelConfig, ChannelKind, Group, NotifyConfig, Problem};
+use super::quiet::Quiet;
 use crate::alert::Alert;
-use crate::incident::IncidentConfig;
+use crate::incident::{Incident, IncidentConfig};
 use crate::respond::RevocationConfig;
 use bartizan_core::Severity;
 use std::collections::BTreeSet;
@@ -21,21 +22,62 @@ pub struct Route {
     pub min_severity: Severity,
     /// Only alerts of these detectors; empty: of all.
     pub detectors: Vec<String>,
+    /// Only alerts of these tenants; empty: of all.
+    pub tenants: Vec<String>,
     /// Every version of every alert, bare, and nothing else: topics, not people.
     pub every_version: bool,
+    /// Single alerts, or incidents?
+    pub group: Group,
+    /// Does the other end keep a state of its own for each incident, so that each change of it is told?
+    pub keeps_state: bool,
+    /// It hears of incidents that nobody acknowledged for so long; 0: at once.
+    pub escalate_after_ms: i64,
+    /// When what is not bad enough waits.
+    pub quiet: Option<Quiet>,
 }
 
 impl Route {
     /// A channel that carries every version of every alert.
     #[must_use]
     pub fn every_version(name: &str) -> Self {
-        Self { name: name.to_owned(), min_severity: Severity::Info, detectors: Vec::new(), every_version: true }
+        Self { every_version: true, ..Self::people(name, Severity::Info) }
     }
 
-    /// Does an alert of this detector and severity belong here?
+    /// A channel for people that hears at once of each alert at least this bad.
     #[must_use]
-    pub fn takes(&self, detector: &str, severity: Severity) -> bool {
-        severity >= self.min_severity && (self.detectors.is_empty() || self.detectors.iter().any(|name| name == detector))
+    pub fn people(name: &str, min_severity: Severity) -> Self {
+        Self {
+            name: name.to_owned(),
+            min_severity,
+            detectors: Vec::new(),
+            tenants: Vec::new(),
+            every_version: false,
+            group: Group::Alert,
+            keeps_state: false,
+            escalate_after_ms: 0,
+            quiet: None,
+        }
+    }
+
+    /// Does an alert belong here, at this severity?
+    #[must_use]
+    pub fn takes(&self, alert: &Alert, severity: Severity) -> bool {
+        let wanted = |names: &[String], name: &String| names.is_empty() || names.contains(name);
+        severity >= self.min_severity && wanted(&self.detectors, &alert.detector) && wanted(&self.tenants, &alert.tenant)
+    }
+
+    /// Does an incident belong here, as it is now?
+    #[must_use]
+    pub fn takes_incident(&self, incident: &Incident) -> bool {
+        let of_tenant = self.tenants.is_empty() || self.tenants.contains(&incident.tenant);
+        let of_detector = self.detectors.is_empty() || self.detectors.iter().any(|name| incident.detectors.contains_key(name));
+        incident.severity >= self.min_severity && of_tenant && of_detector
+    }
+
+    /// When a message about something of this severity may go that is due at `due_ms`.
+    #[must_use]
+    pub fn due_ms(&self, severity: Severity, due_ms: i64) -> i64 {
+        self.quiet.as_ref().map_or(due_ms, |quiet| quiet.due_ms(severity, due_ms))
     }
 }
 
@@ -61,10 +103,13 @@ impl Routing {
         let route = |config: &ChannelConfig| match config.kind {
             ChannelKind::Kafka => Route::every_version(&config.name),
             ChannelKind::Webhook | ChannelKind::Email => Route {
-                name: config.name.clone(),
-                min_severity: config.min_severity,
                 detectors: config.detectors.clone(),
-                every_version: false,
+                tenants: config.tenants.clone(),
+                group: config.group(),
+                keeps_state: config.kind.keeps_state(),
+                escalate_after_ms: config.escalate_after_ms,
+                quiet: config.quiet.as_ref().and_then(|quiet| quiet.read().ok()),
+                ..Route::people(&config.name, config.min_severity)
             },
         };
         let public_url = public_url.filter(|url| !url.is_empty()).map(|url| url.trim_end_matches('/').to_owned());
@@ -95,6 +140,12 @@ impl Routing {
         problems.extend(doubled("channels", channels.iter().map(|config| config.name.as_str()).collect()));
         problems.extend(doubled("revocation", targets.iter().map(|config| config.name.as_str()).collect()));
         problems
+    }
+
+    /// Where the console shows an incident.
+    #[must_use]
+    pub fn url_of_incident(&self, id: &str) -> Option<String> {
+        self.public_url.as_ref().map(|url| format!("{url}/#/incidents/{id}"))
     }
 
     /// Where the console shows an alert.

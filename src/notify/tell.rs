@@ -1,10 +1,12 @@
-//! Who is told of a version, and how: singly, within a tally, or not at all.
+//! Who is told of a version, and how: singly (or as its [incident](super::incidents)), within a tally, or not at all.
 //!
 //! Singly is the rule. Two things fold alerts together, so that nobody is paged forty times for one
 //! cause: a backlog (the last event is older than a day when it is found) and a detector that opens
 //! more alerts a minute in one tenant than `notify.opened_per_minute_max`. Alerts with hits are told singly even then, and
 //! so is the one that stands for all that a circuit breaker folded.
 
+use super::config::Group;
+use super::incidents::IncidentTeller;
 use super::notice::{Gathering, Tally, TallyKind, gather};
 use super::payload::{Payload, Response, message_id};
 use super::routing::{Route, Routing};
@@ -12,6 +14,7 @@ use crate::alert::Alert;
 use crate::db::alerts::{self, Applied, hits};
 use crate::db::outbox::{NewMessage, State};
 use crate::db::{DbError, channels, outbox};
+use crate::incident::{Incident, Joined};
 use bartizan_core::Severity;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 use rusqlite::Connection;
@@ -58,12 +61,17 @@ impl<'a> Teller<'a> {
     ///
     /// # Errors
     /// SQLite says no.
-    pub fn detection(&self, applied: &Applied, response: Response) -> Result<Way, DbError> {
+    pub fn detection(&self, applied: &Applied, joined: Option<&Joined>, response: Response) -> Result<Way, DbError> {
         self.every_version(&applied.alert)?;
         let (way, samples_max) = (self.way(applied)?, self.routing.limits.samples_max);
         match way {
             Way::Silent => {}
-            Way::Singly => self.singly(applied, response)?,
+            Way::Singly => {
+                self.singly(applied, response)?;
+                if let Some(joined) = joined {
+                    self.of_incidents().try_for_each(|teller| teller.detection(joined, response))?;
+                }
+            }
             Way::Backlog => self.fold(applied, &Gathering { tally: BACKLOG, scope: &[], words: backlog_words, samples_max })?,
             Way::Campaign => {
                 let alert = &applied.alert;
@@ -82,10 +90,29 @@ impl<'a> Teller<'a> {
     pub fn triage(&self, alert: &Alert, kind: Option<&str>) -> Result<(), DbError> {
         self.every_version(alert)?;
         let (Some(kind), Some(told)) = (kind, alerts::told_severity(self.tx, &alert.id)?) else { return Ok(()) };
-        for route in self.people().filter(|route| route.takes(&alert.detector, told)) {
+        for route in self.of_alerts().filter(|route| route.takes(alert, told)) {
             self.enqueue(route, kind, alert, Response::default())?;
         }
         Ok(())
+    }
+
+    /// Writes what is to be told of a step on an incident, to those who know of it.
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub fn incident(&self, incident: &Incident) -> Result<(), DbError> {
+        self.of_incidents().try_for_each(|teller| teller.step(incident))
+    }
+
+    /// Channels that hear of single alerts.
+    fn of_alerts(&self) -> impl Iterator<Item = &'a Route> {
+        self.people().filter(|route| route.group == Group::Alert)
+    }
+
+    /// Channels that hear of incidents.
+    fn of_incidents(&self) -> impl Iterator<Item = IncidentTeller<'a>> {
+        let teller = |route| IncidentTeller { tx: self.tx, routing: self.routing, route, now_ms: self.now_ms };
+        self.people().filter(|route| route.group == Group::Incident).map(teller)
     }
 
     fn people(&self) -> impl Iterator<Item = &'a Route> {
@@ -109,9 +136,9 @@ impl<'a> Teller<'a> {
 
     fn singly(&self, applied: &Applied, response: Response) -> Result<(), DbError> {
         let alert = &applied.alert;
-        for route in self.people().filter(|route| route.takes(&alert.detector, alert.severity)) {
+        for route in self.of_alerts().filter(|route| route.takes(alert, alert.severity)) {
             // What was too mild for this channel before is an opening for it now.
-            let knows = applied.told.is_some_and(|told| route.takes(&alert.detector, told.severity));
+            let knows = applied.told.is_some_and(|told| route.takes(alert, told.severity));
             self.enqueue(route, if knows { "alert.updated" } else { "alert.opened" }, alert, response)?;
         }
         alerts::mark_told(self.tx, alert)
@@ -119,7 +146,7 @@ impl<'a> Teller<'a> {
 
     fn fold(&self, applied: &Applied, into: &Gathering<'_>) -> Result<(), DbError> {
         let alert = &applied.alert;
-        let counted = |route: &Route, severity: Severity| route.takes(&alert.detector, severity);
+        let counted = |route: &Route, severity: Severity| route.takes(alert, severity);
         for route in self.people().filter(|route| counted(route, alert.severity)) {
             // Each alert counts once, however many versions it has.
             if !applied.severity_before.is_some_and(|before| counted(route, before)) {

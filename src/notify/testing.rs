@@ -55,7 +55,7 @@ pub fn alert(id: &str) -> Alert {
 
 /// A channel for people.
 pub fn people(name: &str, min_severity: Severity) -> Route {
-    Route { name: name.to_owned(), min_severity, detectors: Vec::new(), every_version: false }
+    Route::people(name, min_severity)
 }
 
 /// A revocation target of the default limits.

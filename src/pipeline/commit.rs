@@ -7,6 +7,7 @@
 use super::detect::Detected;
 use super::{Acknowledge, Acknowledged, Backoff, PipelineConfig};
 use crate::alert::Alert;
+use crate::alert::change::{AlertChange, AlertChanges};
 use crate::blocking::blocking;
 use crate::canary::Watch;
 use crate::clock::Clock;
@@ -24,7 +25,6 @@ use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::broadcast;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -61,18 +61,6 @@ impl Unrecorded {
         }
         Ok(())
     }
-}
-
-/// An alert as it is shown, whenever it changes.
-pub type AlertChanges = broadcast::Sender<Arc<AlertChange>>;
-
-/// A change of an alert, for live views.
-#[derive(Clone, Debug)]
-pub struct AlertChange {
-    /// `alert.opened`, `alert.updated` or `alert.resolved`.
-    pub kind: &'static str,
-    /// The alert as it is shown now.
-    pub alert: Alert,
 }
 
 /// The commit stage.
@@ -175,9 +163,8 @@ impl CommitStage {
             }
             let took_ms = u64::try_from(now_ms - alert.detected_time.0).unwrap_or(0);
             self.telemetry.latencies.record(Stage::EventToAlert, std::time::Duration::from_millis(took_ms));
-            let kind = if opened { "alert.opened" } else { "alert.updated" };
             // Nobody may be looking.
-            self.changes.send(Arc::new(AlertChange { kind, alert })).ok();
+            self.changes.send(Arc::new(AlertChange::detected(alert))).ok();
         }
     }
 

@@ -23,7 +23,7 @@ fn with_alert(detector: &str) -> Db {
 
 fn triage(db: &Db, status: Status, disposition: Option<Disposition>) {
     let change = alerts::Change { status: Some(status), disposition, ..alerts::Change::default() };
-    let step = TriageStep { id: "a1", expected_version: None, change: &change, actor: "kim" };
+    let step = TriageStep { id: "a1", tenant: None, expected_version: None, change: &change, actor: "kim" };
     db.write(|tx| commit_triage(tx, &step, &Routing::default(), START_MS)).unwrap();
 }
 

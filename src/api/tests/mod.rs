@@ -18,6 +18,8 @@ mod suppressions;
 use super::status::{ChannelStatus, DetectorStatus, EventCounts, PartitionStatus, SourceStatus, StoreStatus};
 use super::{ApiParts, ApiState, HttpConfig, PipelineStatus, StatusSource, router};
 use crate::alert::Alert;
+use crate::alert::change::AlertChanges;
+use crate::clock::Clock;
 use crate::db::Db;
 use crate::db::tokens::{NewToken, Role};
 use crate::detect::breaker::OpenBreaker;
@@ -25,9 +27,9 @@ use crate::detect::closings::Closings;
 use crate::detect::{DetectConfig, DetectorTables, Enabled};
 use crate::log::{Appender, Appending, LogError, Outgoing};
 use crate::normalise::{Normaliser, TokenKey};
+use crate::notify::Desk;
 use crate::notify::testing::commit_at;
 use crate::notify::{Routing, Wake};
-use crate::pipeline::commit::AlertChanges;
 use crate::store::Store;
 use crate::suppress::Lists;
 use crate::teach::Lessons;
@@ -165,7 +167,6 @@ impl Api {
             detectors: Arc::new(super::explain::Detectors { config: DetectConfig::default(), enabled }),
             suppressions: lists.clone(),
             suppressions_max: 2,
-            lessons: lessons.clone(),
             closings: closings.clone(),
             config,
             retention_days: 90,
@@ -173,9 +174,14 @@ impl Api {
             store,
             normaliser: Arc::new(Normaliser::new(&crate::normalise::NormaliseConfig::default(), &TokenKey([7; 32])).unwrap()),
             appender: log.clone(),
-            routing: Arc::new(routing),
-            wake: Wake::default(),
-            changes: changes.clone(),
+            desk: Desk {
+                db: db.clone(),
+                routing: Arc::new(routing),
+                wake: Wake::default(),
+                changes: changes.clone(),
+                lessons: lessons.clone(),
+                clock: Clock::system(),
+            },
             status: Arc::new(FakePipeline),
             health: health.clone(),
             metrics: Metrics::default(),

@@ -1,7 +1,7 @@
 //! Server-sent events.
 
 use super::*;
-use crate::pipeline::commit::AlertChange;
+use crate::alert::change::AlertChange;
 use axum::body::BodyDataStream;
 use futures::StreamExt;
 
