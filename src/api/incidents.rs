@@ -58,7 +58,7 @@ pub struct IncidentDetail {
     pub history: Vec<IncidentLine>,
 }
 
-async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<IncidentDetail, Problem> {
+pub(super) async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<IncidentDetail, Problem> {
     let history_max = state.config.history_max;
     let read = state.read(move |tx| {
         let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };

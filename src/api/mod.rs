@@ -11,6 +11,7 @@ pub mod alerts;
 pub mod auth;
 pub mod body;
 pub mod breakers;
+pub mod bulk;
 pub mod cases;
 pub mod config;
 pub mod console;
@@ -23,6 +24,7 @@ pub mod health;
 pub mod incidents;
 pub mod ingest;
 pub mod limits;
+pub mod merging;
 pub mod openapi;
 pub mod page;
 pub mod preview;
@@ -183,6 +185,10 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::get, incidents::patch))
         .routes(routes!(incidents::timeline))
+        .routes(routes!(merging::merge))
+        .routes(routes!(merging::split))
+        .routes(routes!(bulk::alerts))
+        .routes(routes!(bulk::incidents))
         .routes(routes!(events::list, ingest::post))
         .routes(routes!(explain::get))
         .routes(routes!(entities::get))

@@ -31,8 +31,14 @@ pub struct Triage {
 /// # Errors
 /// It is no object of such members; the wrong one is named.
 pub fn change_of(bytes: &[u8]) -> Result<Change, Problem> {
-    let members: Map<String, Value> =
-        serde_json::from_slice(bytes).map_err(|error| Problem::bad_request(format!("the body is no JSON object: {error}")))?;
+    read(serde_json::from_slice(bytes).map_err(|error| Problem::bad_request(format!("the body is no JSON object: {error}")))?)
+}
+
+/// Reads what changes, member by member.
+///
+/// # Errors
+/// One is wrong, which is named.
+pub fn read(members: Map<String, Value>) -> Result<Change, Problem> {
     let mut change = Change::default();
     for (name, value) in members {
         match name.as_str() {

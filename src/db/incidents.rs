@@ -176,6 +176,34 @@ pub fn assign(tx: &Connection, alert: &mut Alert, id: &str) -> Result<(), DbErro
     Ok(())
 }
 
+/// Moves all alerts of an incident into another one.
+///
+/// # Errors
+/// SQLite says no.
+pub fn move_all(tx: &Connection, from: &str, into: &str) -> Result<(), DbError> {
+    tx.execute("UPDATE alerts SET incident_id = ?2, body = json_set(body, '$.incident', ?2) WHERE incident_id = ?1", [from, into])?;
+    lose_all(tx, from)
+}
+
+/// An incident is found by nothing any more.
+///
+/// # Errors
+/// SQLite says no.
+pub fn lose_all(tx: &Connection, id: &str) -> Result<(), DbError> {
+    tx.execute("DELETE FROM incident_entities WHERE incident_id = ?1", [id])?;
+    Ok(())
+}
+
+/// Alerts of an incident, the earliest first.
+///
+/// # Errors
+/// SQLite says no, or a record does not read.
+pub fn alerts_of(tx: &Connection, id: &str, alerts_max: u64) -> Result<Vec<Alert>, DbError> {
+    let mut statement = tx.prepare_cached("SELECT body FROM alerts WHERE incident_id = ?1 ORDER BY first_event_ms, id LIMIT ?2")?;
+    let rows = statement.query_map(params![id, alerts_max as i64], |row| row.get::<_, String>(0))?;
+    rows.map(|body| Ok(serde_json::from_str(&body?)?)).collect()
+}
+
 /// Alerts that are in no incident, name this subject and have an event between `from_ms` and `to_ms`; newest first.
 ///
 /// # Errors
@@ -312,7 +340,7 @@ pub fn timeline(tx: &Connection, id: &str, before: (i64, &str), limit: u32) -> R
              UNION ALL
              SELECT coalesce(finished_ms, created_ms), printf('m:%020d', outbox.id), iif(kind = 'session.revoke', 'action', 'notification'), channel,
                     alert_id, json_object('type', kind, 'state', state, 'attempts', attempts, 'error', last_error)
-             FROM alerts JOIN outbox ON alert_id = alerts.id WHERE incident_id = ?1 AND kind <> 'alert')
+             FROM (SELECT ?1 AS of UNION ALL SELECT id FROM alerts WHERE incident_id = ?1) JOIN outbox ON alert_id = of WHERE kind <> 'alert')
          WHERE (at_ms, key) < (?2, ?3) ORDER BY at_ms DESC, key DESC LIMIT ?4",
     )?;
     let rows = statement.query_map((id, before.0, before.1, limit), |row| {

@@ -179,16 +179,19 @@ impl Joiner<'_> {
             // Rows that name it need it to be there.
             incidents::put(self.tx, incident)?;
         }
-        incident.hit_count = incidents::find_by(
-            self.tx,
-            incident,
-            alert.subjects.iter().filter(|subject| finds(subject)),
-            alert.last_event_time.0,
-            self.config.entities_max,
-        )?;
-        incident.take_in(alert, is_new, self.config);
-        Ok(())
+        fill(self.tx, self.config, incident, alert, is_new)
     }
+}
+
+/// Takes an alert into the record of its incident, which is found by the alert's subjects from then on.
+///
+/// # Errors
+/// SQLite says no.
+pub(super) fn fill(tx: &Connection, config: &IncidentConfig, incident: &mut Incident, alert: &Alert, is_new: bool) -> Result<(), DbError> {
+    let subjects = alert.subjects.iter().filter(|subject| finds(subject));
+    incident.hit_count = incidents::find_by(tx, incident, subjects, alert.last_event_time.0, config.entities_max)?;
+    incident.take_in(alert, is_new, config);
+    Ok(())
 }
 
 impl Course {

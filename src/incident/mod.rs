@@ -18,12 +18,14 @@
 //!
 //! Silence resolves an incident (`quiet_ms` without an alert, unless something was hit and nobody acknowledged it); a
 //! further wave within `reopen_ms` of its last event opens it again. What a person resolved stays resolved, and so does
-//! what is older: the next wave opens another incident that names it as `previous`. An incident whose every alert was resolved is resolved; resolving one resolves its alerts.
+//! what is older: the next wave opens another incident that names it as `previous`. An incident whose every alert was
+//! resolved is resolved; resolving one resolves its alerts. What the rules see wrongly people put right [by hand](by_hand).
 //!
 //! Joining asks no clock, so that a recorded order gives the same incidents [again] as long as no person resolved one. It
 //! is no part of detection, and a replay of plain files does not do it.
 
 pub mod again;
+pub mod by_hand;
 pub mod config;
 pub mod join;
 pub mod model;

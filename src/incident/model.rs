@@ -169,6 +169,21 @@ impl Incident {
         }
     }
 
+    /// A new incident of an alert that is taken out of `from`.
+    #[must_use]
+    pub fn split(from: &Self, alert: &Alert) -> Self {
+        // The alert may have opened the one that it is taken from.
+        Self { id: id_of(&format!("{}:{}:{}", from.id, from.version, alert.id)), ..Self::of(alert) }
+    }
+
+    /// Forgets all that comes from its alerts, which are taken in anew.
+    pub fn empty(&mut self) {
+        (self.severity, self.alert_count, self.hit_count) = (Severity::Info, 0, 0);
+        (self.first_event_time, self.last_event_time) = (TimeMs(i64::MAX), TimeMs(i64::MIN));
+        (self.alerts, self.subjects, self.attack) = (Vec::new(), Vec::new(), Vec::new());
+        (self.detectors, self.entities) = (BTreeMap::new(), Entities::default());
+    }
+
     /// Takes in a version of an alert; `is_new`: it was not in it before. [`Self::hit_count`] is the caller's, who
     /// knows of all subjects.
     pub fn take_in(&mut self, alert: &Alert, is_new: bool, config: &IncidentConfig) {

@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+use super::by_hand::Hand;
 use super::model::Resolution;
-use super::{Incident, IncidentConfig, quiet};
+use super::{Incident, IncidentConfig, by_hand, quiet};
 use crate::alert::Alert;
 use crate::alert::model::{Attack, Disposition, Status};
 use crate::db::alerts::{Change, TriageError, TriageStep};
 use crate::db::{Db, DbError, alerts, incidents};
+use crate::notify::commit::commit_merge;
 use crate::notify::testing::{self, START_MS, commit_at};
 use crate::notify::{Routing, Triaged, commit_incident_triage, commit_triage, follow_incident};
 use bartizan_core::time::{HOUR_MS, MINUTE_MS};
@@ -272,4 +274,64 @@ fn lists_are_bounded_and_hits_come_first() {
     let found: i64 =
         world.db.read::<_, DbError>(|tx| Ok(tx.query_row("SELECT count(*) FROM incident_entities", [], |row| row.get(0))?)).unwrap();
     assert_eq!(found, 3);
+}
+
+const HAND: Hand<'static> = Hand { actor: "kim", tenant: None, note: Some("one attacker"), now_ms: START_MS };
+
+impl World {
+    fn merge(&self, id: &str, others: &[&str]) -> Result<Incident, TriageError> {
+        let others: Vec<String> = others.iter().map(|other| (*other).to_owned()).collect();
+        self.db.write(|tx| commit_merge(tx, (id, &others), &self.routing, HAND))
+    }
+
+    fn split(&self, id: &str, taken: &[&str]) -> Result<Incident, TriageError> {
+        let taken: Vec<String> = taken.iter().map(|alert| (*alert).to_owned()).collect();
+        self.db.write(|tx| by_hand::split(tx, id, &taken, &self.routing.incidents, HAND))
+    }
+}
+
+#[test]
+fn what_is_merged_is_one_incident_that_is_found_by_all_of_it() {
+    let world = World::new();
+    let first = world.one("a", Severity::Medium, 0, &[attacker("203.0.113.7"), tried("u1")]);
+    let second = world.one("b", Severity::High, HOUR_MS, &[attacker("198.51.100.9"), hit("u2")]);
+    let merged = world.merge(&first.id, &[&second.id]).unwrap();
+    assert_eq!((merged.alert_count, merged.hit_count, merged.severity), (2, 1, Severity::High));
+    assert_eq!((merged.first_event_time.0, merged.last_event_time.0), (START_MS, START_MS + HOUR_MS));
+    assert_eq!(world.alert("b").incident.as_deref(), Some(first.id.as_str()));
+    let gone = world.get(&second.id);
+    assert_eq!(
+        (gone.status, gone.resolution, gone.merged_into.as_deref()),
+        (Status::Resolved, Some(Resolution::Merged), Some(first.id.as_str()))
+    );
+    let next = world.one("c", Severity::High, 2 * HOUR_MS, &[attacker("198.51.100.9"), hit("u3")]);
+    assert_eq!(next.id, first.id, "the other's attacker leads here now");
+    assert!(matches!(world.merge(&first.id, &[&second.id]), Err(TriageError::Invalid { .. })), "it was merged");
+    assert!(matches!(world.merge(&first.id, &[&first.id]), Err(TriageError::Invalid { .. })), "with itself");
+    assert!(matches!(world.merge(&first.id, &["none"]), Err(TriageError::NotFound)));
+    let change = Change { status: Some(Status::Acknowledged), ..Change::default() };
+    assert!(matches!(world.triage(&second.id, &change), Err(TriageError::Invalid { .. })));
+    let elsewhere = Alert { tenant: "other".to_owned(), ..alert("d", Severity::High, 0, &[attacker("203.0.113.7")]) };
+    let elsewhere = world.commit(&elsewhere).unwrap();
+    assert!(matches!(world.merge(&first.id, &[&elsewhere.id]), Err(TriageError::Invalid { .. })), "another tenant's");
+    assert_eq!(world.alert("d").incident, Some(elsewhere.id), "nothing of a refused step is kept");
+}
+
+#[test]
+fn what_is_taken_out_is_an_incident_of_its_own_and_both_are_what_their_alerts_say() {
+    let world = World::new();
+    let all = world.one("a", Severity::Medium, 0, &[attacker("203.0.113.7"), tried("u1")]);
+    world.one("b", Severity::Critical, HOUR_MS, &[attacker("203.0.113.7"), attacker("198.51.100.9"), hit("u2")]);
+    let own = world.split(&all.id, &["b"]).unwrap();
+    let rest = world.get(&all.id);
+    assert_eq!((rest.alert_count, rest.hit_count, rest.severity, rest.related), (1, 0, Severity::Medium, vec![own.id.clone()]));
+    assert_eq!((own.alert_count, own.hit_count, own.severity, own.status), (1, 1, Severity::Critical, Status::Open));
+    assert_eq!(world.alert("b").incident.as_deref(), Some(own.id.as_str()));
+    let next = world.one("c", Severity::High, 2 * HOUR_MS, &[attacker("198.51.100.9"), hit("u3")]);
+    assert_eq!(next.id, own.id);
+    let back = world.merge(&all.id, &[&own.id]).unwrap();
+    assert_eq!((back.alert_count, back.hit_count), (3, 2), "and together again");
+    assert!(matches!(world.split(&all.id, &["none"]), Err(TriageError::Invalid { member: Some("alerts"), .. })));
+    assert!(matches!(world.split(&all.id, &["a", "b", "c"]), Err(TriageError::Invalid { member: Some("alerts"), .. })), "none would stay");
+    assert_eq!(world.get(&all.id).alert_count, 3, "nothing of a refused step is kept");
 }

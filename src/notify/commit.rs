@@ -7,6 +7,7 @@ use crate::alert::model::Disposition;
 use crate::alert::{Alert, Status};
 use crate::db::alerts::{self, TriageError, TriageStep};
 use crate::db::{DbError, incidents, outbox};
+use crate::incident::by_hand::{self, Hand};
 use crate::incident::triage::AT_ONCE_MAX;
 use crate::incident::{self, Incident, quiet};
 use crate::respond::SessionFacts;
@@ -89,6 +90,21 @@ pub fn commit_silence(tx: &Connection, routing: &Routing, incidents_max: u32, no
     let teller = Teller::new(tx, routing, now_ms)?;
     ended.iter().try_for_each(|incident| teller.incident(incident))?;
     Ok(ended.len())
+}
+
+/// Merges incidents into `id`, and tells of those that end by it.
+///
+/// # Errors
+/// As [`by_hand::merge`].
+pub fn commit_merge(tx: &Connection, (id, others): (&str, &[String]), routing: &Routing, hand: Hand<'_>) -> Result<Incident, TriageError> {
+    let incident = by_hand::merge(tx, id, others, &routing.incidents, hand)?;
+    let teller = Teller::new(tx, routing, hand.now_ms)?;
+    for other in others {
+        if let Some(merged) = incidents::get(tx, other)? {
+            teller.incident(&merged)?;
+        }
+    }
+    Ok(incident)
 }
 
 /// What a step on an incident led to.

@@ -85,3 +85,58 @@ async fn another_tenants_incident_is_not_there() {
     }
     api.patch(&stranger, &format!("/api/v1/incidents/{id}"), r#"{"note":"n"}"#).await.is_problem(404, None);
 }
+
+#[tokio::test]
+async fn incidents_are_merged_and_split_by_hand() {
+    let api = Api::new();
+    let (analyst, viewer, stranger) =
+        (api.token(Role::Analyst, Some("acme")), api.token(Role::Viewer, Some("acme")), api.token(Role::Analyst, Some("other")));
+    let path = format!("/api/v1/incidents/{}", incident(&api, "acme"));
+    let (split, merge) = (format!("{path}/split"), format!("{path}/merge"));
+    let body = r#"{"alerts":["a2-acme"],"note":"another thief"}"#;
+    api.post(&viewer, &split, body).await.is_problem(403, None);
+    api.post(&stranger, &split, body).await.is_problem(404, None);
+    api.post(&analyst, &split, r#"{"alerts":[]}"#).await.is_problem(400, Some("alerts"));
+    api.post(&analyst, &split, r#"{"alerts":["a9"]}"#).await.is_problem(400, Some("alerts"));
+    api.post(&analyst, &split, r#"{"alert":"a9"}"#).await.is_problem(400, None);
+    let own = api.post(&analyst, &split, body).await.json();
+    assert_eq!((&own["alert_count"], &own["alerts"][0]["id"]), (&json!(1), &json!("a2-acme")));
+    assert_eq!(own["history"][0]["change"]["note"], "another thief");
+    assert_eq!(api.get(&viewer, &path).await.json()["alert_count"], 1);
+    let own = own["id"].as_str().unwrap();
+    let merged = api.post(&analyst, &merge, json!({"incidents": [own]}).to_string()).await;
+    assert_eq!((merged.json()["alert_count"].as_u64(), merged.header("etag")), (Some(2), "\"4\""));
+    assert_eq!(api.get(&viewer, &format!("/api/v1/incidents/{own}")).await.json()["merged_into"], merged.json()["id"]);
+    api.post(&analyst, &merge, json!({"incidents": [own]}).to_string()).await.is_problem(400, None);
+}
+
+#[tokio::test]
+async fn one_step_on_many_is_previewed_and_then_taken() {
+    let api = Api::new();
+    let (analyst, viewer) = (api.token(Role::Analyst, Some("acme")), api.token(Role::Viewer, Some("acme")));
+    let id = incident(&api, "acme");
+    incident(&api, "other");
+    let asked = json!({"ids": ["a1-acme", "a1-other", "a2-acme"], "change": {"status": "resolved", "disposition": "benign"}}).to_string();
+    api.post(&viewer, "/api/v1/alerts/triage?preview=true", asked.clone()).await.is_problem(403, None);
+    let preview = api.post(&analyst, "/api/v1/alerts/triage?preview=true", asked.clone()).await.json();
+    assert_eq!((&preview["changed"], &preview["refused"]), (&json!(2), &json!(1)));
+    let line = &preview["items"][0];
+    assert_eq!((&line["from"], &line["to"]), (&json!({"status": "open"}), &json!({"status": "resolved", "disposition": "benign"})));
+    assert_eq!(preview["items"][1], json!({"id": "a1-other", "refused": "there is none of this id"}), "another tenant's");
+    let alert = |id: &str| api.db.read(|tx| crate::db::alerts::get(tx, id)).unwrap().unwrap();
+    assert_eq!((alert("a1-acme").status, alert("a1-acme").version), (Status::Open, 1), "nothing of a preview is kept");
+    let done = api.post(&analyst, "/api/v1/alerts/triage", asked).await.json();
+    assert_eq!(done, preview, "it becomes what was foretold");
+    assert_eq!((alert("a2-acme").status, alert("a1-other").status), (Status::Resolved, Status::Open));
+    let asked = json!({"ids": [id], "change": {"status": "open"}}).to_string();
+    let opened = api.post(&analyst, "/api/v1/incidents/triage", asked).await.json();
+    assert_eq!((&opened["items"][0]["from"]["status"], &opened["items"][0]["to"]["status"]), (&json!("resolved"), &json!("open")));
+    for (body, member) in [
+        (json!({"ids": [], "change": {"status": "open"}}), Some("ids")),
+        (json!({"ids": ["a"], "change": {"colour": "red"}}), Some("colour")),
+        (json!({"ids": ["a"]}), None),
+    ] {
+        api.post(&analyst, "/api/v1/alerts/triage", body.to_string()).await.is_problem(400, member);
+    }
+    api.post(&analyst, "/api/v1/alerts/triage?preview=maybe", "{}").await.is_problem(400, Some("preview"));
+}
