@@ -201,14 +201,15 @@ pub fn withdraw(tx: &Connection, channel: &str, message_id: &str, reason: &str, 
     Ok(tx.prepare_cached(sql)?.execute(params![channel, message_id, now_ms, reason])? > 0)
 }
 
-/// Incidents of which a channel heard the opening since `since_ms`, counted up to `count_max`.
+/// Incidents of which a channel heard the opening since `since_ms`, and how many of them were milder than high then.
 ///
 /// # Errors
 /// SQLite says no.
-pub fn openings_since(tx: &Connection, channel: &str, since_ms: i64, count_max: u32) -> rusqlite::Result<u32> {
+pub fn openings_since(tx: &Connection, channel: &str, since_ms: i64) -> rusqlite::Result<(u32, u32)> {
     // The kind stands in the index.
-    let sql = "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE kind = 'incident.opened' AND channel = ?1 AND created_ms > ?2 LIMIT ?3)";
-    tx.prepare_cached(sql)?.query_row(params![channel, since_ms, count_max], |row| row.get(0))
+    let sql = "SELECT count(*), count(*) FILTER (WHERE json_extract(body, '$.data.severity') NOT IN ('high', 'critical'))
+               FROM outbox WHERE kind = 'incident.opened' AND channel = ?1 AND created_ms > ?2";
+    tx.prepare_cached(sql)?.query_row(params![channel, since_ms], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// What may be sent now, longest due first: rows whose time has come and that no earlier row of the

@@ -39,8 +39,10 @@ pub struct NotifyConfig {
     /// Alerts that a detector may open in a tenant and minute; its further ones are folded. Default 100.
     pub opened_per_minute_max: u32,
     /// Incidents of which a channel hears singly within an hour; critical ones always, further ones in its digest.
-    /// Default 60.
+    /// Default 30.
     pub incidents_per_hour_max: u32,
+    /// Of them, those that are milder than high. Default 5.
+    pub mild_incidents_per_hour_max: u32,
     /// Recipients of one mail channel. Default 50.
     pub recipients_max: usize,
     /// Alerts that the notice of a campaign or backlog shows. Default 10.
@@ -57,7 +59,8 @@ impl Default for NotifyConfig {
     fn default() -> Self {
         Self {
             opened_per_minute_max: 100,
-            incidents_per_hour_max: 60,
+            incidents_per_hour_max: 30,
+            mild_incidents_per_hour_max: 5,
             recipients_max: 50,
             samples_max: 10,
             calls_in_flight_max: 4,
@@ -74,6 +77,7 @@ impl NotifyConfig {
         out_of_range!(self;
             opened_per_minute_max: 1..=1_000_000,
             incidents_per_hour_max: 1..=1_000_000,
+            mild_incidents_per_hour_max: 0..=1_000_000,
             recipients_max: 1..=10_000,
             samples_max: 0..=1_000,
             calls_in_flight_max: 1..=1_000,

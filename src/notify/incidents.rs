@@ -129,12 +129,19 @@ impl IncidentTeller<'_> {
     }
 
     fn open(&self, incident: &Incident, response: Response) -> Result<(), DbError> {
-        let (limit, critical) = (self.routing.limits.incidents_per_hour_max, incident.severity == Severity::Critical);
-        if !critical && outbox::openings_since(self.tx, &self.route.name, self.now_ms.saturating_sub(HOUR_MS), limit)? >= limit {
+        let critical = incident.severity == Severity::Critical;
+        if !critical && !self.has_room(incident.severity)? {
             return self.digest(incident, true);
         }
         let hold_ms = if critical { 0 } else { HOLD_MS };
         self.enqueue(OPENED, incident, response, hold_ms.max(self.route.escalate_after_ms))
+    }
+
+    /// May the channel hear of one more opening in this hour?
+    fn has_room(&self, severity: Severity) -> Result<bool, DbError> {
+        let limits = &self.routing.limits;
+        let (all, mild) = outbox::openings_since(self.tx, &self.route.name, self.now_ms.saturating_sub(HOUR_MS))?;
+        Ok(all < limits.incidents_per_hour_max && (severity >= Severity::High || mild < limits.mild_incidents_per_hour_max))
     }
 
     /// Does the message that waits wait for more than company?
@@ -183,7 +190,7 @@ impl IncidentTeller<'_> {
             let text = match digest.held_back {
                 0 => "They are known, and nothing of it is worse than what was told before.".to_owned(),
                 held => format!(
-                    "{held} of them are not told singly, as there were more than notify.incidents_per_hour_max within an hour. The others are known, and nothing of it is worse than what was told before."
+                    "{held} of them are not told singly, as many were opened within an hour (notify.incidents_per_hour_max, notify.mild_incidents_per_hour_max). The others are known, and nothing of it is worse than what was told before."
                 ),
             };
             Ok(Notice { title, text, details: serde_json::to_value(&digest)? })

@@ -174,7 +174,7 @@ fn at_night_only_what_is_bad_enough_is_told_and_the_rest_as_it_is_in_the_morning
 #[test]
 fn more_than_so_many_an_hour_come_in_the_digest_but_for_critical_ones() {
     let mut world = World::new([route("oncall")]);
-    world.routing.limits = NotifyConfig { incidents_per_hour_max: 2, ..NotifyConfig::default() };
+    world.routing.limits = NotifyConfig { mild_incidents_per_hour_max: 2, ..NotifyConfig::default() };
     let from = |ip: &str, severity| {
         let subjects = vec![Subject::new(EntityKind::Ip, ip, Role::Attacker)];
         Alert { subjects, ..of_attack(ip, severity, false) }

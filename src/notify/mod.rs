@@ -15,6 +15,8 @@ pub mod deliverer;
 pub mod desk;
 pub mod email;
 pub mod email_text;
+#[cfg(test)]
+mod flood_tests;
 pub mod incidents;
 pub mod kafka;
 pub mod notice;

@@ -24,6 +24,8 @@ pub const BACKLOG_MS: i64 = DAY_MS;
 
 const BACKLOG: TallyKind = TallyKind { kind: "backlog.notice", period_ms: HOUR_MS, hold_ms: 30 * SECOND_MS };
 const CAMPAIGN: TallyKind = TallyKind { kind: "alert.campaign", period_ms: 5 * MINUTE_MS, hold_ms: 30 * SECOND_MS };
+/// The same of all detectors of a tenant, for those who hear of incidents.
+const CAMPAIGNS: TallyKind = TallyKind { period_ms: HOUR_MS, ..CAMPAIGN };
 
 /// How a version is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +74,13 @@ impl<'a> Teller<'a> {
                     self.of_incidents().try_for_each(|teller| teller.detection(joined, response))?;
                 }
             }
-            Way::Backlog => self.fold(applied, &Gathering { tally: BACKLOG, scope: &[], words: backlog_words, samples_max })?,
+            Way::Backlog => self.fold(applied, |_| Gathering { tally: BACKLOG, scope: &[], words: backlog_words, samples_max })?,
             Way::Campaign => {
-                let alert = &applied.alert;
-                let scope = [alert.tenant.as_str(), &alert.detector];
-                self.fold(applied, &Gathering { tally: CAMPAIGN, scope: &scope, words: campaign_words, samples_max })?;
+                let scope = [applied.alert.tenant.as_str(), &applied.alert.detector];
+                self.fold(applied, |route| match route.group {
+                    Group::Alert => Gathering { tally: CAMPAIGN, scope: &scope, words: campaign_words, samples_max },
+                    Group::Incident => Gathering { tally: CAMPAIGNS, scope: &scope[..1], words: campaigns_words, samples_max },
+                })?;
             }
         }
         Ok(way)
@@ -144,13 +148,13 @@ impl<'a> Teller<'a> {
         alerts::mark_told(self.tx, alert)
     }
 
-    fn fold(&self, applied: &Applied, into: &Gathering<'_>) -> Result<(), DbError> {
+    fn fold<'s>(&self, applied: &Applied, into: impl Fn(&Route) -> Gathering<'s>) -> Result<(), DbError> {
         let alert = &applied.alert;
         let counted = |route: &Route, severity: Severity| route.takes(alert, severity);
         for route in self.people().filter(|route| counted(route, alert.severity)) {
             // Each alert counts once, however many versions it has.
             if !applied.severity_before.is_some_and(|before| counted(route, before)) {
-                gather(self.tx, route, into, alert, self.now_ms)?;
+                gather(self.tx, route, &into(route), alert, self.now_ms)?;
             }
         }
         Ok(())
@@ -193,6 +197,8 @@ pub fn age_ms(alert: &Alert, now_ms: i64) -> i64 {
     now_ms.max(alert.detected_time.0).saturating_sub(alert.last_event_time.0)
 }
 
+const CAMPAIGN_TEXT: &str = "More alerts of one detector were opened within a minute than are told singly (notify.opened_per_minute_max): a wide attack, or a faulty rule or log. All are stored; those with a hit are still told singly.";
+
 fn backlog_words(_: &Alert, tally: &Tally) -> (String, String) {
     let title = format!("{} from a backlog of old events", alerts_counted(tally.alerts));
     let text = "They are about events more than a day older than their arrival, were stored, and are not told singly; no machine acted on them. Look them up by their event time.";
@@ -201,8 +207,13 @@ fn backlog_words(_: &Alert, tally: &Tally) -> (String, String) {
 
 fn campaign_words(alert: &Alert, tally: &Tally) -> (String, String) {
     let title = format!("{} of {} in {} folded into one", alerts_counted(tally.alerts), alert.detector, alert.tenant);
-    let text = "The detector opens more alerts a minute than are told singly (notify.opened_per_minute_max): a wide attack, or a faulty rule or log. All are stored; those with a hit are still told singly.";
-    (title, text.to_owned())
+    (title, CAMPAIGN_TEXT.to_owned())
+}
+
+fn campaigns_words(alert: &Alert, tally: &Tally) -> (String, String) {
+    let detectors: Vec<_> = tally.by_detector.iter().map(|(detector, count)| format!("{count} of {detector}")).collect();
+    let title = format!("{} in {} folded into one: {}", alerts_counted(tally.alerts), alert.tenant, detectors.join(", "));
+    (title, CAMPAIGN_TEXT.to_owned())
 }
 
 fn alerts_counted(count: u64) -> String {
