@@ -5,6 +5,7 @@ use super::incidents::Incidents;
 use super::maintain::{Maintenance, tell_places};
 use super::pipeline::{Parts, Running};
 use super::status::{Kinds, Status};
+use super::vigil::{Heart, Vigil};
 use super::{history, log, open_database, open_enricher, pipeline, places, secrets, sessions, store};
 use crate::api::server::ServeError;
 use crate::api::{self, ApiParts, ApiState, Server};
@@ -23,7 +24,7 @@ use crate::log::{Appender, LogError};
 use crate::normalise::Normaliser;
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
-use crate::notify::{self, Deliveries, Desk, Route, Wake};
+use crate::notify::{self, Channel, Deliveries, Desk, Route, Wake};
 use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::pipeline::cut::Pace;
 use crate::respond::ActiveSessions;
@@ -145,7 +146,7 @@ impl Daemon {
             tasks.spawn(store::watch_embedded(embedded.state()));
         }
 
-        let (routing, wake, deliveries) = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
+        let Delivering { routing, wake, tasks: deliveries, hearts } = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
@@ -194,6 +195,18 @@ impl Daemon {
             kind: Kinds::of(&config, resumed.detectors),
         });
         let detectors = Arc::new(api::explain::Detectors { config: config.detect.clone(), enabled: enabled(&config)? });
+        let vigil = Vigil {
+            config: config.telemetry.clone(),
+            db: db.clone(),
+            routing: Arc::clone(&routing),
+            wake: wake.clone(),
+            telemetry: telemetry.clone(),
+            seen: Arc::clone(&running.seen),
+            committer: Arc::clone(&committer),
+            hearts,
+            stop: stop.clone(),
+        };
+        tasks.spawn(vigil.run());
         let desk = Desk { db: db.clone(), routing, wake, changes, lessons: Arc::clone(&lessons), clock: Clock::system() };
         let incidents = Incidents { desk: desk.clone(), stop: stop.clone() };
         let api = ApiState::new(ApiParts {
@@ -378,13 +391,21 @@ async fn create_topics(kafka: KafkaConfig, stop: &CancellationToken, tasks: &mut
 }
 
 /// Starts the deliverers of all channels.
+/// What delivers.
+struct Delivering {
+    routing: Arc<notify::Routing>,
+    wake: Wake,
+    tasks: JoinSet<()>,
+    hearts: Vec<Heart>,
+}
+
 fn deliver(
     config: &Config,
     db: &Db,
     (appender, store): (&Arc<dyn Appender>, &watch::Receiver<Option<crate::store::Store>>),
     telemetry: &Telemetry,
     stop: &CancellationToken,
-) -> Result<(Arc<notify::Routing>, Wake, JoinSet<()>), StartError> {
+) -> Result<Delivering, StartError> {
     let public_url = Some(config.http.public_url.as_str()).filter(|url| !url.is_empty());
     let built = notify::build(&config.channels, &config.revocation, &config.notify, public_url, db, appender).map_err(|problems| {
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -404,6 +425,10 @@ fn deliver(
         wake: wake.clone(),
         shutdown: stop.clone(),
     };
-    let tasks = deliveries.spawn(channels)?;
-    Ok((routing, wake, tasks))
+    let every_ms = |channel: &Arc<dyn Channel>| {
+        let config = config.channels.iter().find(|config| config.name == channel.name());
+        config.map(|config| config.heartbeat_ms).filter(|every_ms| *every_ms > 0)
+    };
+    let hearts = channels.iter().filter_map(|channel| Some(Heart { every_ms: every_ms(channel)?, channel: Arc::clone(channel) })).collect();
+    Ok(Delivering { tasks: deliveries.spawn(channels)?, routing, wake, hearts })
 }

@@ -17,6 +17,7 @@ mod sessions;
 mod simulation;
 mod status;
 mod store;
+mod vigil;
 
 pub use daemon::{Daemon, StartError};
 pub use export::{ExportError, Exported, export};

@@ -3,7 +3,7 @@
 use super::quiet::QuietHours;
 use crate::secret::Secret;
 use bartizan_core::Severity;
-use bartizan_core::time::DAY_MS;
+use bartizan_core::time::{DAY_MS, SECOND_MS};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -138,6 +138,9 @@ pub struct ChannelConfig {
     /// What it is told of. Default `alert` for webhooks, `incident` for people.
     #[serde(default)]
     pub group: Option<Group>,
+    /// A sign of life so often while all is well; 0 (the default): none.
+    #[serde(default)]
+    pub heartbeat_ms: i64,
     /// Of incidents: told only once nobody acknowledged for so long; 0 (the default): at once.
     #[serde(default)]
     pub escalate_after_ms: i64,
@@ -203,6 +206,10 @@ impl ChannelConfig {
         }
         if let Some(Err((name, message))) = self.quiet.as_ref().map(QuietHours::read) {
             problems.push(Problem::new(key(name), message));
+        }
+        if self.heartbeat_ms != 0 && (!self.kind.keeps_state() || !(10 * SECOND_MS..=DAY_MS).contains(&self.heartbeat_ms)) {
+            let message = "between 10000 and 86400000, of a receiver that misses what stays away: no person, no topic";
+            problems.push(Problem::new(key("heartbeat_ms"), message));
         }
         if self.kind == ChannelKind::Kafka && self.group.is_some() {
             problems.push(Problem::new(key("group"), "a topic gets every version of every alert"));

@@ -56,6 +56,8 @@ ids! {
     BrokerDown = "broker_down", unready, "The Kafka brokers do not answer; no events come in.";
     PartitionsLost = "partitions_lost", unready, "Partitions were taken away; detection has stopped until they are back.";
     SourcePaused = "source_paused", ready, "Reading is paused because a later stage is slow.";
+    PipelineLate = "pipeline_late", ready, "Records have waited too long to be judged; alerts come late.";
+    PipelineSilent = "pipeline_silent", ready, "No record has come for a long time; what sends them may have stopped.";
     DiskFull = "disk_full", unready, "The disk is full or over its budget; nothing new is taken.";
     ChannelFailing = "channel_failing", ready, "A channel does not take messages; they are tried again.";
     DeliveryFailed = "delivery_failed", ready, "Messages could not be delivered in time and were given up.";
