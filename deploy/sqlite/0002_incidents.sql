@@ -46,3 +46,12 @@ ALTER TABLE alerts ADD COLUMN incident_id TEXT REFERENCES incidents (id) ON DELE
 CREATE INDEX alerts_by_incident ON alerts (incident_id, status);
 CREATE INDEX outbox_by_alert ON outbox (alert_id) WHERE kind <> 'alert';  -- what was told and done, for the timeline
 CREATE INDEX outbox_opened ON outbox (channel, created_ms) WHERE kind = 'incident.opened';  -- how many an hour
+
+-- Times in which people hear of no incident of a tenant.
+CREATE TABLE maintenance (
+    tenant   TEXT PRIMARY KEY,
+    from_ms  INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,
+    owner    TEXT NOT NULL,                      -- name of the token that made it
+    reason   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -24,6 +24,7 @@ pub mod health;
 pub mod incidents;
 pub mod ingest;
 pub mod limits;
+pub mod maintenance;
 pub mod merging;
 pub mod openapi;
 pub mod page;
@@ -200,6 +201,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::held))
         .routes(routes!(breakers::list))
+        .routes(routes!(maintenance::list, maintenance::put, maintenance::end))
         .routes(routes!(breakers::close))
         .routes(routes!(status::get))
         .routes(routes!(stream::get))

@@ -14,6 +14,7 @@ pub mod breakers;
 pub mod channels;
 pub mod incidents;
 pub mod lessons;
+pub mod maintenance;
 pub mod orders;
 pub mod outbox;
 pub mod suppressions;

@@ -191,6 +191,17 @@ pub fn newest_about(tx: &Connection, channel: &str, about: &str) -> rusqlite::Re
     tx.prepare_cached(sql)?.query_row([channel, about], newest).optional()
 }
 
+/// Messages about a tenant's incidents that wait for `until_ms` are due at once.
+///
+/// # Errors
+/// SQLite says no.
+pub fn hasten(tx: &Connection, tenant: &str, until_ms: i64, now_ms: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE outbox SET next_ms = ?3, created_ms = ?3 WHERE state = 'pending' AND attempts = 0 AND next_ms = ?2
+               AND alert_id IN (SELECT id FROM incidents WHERE tenant = ?1)";
+    tx.execute(sql, params![tenant, until_ms, now_ms])?;
+    Ok(())
+}
+
 /// Takes back a message that no try has begun for.
 ///
 /// # Errors

@@ -4,15 +4,15 @@
 //! What a channel knows of an incident is the newest message about it in the outbox; nothing of it is kept elsewhere, and
 //! channels with different severities each have a view of their own. A message that nobody has tried to send yet is
 //! brought up to date instead of being followed by another one: so an opening waits [`HOLD_MS`] for what comes with it, a
-//! channel that escalates waits until nobody acknowledged in time, and quiet hours wait for their end, all by the same
-//! rule.
+//! channel that escalates waits until nobody acknowledged in time, quiet hours and maintenance wait for their end, all by
+//! the same rule. What is over before it was told comes in the digest.
 
 use super::notice::{TallyKind, grow};
 use super::payload::{Notice, Payload, Response, message_id};
 use super::routing::{Route, Routing};
 use crate::alert::Status;
 use crate::db::outbox::{NewMessage, Newest, State};
-use crate::db::{DbError, outbox};
+use crate::db::{DbError, maintenance, outbox};
 use crate::incident::join::Course;
 use crate::incident::{Incident, Joined, Resolution};
 use bartizan_core::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
@@ -31,7 +31,9 @@ pub const RESOLVED: &str = "incident.resolved";
 
 /// How long an opening that is not critical waits for what comes with it.
 const HOLD_MS: i64 = 2 * SECOND_MS;
-/// Other news of all incidents that a channel knows.
+/// How long news that is not worse waits for more, where the other end keeps a state.
+const GATHER_MS: i64 = 30 * SECOND_MS;
+/// Other news of all incidents that a channel knows, for people.
 const DIGEST: TallyKind = TallyKind { kind: "incident.digest", period_ms: 15 * MINUTE_MS, hold_ms: 15 * MINUTE_MS };
 /// Incidents that a digest names; more are counted.
 const DIGEST_MAX: usize = 100;
@@ -95,12 +97,13 @@ impl IncidentTeller<'_> {
         match joined.course {
             _ if newest.waits && matches!(newest.kind.as_str(), OPENED | UPDATED) => {
                 let sum = known.response.and(response);
-                let by_ms = if self.is_held(&newest, incident) { i64::MAX } else { self.now_ms };
+                let by_ms = if self.is_held(&newest, incident) { i64::MAX } else { self.due_ms(incident, 0)? };
                 outbox::rewrite(self.tx, &self.route.name, &newest.message_id, &self.body(&newest.kind, incident, sum)?, by_ms)?;
                 Ok(())
             }
             Course::Opened | Course::Reopened => self.enqueue(OPENED, incident, response, 0),
             _ if worse => self.enqueue(UPDATED, incident, response, 0),
+            Course::Changed if self.route.keeps_state => self.enqueue(UPDATED, incident, response, GATHER_MS),
             Course::Changed => self.digest(incident, false),
             Course::Grew => Ok(()),
         }
@@ -117,9 +120,16 @@ impl IncidentTeller<'_> {
             Status::Acknowledged => ACKNOWLEDGED,
             Status::Resolved => RESOLVED,
         };
-        if self.route.escalate_after_ms > 0 && newest.waits && newest.kind == OPENED && kind != UPDATED {
-            outbox::withdraw(self.tx, &self.route.name, &newest.message_id, "somebody was there in time", self.now_ms)?;
-            return Ok(());
+        if newest.waits && newest.kind == OPENED {
+            let taken_back = |reason| outbox::withdraw(self.tx, &self.route.name, &newest.message_id, reason, self.now_ms);
+            if self.route.escalate_after_ms > 0 && kind != UPDATED {
+                taken_back("somebody was there in time")?;
+                return Ok(());
+            }
+            if kind == RESOLVED {
+                taken_back("it was over before it was told")?;
+                return self.digest(incident, false);
+            }
         }
         let by_itself = matches!(incident.resolution, Some(Resolution::Silence));
         if kind == RESOLVED && by_itself && !self.route.keeps_state {
@@ -159,11 +169,18 @@ impl IncidentTeller<'_> {
             version: incident.version,
             body: self.body(kind, incident, response)?,
             state: State::Pending,
-            next_ms: self.route.due_ms(incident.severity, self.now_ms.saturating_add(hold_ms)),
+            next_ms: self.due_ms(incident, hold_ms)?,
             not_after_ms: None,
         };
         outbox::enqueue(self.tx, &message, self.now_ms)?;
         Ok(())
+    }
+
+    /// When it may go: after `hold_ms`, the channel's quiet hours, and maintenance of the tenant.
+    fn due_ms(&self, incident: &Incident, hold_ms: i64) -> Result<i64, DbError> {
+        let due_ms = self.route.due_ms(incident.severity, self.now_ms.saturating_add(hold_ms));
+        let window = maintenance::at(self.tx, &incident.tenant, self.now_ms)?;
+        Ok(window.map_or(due_ms, |window| due_ms.max(window.until_ms)))
     }
 
     /// The message: the incident as the API shows it, with the alerts that weigh most.

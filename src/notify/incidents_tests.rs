@@ -4,6 +4,7 @@ use crate::alert::Alert;
 use crate::alert::model::Disposition;
 use crate::db::Db;
 use crate::db::alerts::{Change, TriageStep};
+use crate::db::maintenance::Window;
 use crate::db::outbox::Message;
 use crate::notify::commit::{commit_incident_triage, commit_silence};
 use crate::notify::config::{Group, NotifyConfig};
@@ -124,19 +125,21 @@ fn a_channel_meets_an_incident_when_it_is_bad_enough_for_it_and_of_its_tenant_an
 fn steps_are_told_to_those_who_know_and_silence_only_to_those_who_keep_a_state() {
     let world = World::new([route("oncall"), Route { min_severity: Severity::Critical, ..route("pager") }]);
     let id = world.commit(&of_attack("a1", Severity::High, true), NOW_MS);
+    assert_eq!(world.send("oncall", NOW_MS + HOLD_MS), 1);
     world.triage(&id, Status::Acknowledged, NOW_MS + MINUTE_MS);
     world.triage(&id, Status::Resolved, NOW_MS + 2 * MINUTE_MS);
-    assert_eq!(world.kinds("oncall"), [OPENED, ACKNOWLEDGED, RESOLVED]);
+    assert_eq!(world.kinds("oncall"), [ACKNOWLEDGED, RESOLVED]);
     assert_eq!(world.kinds("pager"), [""; 0]);
     let world = World::new([route("oncall"), Route { keeps_state: true, ..route("pager") }]);
     world.commit(&of_attack("a1", Severity::Medium, false), NOW_MS);
+    assert_eq!([world.send("oncall", NOW_MS + HOLD_MS), world.send("pager", NOW_MS + HOLD_MS)], [1, 1]);
+    world.commit(&of_attack("b", Severity::Medium, false), NOW_MS + MINUTE_MS);
+    assert_eq!((world.kinds("oncall"), world.kinds("pager")), (vec![DIGEST.kind.to_owned()], vec![UPDATED.to_owned()]));
+    let later = NOW_MS + HOUR_MS;
+    assert_eq!([world.send("oncall", later), world.send("pager", later)], [1, 1]);
     let ended = world.db.write(|tx| commit_silence(tx, &world.routing, 10, NOW_MS + 7 * HOUR_MS)).unwrap();
-    assert_eq!(
-        (ended, world.kinds("oncall"), world.kinds("pager")),
-        (1, vec![OPENED.to_owned(), DIGEST.kind.to_owned()], vec![OPENED.to_owned(), RESOLVED.to_owned()])
-    );
-    // One incident's messages go one after the other.
-    assert_eq!([1, 1].map(|_| world.send("pager", NOW_MS + 7 * HOUR_MS)), [1, 1]);
+    assert_eq!((ended, world.kinds("oncall"), world.kinds("pager")), (1, vec![DIGEST.kind.to_owned()], vec![RESOLVED.to_owned()]));
+    assert_eq!(world.send("pager", NOW_MS + 7 * HOUR_MS), 1);
     world.commit(&of_attack("a2", Severity::Medium, false), NOW_MS + 8 * HOUR_MS);
     assert_eq!(world.kinds("pager"), [OPENED], "a further wave opens it again");
 }
@@ -199,4 +202,30 @@ fn an_incident_that_only_grows_is_not_told_again() {
     world.send("oncall", NOW_MS + HOLD_MS);
     world.commit(&Alert { version: 2, event_count: 900, ..first.clone() }, NOW_MS + 6 * MINUTE_MS);
     assert_eq!(world.kinds("oncall"), [""; 0]);
+}
+
+#[test]
+fn maintenance_lets_a_tenants_incidents_wait_and_what_is_over_by_then_is_a_line_of_the_digest() {
+    let world = World::new([route("oncall")]);
+    let window = |tenant: &str| Window {
+        tenant: tenant.to_owned(),
+        from_ms: NOW_MS,
+        until_ms: NOW_MS + 2 * HOUR_MS,
+        owner: "kim".to_owned(),
+        reason: "penetration test".to_owned(),
+    };
+    world.db.write(|tx| maintenance::set(tx, &window("acme"), NOW_MS)).unwrap();
+    let from = |id: &str, tenant: &str| {
+        let subjects = vec![Subject::new(EntityKind::Ip, format!("192.0.2.{}", id.len()), Role::Attacker)];
+        Alert { subjects, tenant: tenant.to_owned(), ..of_attack(id, Severity::Critical, false) }
+    };
+    let over = world.commit(&from("a", "acme"), NOW_MS);
+    world.commit(&from("bb", "acme"), NOW_MS);
+    world.commit(&from("ccc", "other"), NOW_MS);
+    assert_eq!((world.send("oncall", NOW_MS + 1), world.kinds("oncall")), (1, vec![OPENED.to_owned(); 2]), "the other tenant's alone");
+    world.triage(&over, Status::Resolved, NOW_MS + HOUR_MS);
+    assert_eq!(world.kinds("oncall"), [OPENED, DIGEST.kind]);
+    let early = NOW_MS + HOUR_MS + 1;
+    world.db.write(|tx| Ok::<_, DbError>(outbox::hasten(tx, "acme", NOW_MS + 2 * HOUR_MS, early)?)).unwrap();
+    assert_eq!(world.send("oncall", early), 1, "it is ended early");
 }

@@ -53,6 +53,7 @@ async fn what_is_documented_answers_and_nothing_else_does() {
         "/api/v1/incidents/{id}/split",
         "/api/v1/incidents/{id}/timeline",
         "/api/v1/incidents/triage",
+        "/api/v1/maintenance",
         "/api/v1/revocations/release",
         "/api/v1/status",
         "/api/v1/stream",

@@ -10,6 +10,7 @@ mod incidents;
 mod ingest;
 mod lessons;
 mod limited;
+mod maintenance;
 mod served;
 mod stored;
 mod streamed;
