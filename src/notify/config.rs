@@ -1,8 +1,11 @@
 //! The `[[channels]]` tables, and `[notify]`, the limits of all of them.
 
+use super::channels::pagerduty;
+use super::guarded_http::SetupError;
 use crate::secret::Secret;
 use bartizan_core::Severity;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Longest name of a channel or target.
@@ -87,6 +90,34 @@ pub enum ChannelKind {
     Email,
     /// A topic of the log: every version of every alert, keyed by id.
     Kafka,
+    /// An incoming webhook of Slack.
+    Slack,
+    /// A Workflows webhook of Microsoft Teams.
+    Teams,
+    /// Events API v2 of PagerDuty.
+    #[serde(rename = "pagerduty")]
+    PagerDuty,
+    /// API v2 of Prometheus Alertmanager.
+    Alertmanager,
+    /// Any service: headers and body by templates.
+    Http,
+}
+
+impl ChannelKind {
+    /// The name as it stands in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Email => "email",
+            Self::Kafka => "kafka",
+            Self::Slack => "slack",
+            Self::Teams => "teams",
+            Self::PagerDuty => "pagerduty",
+            Self::Alertmanager => "alertmanager",
+            Self::Http => "http",
+        }
+    }
 }
 
 /// How a channel gets alerts.
@@ -115,21 +146,33 @@ pub struct ChannelConfig {
     /// How alerts are grouped. Default `alert`.
     #[serde(default)]
     pub group: Group,
-    /// Webhook: where to.
+    /// All but mail and topics: where to. Default for PagerDuty: its address in the US.
     #[serde(default)]
     pub url: Option<String>,
-    /// Webhook: the signing secret, `whsec_` and base64.
+    /// The same in a file, where the address itself is the secret (Slack, Teams).
+    #[serde(default)]
+    pub url_file: Option<PathBuf>,
+    /// Webhook: the signing secret, `whsec_` and base64. PagerDuty: the routing key. HTTP: what templates call `secret`.
     #[serde(default)]
     pub secret: Option<Secret>,
-    /// Webhook: a file with it.
+    /// A file with it.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
-    /// Webhook: may the address be loopback or private (and the URL plain `http`)? Default no.
+    /// May the address be loopback or private (and the URL plain `http`)? Default no.
     #[serde(default)]
     pub allow_private: bool,
-    /// Webhook, mail: certificates (PEM) to trust besides the system's.
+    /// Certificates (PEM) to trust besides the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// HTTP: `POST` (the default), `PUT` or `PATCH`.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// HTTP: headers by templates. Default: `content-type` is `application/json`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// HTTP: the template of the body.
+    #[serde(default)]
+    pub body: Option<String>,
     /// Mail: `smtps://user@host:465`, or `smtp://user@host:587?tls=required`. Without TLS only to
     /// this machine.
     #[serde(default)]
@@ -166,19 +209,47 @@ impl ChannelConfig {
                 problems.push(Problem::new(key(name), message));
             }
         };
+        let has_url = self.url.is_some() || self.url_file.is_some();
+        let has_secret = self.secret.is_some() || self.secret_file.is_some();
         match self.kind {
             ChannelKind::Webhook => {
-                missing(self.url.is_some(), "url", "a webhook needs a url");
-                missing(self.secret.is_some() || self.secret_file.is_some(), "secret_file", "a webhook needs a secret or secret_file");
+                missing(has_url, "url", "a webhook needs a url");
+                missing(has_secret, "secret_file", "a webhook needs a secret or secret_file");
             }
             ChannelKind::Email => {
                 missing(self.smtp.is_some(), "smtp", "mail needs smtp, e.g. smtps://user@host:465");
                 missing(self.from.is_some(), "from", "mail needs a sender");
                 missing(!self.to.is_empty(), "to", "mail needs at least one recipient");
             }
+            ChannelKind::Slack | ChannelKind::Teams => missing(has_url, "url_file", "needs the address of the webhook: url_file or url"),
+            ChannelKind::PagerDuty => missing(has_secret, "secret_file", "PagerDuty needs a routing key: secret_file or secret"),
+            ChannelKind::Alertmanager => missing(has_url, "url", "needs a url, e.g. https://alertmanager.example:9093/api/v2/alerts"),
+            ChannelKind::Http => {
+                missing(has_url, "url", "needs a url");
+                missing(self.body.is_some(), "body", "needs a template of the body");
+            }
             ChannelKind::Kafka => {}
         }
         problems
+    }
+
+    /// The address that is called; reads its file.
+    ///
+    /// # Errors
+    /// It is missing, given twice or cannot be read.
+    pub fn address(&self) -> Result<String, SetupError> {
+        let inline = self.url.clone().map(Secret::new);
+        let given = SetupError::secret("url_file", inline.as_ref(), self.url_file.as_deref())?;
+        let default = (self.kind == ChannelKind::PagerDuty).then(|| pagerduty::URL.to_owned());
+        given.map(|url| url.expose().to_owned()).or(default).ok_or_else(|| SetupError::Url("missing".to_owned()))
+    }
+
+    /// The secret, if there is one; reads its file.
+    ///
+    /// # Errors
+    /// It is given twice or cannot be read.
+    pub fn secret(&self) -> Result<Option<Secret>, SetupError> {
+        SetupError::secret("secret_file", self.secret.as_ref(), self.secret_file.as_deref())
     }
 }
 

@@ -60,7 +60,7 @@ impl Routing {
     pub fn new(channels: &[ChannelConfig], targets: &[RevocationConfig], limits: &NotifyConfig, public_url: Option<&str>) -> Self {
         let route = |config: &ChannelConfig| match config.kind {
             ChannelKind::Kafka => Route::every_version(&config.name),
-            ChannelKind::Webhook | ChannelKind::Email => Route {
+            _ => Route {
                 name: config.name.clone(),
                 min_severity: config.min_severity,
                 detectors: config.detectors.clone(),
