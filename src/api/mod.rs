@@ -11,6 +11,7 @@ pub mod alerts;
 pub mod auth;
 pub mod body;
 pub mod breakers;
+pub mod channels;
 pub mod config;
 pub mod console;
 pub mod deliveries;
@@ -44,7 +45,7 @@ use crate::db::{Db, DbError};
 use crate::detect::closings::Closings;
 use crate::log::Appender;
 use crate::normalise::Normaliser;
-use crate::notify::{Routing, Wake};
+use crate::notify::{Channel, Routing, Wake};
 use crate::pipeline::commit::AlertChanges;
 use crate::store::Store;
 use crate::suppress::Lists;
@@ -81,6 +82,8 @@ pub struct ApiParts {
     pub appender: Arc<dyn Appender>,
     /// Who is told of a triage step.
     pub routing: Arc<Routing>,
+    /// The channels that tell somebody, to be tested.
+    pub channels: Vec<Arc<dyn Channel>>,
     /// Wakes the deliverers.
     pub wake: Wake,
     /// Changes of alerts, for streams; triage steps are sent to it, too.
@@ -122,6 +125,7 @@ pub struct Shared {
     ingest_memory: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     explains: Semaphore,
+    tests: Semaphore,
     retention_ms: i64,
 }
 
@@ -155,6 +159,7 @@ impl ApiState {
             ingest_memory: Arc::new(Semaphore::new(ingest::memory_mib_max(config) as usize)),
             streams: Arc::new(Semaphore::new(config.streams_max)),
             explains: Semaphore::new(1),
+            tests: Semaphore::new(1),
             retention_ms: i64::from(parts.retention_days) * DAY_MS,
             parts,
         }))
@@ -196,6 +201,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
         .routes(routes!(deliveries::release))
+        .routes(routes!(channels::test))
         .routes(routes!(detectors::list))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))

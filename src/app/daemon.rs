@@ -145,7 +145,7 @@ impl Daemon {
             tasks.spawn(store::watch_embedded(embedded.state()));
         }
 
-        let (routing, wake, deliveries) = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
+        let Delivering { routing, channels, wake, tasks: deliveries } = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
@@ -205,6 +205,7 @@ impl Daemon {
             normaliser,
             appender,
             routing,
+            channels,
             wake,
             changes,
             suppressions,
@@ -380,6 +381,15 @@ async fn create_topics(kafka: KafkaConfig, stop: &CancellationToken, tasks: &mut
     });
 }
 
+/// The deliverers at work, and what others need of them.
+struct Delivering {
+    routing: Arc<notify::Routing>,
+    /// The channels that tell somebody.
+    channels: Vec<Arc<dyn notify::Channel>>,
+    wake: Wake,
+    tasks: JoinSet<()>,
+}
+
 /// Starts the deliverers of all channels.
 fn deliver(
     config: &Config,
@@ -387,7 +397,7 @@ fn deliver(
     (appender, store): (&Arc<dyn Appender>, &watch::Receiver<Option<crate::store::Store>>),
     telemetry: &Telemetry,
     stop: &CancellationToken,
-) -> Result<(Arc<notify::Routing>, Wake, JoinSet<()>), StartError> {
+) -> Result<Delivering, StartError> {
     let public_url = Some(config.http.public_url.as_str()).filter(|url| !url.is_empty());
     let built = notify::build(&config.channels, &config.revocation, &config.notify, public_url, db, appender).map_err(|problems| {
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -408,5 +418,5 @@ fn deliver(
         shutdown: stop.clone(),
     };
     let tasks = deliveries.spawn(channels)?;
-    Ok((routing, wake, tasks))
+    Ok(Delivering { routing, channels: built.telling, wake, tasks })
 }

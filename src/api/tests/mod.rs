@@ -4,6 +4,7 @@
 mod access;
 mod answers;
 mod breakers;
+mod channels;
 mod deliveries;
 mod documented;
 mod incidents;
@@ -26,7 +27,7 @@ use crate::detect::{DetectConfig, DetectorTables, Enabled};
 use crate::log::{Appender, Appending, LogError, Outgoing};
 use crate::normalise::{Normaliser, TokenKey};
 use crate::notify::testing::commit_at;
-use crate::notify::{Routing, Wake};
+use crate::notify::{Channel, Routing, Wake};
 use crate::pipeline::commit::AlertChanges;
 use crate::store::Store;
 use crate::suppress::Lists;
@@ -153,6 +154,10 @@ impl Api {
     }
 
     fn routed(config: HttpConfig, store: Option<Store>, routing: Routing) -> Self {
+        Self::telling(config, store, routing, Vec::new())
+    }
+
+    fn telling(config: HttpConfig, store: Option<Store>, routing: Routing, channels: Vec<Arc<dyn Channel>>) -> Self {
         let (store_sender, store) = watch::channel(store);
         let (db, log, health) = (Db::in_memory().unwrap(), Arc::new(FakeLog::default()), Arc::new(Health::default()));
         let changes = broadcast::Sender::new(64);
@@ -174,6 +179,7 @@ impl Api {
             normaliser: Arc::new(Normaliser::new(&crate::normalise::NormaliseConfig::default(), &TokenKey([7; 32])).unwrap()),
             appender: log.clone(),
             routing: Arc::new(routing),
+            channels,
             wake: Wake::default(),
             changes: changes.clone(),
             status: Arc::new(FakePipeline),
