@@ -16,6 +16,7 @@ mod http_end_to_end;
 mod kafka_end_to_end;
 mod keycloak;
 mod kills;
+mod notify;
 mod outages;
 mod parts;
 mod place_files;

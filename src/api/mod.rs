@@ -13,6 +13,7 @@ pub mod body;
 pub mod breakers;
 pub mod bulk;
 pub mod cases;
+pub mod channels;
 pub mod config;
 pub mod console;
 pub mod deliveries;
@@ -48,7 +49,7 @@ use crate::db::{Db, DbError};
 use crate::detect::closings::Closings;
 use crate::log::Appender;
 use crate::normalise::Normaliser;
-use crate::notify::Desk;
+use crate::notify::{Channel, Desk};
 use crate::store::Store;
 use crate::suppress::Lists;
 use crate::telemetry::{Health, Latencies, Metrics};
@@ -83,6 +84,8 @@ pub struct ApiParts {
     pub appender: Arc<dyn Appender>,
     /// Takes in triage steps.
     pub desk: Desk,
+    /// The channels that tell somebody, to be tested.
+    pub channels: Vec<Arc<dyn Channel>>,
     /// Suppressions as the pipeline sees them.
     pub suppressions: Arc<Lists>,
     /// Suppressions that may be in force.
@@ -118,6 +121,7 @@ pub struct Shared {
     ingest_memory: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     explains: Semaphore,
+    tests: Semaphore,
     retention_ms: i64,
 }
 
@@ -151,6 +155,7 @@ impl ApiState {
             ingest_memory: Arc::new(Semaphore::new(ingest::memory_mib_max(config) as usize)),
             streams: Arc::new(Semaphore::new(config.streams_max)),
             explains: Semaphore::new(1),
+            tests: Semaphore::new(1),
             retention_ms: i64::from(parts.retention_days) * DAY_MS,
             parts,
         }))
@@ -196,6 +201,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
         .routes(routes!(deliveries::release))
+        .routes(routes!(channels::test))
         .routes(routes!(detectors::list))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))

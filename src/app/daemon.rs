@@ -146,7 +146,8 @@ impl Daemon {
             tasks.spawn(store::watch_embedded(embedded.state()));
         }
 
-        let Delivering { routing, wake, tasks: deliveries, hearts } = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
+        let Delivering { routing, channels, wake, tasks: deliveries } = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
+        let hearts = hearts(&config, &channels);
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
@@ -218,6 +219,7 @@ impl Daemon {
             normaliser,
             appender,
             desk,
+            channels,
             suppressions,
             suppressions_max: config.detect.suppressions_max,
             closings,
@@ -390,15 +392,16 @@ async fn create_topics(kafka: KafkaConfig, stop: &CancellationToken, tasks: &mut
     });
 }
 
-/// Starts the deliverers of all channels.
-/// What delivers.
+/// The deliverers at work, and what others need of them.
 struct Delivering {
     routing: Arc<notify::Routing>,
+    /// The channels that tell somebody.
+    channels: Vec<Arc<dyn notify::Channel>>,
     wake: Wake,
     tasks: JoinSet<()>,
-    hearts: Vec<Heart>,
 }
 
+/// Starts the deliverers of all channels.
 fn deliver(
     config: &Config,
     db: &Db,
@@ -425,10 +428,15 @@ fn deliver(
         wake: wake.clone(),
         shutdown: stop.clone(),
     };
+    let tasks = deliveries.spawn(channels)?;
+    Ok(Delivering { routing, channels: built.telling, wake, tasks })
+}
+
+/// The channels that get signs of life.
+fn hearts(config: &Config, channels: &[Arc<dyn Channel>]) -> Vec<Heart> {
     let every_ms = |channel: &Arc<dyn Channel>| {
         let config = config.channels.iter().find(|config| config.name == channel.name());
         config.map(|config| config.heartbeat_ms).filter(|every_ms| *every_ms > 0)
     };
-    let hearts = channels.iter().filter_map(|channel| Some(Heart { every_ms: every_ms(channel)?, channel: Arc::clone(channel) })).collect();
-    Ok(Delivering { tasks: deliveries.spawn(channels)?, routing, wake, hearts })
+    channels.iter().filter_map(|channel| Some(Heart { every_ms: every_ms(channel)?, channel: Arc::clone(channel) })).collect()
 }

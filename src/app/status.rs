@@ -11,7 +11,6 @@ use crate::db::{Db, DbError, channels, outbox};
 use crate::detect::breaker::OpenBreaker;
 use crate::flow::Positions;
 use crate::log::Committer;
-use crate::notify::ChannelKind;
 use crate::notify::routing::{ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL};
 use crate::pipeline::read::Reading;
 use crate::pipeline::{Acknowledged, checkpoint::Durable};
@@ -50,12 +49,7 @@ pub(super) struct Kinds {
 
 impl Kinds {
     pub fn of(config: &Config, detectors: Vec<(&'static str, &'static str)>) -> Self {
-        let kind = |kind| match kind {
-            ChannelKind::Webhook => "webhook",
-            ChannelKind::Email => "email",
-            ChannelKind::Kafka => "kafka",
-        };
-        let configured = config.channels.iter().map(|channel| (channel.name.clone(), kind(channel.kind), false));
+        let configured = config.channels.iter().map(|channel| (channel.name.clone(), channel.kind.as_str(), false));
         let targets = config.revocation.iter().map(|target| (target.channel(), "revocation", target.dry_run));
         let own = [(ALERTS_TOPIC_CHANNEL.to_owned(), "kafka", false), (HISTORY_CHANNEL.to_owned(), "clickhouse", false)];
         Self {

@@ -138,7 +138,7 @@ impl Heart {
         let Ok(message) = sign_of_life(name, now_ms) else { return };
         match tokio::time::timeout(BEAT_MAX, self.channel.deliver(&message, now_ms)).await {
             Ok(Outcome::Delivered(_)) => {}
-            Ok(Outcome::Retry { error, .. } | Outcome::Ended(error)) => {
+            Ok(Outcome::Retry { error, .. } | Outcome::Refused(error) | Outcome::Ended(error)) => {
                 crate::warn_limited!(channel = name, error, "a sign of life was not taken");
             }
             Err(_) => crate::warn_limited!(channel = name, "a sign of life took too long"),

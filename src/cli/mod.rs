@@ -10,6 +10,7 @@ mod export;
 mod forward;
 mod input;
 mod normalise;
+mod notify;
 mod replay;
 mod run;
 mod simulate;
@@ -85,6 +86,9 @@ enum Command {
     /// Takes events from a source that must be asked, and sends them on
     #[command(subcommand)]
     Forward(forward::ForwardCommand),
+    /// Tests the channels, and shows what they would say
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// Makes, lists and revokes API tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Detectors(args) => detectors::run(&args),
         Command::Forward(command) => forward::run(&command),
+        Command::Notify(command) => notify::run(&command),
         Command::Token(command) => token::run(command),
         Command::EmbeddedStore => crate::store::embedded::serve().map_err(CommandError::failed),
     };

@@ -311,6 +311,7 @@ impl Config {
         paths.extend(self.embedded.library.as_mut());
         paths.extend(self.secrets.token_key_file.as_mut());
         for channel in &mut self.channels {
+            paths.extend(channel.url_file.as_mut());
             paths.extend(channel.secret_file.as_mut());
             paths.extend(channel.password_file.as_mut());
             paths.extend(channel.ca_file.as_mut());

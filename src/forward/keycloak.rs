@@ -21,7 +21,7 @@ use super::positions::Positions;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::log::kafka::KafkaAppender;
-use crate::notify::signed_http::certificates;
+use crate::notify::guarded_http::certificates;
 use crate::secret::Secret;
 use parking_lot::Mutex;
 use reqwest::{Client, StatusCode, Url, redirect};

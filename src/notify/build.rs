@@ -1,11 +1,18 @@
 //! From the configuration to channels that can send.
 
 use super::Channel;
+use super::channels::alertmanager::Alertmanager;
+use super::channels::email::Email;
+use super::channels::kafka::TopicChannel;
+use super::channels::pagerduty::PagerDuty;
+use super::channels::slack::Slack;
+use super::channels::teams::Teams;
+use super::channels::template::Template;
+use super::channels::webhook::Webhook;
+use super::channels::{HttpChannel, Service};
 use super::config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
-use super::email::Email;
-use super::kafka::TopicChannel;
+use super::guarded_http::SetupError;
 use super::routing::{ALERTS_TOPIC_CHANNEL, Route, Routing};
-use super::webhook::Webhook;
 use crate::db::Db;
 use crate::log::{ALERTS_TOPIC, Appender};
 use crate::respond::RevocationConfig;
@@ -16,18 +23,38 @@ use std::sync::Arc;
 #[must_use]
 pub fn problems(channels: &[ChannelConfig], targets: &[RevocationConfig], limits: &NotifyConfig) -> Vec<Problem> {
     let mut problems = Routing::problems(channels, targets);
-    for config in channels.iter().filter(|config| config.problems().is_empty()) {
-        let failed = match config.kind {
-            ChannelKind::Webhook => Webhook::new(config).err().map(|error| error.to_string()),
-            ChannelKind::Email => Email::new(config, limits.recipients_max).err().map(|error| error.to_string()),
-            ChannelKind::Kafka => None,
-        };
-        problems.extend(failed.map(|message| Problem::new(format!("channels.{}", config.name), message)));
-    }
+    let complete = channels.iter().filter(|config| config.problems().is_empty());
+    problems.extend(complete.filter_map(|config| channel(config, limits).err()));
     let complete = targets.iter().filter(|config| config.problems().is_empty());
     let failed = complete.filter_map(|config| Some((config, RevocationHook::client(config).err()?)));
     problems.extend(failed.map(|(config, error)| Problem::new(format!("revocation.{}", config.name), error)));
     problems
+}
+
+/// Makes a channel that tells somebody; reads its files. `None`: a topic, which wants the log.
+///
+/// # Errors
+/// Something is missing, unreadable or not in its form.
+pub fn channel(config: &ChannelConfig, limits: &NotifyConfig) -> Result<Option<Arc<dyn Channel>>, Problem> {
+    let built = match config.kind {
+        ChannelKind::Kafka => return Ok(None),
+        ChannelKind::Email => Email::new(config, limits.recipients_max).map(arc).map_err(|error| error.to_string()),
+        ChannelKind::Webhook => Webhook::new(config).map(arc).map_err(|error| error.to_string()),
+        ChannelKind::Slack => service(config, Ok(Slack)),
+        ChannelKind::Teams => service(config, Ok(Teams)),
+        ChannelKind::PagerDuty => service(config, Ok(PagerDuty)),
+        ChannelKind::Alertmanager => service(config, Ok(Alertmanager)),
+        ChannelKind::Http => service(config, Template::new(config)),
+    };
+    built.map(Some).map_err(|error| Problem::new(format!("channels.{}", config.name), error))
+}
+
+fn arc(channel: impl Channel + 'static) -> Arc<dyn Channel> {
+    Arc::new(channel)
+}
+
+fn service<S: Service + 'static>(config: &ChannelConfig, service: Result<S, SetupError>) -> Result<Arc<dyn Channel>, String> {
+    service.and_then(|service| HttpChannel::new(config, service)).map(arc).map_err(|error| error.to_string())
 }
 
 /// What the configuration comes to.
@@ -36,6 +63,8 @@ pub struct Built {
     pub routing: Routing,
     /// The channels that do it: for [`super::Deliveries::spawn`].
     pub channels: Vec<Arc<dyn Channel>>,
+    /// Those of them that tell somebody: what can be tested.
+    pub telling: Vec<Arc<dyn Channel>>,
 }
 
 /// Makes the channels. The topic `bartizan.alerts` is always one of them. Targets in dry run have
@@ -55,26 +84,24 @@ pub fn build(
     if !found.is_empty() {
         return Err(found);
     }
-    let wrong = |key: String, error: &dyn std::fmt::Display| vec![Problem::new(key, error)];
     let mut routing = Routing::new(channels, targets, limits, public_url);
     routing.channels.push(Route::every_version(ALERTS_TOPIC_CHANNEL));
-    let mut built: Vec<Arc<dyn Channel>> = vec![Arc::new(TopicChannel::new(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC, Arc::clone(log)))];
+    let mut built: Vec<Arc<dyn Channel>> = vec![arc(TopicChannel::new(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC, Arc::clone(log)))];
+    let mut telling = Vec::new();
     for config in channels {
-        let key = || format!("channels.{}", config.name);
-        built.push(match config.kind {
-            ChannelKind::Webhook => Arc::new(Webhook::new(config).map_err(|error| wrong(key(), &error))?),
-            ChannelKind::Email => Arc::new(Email::new(config, limits.recipients_max).map_err(|error| wrong(key(), &error))?),
-            ChannelKind::Kafka => {
-                let topic = config.topic.as_deref().unwrap_or(ALERTS_TOPIC);
-                Arc::new(TopicChannel::new(&config.name, topic, Arc::clone(log)))
+        built.push(match channel(config, limits).map_err(|problem| vec![problem])? {
+            Some(channel) => {
+                telling.push(Arc::clone(&channel));
+                channel
             }
+            None => arc(TopicChannel::new(&config.name, config.topic.as_deref().unwrap_or(ALERTS_TOPIC), Arc::clone(log))),
         });
     }
     for config in targets.iter().filter(|config| !config.dry_run) {
-        let hook = RevocationHook::new(config, db.clone()).map_err(|error| wrong(format!("revocation.{}", config.name), &error))?;
-        built.push(Arc::new(hook));
+        let hook = RevocationHook::new(config, db.clone());
+        built.push(arc(hook.map_err(|error| vec![Problem::new(format!("revocation.{}", config.name), error)])?));
     }
-    Ok(Built { routing, channels: built })
+    Ok(Built { routing, channels: built, telling })
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! The `[[channels]]` tables, and `[notify]`, the limits of all of them.
 
+use super::channels::pagerduty;
+use super::guarded_http::SetupError;
 use super::quiet::QuietHours;
 use crate::secret::Secret;
 use bartizan_core::Severity;
 use bartizan_core::time::{DAY_MS, SECOND_MS};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Longest name of a channel or target.
@@ -98,13 +101,41 @@ pub enum ChannelKind {
     Email,
     /// A topic of the log: every version of every alert, keyed by id.
     Kafka,
+    /// An incoming webhook of Slack.
+    Slack,
+    /// A Workflows webhook of Microsoft Teams.
+    Teams,
+    /// Events API v2 of PagerDuty.
+    #[serde(rename = "pagerduty")]
+    PagerDuty,
+    /// API v2 of Prometheus Alertmanager.
+    Alertmanager,
+    /// Any service: headers and body by templates.
+    Http,
+}
+
+impl ChannelKind {
+    /// The name as it stands in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Email => "email",
+            Self::Kafka => "kafka",
+            Self::Slack => "slack",
+            Self::Teams => "teams",
+            Self::PagerDuty => "pagerduty",
+            Self::Alertmanager => "alertmanager",
+            Self::Http => "http",
+        }
+    }
 }
 
 impl ChannelKind {
     /// Does the other end keep a state of its own for each incident, so that each change of it is told?
     #[must_use]
     pub const fn keeps_state(self) -> bool {
-        matches!(self, Self::Webhook)
+        matches!(self, Self::Webhook | Self::PagerDuty | Self::Alertmanager | Self::Http)
     }
 }
 
@@ -147,21 +178,33 @@ pub struct ChannelConfig {
     /// Of incidents: when what is not bad enough waits. Default: never.
     #[serde(default)]
     pub quiet: Option<QuietHours>,
-    /// Webhook: where to.
+    /// All but mail and topics: where to. Default for PagerDuty: its address in the US.
     #[serde(default)]
     pub url: Option<String>,
-    /// Webhook: the signing secret, `whsec_` and base64.
+    /// The same in a file, where the address itself is the secret (Slack, Teams).
+    #[serde(default)]
+    pub url_file: Option<PathBuf>,
+    /// Webhook: the signing secret, `whsec_` and base64. PagerDuty: the routing key. HTTP: what templates call `secret`.
     #[serde(default)]
     pub secret: Option<Secret>,
-    /// Webhook: a file with it.
+    /// A file with it.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
-    /// Webhook: may the address be loopback or private (and the URL plain `http`)? Default no.
+    /// May the address be loopback or private (and the URL plain `http`)? Default no.
     #[serde(default)]
     pub allow_private: bool,
-    /// Webhook, mail: certificates (PEM) to trust besides the system's.
+    /// Certificates (PEM) to trust besides the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// HTTP: `POST` (the default), `PUT` or `PATCH`.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// HTTP: headers by templates. Default: `content-type` is `application/json`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// HTTP: the template of the body.
+    #[serde(default)]
+    pub body: Option<String>,
     /// Mail: `smtps://user@host:465`, or `smtp://user@host:587?tls=required`. Without TLS only to
     /// this machine.
     #[serde(default)]
@@ -191,7 +234,12 @@ impl ChannelConfig {
     /// What it is told of.
     #[must_use]
     pub fn group(&self) -> Group {
-        self.group.unwrap_or(if self.kind == ChannelKind::Email { Group::Incident } else { Group::Alert })
+        self.group.unwrap_or(match self.kind {
+            ChannelKind::Webhook | ChannelKind::Http | ChannelKind::Kafka => Group::Alert,
+            ChannelKind::Email | ChannelKind::Slack | ChannelKind::Teams | ChannelKind::PagerDuty | ChannelKind::Alertmanager => {
+                Group::Incident
+            }
+        })
     }
 
     /// What only channels that are told of incidents can have.
@@ -207,8 +255,9 @@ impl ChannelConfig {
         if let Some(Err((name, message))) = self.quiet.as_ref().map(QuietHours::read) {
             problems.push(Problem::new(key(name), message));
         }
-        if self.heartbeat_ms != 0 && (!self.kind.keeps_state() || !(10 * SECOND_MS..=DAY_MS).contains(&self.heartbeat_ms)) {
-            let message = "between 10000 and 86400000, of a receiver that misses what stays away: no person, no topic";
+        let may_miss = matches!(self.kind, ChannelKind::Webhook | ChannelKind::Http);
+        if self.heartbeat_ms != 0 && (!may_miss || !(10 * SECOND_MS..=DAY_MS).contains(&self.heartbeat_ms)) {
+            let message = "between 10000 and 86400000, of kind webhook or http: a receiver that misses what stays away";
             problems.push(Problem::new(key("heartbeat_ms"), message));
         }
         if self.kind == ChannelKind::Kafka && self.group.is_some() {
@@ -227,20 +276,48 @@ impl ChannelConfig {
                 problems.push(Problem::new(key(name), message));
             }
         };
+        let has_url = self.url.is_some() || self.url_file.is_some();
+        let has_secret = self.secret.is_some() || self.secret_file.is_some();
         match self.kind {
             ChannelKind::Webhook => {
-                missing(self.url.is_some(), "url", "a webhook needs a url");
-                missing(self.secret.is_some() || self.secret_file.is_some(), "secret_file", "a webhook needs a secret or secret_file");
+                missing(has_url, "url", "a webhook needs a url");
+                missing(has_secret, "secret_file", "a webhook needs a secret or secret_file");
             }
             ChannelKind::Email => {
                 missing(self.smtp.is_some(), "smtp", "mail needs smtp, e.g. smtps://user@host:465");
                 missing(self.from.is_some(), "from", "mail needs a sender");
                 missing(!self.to.is_empty(), "to", "mail needs at least one recipient");
             }
+            ChannelKind::Slack | ChannelKind::Teams => missing(has_url, "url_file", "needs the address of the webhook: url_file or url"),
+            ChannelKind::PagerDuty => missing(has_secret, "secret_file", "PagerDuty needs a routing key: secret_file or secret"),
+            ChannelKind::Alertmanager => missing(has_url, "url", "needs a url, e.g. https://alertmanager.example:9093/api/v2/alerts"),
+            ChannelKind::Http => {
+                missing(has_url, "url", "needs a url");
+                missing(self.body.is_some(), "body", "needs a template of the body");
+            }
             ChannelKind::Kafka => {}
         }
         problems.extend(self.incident_problems(&key));
         problems
+    }
+
+    /// The address that is called; reads its file.
+    ///
+    /// # Errors
+    /// It is missing, given twice or cannot be read.
+    pub fn address(&self) -> Result<String, SetupError> {
+        let inline = self.url.clone().map(Secret::new);
+        let given = SetupError::secret("url_file", inline.as_ref(), self.url_file.as_deref())?;
+        let default = (self.kind == ChannelKind::PagerDuty).then(|| pagerduty::URL.to_owned());
+        given.map(|url| url.expose().to_owned()).or(default).ok_or_else(|| SetupError::Url("missing".to_owned()))
+    }
+
+    /// The secret, if there is one; reads its file.
+    ///
+    /// # Errors
+    /// It is given twice or cannot be read.
+    pub fn secret(&self) -> Result<Option<Secret>, SetupError> {
+        SetupError::secret("secret_file", self.secret.as_ref(), self.secret_file.as_deref())
     }
 }
 

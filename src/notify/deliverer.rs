@@ -322,7 +322,7 @@ impl Step {
             Outcome::Retry { .. } if self.schedule.jittered_ms(&self.message.message_id, self.message.attempts, age_ms).is_some() => {
                 ("retried", "retried")
             }
-            Outcome::Retry { .. } | Outcome::Ended(_) => ("failed", "refused"),
+            Outcome::Retry { .. } | Outcome::Refused(_) | Outcome::Ended(_) => ("failed", "refused"),
         };
         telemetry.metrics.deliveries.with([channel, outcome]).inc();
         telemetry.metrics.delivery_seconds.with([channel]).observe(took.as_secs_f64());
@@ -348,6 +348,7 @@ impl Step {
             Outcome::Delivered(remark) => self.delivered(tx, channel, remark.as_deref()),
             Outcome::Retry { .. } if sabotaged!(FailureTakenForDelivery) => self.delivered(tx, channel, None),
             Outcome::Retry { error, after } => self.retry(tx, channel, error, *after),
+            Outcome::Refused(error) => self.failed(tx, channel, error),
             Outcome::Ended(reason) => self.ended(tx, channel, reason),
         }
     }
@@ -388,7 +389,7 @@ impl Step {
         let hour = self.now_ms.div_euclid(HOUR_MS).to_string();
         let notice = Notice {
             title: format!("Messages to the channel {channel} are given up"),
-            text: "They were tried for a day. They are kept as failed and can be tried again.".to_owned(),
+            text: "They were tried for a day, or refused for good. They are kept as failed and can be tried again.".to_owned(),
             details: json!({"channel": channel, "error": error, "first_message": self.message.message_id, "alert": self.message.alert_id}),
         };
         self.tell_others(tx, "delivery.failed", &[channel, &hour], &notice)

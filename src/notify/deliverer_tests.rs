@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 use super::*;
 use crate::log::{Appender, Appending, LogError, Outgoing};
+use crate::notify::channels::kafka::TopicChannel;
+use crate::notify::channels::webhook::Webhook;
 use crate::notify::config::ChannelConfig;
-use crate::notify::kafka::TopicChannel;
 use crate::notify::payload::message_id;
 use crate::notify::signed_http::SigningKey;
 use crate::notify::testing::{SECRET, alert, commit_at, messages, people, target};
-use crate::notify::webhook::Webhook;
 use crate::notify::{Effects, Route};
 use crate::respond::hook::RevocationHook;
 use crate::secret::Secret;
@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::post;
 use bartizan_core::{Severity, TimeMs};
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::time::Instant;
 
@@ -311,6 +312,35 @@ async fn what_is_given_up_is_visible_and_told_elsewhere() {
     until("it failed", || messages(&db, "down", State::Failed).len() == 1).await;
     assert!(messages(&db, "other", State::Pending).iter().any(|message| message.kind == "delivery.failed"));
     assert!(messages(&db, "down", State::Pending).is_empty(), "a failure is not told to the channel that failed");
+    running.stop().await;
+}
+
+/// A channel that takes nothing.
+struct Refuses;
+
+impl Channel for Refuses {
+    fn name(&self) -> &str {
+        "refuses"
+    }
+
+    fn fingerprint(&self) -> String {
+        String::new()
+    }
+
+    fn deliver<'a>(&'a self, _: &'a Message, _: i64) -> BoxFuture<'a, Outcome> {
+        Box::pin(std::future::ready(Outcome::Refused("HTTP 400 invalid_blocks".to_owned())))
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_given_up_at_once_and_told_elsewhere() {
+    let (db, routing) = (Db::in_memory().unwrap(), routing(&["refuses", "other"]));
+    open(&db, "a1", 1, Severity::High, &routing);
+    let running = Running::start(&db, &routing, vec![Arc::new(Refuses)]);
+    until("it failed", || messages(&db, "refuses", State::Failed).len() == 1).await;
+    let failed = messages(&db, "refuses", State::Failed).remove(0);
+    assert_eq!((failed.attempts, failed.last_error.as_deref()), (1, Some("HTTP 400 invalid_blocks")));
+    assert!(messages(&db, "other", State::Pending).iter().any(|message| message.kind == "delivery.failed"));
     running.stop().await;
 }
 

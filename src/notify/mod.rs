@@ -6,32 +6,35 @@
 //! other. Delivery is at least once: a message keeps its id over retries and restarts.
 //!
 //! Single alerts are for machines ([`tell`]); people hear of [`incidents`].
+//!
+//! A message is stored as JSON ([`payload`]). Webhooks and topics get it as it is; what people read is derived from it
+//! once ([`view`]) and rendered by each of the [`channels`].
 
 pub mod address;
 pub mod build;
+pub mod channels;
 pub mod commit;
 pub mod config;
 pub mod deliverer;
 pub mod desk;
-pub mod email;
-pub mod email_text;
 #[cfg(test)]
 mod flood_tests;
+pub mod guarded_http;
 pub mod incidents;
-pub mod kafka;
 pub mod notice;
 pub mod payload;
 pub mod quiet;
 pub mod routing;
+pub mod sample;
 pub mod schedule;
 pub mod signed_http;
 pub mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod view;
 pub mod visible;
-pub mod webhook;
 
-pub use build::{Built, build, problems};
+pub use build::{Built, build, channel, problems};
 pub use commit::{Detected, Effects, Triaged, commit_alert, commit_incident_triage, commit_triage, follow_incident};
 pub use config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 pub use deliverer::{Deliveries, Wake};
@@ -54,6 +57,8 @@ pub enum Outcome {
         /// How long the other end wants to be left alone.
         after: Option<Duration>,
     },
+    /// The other end will never take this message, and says why.
+    Refused(String),
     /// The other end wants no more messages, ever.
     Ended(String),
 }
@@ -62,6 +67,15 @@ impl Outcome {
     /// To be tried again by the schedule.
     pub fn retry(error: impl ToString) -> Self {
         Self::Retry { error: error.to_string(), after: None }
+    }
+
+    /// Why the other end has not got it; `None`: it has.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Delivered(_) => None,
+            Self::Retry { error, .. } | Self::Refused(error) | Self::Ended(error) => Some(error),
+        }
     }
 }
 
@@ -81,6 +95,14 @@ pub trait Channel: Send + Sync {
     /// Done once, before the first try.
     fn prepare(&self, _now_ms: i64) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+
+    /// What would be sent for a message, without secrets.
+    ///
+    /// # Errors
+    /// The message cannot be put into this channel's form.
+    fn preview(&self, message: &Message) -> Result<String, String> {
+        Ok(message.body.clone())
     }
 
     /// Tries to deliver one message.

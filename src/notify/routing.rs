@@ -102,7 +102,7 @@ impl Routing {
     pub fn new(channels: &[ChannelConfig], targets: &[RevocationConfig], limits: &NotifyConfig, public_url: Option<&str>) -> Self {
         let route = |config: &ChannelConfig| match config.kind {
             ChannelKind::Kafka => Route::every_version(&config.name),
-            ChannelKind::Webhook | ChannelKind::Email => Route {
+            _ => Route {
                 detectors: config.detectors.clone(),
                 tenants: config.tenants.clone(),
                 group: config.group(),

@@ -6,22 +6,40 @@
 
 use std::fmt::Write;
 
-/// `text` on one line, hostile characters visible, cut at `chars_max` characters.
+/// `text` on one line, hostile characters visible, cut where it would be shown as more than about `chars_max` characters.
 #[must_use]
 pub fn visible(text: &str, chars_max: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(chars_max));
-    let mut chars = text.chars();
-    for c in chars.by_ref().take(chars_max) {
+    let (mut out, mut shown) = (String::with_capacity(text.len().min(chars_max)), 0);
+    for c in text.chars() {
+        let end = out.len();
         if is_hidden(c) {
             write!(out, "\\u{{{:x}}}", u32::from(c)).ok();
         } else {
             out.push(c);
         }
-    }
-    if chars.next().is_some() {
-        out.push('…');
+        shown += if is_hidden(c) { out.len() - end } else { 1 };
+        if shown > chars_max {
+            out.truncate(end);
+            out.push('…');
+            break;
+        }
     }
     out.replace("://", "[://]")
+}
+
+/// `text` cut at `units_max` UTF-16 code units, which is how services count characters.
+#[must_use]
+pub fn shortened(text: &str, units_max: usize) -> String {
+    if text.encode_utf16().count() <= units_max {
+        return text.to_owned();
+    }
+    let mut room = units_max.saturating_sub(1);
+    let fits = move |c: &char| {
+        let fits = c.len_utf16() <= room;
+        room = room.saturating_sub(c.len_utf16());
+        fits
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 fn is_hidden(c: char) -> bool {
@@ -56,6 +74,9 @@ mod tests {
         assert_eq!(visible("a\r\nBcc: x\u{202e}y\u{0}", 100), "a\\u{d}\\u{a}Bcc: x\\u{202e}y\\u{0}");
         assert_eq!(visible("http://evil.example", 100), "http[://]evil.example");
         assert_eq!(visible("éééé", 3), "ééé…");
+        assert_eq!(visible("ééé", 3), "ééé");
+        assert_eq!(visible("a\n\n", 6), "a\\u{a}…");
+        assert_eq!((shortened("ab😀", 4), shortened("ab😀c", 4)), ("ab😀".to_owned(), "ab…".to_owned()));
         assert_eq!(html("<b a='\"'>&"), "&lt;b a=&#39;&quot;&#39;&gt;&amp;");
     }
 }

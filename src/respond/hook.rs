@@ -8,11 +8,10 @@ use crate::blocking::blocking;
 use crate::db::outbox::Message;
 use crate::db::{Db, DbError, channels};
 use crate::notify::address::Guard;
+use crate::notify::guarded_http::{Answer, SetupError};
 use crate::notify::payload::message_id;
-use crate::notify::signed_http::{Reply, SetupError, SignedClient, SigningKey};
-use crate::notify::webhook::WebhookError;
+use crate::notify::signed_http::SignedClient;
 use crate::notify::{Channel, Outcome};
-use crate::secret::Secret;
 use bartizan_core::TimeMs;
 use futures::future::BoxFuture;
 use serde_json::json;
@@ -31,7 +30,7 @@ impl RevocationHook {
     ///
     /// # Errors
     /// Something is missing, unreadable or not in its form.
-    pub fn new(config: &RevocationConfig, db: Db) -> Result<Self, WebhookError> {
+    pub fn new(config: &RevocationConfig, db: Db) -> Result<Self, SetupError> {
         Ok(Self { channel: config.channel(), client: Self::client(config)?, tested: AtomicBool::new(false), db })
     }
 
@@ -39,10 +38,10 @@ impl RevocationHook {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn client(config: &RevocationConfig) -> Result<SignedClient, WebhookError> {
-        let secret = Secret::resolve(config.secret.as_ref(), config.secret_file.as_deref())?.ok_or(SetupError::Key("missing"))?;
+    pub fn client(config: &RevocationConfig) -> Result<SignedClient, SetupError> {
+        let secret = SetupError::secret("secret_file", config.secret.as_ref(), config.secret_file.as_deref())?;
         let guard = Guard { allow_private: config.allow_private };
-        Ok(SignedClient::new(&config.url, SigningKey::new(&secret)?, guard, config.ca_file.as_deref())?)
+        SignedClient::new(&config.url, &secret.ok_or(SetupError::Key("missing"))?, guard, config.ca_file.as_deref())
     }
 
     /// Makes the test call unless this address passed it before.
@@ -54,9 +53,10 @@ impl RevocationHook {
         let body = json!({"type": "test", "timestamp": TimeMs(now_ms), "data": {}}).to_string();
         let id = message_id(&["test", &self.channel, &now_ms.to_string()]);
         let passed = match self.client.post(&id, &body, now_ms).await {
-            Reply::Status { code: 200..=299, .. } => true,
-            Reply::Status { text, .. } | Reply::Failed(text) => {
-                tracing::warn!(target_name = self.channel, error = text, "revocation target did not pass its test call");
+            Ok(Answer { code: 200..=299, .. }) => true,
+            failed => {
+                let error = failed.map_or_else(|error| error, |answer| answer.shown());
+                tracing::warn!(target_name = self.channel, error, "revocation target did not pass its test call");
                 false
             }
         };
@@ -92,15 +92,15 @@ impl Channel for RevocationHook {
     fn deliver<'a>(&'a self, message: &'a Message, now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             match self.client.post(&message.message_id, &message.body, now_ms).await {
-                Reply::Status { code: 200..=299, .. } => Outcome::Delivered(None),
-                Reply::Status { code: 404 | 410, text, .. } if self.test(now_ms).await => {
-                    Outcome::Delivered(Some(format!("{text}: the session is gone")))
+                Ok(Answer { code: 200..=299, .. }) => Outcome::Delivered(None),
+                Ok(answer @ Answer { code: 404 | 410, .. }) if self.test(now_ms).await => {
+                    Outcome::Delivered(Some(format!("{}: the session is gone", answer.shown())))
                 }
-                Reply::Status { code: 404 | 410, text, .. } => {
-                    Outcome::retry(format!("{text}: wrong address? the target fails its test call"))
+                Ok(answer @ Answer { code: 404 | 410, .. }) => {
+                    Outcome::retry(format!("{}: wrong address? the target fails its test call", answer.shown()))
                 }
-                Reply::Status { retry_after, text, .. } => Outcome::Retry { error: text, after: retry_after },
-                Reply::Failed(error) => Outcome::retry(error),
+                Ok(answer) => Outcome::Retry { error: answer.shown(), after: answer.retry_after },
+                Err(error) => Outcome::retry(error),
             }
         })
     }

@@ -4,6 +4,7 @@
 mod access;
 mod answers;
 mod breakers;
+mod channels;
 mod deliveries;
 mod documented;
 mod incidents;
@@ -30,7 +31,7 @@ use crate::log::{Appender, Appending, LogError, Outgoing};
 use crate::normalise::{Normaliser, TokenKey};
 use crate::notify::Desk;
 use crate::notify::testing::commit_at;
-use crate::notify::{Routing, Wake};
+use crate::notify::{Channel, Routing, Wake};
 use crate::store::Store;
 use crate::suppress::Lists;
 use crate::teach::Lessons;
@@ -156,6 +157,10 @@ impl Api {
     }
 
     fn routed(config: HttpConfig, store: Option<Store>, routing: Routing) -> Self {
+        Self::telling(config, store, routing, Vec::new())
+    }
+
+    fn telling(config: HttpConfig, store: Option<Store>, routing: Routing, channels: Vec<Arc<dyn Channel>>) -> Self {
         let (store_sender, store) = watch::channel(store);
         let (db, log, health) = (Db::in_memory().unwrap(), Arc::new(FakeLog::default()), Arc::new(Health::default()));
         let changes = broadcast::Sender::new(64);
@@ -183,6 +188,7 @@ impl Api {
                 lessons: lessons.clone(),
                 clock: Clock::system(),
             },
+            channels,
             status: Arc::new(FakePipeline),
             health: health.clone(),
             metrics: Metrics::default(),

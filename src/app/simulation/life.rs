@@ -19,7 +19,7 @@ use crate::log::journal::{Journal, Writer};
 use crate::log::sequencer::Sequencer;
 use crate::log::{ALERTS_TOPIC, Appender, Committer, INGEST_TOPIC, Outgoing, Source};
 use crate::normalise::{Format, NormaliseConfig, Normaliser, TokenKey};
-use crate::notify::kafka::TopicChannel;
+use crate::notify::channels::kafka::TopicChannel;
 use crate::notify::routing::{ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL};
 use crate::notify::schedule::Schedule;
 use crate::notify::testing::{people, target};

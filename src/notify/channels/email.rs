@@ -1,12 +1,15 @@
 //! Mail as a channel: SMTP with TLS, a text and an HTML part, a stable Message-ID.
 //!
-//! A message is one mail to all recipients of the channel. Mails of one alert refer to one made-up
-//! parent, so that readers show them as one thread. What a mail says, [`super::email_text`] decides.
+//! A message is one mail to all recipients of the channel. Mails about one alert or incident refer to one
+//! made-up parent, so that readers show them as one thread. What a mail says, [`super::email_text`] decides.
 
-use super::config::{ChannelConfig, NotifyConfig};
 use super::email_text::render;
-use super::{Channel, Outcome};
 use crate::db::outbox::Message;
+use crate::notify::config::{ChannelConfig, NotifyConfig};
+use crate::notify::payload::message_id;
+use crate::notify::view::View;
+use crate::notify::visible::visible;
+use crate::notify::{Channel, Outcome};
 use crate::secret::Secret;
 use futures::future::BoxFuture;
 use lettre::message::{Mailbox, MultiPart};
@@ -82,14 +85,15 @@ impl Email {
 
     /// The whole mail of a message.
     fn mail(&self, message: &Message) -> Result<lettre::Message, String> {
-        let rendered = render(&message.body).map_err(|error| error.to_string())?;
+        let view = View::of(&message.body).map_err(|error| error.to_string())?;
+        let rendered = render(&view);
         let domain = self.from.email.domain();
         let mut mail = lettre::Message::builder()
             .from(self.from.clone())
             .subject(rendered.subject)
             .message_id(Some(format!("<{}@{domain}>", message.message_id)));
-        if !message.alert_id.is_empty() {
-            mail = mail.references(format!("<{}@{domain}>", super::payload::message_id(&["thread", &message.alert_id])));
+        if !view.key.is_empty() {
+            mail = mail.references(format!("<{}@{domain}>", message_id(&["thread", &view.key])));
         }
         for recipient in &self.to {
             mail = mail.to(recipient.clone());
@@ -159,15 +163,19 @@ impl Channel for Email {
         limits.mails_in_flight_max
     }
 
+    fn preview(&self, message: &Message) -> Result<String, String> {
+        Ok(String::from_utf8_lossy(&self.mail(message)?.formatted()).into_owned())
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let mail = match self.mail(message) {
                 Ok(mail) => mail,
-                Err(error) => return Outcome::retry(error),
+                Err(error) => return Outcome::Refused(error),
             };
             match tokio::time::timeout(MAIL_MAX, self.transport.send(mail)).await {
                 Ok(Ok(_)) => Outcome::Delivered(None),
-                Ok(Err(error)) => Outcome::retry(super::visible::visible(&error.to_string(), 300)),
+                Ok(Err(error)) => Outcome::retry(visible(&error.to_string(), 300)),
                 Err(_) => Outcome::retry("the mail server did not finish within 60 s"),
             }
         })

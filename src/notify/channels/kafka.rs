@@ -2,9 +2,9 @@
 //!
 //! The log is Apache Kafka or the local journal.
 
-use super::{Channel, NotifyConfig, Outcome};
 use crate::db::outbox::Message;
 use crate::log::{Appender, Outgoing};
+use crate::notify::{Channel, NotifyConfig, Outcome};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;

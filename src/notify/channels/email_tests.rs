@@ -32,27 +32,10 @@ fn message_of(alert: &crate::alert::Alert) -> Message {
 
 #[test]
 fn goldens_of_the_mail() {
-    let rendered = render(&message_of(&alert("a1")).body).unwrap();
+    let rendered = render(&View::of(&message_of(&alert("a1")).body).unwrap());
     assert_eq!(rendered.subject, "[HIGH] Refresh token used again: session:ses-1 (acme)");
-    assert_eq!(rendered.text, include_str!("../../tests/goldens/mail.txt"));
-    assert_eq!(rendered.html, include_str!("../../tests/goldens/mail.html"));
-}
-
-#[test]
-fn hostile_names_break_neither_headers_nor_pages() {
-    let mut hostile = alert("a1");
-    let name = "u\r\nBcc: all@a.example\u{202e}\u{0}<script>http://evil.example</script>".to_owned();
-    hostile.key.clone_from(&name);
-    hostile.subjects.iter_mut().for_each(|subject| subject.value.clone_from(&name));
-    hostile.reason = name.repeat(100);
-    let message = message_of(&hostile);
-    let rendered = render(&message.body).unwrap();
-    assert!(!rendered.subject.contains(['\r', '\n', '\u{202e}', '\0']) && rendered.subject.chars().count() < 400);
-    assert!(!rendered.html.contains("<script") && !rendered.html.contains("http://evil"));
-    assert!(!rendered.text.contains(['\r', '\u{202e}', '\0']));
-    let mail = String::from_utf8(Email::new(&config(json!({})), 2).unwrap().mail(&message).unwrap().formatted()).unwrap();
-    let (headers, _) = mail.split_once("\r\n\r\n").unwrap();
-    assert!(!headers.lines().any(|line| line.starts_with("Bcc")), "{headers}");
+    assert_eq!(rendered.text, include_str!("../../../tests/goldens/mail.txt"));
+    assert_eq!(rendered.html, include_str!("../../../tests/goldens/mail.html"));
 }
 
 #[test]
@@ -63,21 +46,6 @@ fn a_mail_keeps_its_message_id_and_its_thread() {
     assert!(mail.contains(&format!("Message-ID: <{}@a.example>\r\n", message.message_id)), "{mail}");
     assert!(mail.contains("References: <msg_"));
     assert!(mail.contains("multipart/alternative"));
-}
-
-#[test]
-fn a_notice_is_a_mail_too() {
-    let body = json!({"type": "channel.ended", "timestamp": "2026-03-01T12:00:00.000Z",
-        "data": {"title": "The channel x was ended", "text": "It answered 410.", "details": {"channel": "x", "n": 3}}});
-    let rendered = render(&body.to_string()).unwrap();
-    assert_eq!(rendered.subject, "[bartizan] The channel x was ended");
-    assert!(rendered.text.contains("channel = x; n = 3"));
-    let mut tally = crate::notify::notice::Tally::default();
-    tally.add(&alert("a1"), 10);
-    let body = json!({"type": "backlog.notice", "timestamp": "2026-03-01T12:00:00.000Z", "data": {"title": "1 alert", "text": "Old.", "details": tally}});
-    let rendered = render(&body.to_string()).unwrap();
-    assert!(rendered.text.contains("Alerts   high token_reuse session:ses-1 (acme)\n"), "{}", rendered.text);
-    assert!(render("{}").is_err());
 }
 
 #[test]

@@ -1,0 +1,356 @@
+//! What people are told, derived once from a message, whatever the channel.
+//!
+//! Each channel renders the same [`View`] in its own form, so that mail, chat and pager say the same. Every text that
+//! comes from a log has gone through [`visible`] and is bounded here; what is left to a channel is the escaping that its
+//! form asks for.
+
+use super::notice::Tally;
+use super::payload::{Notice, Payload, Response};
+use super::visible::visible;
+use crate::alert::Alert;
+use crate::alert::model::Attack;
+use crate::incident::Incident;
+use bartizan_core::{EntityKind, Role, Severity, Subject, TimeMs};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Characters of a subject: longer ones are cut by readers anyway.
+const SUBJECT_CHARS_MAX: usize = 120;
+/// Characters of one value.
+const VALUE_CHARS_MAX: usize = 200;
+/// Characters of a reason.
+const REASON_CHARS_MAX: usize = 600;
+/// Bytes of one row, and of all rows together: what every channel takes, however it escapes.
+const ROW_BYTES_MAX: usize = 1024;
+const ROWS_BYTES_MAX: usize = 4 * ROW_BYTES_MAX;
+/// Names in one row; the record has the rest.
+const NAMES_MAX: usize = 12;
+/// Numbers of the evidence.
+const NUMBERS_MAX: usize = 16;
+/// Alerts of an incident or tally.
+const ALERTS_MAX: usize = 10;
+
+/// Where what is told stands in its course.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// It is new to whom it is told.
+    Opened,
+    /// There is more of it.
+    Updated,
+    /// Somebody is on it.
+    Acknowledged,
+    /// It is over.
+    Resolved,
+    /// It has no course: told once.
+    Notice,
+}
+
+impl Course {
+    /// By the last word of a message's type.
+    fn of(step: &str) -> Option<Self> {
+        Some(match step {
+            "opened" => Self::Opened,
+            "updated" => Self::Updated,
+            "acknowledged" => Self::Acknowledged,
+            "resolved" => Self::Resolved,
+            _ => return None,
+        })
+    }
+
+    /// How a heading begins.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Opened | Self::Notice => "",
+            Self::Updated => "update: ",
+            Self::Acknowledged => "acknowledged: ",
+            Self::Resolved => "resolved: ",
+        }
+    }
+}
+
+/// One thing that is said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// One word: what it is.
+    pub label: &'static str,
+    /// One line.
+    pub value: String,
+}
+
+/// What a person is told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct View {
+    /// Type of the message.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it stands in its course.
+    pub course: Course,
+    /// The incident or alert that it is about: the same in all messages about it. Empty: a notice, about nothing else.
+    pub key: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// One line, without whom it is about.
+    pub heading: String,
+    /// One line for lists, with whom it is about.
+    pub subject: String,
+    /// Its tenant; empty of a notice.
+    pub tenant: String,
+    /// The detectors that found it.
+    pub detectors: Vec<String>,
+    /// Event time of its first event; of a notice, when it was written.
+    pub began: TimeMs,
+    /// When what the message tells was found.
+    pub timestamp: TimeMs,
+    /// All that is said, in its order; none is empty.
+    pub rows: Vec<Row>,
+    /// Where the console shows it.
+    pub url: Option<String>,
+}
+
+impl View {
+    /// Of the body of an outbox message.
+    ///
+    /// # Errors
+    /// The body is no message that is known here.
+    pub fn of(body: &str) -> Result<Self, serde_json::Error> {
+        let Payload { kind, timestamp, data, response, url } = serde_json::from_str::<Payload<Value>>(body)?;
+        let told = match kind.split_once('.').map(|(about, step)| (about, Course::of(step))) {
+            Some(("alert", Some(course))) => of_alert(&Alert::deserialize(data)?, course, response),
+            Some(("incident", Some(course))) => of_incident(&Incident::deserialize(data)?, course, response),
+            _ => of_notice(&Notice::deserialize(data)?, &kind, timestamp),
+        };
+        Ok(told.cut(kind, timestamp, url))
+    }
+
+    /// The rows by their labels; those that share one as lines of one text.
+    #[must_use]
+    pub fn details(&self) -> BTreeMap<&'static str, String> {
+        let mut details = BTreeMap::<_, String>::new();
+        for row in &self.rows {
+            details.entry(row.label).and_modify(|text| *text = format!("{text}\n{}", row.value)).or_insert_with(|| row.value.clone());
+        }
+        details
+    }
+
+    /// The rows as lines of text.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        self.rows.iter().map(|row| format!("{:<9}{}\n", row.label, row.value)).collect()
+    }
+}
+
+/// What the three kinds of messages say of themselves, not yet bounded as a whole.
+struct Told {
+    course: Course,
+    key: String,
+    severity: Severity,
+    /// What stands before the title in brackets.
+    tag: String,
+    title: String,
+    /// What follows the title in a subject.
+    whom: String,
+    tenant: String,
+    detectors: Vec<String>,
+    began: TimeMs,
+    rows: Vec<(&'static str, String)>,
+}
+
+impl Told {
+    fn cut(self, kind: String, timestamp: TimeMs, url: Option<String>) -> View {
+        let heading = format!("[{}] {}{}", self.tag, self.course.prefix(), self.title);
+        let (mut room, mut rows) = (ROWS_BYTES_MAX, Vec::new());
+        for (label, mut value) in self.rows.into_iter().filter(|(_, value)| !value.is_empty()) {
+            let most = room.min(ROW_BYTES_MAX);
+            if value.len() > most {
+                value.truncate(value.floor_char_boundary(most));
+                value.push('…');
+            }
+            room = room.saturating_sub(value.len());
+            rows.push(Row { label, value });
+            if room == 0 {
+                break;
+            }
+        }
+        View {
+            kind,
+            course: self.course,
+            key: self.key,
+            severity: self.severity,
+            subject: visible(&format!("{heading}{}", self.whom), SUBJECT_CHARS_MAX),
+            heading: line(&heading),
+            tenant: line(&self.tenant),
+            detectors: self.detectors.iter().map(|detector| line(detector)).collect(),
+            began: self.began,
+            timestamp,
+            rows,
+            url,
+        }
+    }
+}
+
+fn of_alert(alert: &Alert, course: Course, response: Response) -> Told {
+    let ongoing = if alert.ongoing { "goes on" } else { "over" };
+    let rows = vec![
+        ("What", line(&format!("{} ({}, {})", alert.title, alert.detector, techniques(&alert.attack)))),
+        ("Who", names(&alert.subjects, |subject| subject.role == Role::Victim)),
+        ("From", names(&alert.subjects, |subject| subject.role != Role::Victim)),
+        ("Since", format!("{}, last event {}, {} events, {ongoing}", alert.first_event_time, alert.last_event_time, alert.event_count)),
+        ("Why", visible(&alert.reason, REASON_CHARS_MAX)),
+        ("Sure", format!("{:.0} %", alert.confidence * 100.0)),
+        ("Numbers", numbers(alert)),
+        ("Done", done(response).unwrap_or_else(|| "no session was asked to be ended because of this version".to_owned())),
+        ("Next", next(course, alert.subjects.iter().any(|subject| subject.hit), response)),
+        ("Tenant", line(&alert.tenant)),
+        ("Alert", format!("{} version {}, {}", line(&alert.id), alert.version, alert.status.as_str())),
+        ("Assignee", alert.assignee.as_deref().map(line).unwrap_or_default()),
+    ];
+    Told {
+        course,
+        key: alert.id.clone(),
+        severity: alert.severity,
+        tag: alert.severity.as_str().to_uppercase(),
+        title: alert.title.clone(),
+        whom: format!(": {} ({})", alert.key, alert.tenant),
+        tenant: alert.tenant.clone(),
+        detectors: vec![alert.detector.clone()],
+        began: alert.first_event_time,
+        rows,
+    }
+}
+
+fn of_incident(incident: &Incident, course: Course, response: Response) -> Told {
+    let counted = |(detector, count): (&String, &u64)| if *count == 1 { detector.clone() } else { format!("{detector} × {count}") };
+    let detectors = incident.detectors.iter().map(counted).collect::<Vec<_>>().join(", ");
+    let mut rows = vec![
+        ("What", line(&format!("{} ({detectors}; {})", incident.title, techniques(&incident.attack)))),
+        ("Who", names(&incident.subjects, |subject| subject.role == Role::Victim)),
+        ("From", names(&incident.subjects, |subject| subject.role != Role::Victim)),
+        (
+            "Since",
+            format!(
+                "{}, last event {}, {} alerts, {} hit",
+                incident.first_event_time, incident.last_event_time, incident.alert_count, incident.hit_count
+            ),
+        ),
+        ("Why", visible(&incident.summary, REASON_CHARS_MAX)),
+    ];
+    let members = incident.alerts.iter().take(ALERTS_MAX);
+    rows.extend(members.map(|one| ("Alerts", line(&format!("{} {}: {}", one.severity, one.detector, one.title)))));
+    rows.extend([
+        ("Done", done(response).unwrap_or_default()),
+        ("Next", next(course, incident.hit_count > 0, response)),
+        ("Tenant", line(&incident.tenant)),
+        ("Incident", format!("{} version {}, {}", line(&incident.id), incident.version, incident.status.as_str())),
+        ("Assignee", incident.assignee.as_deref().map(line).unwrap_or_default()),
+    ]);
+    Told {
+        course,
+        key: incident.id.clone(),
+        severity: incident.severity,
+        tag: incident.severity.as_str().to_uppercase(),
+        title: incident.title.clone(),
+        whom: format!(" ({})", incident.tenant),
+        tenant: incident.tenant.clone(),
+        detectors: incident.detectors.keys().cloned().collect(),
+        began: incident.first_event_time,
+        rows,
+    }
+}
+
+fn of_notice(notice: &Notice, kind: &str, timestamp: TimeMs) -> Told {
+    let tally = Tally::deserialize(&notice.details).ok();
+    let severity = match (kind, &tally) {
+        ("channel.test", _) => Severity::Info,
+        ("backlog.notice", _) => Severity::Low,
+        (_, Some(tally)) => tally.by_severity.keys().max().copied().unwrap_or(Severity::Medium),
+        _ => Severity::High,
+    };
+    let details = notice.details.as_object().into_iter().flatten().filter(|(name, value)| !value.is_null() && *name != "samples");
+    let shown: Vec<String> = details.take(NUMBERS_MAX).map(|(name, value)| line(&format!("{name} = {}", plain(value)))).collect();
+    let mut rows = vec![("What", visible(&notice.text, REASON_CHARS_MAX)), ("Details", shown.join("; "))];
+    let samples = tally.into_iter().flat_map(|tally| tally.samples).take(ALERTS_MAX);
+    rows.extend(samples.map(|one| ("Alerts", line(&format!("{} {} {} ({})", one.severity, one.detector, one.key, one.tenant)))));
+    rows.push(("Kind", line(kind)));
+    Told {
+        course: Course::Notice,
+        key: String::new(),
+        severity,
+        tag: "bartizan".to_owned(),
+        title: notice.title.clone(),
+        whom: String::new(),
+        tenant: String::new(),
+        detectors: Vec::new(),
+        began: timestamp,
+        rows,
+    }
+}
+
+fn line(text: &str) -> String {
+    visible(text, VALUE_CHARS_MAX)
+}
+
+fn techniques(attack: &[Attack]) -> String {
+    attack.iter().map(|attack| format!("{} {}", attack.tactic, attack.technique)).collect::<Vec<_>>().join(", ")
+}
+
+/// Names of the subjects that match, those that were hit first.
+fn names(subjects: &[Subject], matches: impl Fn(&Subject) -> bool) -> String {
+    let mut chosen: Vec<&Subject> = subjects.iter().filter(|subject| matches(subject)).collect();
+    chosen.sort_by_key(|subject| !subject.hit);
+    let mut shown: Vec<String> = chosen.iter().take(NAMES_MAX).map(|subject| name(subject)).collect();
+    if chosen.len() > NAMES_MAX {
+        shown.push(format!("and {} more", chosen.len() - NAMES_MAX));
+    }
+    shown.join(", ")
+}
+
+fn name(subject: &Subject) -> String {
+    let kind = match subject.kind {
+        EntityKind::Ip | EntityKind::Network => String::new(),
+        kind => format!("{kind} "),
+    };
+    let shared = if subject.role == Role::Shared { " (shared)" } else { "" };
+    format!("{kind}{}{shared}{}", line(&subject.value), if subject.hit { " (hit)" } else { "" })
+}
+
+fn numbers(alert: &Alert) -> String {
+    let scalars = alert.evidence.iter().filter(|(_, value)| !value.is_object() && !value.is_array() && !value.is_null());
+    let shown: Vec<String> = scalars.take(NUMBERS_MAX).map(|(name, value)| line(&format!("{name} = {}", plain(value)))).collect();
+    shown.join("; ")
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What machines were asked to do; `None`: nothing.
+fn done(response: Response) -> Option<String> {
+    let parts = [
+        (response.requested, "asked to be ended"),
+        (response.dry_run, "would have been asked to be ended (dry run)"),
+        (response.held, "held by a brake: a person decides"),
+    ];
+    let said: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {} {what}", if *count == 1 { "session" } else { "sessions" }))
+        .collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// What is left to a person.
+fn next(course: Course, anything_hit: bool, response: Response) -> String {
+    let step = match course {
+        Course::Acknowledged | Course::Resolved | Course::Notice => "",
+        _ if response.held > 0 => "decide about the sessions that are held: release them, or resolve this as a false alarm",
+        _ if anything_hit => "ask the owner, end what was hit and still lives, and renew what was stolen",
+        _ => "nothing got in so far: see that it stays so",
+    };
+    step.to_owned()
+}
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;

@@ -1,0 +1,70 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+use super::*;
+use crate::notify::sample;
+use serde_json::json;
+
+#[test]
+fn every_type_of_message_says_what_it_is_and_what_to_do() {
+    for kind in sample::KINDS {
+        let view = View::of(&sample::message("oncall", kind, Some("https://bartizan.example")).body).unwrap();
+        assert_eq!(view.kind, kind);
+        assert!(!view.subject.is_empty() && view.rows.len() >= 2, "{view:?}");
+        assert_eq!(view.key.is_empty(), view.course == Course::Notice, "{view:?}");
+        assert_eq!(view.url.is_some(), view.course != Course::Notice, "{view:?}");
+        let next = matches!(view.course, Course::Opened | Course::Updated);
+        assert_eq!(view.rows.iter().any(|row| row.label == "Next"), next, "{view:?}");
+    }
+    assert!(View::of("{}").is_err());
+}
+
+#[test]
+fn an_incident_is_told_with_its_alerts() {
+    let view = View::of(&sample::message("oncall", "incident.acknowledged", None).body).unwrap();
+    assert_eq!(view.subject, "[HIGH] acknowledged: Refresh token used again: u1 (acme)");
+    assert_eq!((view.key.len(), view.severity, view.course), (32, Severity::High, Course::Acknowledged));
+    let lines = view.lines();
+    assert!(lines.contains("Alerts   high token_reuse: Refresh token used again\n"), "{lines}");
+    assert!(lines.contains("Since    2026-03-01T12:00:00.000Z, last event 2026-03-01T12:00:01.000Z, 1 alerts, 1 hit\n"), "{lines}");
+}
+
+#[test]
+fn a_notice_says_its_particulars_and_samples() {
+    let body = json!({"type": "channel.ended", "timestamp": "2026-03-01T12:00:00.000Z",
+        "data": {"title": "The channel x was ended", "text": "It answered 410.", "details": {"channel": "x", "n": 3}}});
+    let view = View::of(&body.to_string()).unwrap();
+    assert_eq!((view.subject.as_str(), view.severity), ("[bartizan] The channel x was ended", Severity::High));
+    assert!(view.lines().contains("channel = x; n = 3"));
+    let mut tally = Tally::default();
+    tally.add(&sample::alert("a1"), 10);
+    let body = json!({"type": "alert.campaign", "timestamp": "2026-03-01T12:00:00.000Z", "data": {"title": "1 alert", "text": "Many.", "details": tally}});
+    let view = View::of(&body.to_string()).unwrap();
+    assert_eq!(view.severity, Severity::High, "that of the worst alert in it");
+    assert!(view.lines().contains("Alerts   high token_reuse session:ses-1 (acme)\n"), "{}", view.lines());
+}
+
+#[test]
+fn what_machines_did_and_left_to_people_is_said() {
+    let said = |response: Response, hit| (done(response), next(Course::Opened, hit, response));
+    let (asked, left) = said(Response { requested: 2, dry_run: 0, held: 1 }, true);
+    assert_eq!(asked.unwrap(), "2 sessions asked to be ended; 1 session held by a brake: a person decides");
+    assert!(left.contains("release"), "{left}");
+    assert_eq!(said(Response::default(), true).0, None);
+    assert_ne!(said(Response::default(), true).1, said(Response::default(), false).1);
+    assert_eq!(next(Course::Resolved, true, Response::default()), "");
+}
+
+#[test]
+fn all_rows_together_are_bounded() {
+    let mut alert = sample::alert("a1");
+    let long = "\u{202e}😀".repeat(40_000);
+    alert.subjects = (0..100).map(|n| Subject::new(EntityKind::User, &format!("{n}{long}"), Role::Victim)).collect();
+    alert.reason.clone_from(&long);
+    alert.tenant.clone_from(&long);
+    alert.key.clone_from(&long);
+    let payload = Payload { kind: "alert.opened".to_owned(), timestamp: TimeMs(0), data: alert, response: Response::default(), url: None };
+    let view = View::of(&serde_json::to_string(&payload).unwrap()).unwrap();
+    assert!(view.lines().len() < ROWS_BYTES_MAX + 20 * 10 + 3, "{}", view.lines().len());
+    assert!(view.rows.len() > 8 && view.rows.iter().all(|row| row.value.len() < ROW_BYTES_MAX + 4), "one long row hides no other");
+    assert!(view.subject.chars().count() <= SUBJECT_CHARS_MAX + 1 && view.tenant.chars().count() <= VALUE_CHARS_MAX + 1);
+    assert!(!view.lines().contains('\u{202e}'));
+}
