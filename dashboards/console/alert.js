@@ -4,7 +4,7 @@ import { CaseView, attack_panel } from "./case.js";
 import { el, untrusted } from "./dom.js";
 import { evidence_table } from "./evidence.js";
 import { events_table } from "./events_table.js";
-import { count, duration_ms, time_el, words } from "./format.js";
+import { count, counted, duration_ms, time_el, words } from "./format.js";
 import { entry_el, history_list, lesson_text, step_text } from "./history.js";
 import { detector_el, severity_el } from "./labels.js";
 import { facts, panel } from "./parts.js";
@@ -32,7 +32,7 @@ function history_entry(entry) {
   const { time, note } = entry;
   if (entry.kind === "version") {
     const head = untrusted(CHANGES[entry.change] ?? words(entry.change ?? "updated"), 40);
-    return entry_el({ head, text: [severity_el(entry.severity), ` version ${count(entry.version)}, ${count(entry.event_count)} events`], note, time, human: false });
+    return entry_el({ head, text: [severity_el(entry.severity), ` version ${count(entry.version)}, ${counted(entry.event_count, "event")}`], note, time, human: false });
   }
   const text = entry.kind === "lesson" ? lesson_text(entry.lesson) : step_text(entry);
   return entry_el({ head: untrusted(entry.by ?? "someone", 60), text, note, time, human: true });
@@ -57,7 +57,7 @@ export class AlertView extends CaseView {
 
   live(alert) {
     if (alert.id !== this.id || (alert.version ?? 0) <= (this.item.version ?? 0)) return;
-    this.offer(`Version ${count(alert.version)} is there: ${count(alert.event_count)} events. Show it`);
+    this.offer(`Version ${count(alert.version)} is there: ${counted(alert.event_count, "event")}. Show it`);
   }
 
   badge(alert) {

@@ -7,7 +7,6 @@ import { who } from "./subjects.js";
 
 const LIST = {
   kind: "alerts",
-  one: "alert",
   columns: [
     { label: "Severity", class: "c-sev" }, { label: "Alert", class: "c-title" }, { label: "Who", class: "c-who" },
     { label: "Detector", class: "c-detector" }, { label: "Events", class: "num c-count" },

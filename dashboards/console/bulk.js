@@ -4,7 +4,8 @@
 import { triage_cases } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { el, row, table, untrusted } from "./dom.js";
-import { count, words } from "./format.js";
+import { count, counted, words } from "./format.js";
+import { CASES } from "./router.js";
 import { changes, triage_fields } from "./triage.js";
 
 const COLUMNS = [{ label: "Title", class: "c-title" }, { label: "What happens", class: "c-text" }];
@@ -33,7 +34,7 @@ function answer_table(answer, change, titles) {
 export function triage_many(kind, items, caller, done) {
   const ids = items.map((item) => item.id);
   const titles = new Map(items.map((item) => [item.id, item.title]));
-  const dialog = new Dialog(`Triage of ${count(ids.length)} ${ids.length === 1 ? kind.slice(0, -1) : kind}`);
+  const dialog = new Dialog(`Triage of ${counted(ids.length, CASES[kind])}`);
   const fields = el("div", {}, triage_fields({}, caller));
   const choose = () => dialog.show(fields, ["Preview", async (form) => {
     const change = changes(form, {});
@@ -43,7 +44,7 @@ export function triage_many(kind, items, caller, done) {
   const preview = (change, answer) => {
     const refused = answer.refused > 0 ? `, ${count(answer.refused)} refused` : "";
     const forward = answer.changed > 0 ? [`Change ${count(answer.changed)}`, async () => made(change, await triage_cases(kind, ids, change, false))] : null;
-    dialog.show([el("p", { role: "status" }, `Nothing is changed yet. ${count(answer.changed)} would be${refused}.`), answer_table(answer, change, titles)], forward, choose);
+    dialog.show([el("p", { role: "status" }, `Nothing is changed yet. ${count(answer.changed)} would be${refused}.${kind === "incidents" ? " The alerts of each follow." : ""}`), answer_table(answer, change, titles)], forward, choose);
   };
   const made = (change, answer) => {
     done(answer.changed);

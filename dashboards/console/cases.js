@@ -8,7 +8,7 @@ import { filter_bar } from "./filters.js";
 import { count, words } from "./format.js";
 import { SEVERITIES, status_el } from "./labels.js";
 import { empty, failure, loading } from "./parts.js";
-import { link, parse, replace_filters } from "./router.js";
+import { CASES, link, parse, replace_filters } from "./router.js";
 import { Ticks } from "./ticks.js";
 import { may_triage } from "./triage.js";
 
@@ -43,7 +43,7 @@ export class CasesView {
   #pointer_ms = 0;
   #stop = new AbortController();
 
-  /** `list`: `kind` in the API's paths, `one` of them in words, `columns`, and `cells(item, app)` of a row. */
+  /** `list`: `kind` in the API's paths, `columns`, and `cells(item, app)` of a row. */
   constructor(list, main, route, app) {
     this.#list = list;
     this.#app = app;
@@ -167,7 +167,7 @@ export class CasesView {
   }
 
   #row(item) {
-    const { kind, one, cells } = this.#list;
+    const { kind, cells } = this.#list;
     const href = link([kind, item.id]);
     const open = (event) => {
       if (event.target.closest("a, .c-tick") || event.button !== 0 || String(getSelection())) return;
@@ -175,7 +175,7 @@ export class CasesView {
     };
     const tick = this.#ticks ? [this.#ticks.cell(item.id, item.title)] : [];
     const edge = SEVERITIES.includes(item.severity) ? item.severity : "info";
-    return row(this.#columns, [...tick, ...cells(item, this.#app)], { class: `case ${one} edge-${edge}`, onclick: open });
+    return row(this.#columns, [...tick, ...cells(item, this.#app)], { class: `case ${CASES[kind]} edge-${edge}`, onclick: open });
   }
 
   #summary(shown) {

@@ -16,6 +16,8 @@ export class Dialog {
 
   /** One step. `forward` is `[text, work]`, or `null` where there is only to close; `backward` shows the step before. */
   show(content, forward, backward = null) {
+    // Closed while an answer was waited for.
+    if (!this.#node.isConnected) return;
     const message = el("p.message", { role: "status" });
     const go = forward ? el("button.primary", { type: "submit" }, forward[0]) : null;
     const form = el("form", { onsubmit: (event) => {

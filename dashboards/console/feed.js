@@ -164,7 +164,7 @@ export class CaseFeed extends EventTarget {
     try {
       const page = await this.#page(cursor, signal);
       if (signal.aborted) return;
-      this.items = cursor ? append_new(this.items, page.items) : page.items;
+      this.items = cursor ? append_new(this.items, page.items) : this.#kept(page.items);
       this.cursor = page.next;
       if (!cursor) this.#read_ms = performance.now();
     } catch (error) {
@@ -193,23 +193,26 @@ export class CaseFeed extends EventTarget {
 
   /** Puts the newest page before what is older; what is not in it although it would be is not listed any more. */
   #merge({ items, next }) {
-    const before = new Map(this.items.map((item) => [item.id, item]));
+    const before = new Set(this.items.map((item) => item.id));
     for (const { id } of items) if (!before.has(id)) this.fresh.add(id);
-    const newest = items.map((item) => (unchanged(before.get(item.id), item) ? before.get(item.id) : item));
     const end_ms = next ? Date.parse(items.at(-1)?.updated_time) : 0;
-    const older = this.items.filter((item) => Date.parse(item.updated_time) < end_ms);
-    this.items = append_new(newest, older);
-    if (!older.length) this.cursor = next;
+    const older = this.items.filter((item) => Date.parse(item.updated_time) <= end_ms);
+    this.items = append_new(this.#kept(items), older);
+    if (this.items.length === items.length) this.cursor = next;
+  }
+
+  /** What was read, but where it says nothing new what is there already: its row stays as it is. */
+  #kept(items) {
+    const before = new Map(this.items.map((item) => [item.id, item]));
+    return items.map((item) => {
+      const known = before.get(item.id);
+      return known && JSON.stringify(known) === JSON.stringify(item) ? known : item;
+    });
   }
 
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
-}
-
-/** Is it the same to look at? Then its row stays. */
-function unchanged(before, item) {
-  return before !== undefined && before.version === item.version && before.updated_time === item.updated_time;
 }
 
 function append_new(items, more) {

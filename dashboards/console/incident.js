@@ -58,6 +58,9 @@ export class IncidentView extends CaseView {
 
   live(alert) {
     if (alert.incident !== this.id) return;
+    const known = members(this.item).find((member) => member.id === alert.id);
+    // An alert that only follows what was said of its incident is nothing to show.
+    if (known && known.severity === alert.severity && known.reason === alert.reason && alert.status === this.item.status) return;
     this.offer("There is more: ", untrusted(alert.title ?? alert.id, 160), ". Show it");
   }
 

@@ -8,7 +8,6 @@ import { who } from "./subjects.js";
 
 const LIST = {
   kind: "incidents",
-  one: "incident",
   columns: [
     { label: "Severity", class: "c-sev" }, { label: "Incident", class: "c-title" }, { label: "Who", class: "c-who" },
     { label: "Alerts", class: "num c-count" }, { label: "Last event", class: "c-age" }, { label: "Status", class: "c-status" },

@@ -4,16 +4,12 @@
 import { get_case, merge_incidents, split_incident } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { el, untrusted } from "./dom.js";
-import { count } from "./format.js";
+import { counted } from "./format.js";
 import { severity_el, status_el } from "./labels.js";
 import { loading } from "./parts.js";
 import { note_field, note_of } from "./triage.js";
 
 const ID_CHARS_MAX = 128;
-
-function alerts_text(n) {
-  return `${count(n)} ${n === 1 ? "alert" : "alerts"}`;
-}
 
 function named(item, more = null) {
   return el("li", {}, severity_el(item.severity), " ", untrusted(item.title ?? item.id, 160), more);
@@ -48,8 +44,8 @@ export async function ask_to_merge(incident, related, done) {
   const confirm = (chosen, note) => {
     const moved = chosen.reduce((sum, other) => sum + (other.alert_count ?? 0), 0);
     dialog.show([
-      el("p", {}, `${alerts_text(moved)} of these become alerts of `, titled(incident), "."),
-      el("ul.plain", {}, chosen.map((other) => named(other, el("span.more", {}, `, ${alerts_text(other.alert_count)}`)))),
+      el("p", {}, `${counted(moved, "alert")} of these become alerts of `, titled(incident), "."),
+      el("ul.plain", {}, chosen.map((other) => named(other, el("span.more", {}, `, ${counted(other.alert_count, "alert")}`)))),
       el("p", {}, chosen.length === 1 ? "It ends as merged" : "They end as merged", " and ", chosen.length === 1 ? "points" : "point", " here from then on."),
     ], ["Merge", async () => {
       await merge_incidents(incident.id, chosen.map((other) => other.id), note);
@@ -62,13 +58,13 @@ export async function ask_to_merge(incident, related, done) {
 
 /** `done(own)` with the new incident of these alerts. */
 export function ask_to_split(incident, alerts, done) {
-  const dialog = new Dialog(`Split off ${alerts_text(alerts.length)}`);
+  const dialog = new Dialog(`Split off ${counted(alerts.length, "alert")}`);
   const all = alerts.length >= incident.alert_count;
   if (all) return dialog.show(el("p", {}, "At least one alert has to stay."), null);
   dialog.show([
     el("p", {}, alerts.length === 1 ? "This alert becomes an incident of its own:" : "These alerts become an incident of their own:"),
     el("ul.plain", {}, alerts.map((alert) => named(alert))),
-    el("p", {}, `${alerts_text(incident.alert_count - alerts.length)} stay in `, titled(incident), ". Both incidents name each other as related."),
+    el("p", {}, `${counted(incident.alert_count - alerts.length, "alert")} stay in `, titled(incident), ". Both incidents name each other as related."),
     note_field(),
   ], ["Split off", async (form) => {
     const own = await split_incident(incident.id, alerts.map((alert) => alert.id), note_of(form));

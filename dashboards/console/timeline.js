@@ -2,7 +2,7 @@
 // machines were asked to do.
 
 import { el, untrusted } from "./dom.js";
-import { count, duration_ms, words } from "./format.js";
+import { count, counted, duration_ms, words } from "./format.js";
 import { entry_el, lesson_text, step_text } from "./history.js";
 import { severity_el } from "./labels.js";
 import { link } from "./router.js";
@@ -17,7 +17,7 @@ function case_link(kind, id, text) {
 /** Several of a kind by their ids, when people put incidents together or took them apart. */
 function regrouped({ merged, merged_into, split_into, split_from, alerts }) {
   const incidents = (ids) => ids.slice(0, 20).map((id, i) => [i ? ", " : "", case_link("incidents", id)]);
-  const of = Array.isArray(alerts) ? `${count(alerts.length)} ${alerts.length === 1 ? "alert" : "alerts"} ` : "alerts ";
+  const of = Array.isArray(alerts) ? `${counted(alerts.length, "alert")} ` : "alerts ";
   if (Array.isArray(merged)) return ["merged in ", incidents(merged)];
   if (merged_into) return ["merged it into ", incidents([merged_into])];
   if (split_into) return ["split ", of, "off into ", incidents([split_into])];
@@ -29,7 +29,7 @@ function of_incident({ by, change }, alert_link) {
   if (by === "silence") return { head: "Silence", text: ["resolved it: nothing came for ", duration_ms(change.quiet_ms)] };
   if (by === "detection") {
     return { head: untrusted(COURSES[change.course] ?? words(change.course ?? "changed"), 40), text: [severity_el(change.severity),
-      ` ${count(change.alert_count)} ${change.alert_count === 1 ? "alert" : "alerts"}, ${count(change.hit_count)} hit, by `, change.alert ? alert_link(change.alert) : "an alert"] };
+      ` ${counted(change.alert_count, "alert")}, ${count(change.hit_count)} hit, by `, change.alert ? alert_link(change.alert) : "an alert"] };
   }
   const text = regrouped(change) ?? [step_text(change) ?? "changed it", change.alert ? [", by ", alert_link(change.alert)] : null];
   return { head: untrusted(by ?? "Someone", 60), text, note: change.note, human: true };
@@ -37,7 +37,7 @@ function of_incident({ by, change }, alert_link) {
 
 function of_alert({ by, about, change }, alert_link) {
   if (by === "detection") {
-    return { head: "Alert", text: [severity_el(change.severity), " ", alert_link(about), `, ${count(change.event_count)} events`,
+    return { head: "Alert", text: [severity_el(change.severity), " ", alert_link(about), `, ${counted(change.event_count, "event")}`,
       change.ongoing === false ? ", over" : null, change.reason ? el("div.reason", {}, untrusted(change.reason, REASON_CHARS_MAX)) : null] };
   }
   const text = change.lesson ? lesson_text(change.lesson) : step_text(change) ?? "changed it";

@@ -134,6 +134,10 @@ test("an incident is triaged as an alert is, and the list knows", async ({ page,
   await page.waitForSelector(".head .status-resolved");
   assert.deepEqual(mock.patches, [{ status: "resolved", disposition: "true_positive", note: "stolen list" }]);
   assert.ok(mock.requests.some((request) => request.method === "PATCH" && request.url === `/api/v1/incidents/${FIRST}`));
+  mock.send_alert({ ...mock.alerts[0], status: "resolved", version: 8 }, "alert.resolved", "1");
+  mock.send_alert({ ...mock.alerts[5], id: "al_other", title: "Elsewhere" }, "alert.opened", "2");
+  await eventually(() => /Elsewhere/.test(document.getElementById("live").textContent));
+  assert.equal(await page.locator(".newer").innerText(), "", "that its alerts follow is no news");
   await page.keyboard.press("Escape");
   await page.keyboard.press("Escape");
   await eventually(() => document.querySelector("tr.incident .status")?.textContent === "resolved, true positive");
@@ -194,7 +198,7 @@ test("many are triaged by keyboard: ticked, previewed with what is refused, and 
   await dialog.locator("text=there is no such person").waitFor();
   await dialog.locator("[name=assignee]").fill("kim");
   await dialog.locator("text=Preview").click();
-  await dialog.locator("text=Nothing is changed yet. 1 would be, 1 refused.").waitFor();
+  await dialog.locator("text=Nothing is changed yet. 1 would be, 1 refused. The alerts of each follow.").waitFor();
   assert.deepEqual(await dialog.locator("tbody tr").allInnerTexts(), [
     `${mock.incidents[3].title}\trefused: it is resolved <b>already</b>`,
     `${mock.incidents[0].title}\tstatus Open → Resolved, disposition none → Benign, assignee none → Kim`]);
@@ -236,8 +240,13 @@ test("alerts are triaged together, too: all that are shown, and what a filter hi
 
 test("incidents are merged: chosen among those that are related or by an id, told back, and done once it is confirmed", async ({ page, mock }) => {
   await open_first(page);
+  mock.hold = true;
   await page.click("text=Merge …");
   const dialog = page.locator("dialog[open]");
+  await dialog.locator("text=Loading").waitFor();
+  await page.keyboard.press("Escape");
+  mock.let_go();
+  await page.click("text=Merge …");
   await dialog.locator(".option").first().waitFor();
   await dialog.locator("text=Go on").click();
   await dialog.locator("text=Tick an incident").waitFor();

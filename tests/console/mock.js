@@ -40,6 +40,8 @@ class Mock {
     this.closed = [];
     this.bulk = [];
     this.regrouped = [];
+    this.held = [];
+    this.hold = false;
   }
 
   async listen(port = 0) {
@@ -70,7 +72,14 @@ class Mock {
     if (!role) return problem(response, 401, "Unauthorized", "the token is unknown, expired or revoked");
     let body = "";
     request.on("data", (chunk) => { body += chunk; });
-    request.on("end", () => this.api(request, url, role, body, response));
+    const go = () => this.api(request, url, role, body, response);
+    request.on("end", () => (this.hold ? this.held.push(go) : go()));
+  }
+
+  /** Answers what was asked while `hold` was set. */
+  let_go() {
+    this.hold = false;
+    for (const go of this.held.splice(0)) go();
   }
 
   file(pathname, response) {
