@@ -11,20 +11,25 @@ import { changes, triage_fields } from "./triage.js";
 const COLUMNS = [{ label: "Title", class: "c-title" }, { label: "What happens", class: "c-text" }];
 const MEMBERS = ["status", "disposition", "assignee"];
 
-function value_el(value) {
-  return value ? untrusted(words(value), 60) : "none";
+function value_el(name, value) {
+  if (!value) return "none";
+  return untrusted(name === "assignee" ? value : words(value).toLowerCase(), 60);
+}
+
+function lines_of(answer) {
+  return Array.isArray(answer.items) ? answer.items : [];
 }
 
 function line_el(line, change) {
   if (line.refused) return el("span.refused", {}, "refused: ", untrusted(line.refused, 200));
   const changed = MEMBERS.filter((name) => (line.from?.[name] ?? null) !== (line.to?.[name] ?? null));
   if (!changed.length) return change.note ? "noted" : "stays as it is";
-  return changed.map((name, i) => [i ? ", " : "", `${words(name).toLowerCase()} `, value_el(line.from?.[name]), " → ", el("strong", {}, value_el(line.to?.[name]))]);
+  return changed.map((name, i) => [i ? ", " : "", `${name} `, value_el(name, line.from?.[name]), " → ", el("strong", {}, value_el(name, line.to?.[name]))]);
 }
 
 /** Those that are refused first: they are what one should look at. */
 function answer_table(answer, change, titles) {
-  const lines = Array.isArray(answer.items) ? answer.items : [];
+  const lines = lines_of(answer);
   const ordered = [...lines.filter((line) => line.refused), ...lines.filter((line) => !line.refused)];
   return el("div.preview", {}, table("What happens to each", COLUMNS, ordered.map((line) =>
     row(COLUMNS, [untrusted(line.title ?? titles.get(line.id) ?? line.id, 120), line_el(line, change)])), { class: "cards" }));
@@ -43,9 +48,12 @@ export function triage_many(kind, items, caller, done) {
   }]);
   const preview = (change, answer) => {
     const refused = answer.refused > 0 ? `, ${count(answer.refused)} refused` : "";
-    const forward = answer.changed > 0 ? [`Change ${count(answer.changed)}`, async () => made(change, await triage_cases(kind, ids, change, false))] : null;
-    dialog.show([el("p", { role: "status" }, `Nothing is changed yet. ${count(answer.changed)} would be${refused}.${kind === "incidents" ? " The alerts of each follow." : ""}`), answer_table(answer, change, titles)], forward, choose);
+    const follow = kind === "incidents" ? " The alerts of each follow." : "";
+    const willing = lines_of(answer).filter((line) => !line.refused).map((line) => line.id);
+    const forward = willing.length ? [`Change ${count(willing.length)}`, async () => made(change, await triage_cases(kind, willing, change, false))] : null;
+    dialog.show([el("p", { role: "status" }, `Nothing is changed yet. ${count(willing.length)} would be${refused}.${follow}`), answer_table(answer, change, titles)], forward, choose);
   };
+  // Something may have become of one since the preview.
   const made = (change, answer) => {
     done(answer.changed);
     if (!answer.refused) return dialog.close();

@@ -74,7 +74,8 @@ export class CasesView {
       clearTimeout(typing);
       typing = setTimeout(() => this.#filter(), TYPING_REST_MS);
     }, { signal });
-    this.bar.elements.clear.addEventListener("click", () => {
+    this.bar.addEventListener("click", (event) => {
+      if (event.target !== this.bar.elements.clear) return;
       for (const name of FILTERS) if (this.bar.elements[name]) this.bar.elements[name].value = "";
       this.#filter();
     }, { signal });

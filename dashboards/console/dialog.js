@@ -8,7 +8,7 @@ export class Dialog {
   #node;
 
   constructor(title) {
-    this.#title = el("h2", { id: "dialog-title" }, title);
+    this.#title = el("h2", { id: "dialog-title", tabindex: -1 }, title);
     this.#node = el("dialog.steps-dialog", { "aria-labelledby": "dialog-title" });
     this.#node.addEventListener("close", () => this.#node.remove());
     document.body.append(this.#node);
@@ -28,7 +28,8 @@ export class Dialog {
       el("button", { type: "button", onclick: () => this.close() }, forward ? "Cancel" : "Close"), message));
     fill(this.#node, this.#title, form);
     if (!this.#node.open) this.#node.showModal();
-    form.querySelector("input:checked, input, textarea, button")?.focus();
+    // Never a button: the Enter that led here, pressed twice, must not confirm what nobody read.
+    (form.querySelector("input:checked, input, textarea") ?? this.#title).focus();
   }
 
   close() {

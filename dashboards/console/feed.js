@@ -107,7 +107,7 @@ export class CaseFeed extends EventTarget {
     if (this.#key === null) return;
     const known = this.items.findIndex((other) => other.id === item.id);
     if (known >= 0) {
-      if ((item.version ?? 0) >= (this.items[known].version ?? 0)) this.items[known] = { ...this.items[known], ...item };
+      if ((item.version ?? 0) >= (this.items[known].version ?? 0)) this.items[known] = item;
     } else if (matches(item, this.#query)) {
       this.items = [item, ...this.items].slice(0, ITEMS_MAX);
       this.fresh.add(item.id);

@@ -59,9 +59,10 @@ const app = {
   ...places(),
   /** Notes what is looked at, if one may want to come back to it. */
   seen: ({ view, params, query }) => {
-    if (Object.hasOwn(CASES, view)) app.lists[view] = link([view], query);
-    if (Object.hasOwn(CASES, view)) app.origin = { view, href: app.lists[view] };
-    if (view === "incident") app.origin = { view, href: link(["incidents", ...params]) };
+    if (Object.hasOwn(CASES, view)) {
+      app.lists[view] = link([view], query);
+      app.origin = { view, href: app.lists[view] };
+    } else if (view === "incident") app.origin = { view, href: link(["incidents", ...params]) };
   },
   /** One level up from here. */
   up: () => {

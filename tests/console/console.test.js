@@ -95,6 +95,11 @@ test("filters go to the API and into the address, and come back from it", async 
   await page.waitForSelector("text=Nothing matches these filters");
   await page.click("text=Clear");
   await eventually(() => document.querySelectorAll("tr.alert").length === 6);
+  // The same after the address changed under the view.
+  await page.goto(url("#/alerts?severity=high"));
+  await eventually(() => document.querySelectorAll("tr.alert").length === 2);
+  await page.click("text=Clear");
+  await eventually(() => document.querySelectorAll("tr.alert").length === 6);
 });
 
 test("triage sends what was changed, shows it at once, and shows the API's objection at its field", async ({ page, mock }) => {

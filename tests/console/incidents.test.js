@@ -184,8 +184,8 @@ test("an alert leads to its incident", async ({ page, mock }) => {
 
 test("many are triaged by keyboard: ticked, previewed with what is refused, and only then changed", async ({ page, mock }) => {
   await sign_in_to_incidents(page);
-  for (const key of ["j", "x", "j", "j", "j", "x", "x", "x"]) await page.keyboard.press(key);
-  assert.match(await page.locator(".ticked").innerText(), /^2 ticked/);
+  for (const key of ["j", "x", "j", "x", "j", "j", "x", "x", "x"]) await page.keyboard.press(key);
+  assert.match(await page.locator(".ticked").innerText(), /^3 ticked/);
   await page.keyboard.press("t");
   const dialog = page.locator("dialog[open]");
   await dialog.waitFor();
@@ -198,18 +198,22 @@ test("many are triaged by keyboard: ticked, previewed with what is refused, and 
   await dialog.locator("text=there is no such person").waitFor();
   await dialog.locator("[name=assignee]").fill("kim");
   await dialog.locator("text=Preview").click();
-  await dialog.locator("text=Nothing is changed yet. 1 would be, 1 refused. The alerts of each follow.").waitFor();
+  await dialog.locator("text=Nothing is changed yet. 2 would be, 1 refused. The alerts of each follow.").waitFor();
   assert.deepEqual(await dialog.locator("tbody tr").allInnerTexts(), [
     `${mock.incidents[3].title}\trefused: it is resolved <b>already</b>`,
-    `${mock.incidents[0].title}\tstatus Open → Resolved, disposition none → Benign, assignee none → Kim`]);
+    `${mock.incidents[0].title}\tstatus open → resolved, disposition none → benign, assignee none → kim`,
+    `${mock.incidents[1].title}\tstatus acknowledged → resolved, disposition none → benign, assignee ana → kim`]);
   assert.equal(mock.incidents[0].status, "open", "a preview changes nothing");
   await dialog.locator("text=Back").click();
   assert.equal(await dialog.locator("[name=assignee]").inputValue(), "kim");
   await dialog.locator("text=Preview").click();
-  await dialog.locator("text=Change 1").click();
+  await dialog.locator("text=Change 2").waitFor();
+  await page.keyboard.press("Enter");
+  mock.incidents[1].status = "resolved";
+  await dialog.locator("text=Change 2").click();
   await dialog.locator("text=1 changed, 1 refused.").waitFor();
   const change = { status: "resolved", disposition: "benign", assignee: "kim" };
-  assert.deepEqual(mock.bulk.at(-1), { ids: [FIRST, OTHERS[2]], change, preview: false });
+  assert.deepEqual(mock.bulk.at(-1), { ids: [FIRST, OTHERS[0]], change, preview: false });
   assert.equal(mock.bulk.filter((call) => !call.preview).length, 1);
   await page.keyboard.press("Escape");
   await eventually(() => document.querySelector("tr.incident .status").textContent === "resolved, benign");
