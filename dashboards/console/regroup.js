@@ -39,14 +39,14 @@ export async function ask_to_merge(incident, related, done) {
     const ids = new Set([...new FormData(form).getAll("other"), ...(pasted ? [pasted] : [])]);
     if (!ids.size) throw new Error("Tick an incident, or give the id of one.");
     if (ids.has(incident.id)) throw new Error("That is this incident itself.");
-    confirm(await Promise.all([...ids].map((id) => get_case("incidents", id))), note_of(form));
+    tell(await Promise.all([...ids].map((id) => get_case("incidents", id))), note_of(form));
   }]);
-  const confirm = (chosen, note) => {
-    const moved = chosen.reduce((sum, other) => sum + (other.alert_count ?? 0), 0);
+  const tell = (chosen, note) => {
+    const one = chosen.length === 1;
     dialog.show([
-      el("p", {}, `${counted(moved, "alert")} of these become alerts of `, titled(incident), "."),
+      el("p", {}, one ? "All alerts of this incident move" : "All alerts of these incidents move", " into ", titled(incident), ":"),
       el("ul.plain", {}, chosen.map((other) => named(other, el("span.more", {}, `, ${counted(other.alert_count, "alert")}`)))),
-      el("p", {}, chosen.length === 1 ? "It ends as merged" : "They end as merged", " and ", chosen.length === 1 ? "points" : "point", " here from then on."),
+      el("p", {}, one ? "It ends as merged and points here from then on." : "They end as merged and point here from then on."),
     ], ["Merge", async () => {
       await merge_incidents(incident.id, chosen.map((other) => other.id), note);
       dialog.close();
@@ -59,12 +59,12 @@ export async function ask_to_merge(incident, related, done) {
 /** `done(own)` with the new incident of these alerts. */
 export function ask_to_split(incident, alerts, done) {
   const dialog = new Dialog(`Split off ${counted(alerts.length, "alert")}`);
-  const all = alerts.length >= incident.alert_count;
-  if (all) return dialog.show(el("p", {}, "At least one alert has to stay."), null);
+  const staying = incident.alert_count - alerts.length;
+  if (staying < 1) return dialog.show(el("p", {}, "At least one alert has to stay."), null);
   dialog.show([
     el("p", {}, alerts.length === 1 ? "This alert becomes an incident of its own:" : "These alerts become an incident of their own:"),
     el("ul.plain", {}, alerts.map((alert) => named(alert))),
-    el("p", {}, `${counted(incident.alert_count - alerts.length, "alert")} stay in `, titled(incident), ". Both incidents name each other as related."),
+    el("p", {}, `${counted(staying, "alert")} ${staying === 1 ? "stays" : "stay"} in `, titled(incident), ". Both incidents name each other as related."),
     note_field(),
   ], ["Split off", async (form) => {
     const own = await split_incident(incident.id, alerts.map((alert) => alert.id), note_of(form));

@@ -265,7 +265,7 @@ test("incidents are merged: chosen among those that are related or by an id, tol
   await dialog.locator("textarea").fill("one campaign");
   await dialog.locator("text=Go on").click();
   await dialog.locator("text=They end as merged and point here from then on.").waitFor();
-  assert.match(await dialog.innerText(), /2 alerts of these become alerts of Credential stuffing .*Refresh token used again: k\.oyelaran, 1 alert/s);
+  assert.match(await dialog.innerText(), /All alerts of these incidents move into Credential stuffing .*Refresh token used again: k\.oyelaran, 1 alert/s);
   assert.deepEqual(mock.regrouped, []);
   await dialog.locator("button", { hasText: /^Merge$/ }).click();
   await eventually(() => !document.querySelector(".steps-dialog"));
