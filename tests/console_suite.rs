@@ -13,7 +13,7 @@ fn the_console_passes_its_tests() {
     assert!(!suites.is_empty());
     // `timeout` ends a browser that hangs, with all its processes.
     let output = Command::new("timeout")
-        .args(["--kill-after=5", "240", part("NODE"), "--test", "--test-reporter=spec"])
+        .args(["--kill-after=5", "480", part("NODE"), "--test", "--test-reporter=spec"])
         .args(&suites)
         .env("BARTIZAN_CHROMIUM", part("CHROMIUM"))
         .env("BARTIZAN_PLAYWRIGHT_DIR", part("PLAYWRIGHT"))

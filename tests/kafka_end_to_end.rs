@@ -151,7 +151,7 @@ fn attacks_in_kafka_are_found_stored_told_and_acted_upon() {
 /// Signs in on the page and opens the newest alert, by keyboard alone.
 fn shown_on_the_page(daemon: &Daemon, token: &str) {
     let outcome = browse(&json!([
-        {"do": "goto", "url": daemon.url("/")},
+        {"do": "goto", "url": daemon.url("/#/alerts")},
         {"do": "fill", "selector": "#token", "value": token},
         {"do": "press", "key": "Enter"},
         {"do": "wait_count", "selector": "tr.alert", "at_least": 6},

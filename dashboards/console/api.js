@@ -88,16 +88,37 @@ export function get_status(signal) {
   return json("/api/v1/status", { signal });
 }
 
-export function get_alerts(query, signal) {
-  return json(with_query("/api/v1/alerts", query), { signal });
+// Alerts and incidents are asked for and triaged alike; `kind` is their name in the API's paths.
+
+export function get_cases(kind, query, signal) {
+  return json(with_query(`/api/v1/${kind}`, query), { signal });
 }
 
-export function get_alert(id, signal) {
-  return json(`/api/v1/alerts/${encode(id)}`, { signal });
+export function get_case(kind, id, signal) {
+  return json(`/api/v1/${kind}/${encode(id)}`, { signal });
 }
 
-export function patch_alert(id, changes) {
-  return json(`/api/v1/alerts/${encode(id)}`, { method: "PATCH", body: changes });
+export function patch_case(kind, id, changes) {
+  return json(`/api/v1/${kind}/${encode(id)}`, { method: "PATCH", body: changes });
+}
+
+/** One change to many, each as if alone; with `preview` it is only told what would become of them. */
+export function triage_cases(kind, ids, change, preview) {
+  return json(with_query(`/api/v1/${kind}/triage`, { preview: preview || null }), { method: "POST", body: { ids, change } });
+}
+
+export function get_timeline(id, query, signal) {
+  return json(with_query(`/api/v1/incidents/${encode(id)}/timeline`, query), { signal });
+}
+
+/** Answers the incident that the others are merged into. */
+export function merge_incidents(id, incidents, note) {
+  return json(`/api/v1/incidents/${encode(id)}/merge`, { method: "POST", body: { incidents, note } });
+}
+
+/** Answers the new incident of these alerts. */
+export function split_incident(id, alerts, note) {
+  return json(`/api/v1/incidents/${encode(id)}/split`, { method: "POST", body: { alerts, note } });
 }
 
 export function get_events(query, signal) {

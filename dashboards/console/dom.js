@@ -51,10 +51,10 @@ export function fill(node, ...children) {
   return node;
 }
 
-/** A table with a caption for screen readers. ARIA roles are explicit: on narrow screens the rows
+/** A table with a caption for screen readers; a column with a `head` has that in its header instead of the label. ARIA roles are explicit: on narrow screens the rows
  * become cards, and a changed `display` would strip the table's meaning. */
 export function table(caption, columns, rows, props = {}) {
-  const head = columns.map((column) => el("th", { scope: "col", role: "columnheader", class: column.class }, column.label));
+  const head = columns.map((column) => el("th", { scope: "col", role: "columnheader", class: column.class }, column.head ?? column.label));
   // What scrolls sideways must be reachable by keyboard; cards do not scroll.
   const scrolls = /\bcards\b/.test(props.class ?? "") ? {} : { tabindex: 0, role: "group", "aria-label": caption };
   return el("div.scroll", scrolls, el("table", { role: "table", ...props },

@@ -1,19 +1,19 @@
 // What is known of one user, address or session, its alerts and its events.
 
 import { get_entity, get_events, get_held_back } from "./api.js";
+import { title_cell } from "./cases.js";
 import { el, fill, row, table, untrusted } from "./dom.js";
 import { events_table } from "./events_table.js";
 import { age_el, count, time_el, words } from "./format.js";
 import { detector_el, severity_el, status_el } from "./labels.js";
 import { ledger_table } from "./ledger.js";
-import { empty, facts, failure, loading, network_el, panel, pivot, place_text } from "./parts.js";
+import { paged } from "./paged.js";
+import { crumbs, empty, facts, failure, loading, network_el, panel, pivot, place_text } from "./parts.js";
 import { link } from "./router.js";
 import { plain } from "./visible.js";
 
 const ROWS_MAX = 100;
-const EVENTS_PAGE = 100;
-const EVENTS_MAX = 1000;
-const ALERTS = [{ label: "Severity", class: "c-sev" }, { label: "Alert", class: "c-alert" }, { label: "Detector", class: "c-detector" }, { label: "Last event", class: "c-age" }, { label: "Status", class: "c-status" }];
+const ALERTS = [{ label: "Severity", class: "c-sev" }, { label: "Alert", class: "c-title" }, { label: "Detector", class: "c-detector" }, { label: "Last event", class: "c-age" }, { label: "Status", class: "c-status" }];
 
 function seen_table(title, heading, entries, name_of) {
   if (!Array.isArray(entries) || !entries.length) return null;
@@ -26,9 +26,9 @@ function seen_table(title, heading, entries, name_of) {
 function alerts_panel(alerts) {
   if (!Array.isArray(alerts) || !alerts.length) return panel("Alerts", el("p.more", {}, "None."));
   return panel("Alerts", table("Alerts", ALERTS, alerts.slice(0, ROWS_MAX).map((alert) => row(ALERTS, [
-    severity_el(alert.severity), el("a.title", { href: link(["alerts", alert.id]), "data-move": "" }, untrusted(alert.title ?? alert.id, 200)),
+    severity_el(alert.severity), title_cell("alerts", alert),
     detector_el(alert.detector, true), age_el(alert.last_event_time), status_el(alert),
-  ])), { class: "alerts cards" }));
+  ])), { class: "cases cards" }));
 }
 
 function held_back_panel(page) {
@@ -47,28 +47,8 @@ function device_el(entry) {
   return [entry.device ? untrusted(entry.device, 60) : el("span.more", {}, "no device id"), entry.user_agent ? el("div.more", {}, untrusted(entry.user_agent, 120)) : null];
 }
 
-/** Loads pages of events into `host`, newest first. */
-class EventList {
-  #items = [];
-
-  constructor(host, query, signal) {
-    Object.assign(this, { host, query, signal });
-    fill(host, loading());
-    this.load(null);
-  }
-
-  async load(cursor) {
-    try {
-      const page = await get_events({ ...this.query, limit: EVENTS_PAGE, cursor }, this.signal);
-      if (this.signal.aborted) return;
-      this.#items = this.#items.concat(page.items ?? []);
-      const more = page.next_cursor && this.#items.length < EVENTS_MAX
-        ? el("div.foot", {}, el("button", { type: "button", onclick: () => this.load(page.next_cursor) }, "Load older events")) : null;
-      fill(this.host, this.#items.length ? events_table("Events, newest first", this.#items) : empty("No events", "None are stored for these values."), more);
-    } catch (error) {
-      if (!this.signal.aborted) fill(this.host, failure(error, () => this.load(cursor)));
-    }
-  }
+function events_el(events) {
+  return events.length ? events_table("Events, newest first", events) : empty("No events", "None are stored for these values.");
 }
 
 export class EntityView {
@@ -104,18 +84,17 @@ export class EntityView {
   #render(entity, held_back) {
     const { type, value, tenant } = this;
     const related = (kind, title) => seen_table(title, words(kind === "ip" ? "address" : kind), entity[`${kind}s`], (entry) => pivot(kind, entry.value ?? entry, entity.tenant));
-    const events = el("div", {});
+    const events = paged((query, signal) => get_events({ ...query, [type]: value, tenant }, signal), events_el, "Load older events", this.#abort.signal);
     fill(this.#main, el("article", {},
-      el("nav.crumbs", { "aria-label": "Alerts" }, el("a", { href: this.#app.list_link() }, "← Alerts")),
+      crumbs(this.#app.up()),
       el("div.head", {}, el("p.more", {}, type === "ip" ? "Address" : words(type)), el("h1.mono", {}, untrusted(value, 300)),
         facts([["First seen", time_el(entity.first_seen)], ["Last seen", [time_el(entity.last_seen), " · ", age_el(entity.last_seen)]], ["Events", count(entity.event_count)], ["Tenant", untrusted(entity.tenant ?? "–", 60)],
-          ["Filter", el("a", { href: link(["alerts"], { [type]: value, tenant }) }, "alerts of it")]])),
+          ["Filter", [el("a", { href: link(["incidents"], { [type]: value, tenant }) }, "incidents"), " or ", el("a", { href: link(["alerts"], { [type]: value, tenant }) }, "alerts"), " of it"]]])),
       el("div.grid", {}, risk_el(entity.risk), alerts_panel(entity.alerts),
         seen_table("Places", "Place", entity.places, (entry) => untrusted(place_text(entry) ?? "–", 80)),
         seen_table("Networks", "Network", entity.networks, network_el),
         seen_table("Devices", "Device", entity.devices, device_el),
         related("user", "Users"), related("ip", "Addresses"), related("session", "Sessions")),
       held_back_panel(held_back), panel("Events", events)));
-    this.list = new EventList(events, { [type]: value, tenant }, this.#abort.signal);
   }
 }

@@ -11,6 +11,11 @@ export function count(value) {
   return typeof value === "number" && Number.isFinite(value) ? value.toLocaleString("en") : MISSING;
 }
 
+/** "1 alert", "1,207 alerts". */
+export function counted(value, one) {
+  return `${count(value)} ${value === 1 ? one : `${one}s`}`;
+}
+
 /** 18,211,034 as 18.2 M: for figures where the size matters and the digits do not. */
 export function short_count(value) {
   if (typeof value !== "number" || !Number.isFinite(value)) return MISSING;

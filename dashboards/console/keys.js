@@ -1,13 +1,15 @@
 // Keys for the whole console, and the dialog that lists them. Views say what they offer: `filter`
 // (an element to focus), `go(direction)`, `focus_triage()`.
 
+import { dialog_is_open } from "./dialog.js";
 import { el } from "./dom.js";
 import { link } from "./router.js";
 
 const SEQUENCE_MS = 1200;
 const HELP = [
-  ["j  k", "next, previous row"], ["Enter", "open"], ["u  Esc", "back to the list"], ["[  ]", "newer, older alert"],
-  ["t", "triage this alert (Ctrl Enter saves)"], ["/", "search"], ["g a", "alerts"], ["g s", "status"], ["?", "this help"],
+  ["j  k", "next, previous row"], ["Enter", "open"], ["u  Esc", "back to the list"], ["[  ]", "newer, older one"],
+  ["x", "tick this row"], ["t", "triage this one (Ctrl Enter saves), or what is ticked"], ["/", "search"],
+  ["g i", "incidents"], ["g a", "alerts"], ["g s", "status"], ["?", "this help"],
 ];
 
 export function help_dialog() {
@@ -20,7 +22,7 @@ export function help_dialog() {
 }
 
 function typing(target) {
-  return target.matches?.("input:not([type=radio]), textarea, select") ?? false;
+  return target.matches?.("input:not([type=radio], [type=checkbox]), textarea, select") ?? false;
 }
 
 /** Moves focus among the rows' links (marked `data-move`), from wherever it is. */
@@ -38,18 +40,23 @@ function leave(target) {
   if (typing(target)) target.blur();
 }
 
-/** `app.view` is the present view or null while signed out; `back` goes up one level. */
-export function listen(app, back, help) {
+/** Ticks the row with the focus, or the other way. */
+function tick() {
+  document.activeElement?.closest?.("#main tr")?.querySelector("td input[type=checkbox]")?.click();
+}
+
+/** `app.view` is the present view or null while signed out; `back` goes up one level, `search` to the list. */
+export function listen(app, { back, search, help }) {
   let armed_until_ms = 0;
   const actions = {
-    j: () => move(1), k: () => move(-1), u: back, Escape: back, "?": () => help.showModal(),
-    "/": () => app.view.filter ? app.view.filter.select() : back("filter"),
+    j: () => move(1), k: () => move(-1), x: tick, u: back, Escape: back, "?": () => help.showModal(),
+    "/": () => app.view.filter ? app.view.filter.select() : search(),
     "[": () => app.view.go?.("newer"), "]": () => app.view.go?.("older"), t: () => app.view.focus_triage?.(),
     g: () => { armed_until_ms = performance.now() + SEQUENCE_MS; },
   };
-  const after_g = { a: () => { location.hash = app.list_link(); }, s: () => { location.hash = link(["status"]); } };
+  const after_g = { i: () => { location.hash = app.lists.incidents; }, a: () => { location.hash = app.lists.alerts; }, s: () => { location.hash = link(["status"]); } };
   addEventListener("keydown", (event) => {
-    if (!app.view || help.open || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (!app.view || dialog_is_open() || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (typing(event.target)) {
       if (event.key === "Escape") leave(event.target);
       return;

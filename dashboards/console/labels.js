@@ -14,14 +14,16 @@ export const DETECTORS = [
 
 // MITRE ATT&CK Enterprise, the tactics and techniques that the detectors name.
 const ATTACK = {
-  TA0001: "Initial Access", TA0003: "Persistence", TA0005: "Defense Evasion", TA0006: "Credential Access",
-  TA0007: "Discovery", TA0008: "Lateral Movement", TA0009: "Collection", TA0040: "Impact", TA0043: "Reconnaissance",
+  TA0001: "Initial Access", TA0002: "Execution", TA0003: "Persistence", TA0004: "Privilege Escalation", TA0005: "Defense Evasion",
+  TA0006: "Credential Access", TA0007: "Discovery", TA0008: "Lateral Movement", TA0009: "Collection", TA0010: "Exfiltration",
+  TA0040: "Impact", TA0042: "Resource Development", TA0043: "Reconnaissance", T1036: "Masquerading",
   T1078: "Valid Accounts", "T1078.004": "Cloud Accounts", T1087: "Account Discovery", T1090: "Proxy",
   T1098: "Account Manipulation", T1110: "Brute Force", "T1110.001": "Password Guessing",
   "T1110.003": "Password Spraying", "T1110.004": "Credential Stuffing", T1190: "Exploit Public-Facing Application",
-  T1212: "Exploitation for Credential Access", T1528: "Steal Application Access Token",
+  T1213: "Data from Information Repositories", T1212: "Exploitation for Credential Access", T1528: "Steal Application Access Token",
   T1539: "Steal Web Session Cookie", "T1550.001": "Application Access Token", "T1550.004": "Web Session Cookie",
-  T1556: "Modify Authentication Process", "T1556.006": "Multi-Factor Authentication", T1589: "Gather Victim Identity Information",
+  T1556: "Modify Authentication Process", "T1556.006": "Multi-Factor Authentication", T1557: "Adversary-in-the-Middle",
+  T1585: "Establish Accounts", T1589: "Gather Victim Identity Information",
   T1595: "Active Scanning", T1621: "Multi-Factor Authentication Request Generation",
 };
 
@@ -30,10 +32,14 @@ export function severity_el(severity) {
   return el(`span.sev${known ? `.sev-${severity}` : ""}`, {}, known ? severity : untrusted(severity ?? "–", 20));
 }
 
-export function status_el(alert) {
-  const known = STATUSES.includes(alert.status);
-  const detail = DISPOSITIONS.includes(alert.disposition) ? `, ${words(alert.disposition).toLowerCase()}` : "";
-  return el(`span.status${known ? `.status-${alert.status}` : ""}`, {}, known ? alert.status + detail : untrusted(alert.status ?? "–", 20));
+/** What resolved an incident, where it was no person. */
+const RESOLUTIONS = { alerts: "with its alerts", silence: "by silence", merged: "merged" };
+
+/** Where an alert or an incident stands. */
+export function status_el({ status, disposition, resolution }) {
+  const known = STATUSES.includes(status);
+  const detail = DISPOSITIONS.includes(disposition) ? words(disposition).toLowerCase() : Object.hasOwn(RESOLUTIONS, resolution ?? "") ? RESOLUTIONS[resolution] : null;
+  return el(`span.status${known ? `.status-${status}` : ""}`, {}, known ? [status, detail].filter(Boolean).join(", ") : untrusted(status ?? "–", 20));
 }
 
 /** A Sigma rule's id is long and says little: `brief` leaves it to the title. */

@@ -4,13 +4,16 @@ import * as api from "./api.js";
 import { AlertView } from "./alert.js";
 import { AlertsView } from "./alerts.js";
 import { BreakerBar } from "./breakers.js";
+import { close_dialogs } from "./dialog.js";
 import { el, fill, untrusted } from "./dom.js";
 import { EntityView } from "./entity.js";
-import { AlertFeed } from "./feed.js";
-import { count, refresh_ages } from "./format.js";
+import { CaseFeed } from "./feed.js";
+import { count, refresh_ages, words } from "./format.js";
+import { IncidentView } from "./incident.js";
+import { IncidentsView } from "./incidents.js";
 import { help_dialog, listen } from "./keys.js";
 import { empty, failure, loading } from "./parts.js";
-import { link, parse } from "./router.js";
+import { CASES, link, parse } from "./router.js";
 import { show_sign_in } from "./signin.js";
 import { StatusView } from "./status.js";
 import { AlertStream } from "./stream.js";
@@ -32,23 +35,42 @@ class LostView {
   title = "Not found";
 
   constructor(host) {
-    fill(host, empty("There is no such page", el("a", { href: link(["alerts"]) }, "Alerts")));
+    fill(host, empty("There is no such page", el("a", { href: link(["incidents"]) }, "Incidents")));
   }
 
   unmount() {}
 }
 
-const VIEWS = { alerts: AlertsView, alert: AlertView, status: StatusView, entity: EntityView, lost: LostView };
+const VIEWS = { incidents: IncidentsView, incident: IncidentView, alerts: AlertsView, alert: AlertView, status: StatusView, entity: EntityView, lost: LostView };
+
+/** Where one was: the lists with their filters and how far they were scrolled, the list or incident that was looked at
+ * last, and what was opened from a list. */
+function places() {
+  return { lists: { incidents: link(["incidents"]), alerts: link(["alerts"]) }, scrolls: {}, origin: { view: "incidents", href: link(["incidents"]) }, opened: null };
+}
 
 const app = {
   view: null,
   caller: null,
   status: null,
-  feed: new AlertFeed(),
+  feeds: { incidents: new CaseFeed("incidents"), alerts: new CaseFeed("alerts") },
   stream: new AlertStream(),
-  list: link(["alerts"]),
   unseen: 0,
-  list_link: () => app.list,
+  ...places(),
+  /** Notes what is looked at, if one may want to come back to it. */
+  seen: ({ view, params, query }) => {
+    if (Object.hasOwn(CASES, view)) {
+      app.lists[view] = link([view], query);
+      app.origin = { view, href: app.lists[view] };
+    } else if (view === "incident") app.origin = { view, href: link(["incidents", ...params]) };
+  },
+  /** One level up from here. */
+  up: () => {
+    const list = (view) => ({ view, href: app.lists[view] });
+    const { view } = app.route;
+    const to = view === "incident" ? list("incidents") : view === "alert" && app.origin.view !== "incident" ? list("alerts") : app.origin;
+    return { href: to.href, text: words(to.view) };
+  },
   /** What to ask for: a token of one tenant may not name a tenant. */
   tenant_of: ({ tenant }) => (app.caller?.tenant ? undefined : tenant),
   announce: (text) => fill(live, text),
@@ -72,17 +94,22 @@ const app = {
 
 const breakers = new BreakerBar(document.getElementById("breakers"), app);
 
-function nav_link(view, parts, text, key) {
-  const current = app.route?.view === view || (view === "alerts" && ["alert", "entity"].includes(app.route?.view));
-  return el("a", { href: view === "alerts" ? app.list : link(parts), "aria-current": current ? "page" : null, "aria-keyshortcuts": key }, text);
+/** Which of the bar's links the present view belongs to. */
+function section() {
+  const view = app.route?.view === "entity" ? app.origin.view : app.route?.view;
+  return Object.keys(CASES).find((kind) => CASES[kind] === view) ?? view;
+}
+
+function nav_link(name, text, key) {
+  return el("a", { href: app.lists[name] ?? link([name]), "aria-current": section() === name ? "page" : null, "aria-keyshortcuts": key }, text);
 }
 
 function draw_bar() {
   if (!app.view) return void fill(bar);
   const who = app.caller ? el("span.who", { title: "signed in as" }, untrusted(app.caller.name ?? "", 40), el("span.tag", {}, untrusted(app.caller.role ?? "", 20))) : null;
   fill(bar,
-    el("a.brand", { href: link(["alerts"]), "aria-label": "Bartizan" }, logo, el("span", {}, "Bartizan")),
-    el("nav", { "aria-label": "Main" }, nav_link("alerts", ["alerts"], "Alerts", "g a"), nav_link("status", ["status"], ["Status", el("span.badge", { id: "health" })], "g s")),
+    el("a.brand", { href: link(["incidents"]), "aria-label": "Bartizan" }, logo, el("span", {}, "Bartizan")),
+    el("nav", { "aria-label": "Main" }, nav_link("incidents", "Incidents", "g i"), nav_link("alerts", "Alerts", "g a"), nav_link("status", ["Status", el("span.badge", { id: "health" })], "g s")),
     el("span.gap", {}), el("span.stream", { id: "stream" }), who,
     el("button.quiet", { type: "button", title: "Keys (?)", "aria-label": "Keys", onclick: () => help.showModal() }, "?"),
     el("button.quiet", { type: "button", onclick: () => sign_out(null) }, "Sign out"));
@@ -105,29 +132,35 @@ function draw_health() {
 }
 
 function show(route) {
-  const same = app.view && app.route?.view === route.view && route.view === "alerts";
-  if (app.route?.view === "alerts") app.scroll = scrollY;
+  const in_list = Object.hasOwn(CASES, route.view);
+  const same = app.view && app.route?.view === route.view && in_list;
+  if (app.route) app.scrolls[app.route.view] = scrollY;
+  close_dialogs();
   app.route = route;
-  if (route.view === "alerts") app.list = link(["alerts"], route.query);
+  app.seen(route);
   if (same) return app.view.update(route);
   app.view?.unmount();
   app.view = new VIEWS[route.view](main, route, app);
   app.set_title(app.view.title);
   draw_bar();
-  scrollTo(0, route.view === "alerts" ? app.scroll ?? 0 : 0);
-  if (route.view === "alerts" && app.opened) focus_row(app.opened);
+  scrollTo(0, in_list ? app.scrolls[route.view] ?? 0 : 0);
+  if (in_list && app.opened) focus_row(app.opened);
   else main.focus({ preventScroll: true });
-  app.opened = route.view === "alert" ? route.params[0] : null;
+  app.opened = Object.values(CASES).includes(route.view) ? link([section(), ...route.params]) : null;
 }
 
-/** Back in the list, the alert one came from has the focus. */
-function focus_row(id) {
-  main.querySelector(`a[data-move][href="${CSS.escape(link(["alerts", id]))}"]`)?.focus({ preventScroll: true });
+/** Back in the list, the row of what one came from has the focus. */
+function focus_row(href) {
+  main.querySelector(`a[data-move][href="${CSS.escape(href)}"]`)?.focus({ preventScroll: true });
 }
 
-function back(to) {
-  if (app.route.view !== "alerts") location.hash = app.list;
-  if (to === "filter") setTimeout(() => app.view?.filter?.select());
+function back() {
+  if (!Object.hasOwn(CASES, app.route.view)) location.hash = app.up().href;
+}
+
+function search() {
+  location.hash = app.lists[section()] ?? app.lists.incidents;
+  setTimeout(() => app.view?.filter?.select());
 }
 
 function signed_in(status) {
@@ -140,9 +173,10 @@ function signed_in(status) {
 function sign_out(notice) {
   api.set_token(null);
   app.stream.stop();
-  app.feed.clear();
+  for (const feed of Object.values(app.feeds)) feed.clear();
+  close_dialogs();
   app.view?.unmount();
-  Object.assign(app, { view: null, caller: null, status: null, route: null, opened: null, unseen: 0 });
+  Object.assign(app, { view: null, caller: null, status: null, route: null, unseen: 0, ...places() });
   draw_bar();
   fill(banner);
   breakers.stop();
@@ -179,9 +213,14 @@ function announce_live() {
 function start() {
   document.body.append(help);
   const announce = announce_live();
-  app.stream.addEventListener("alert", ({ detail }) => { if (app.feed.take(detail)) announce(detail); });
+  app.stream.addEventListener("alert", ({ detail: { alert, opened } }) => {
+    app.feeds.alerts.take(alert);
+    // Of incidents nothing is sent, but they change with their alerts.
+    app.feeds.incidents.stir();
+    if (opened) announce(alert);
+  });
   app.stream.addEventListener("resumed", () => {
-    app.feed.reload();
+    for (const feed of Object.values(app.feeds)) feed.reload();
     breakers.load();
     if (main.querySelector(".failure")) app.view?.load?.();
   });
@@ -195,7 +234,7 @@ function start() {
     event.preventDefault();
     main.focus();
   });
-  listen(app, back, help);
+  listen(app, { back, search, help });
   setInterval(refresh_ages, AGES_MS);
   if (api.token()) resume();
   else sign_out(null);

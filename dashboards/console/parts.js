@@ -1,6 +1,7 @@
 // Pieces that several views show: panels, facts, pivot links, empty and error states.
 
-import { el, untrusted } from "./dom.js";
+import { el, fill, untrusted } from "./dom.js";
+import { words } from "./format.js";
 import { link } from "./router.js";
 
 export function panel(title, ...body) {
@@ -19,6 +20,11 @@ export function pivot(type, value, tenant) {
   if (value === null || value === undefined || value === "") return "–";
   const text = String(value);
   return el("a.pivot", { href: link(["entities", type, text], { tenant }) }, untrusted(text, 96));
+}
+
+/** Where one came from, and what else stands above a page. */
+export function crumbs({ href, text }, ...more) {
+  return el("nav.crumbs", { "aria-label": "Back" }, el("a", { href }, `← ${text}`), more);
 }
 
 export function empty(title, ...more) {
@@ -41,6 +47,22 @@ export function failure(error, retry) {
     el("p.empty-title", {}, untrusted(error.title ?? "The page could not be shown", 120)),
     el("p", {}, untrusted(hints[error.status] ?? error.message, 400)),
     error.status !== 404 && retry ? el("button", { type: "button", onclick: retry }, "Try again") : null);
+}
+
+/** Does what a button is for, once at a time. What goes wrong is said in `message`, and the field that was wrong gets the focus. */
+export async function attempt(button, message, work) {
+  button.disabled = true;
+  message.classList.remove("bad");
+  fill(message, "A moment …");
+  try {
+    await work();
+    fill(message);
+  } catch (error) {
+    message.classList.add("bad");
+    fill(message, error.parameter ? [el("strong", {}, untrusted(words(error.parameter), 40)), ": "] : null, untrusted(error.message, 300));
+    button.form?.elements[error.parameter]?.focus?.();
+  }
+  button.disabled = false;
 }
 
 /** Place and network as the API sends them: an object, a string or nothing. */

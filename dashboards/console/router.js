@@ -1,9 +1,12 @@
 // Where the console is, kept in the URL's fragment: it never reaches a server or its log, and
 // a link to a view can be passed on. The token is never part of it.
 //
-//   #/alerts?severity=high   #/alerts/ID   #/entities/user/VALUE?tenant=t   #/status
+//   #/incidents?severity=high   #/incidents/ID   #/alerts?…   #/alerts/ID
+//   #/entities/user/VALUE?tenant=t   #/status
 
 export const ENTITY_TYPES = ["user", "ip", "session"];
+/** Lists, and the view of one of each. */
+export const CASES = { incidents: "incident", alerts: "alert" };
 
 function decode(part) {
   try {
@@ -21,8 +24,8 @@ export function parse(hash) {
   const [view, ...params] = parts;
   const lost = { view: "lost", params: [], query };
   if (parts.includes(null)) return lost;
-  if (parts.length === 0) return { view: "alerts", params: [], query };
-  if (view === "alerts" && params.length <= 1) return { view: params.length ? "alert" : "alerts", params, query };
+  if (parts.length === 0) return { view: "incidents", params: [], query };
+  if (Object.hasOwn(CASES, view) && params.length <= 1) return { view: params.length ? CASES[view] : view, params, query };
   if (view === "status" && params.length === 0) return { view, params, query };
   if (view === "entities" && params.length === 2 && ENTITY_TYPES.includes(params[0])) return { view: "entity", params, query };
   return lost;
@@ -45,7 +48,7 @@ export function encode(part) {
   return encodeURIComponent(String(part).toWellFormed());
 }
 
-/** Changes the filters in the address without a step in the history. */
-export function replace_filters(query) {
-  history.replaceState(null, "", link(["alerts"], query));
+/** Changes a list's filters in the address without a step in the history. */
+export function replace_filters(kind, query) {
+  history.replaceState(null, "", link([kind], query));
 }

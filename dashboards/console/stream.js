@@ -10,7 +10,7 @@ const PAUSE_MS_MAX = 30_000;
 /** The server sends a comment at least every 15 s. */
 const SILENCE_MS_MAX = 45_000;
 
-/** Events: `alert` (detail: the alert), `state` (detail: `live`, `connecting` or `off`), and
+/** Events: `alert` (detail: the `alert`, and whether it was `opened` now), `state` (detail: `live`, `connecting` or `off`), and
  * `resumed` after every connection but the first: the listener should read again what it shows. */
 export class AlertStream extends EventTarget {
   #stop = null;
@@ -87,7 +87,7 @@ export class AlertStream extends EventTarget {
     this.#connected_before = true;
   }
 
-  #frame({ data, id }) {
+  #frame({ event, data, id }) {
     if (id) this.#last_id = id;
     let alert;
     try {
@@ -95,7 +95,7 @@ export class AlertStream extends EventTarget {
     } catch {
       return;
     }
-    if (typeof alert?.id === "string") this.dispatchEvent(new CustomEvent("alert", { detail: alert }));
+    if (typeof alert?.id === "string") this.dispatchEvent(new CustomEvent("alert", { detail: { alert, opened: event === "alert.opened" } }));
   }
 
   async #pause(retry_ms, stop) {

@@ -26,11 +26,14 @@ macro_rules! files {
 /// Name, content type, content.
 const FILES: &[(&str, &str, &[u8])] = files! {
     "index.html": HTML, "favicon.svg": SVG, "base.css": STYLE, "views.css": STYLE,
-    "alert.js": SCRIPT, "alerts.js": SCRIPT, "api.js": SCRIPT, "breakers.js": SCRIPT, "dom.js": SCRIPT,
-    "entity.js": SCRIPT, "events_table.js": SCRIPT, "evidence.js": SCRIPT, "feed.js": SCRIPT, "format.js": SCRIPT,
-    "keys.js": SCRIPT, "labels.js": SCRIPT, "ledger.js": SCRIPT, "main.js": SCRIPT, "parts.js": SCRIPT,
+    "alert.js": SCRIPT, "alerts.js": SCRIPT, "api.js": SCRIPT, "breakers.js": SCRIPT, "bulk.js": SCRIPT,
+    "case.js": SCRIPT, "cases.js": SCRIPT, "dialog.js": SCRIPT, "dom.js": SCRIPT, "entity.js": SCRIPT,
+    "events_table.js": SCRIPT, "evidence.js": SCRIPT, "feed.js": SCRIPT, "filters.js": SCRIPT, "format.js": SCRIPT,
+    "history.js": SCRIPT, "incident.js": SCRIPT, "incidents.js": SCRIPT, "keys.js": SCRIPT, "labels.js": SCRIPT,
+    "ledger.js": SCRIPT, "main.js": SCRIPT, "paged.js": SCRIPT, "parts.js": SCRIPT, "regroup.js": SCRIPT,
     "router.js": SCRIPT, "signin.js": SCRIPT, "sse.js": SCRIPT, "status.js": SCRIPT, "stream.js": SCRIPT,
-    "triage.js": SCRIPT, "visible.js": SCRIPT, "why.js": SCRIPT,
+    "subjects.js": SCRIPT, "ticks.js": SCRIPT, "timeline.js": SCRIPT, "triage.js": SCRIPT, "visible.js": SCRIPT,
+    "why.js": SCRIPT,
 };
 
 /// `GET /` and the files under `/console/`.

@@ -4,7 +4,7 @@ const os = require("node:os");
 const path = require("node:path");
 
 const directory = process.env.BARTIZAN_PLAYWRIGHT_DIR
-  ?? path.join(os.homedir(), ".cache", "bartizan", "test", "browser", "node_modules", "playwright-core");
+  ?? path.join(os.homedir(), ".cache", "bartizan", "test", "playwright-core");
 const ARGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 

@@ -32,10 +32,16 @@ class Mock {
   reload() {
     const load = (name) => rebase(fixture(name), this.shift_ms);
     this.alerts = load("alerts").items;
+    this.incidents = load("incidents").items;
     this.alert = load("alert");
+    this.timeline = load("timeline").items;
     Object.assign(this, { status: load("status"), entity: load("entity"), events: load("events"), explanation: load("explain") });
     this.breakers = [];
     this.closed = [];
+    this.bulk = [];
+    this.regrouped = [];
+    this.held = [];
+    this.hold = false;
   }
 
   async listen(port = 0) {
@@ -66,7 +72,14 @@ class Mock {
     if (!role) return problem(response, 401, "Unauthorized", "the token is unknown, expired or revoked");
     let body = "";
     request.on("data", (chunk) => { body += chunk; });
-    request.on("end", () => this.api(request, url, role, body, response));
+    const go = () => this.api(request, url, role, body, response);
+    request.on("end", () => (this.hold ? this.held.push(go) : go()));
+  }
+
+  /** Answers what was asked while `hold` was set. */
+  let_go() {
+    this.hold = false;
+    for (const go of this.held.splice(0)) go();
   }
 
   file(pathname, response) {
@@ -80,7 +93,8 @@ class Mock {
   api(request, url, role, body, response) {
     const parts = url.pathname.split("/").slice(3).map(decodeURIComponent);
     const query = Object.fromEntries(url.searchParams);
-    const found = { status: () => this.get_status(role), alerts: () => this.get_alerts(request, parts, query, role, body),
+    const found = { status: () => this.get_status(role), alerts: () => this.cases(this.alerts, this.alert, request, parts, query, role, body),
+      incidents: () => this.get_incidents(request, parts, query, role, body),
       events: () => this.events, entities: () => ({ ...this.entity, type: parts[1], value: parts[2] }), stream: () => this.open_stream(response),
       explain: () => ({ ...this.explanation, event: { ...this.explanation.event, user: query.user } }), suppressed: () => this.held_back(query),
       breakers: () => this.get_breakers(request, parts, role, body, response) }[parts[0]];
@@ -98,20 +112,72 @@ class Mock {
     return { ...this.status, now: now.toISOString(), events, complete_up_to: new Date(now - 1700).toISOString(), caller: { ...this.status.caller, role } };
   }
 
-  get_alerts(request, parts, query, role, body) {
-    if (parts.length === 1) return this.list(query);
-    const alert = this.alerts.find((item) => item.id === parts[1]);
-    if (!alert) return { problem: [404, "Not Found", "no alert has this id"] };
-    const full = { ...this.alert, ...alert };
-    if (request.method !== "PATCH") return full;
-    if (role === "viewer") return { problem: [403, "Forbidden", "the role viewer may not triage"] };
+  /** Alerts or incidents; `detail` is what a page has and a list has not. */
+  cases(all, detail, request, parts, query, role, body) {
+    if (parts.length === 1) return this.list(all, query);
+    if (request.method !== "GET" && role === "viewer") return { problem: [403, "Forbidden", "the role viewer may not triage"] };
+    if (parts[1] === "triage") return this.triage_many(all, query, JSON.parse(body));
+    const one = all.find((item) => item.id === parts[1]);
+    if (!one) return { problem: [404, "Not Found", "there is none of this id"] };
+    if (request.method !== "PATCH") return { ...detail, ...one };
     const changes = JSON.parse(body);
     this.patches.push(changes);
     if (changes.assignee === "nobody") return { problem: [400, "Bad Request", "there is no such person", "assignee"] };
     const { note, ...members } = changes;
-    Object.assign(alert, members, { version: alert.version + 1 });
-    this.alert.history.push({ time: new Date().toISOString(), kind: "triage", by: "ana", ...changes });
-    return { ...full, ...alert };
+    Object.assign(one, members, { version: one.version + 1 });
+    detail.history?.push({ time: new Date().toISOString(), kind: "triage", by: "ana", ...changes });
+    return { ...detail, ...one };
+  }
+
+  triage_many(all, { preview }, { ids, change }) {
+    this.bulk.push({ ids, change, preview: preview === "true" });
+    if (change.assignee === "nobody") return { problem: [400, "Bad Request", "there is no such person", "assignee"] };
+    const { note, ...members } = change;
+    const standing = ({ status, disposition, assignee }) => ({ status, ...(disposition ? { disposition } : {}), ...(assignee ? { assignee } : {}) });
+    const items = ids.map((id) => {
+      const one = all.find((item) => item.id === id);
+      if (!one || one.status === "resolved") return { id, refused: one ? "it is resolved <b>already</b>" : "there is none of this id" };
+      const to = standing({ ...one, ...members });
+      const line = { id, title: one.title, from: standing(one), to };
+      if (!preview) Object.assign(one, members, { version: one.version + 1 });
+      return line;
+    });
+    const refused = items.filter((line) => line.refused).length;
+    return { items, changed: items.length - refused, refused };
+  }
+
+  get_incidents(request, parts, query, role, body) {
+    const [, id, what] = parts;
+    if (what === undefined) return this.cases(this.incidents, {}, request, parts, query, role, body);
+    const incident = this.incidents.find((item) => item.id === id);
+    if (!incident) return { problem: [404, "Not Found", "there is none of this id"] };
+    if (what === "timeline") return this.get_timeline(query);
+    if (role === "viewer") return { problem: [403, "Forbidden", "the role viewer may not triage"] };
+    const asked = JSON.parse(body);
+    this.regrouped.push([what, id, asked]);
+    if (asked.note === "refuse") return { problem: [400, "Bad Request", "more than 2,000 alerts: too many for one step"] };
+    return what === "merge" ? this.merge(incident, asked.incidents) : this.split(incident, asked.alerts);
+  }
+
+  get_timeline({ cursor }) {
+    return cursor ? { items: this.timeline.slice(8), next_cursor: null } : { items: this.timeline.slice(0, 8), next_cursor: "more" };
+  }
+
+  merge(incident, ids) {
+    for (const other of this.incidents.filter((item) => ids.includes(item.id))) {
+      Object.assign(other, { status: "resolved", resolution: "merged", merged_into: incident.id, alerts: [], alert_count: 0 });
+    }
+    incident.related = incident.related.filter((id) => !ids.includes(id));
+    incident.version += 1;
+    return incident;
+  }
+
+  split(incident, ids) {
+    const own = { ...incident, id: "4f1d0c9b7a6e4d21b0c3a5f6d7e80077", title: "Split off", alerts: incident.alerts.filter((alert) => ids.includes(alert.id)), alert_count: ids.length, related: [incident.id] };
+    incident.alerts = incident.alerts.filter((alert) => !ids.includes(alert.id));
+    incident.alert_count -= ids.length;
+    this.incidents.unshift(own);
+    return own;
   }
 
   held_back({ key }) {
@@ -126,9 +192,11 @@ class Mock {
     return null;
   }
 
-  list(query) {
-    const items = this.alerts.filter((alert) => ["severity", "status", "detector"].every((name) => !query[name] || alert[name] === query[name])
-      && (!query.user || alert.entities.users.includes(query.user)) && (!query.ip || alert.entities.ips.includes(query.ip)));
+  list(all, query) {
+    const detectors = (item) => (item.detectors ? Object.keys(item.detectors) : [item.detector]);
+    const items = all.filter((item) => ["severity", "status"].every((name) => !query[name] || item[name] === query[name])
+      && (!query.detector || detectors(item).includes(query.detector))
+      && (!query.user || item.entities.users.includes(query.user)) && (!query.ip || item.entities.ips.includes(query.ip)));
     return query.cursor ? { items: [], next_cursor: null } : { items, next_cursor: Object.keys(query).length > 1 ? null : "eyJ0IjoxfQ" };
   }
 
