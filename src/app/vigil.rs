@@ -14,7 +14,7 @@ use crate::flow::Positions;
 use crate::log::Committer;
 use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, message_id};
-use crate::notify::{Channel, Outcome, Routing, Wake};
+use crate::notify::{Channel, Routing, Wake};
 use crate::telemetry::health::HealthAlert;
 use crate::telemetry::{HealthId, Telemetry, TelemetryConfig};
 use bartizan_core::TimeMs;
@@ -137,9 +137,10 @@ impl Heart {
         let name = self.channel.name();
         let Ok(message) = sign_of_life(name, now_ms) else { return };
         match tokio::time::timeout(BEAT_MAX, self.channel.deliver(&message, now_ms)).await {
-            Ok(Outcome::Delivered(_)) => {}
-            Ok(Outcome::Retry { error, .. } | Outcome::Refused(error) | Outcome::Ended(error)) => {
-                crate::warn_limited!(channel = name, error, "a sign of life was not taken");
+            Ok(outcome) => {
+                if let Some(error) = outcome.failure() {
+                    crate::warn_limited!(channel = name, error, "a sign of life was not taken");
+                }
             }
             Err(_) => crate::warn_limited!(channel = name, "a sign of life took too long"),
         }

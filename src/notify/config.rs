@@ -129,9 +129,7 @@ impl ChannelKind {
             Self::Http => "http",
         }
     }
-}
 
-impl ChannelKind {
     /// Does the other end keep a state of its own for each incident, so that each change of it is told?
     #[must_use]
     pub const fn keeps_state(self) -> bool {
@@ -166,7 +164,7 @@ pub struct ChannelConfig {
     /// Only alerts of these tenants; empty (the default): of all.
     #[serde(default)]
     pub tenants: Vec<String>,
-    /// What it is told of. Default `alert` for webhooks, `incident` for people.
+    /// What it is told of. Default `alert` for programs (webhook, HTTP), `incident` for people.
     #[serde(default)]
     pub group: Option<Group>,
     /// A sign of life so often while all is well; 0 (the default): none.

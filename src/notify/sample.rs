@@ -15,7 +15,7 @@ pub const START_MS: i64 = 1_772_366_400_000;
 /// The type of the message that tests a channel.
 pub const TEST: &str = "channel.test";
 /// The types of messages that people get.
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 18] = [
     "alert.opened",
     "alert.updated",
     "alert.resolved",
@@ -25,6 +25,10 @@ pub const KINDS: [&str; 14] = [
     "incident.resolved",
     "alert.campaign",
     "backlog.notice",
+    "incident.digest",
+    "health.raised",
+    "health.cleared",
+    "heartbeat",
     "revocation.held",
     "revocation.failed",
     "delivery.failed",
@@ -74,7 +78,7 @@ pub fn alert(id: &str) -> Alert {
 #[must_use]
 pub fn incident(alert: &Alert) -> Incident {
     let mut incident = Incident::of(alert);
-    incident.take_in(alert, true, &IncidentConfig { alerts_max: 10, subjects_max: 100, ..IncidentConfig::default() });
+    incident.take_in(alert, true, &IncidentConfig::default());
     incident.version = 1;
     incident.hit_count = alert.subjects.iter().filter(|subject| subject.hit).count() as u64;
     incident
@@ -93,7 +97,7 @@ pub fn message(channel: &str, kind: &str, console: Option<&str>) -> Message {
     };
     let link = |page: &str, id: &str| console.map(|console| format!("{console}/#/{page}/{id}"));
     let body = match kind.split_once('.') {
-        Some(("incident", _)) => {
+        Some(("incident", "opened" | "updated" | "acknowledged" | "resolved")) => {
             let incident = Incident { status, version, ..incident(&alert) };
             let url = link("incidents", &incident.id);
             body(kind, alert.detected_time, incident, url)
@@ -124,6 +128,10 @@ fn notice(kind: &str, alert: &Alert) -> Notice {
     tally.add(alert, 10);
     let details = match kind {
         "alert.campaign" | "backlog.notice" => json!(tally),
+        "incident.digest" => json!({"incidents": 1, "held_back": 0, "samples": [incident(alert)]}),
+        "health.raised" | "health.cleared" => {
+            json!({"id": "pipeline_late", "subject": "", "detail": "10 records have waited for over 300 s"})
+        }
         _ => json!({"channel": "oncall", "error": "HTTP 503", "alert": alert.id}),
     };
     Notice { title: format!("A notice of the type {kind}"), text: "What happened, and what there is to do.".to_owned(), details }

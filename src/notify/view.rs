@@ -4,11 +4,11 @@
 //! comes from a log has gone through [`visible`] and is bounded here; what is left to a channel is the escaping that its
 //! form asks for.
 
-use super::notice::Tally;
-use super::payload::{Notice, Payload, Response};
+use super::notice::{Sample, Tally};
+use super::payload::{Notice, Payload, Response, message_id};
 use super::visible::visible;
-use crate::alert::Alert;
 use crate::alert::model::Attack;
+use crate::alert::{Alert, Status};
 use crate::incident::Incident;
 use bartizan_core::{EntityKind, Role, Severity, Subject, TimeMs};
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,8 @@ pub struct View {
     pub kind: String,
     /// Where it stands in its course.
     pub course: Course,
-    /// The incident or alert that it is about: the same in all messages about it. Empty: a notice, about nothing else.
+    /// The incident, alert or health alert that it is about: the same in all messages about it. Empty: a notice, about
+    /// nothing else.
     pub key: String,
     /// How bad it is.
     pub severity: Severity,
@@ -159,7 +160,7 @@ struct Told {
 
 impl Told {
     fn cut(self, kind: String, timestamp: TimeMs, url: Option<String>) -> View {
-        let heading = format!("[{}] {}{}", self.tag, self.course.prefix(), self.title);
+        let heading = format!("[{}] {}", self.tag, self.title);
         let (mut room, mut rows) = (ROWS_BYTES_MAX, Vec::new());
         for (label, mut value) in self.rows.into_iter().filter(|(_, value)| !value.is_empty()) {
             let most = room.min(ROW_BYTES_MAX);
@@ -211,7 +212,7 @@ fn of_alert(alert: &Alert, course: Course, response: Response) -> Told {
         key: alert.id.clone(),
         severity: alert.severity,
         tag: alert.severity.as_str().to_uppercase(),
-        title: alert.title.clone(),
+        title: format!("{}{}", course.prefix(), alert.title),
         whom: format!(": {} ({})", alert.key, alert.tenant),
         tenant: alert.tenant.clone(),
         detectors: vec![alert.detector.clone()],
@@ -250,7 +251,7 @@ fn of_incident(incident: &Incident, course: Course, response: Response) -> Told 
         key: incident.id.clone(),
         severity: incident.severity,
         tag: incident.severity.as_str().to_uppercase(),
-        title: incident.title.clone(),
+        title: format!("{}{}", course.prefix(), incident.title),
         whom: format!(" ({})", incident.tenant),
         tenant: incident.tenant.clone(),
         detectors: incident.detectors.keys().cloned().collect(),
@@ -259,24 +260,45 @@ fn of_incident(incident: &Incident, course: Course, response: Response) -> Told 
     }
 }
 
+/// An incident within a digest.
+#[derive(Deserialize)]
+struct News {
+    title: String,
+    severity: Severity,
+    status: Status,
+    tenant: String,
+}
+
 fn of_notice(notice: &Notice, kind: &str, timestamp: TimeMs) -> Told {
-    let tally = Tally::deserialize(&notice.details).ok();
-    let severity = match (kind, &tally) {
-        ("channel.test", _) => Severity::Info,
-        ("backlog.notice", _) => Severity::Low,
-        (_, Some(tally)) => tally.by_severity.keys().max().copied().unwrap_or(Severity::Medium),
-        _ => Severity::High,
+    let detail = |name: &str| notice.details.get(name).unwrap_or(&Value::Null);
+    let news = Vec::<News>::deserialize(detail("samples")).unwrap_or_default();
+    // Health alerts are notices that end.
+    let of_health = || message_id(&["health", &plain(detail("id")), &plain(detail("subject"))]);
+    let (course, key) = match kind {
+        "health.raised" => (Course::Opened, of_health()),
+        "health.cleared" => (Course::Resolved, of_health()),
+        _ => (Course::Notice, String::new()),
     };
     let details = notice.details.as_object().into_iter().flatten().filter(|(name, value)| !value.is_null() && *name != "samples");
     let shown: Vec<String> = details.take(NUMBERS_MAX).map(|(name, value)| line(&format!("{name} = {}", plain(value)))).collect();
     let mut rows = vec![("What", visible(&notice.text, REASON_CHARS_MAX)), ("Details", shown.join("; "))];
-    let samples = tally.into_iter().flat_map(|tally| tally.samples).take(ALERTS_MAX);
-    rows.extend(samples.map(|one| ("Alerts", line(&format!("{} {} {} ({})", one.severity, one.detector, one.key, one.tenant)))));
+    let samples = Vec::<Sample>::deserialize(detail("samples")).unwrap_or_default();
+    rows.extend(
+        samples
+            .iter()
+            .take(ALERTS_MAX)
+            .map(|one| ("Alerts", line(&format!("{} {} {} ({})", one.severity, one.detector, one.key, one.tenant)))),
+    );
+    rows.extend(
+        news.iter()
+            .take(ALERTS_MAX)
+            .map(|one| ("News", line(&format!("{} {} ({}), {}", one.severity, one.title, one.tenant, one.status.as_str())))),
+    );
     rows.push(("Kind", line(kind)));
     Told {
-        course: Course::Notice,
-        key: String::new(),
-        severity,
+        course,
+        key,
+        severity: severity_of(kind, &notice.details, &news),
         tag: "bartizan".to_owned(),
         title: notice.title.clone(),
         whom: String::new(),
@@ -284,6 +306,19 @@ fn of_notice(notice: &Notice, kind: &str, timestamp: TimeMs) -> Told {
         detectors: Vec::new(),
         began: timestamp,
         rows,
+    }
+}
+
+/// How bad it is what a notice tells.
+fn severity_of(kind: &str, details: &Value, news: &[News]) -> Severity {
+    let worst = || Tally::deserialize(details).ok().and_then(|tally| tally.by_severity.into_keys().max());
+    match kind {
+        "channel.test" | "heartbeat" | "health.cleared" => Severity::Info,
+        // What was held back is told nowhere else.
+        "incident.digest" if details.get("held_back").and_then(Value::as_u64) == Some(0) => Severity::Info,
+        "incident.digest" => news.iter().map(|one| one.severity).max().unwrap_or(Severity::Medium),
+        "backlog.notice" => Severity::Low,
+        _ => worst().unwrap_or(Severity::High),
     }
 }
 

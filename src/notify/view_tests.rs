@@ -10,8 +10,8 @@ fn every_type_of_message_says_what_it_is_and_what_to_do() {
         assert_eq!(view.kind, kind);
         assert!(!view.subject.is_empty() && view.rows.len() >= 2, "{view:?}");
         assert_eq!(view.key.is_empty(), view.course == Course::Notice, "{view:?}");
-        assert_eq!(view.url.is_some(), view.course != Course::Notice, "{view:?}");
-        let next = matches!(view.course, Course::Opened | Course::Updated);
+        assert_eq!(view.url.is_some(), !view.tenant.is_empty(), "{view:?}");
+        let next = !view.tenant.is_empty() && matches!(view.course, Course::Opened | Course::Updated);
         assert_eq!(view.rows.iter().any(|row| row.label == "Next"), next, "{view:?}");
     }
     assert!(View::of("{}").is_err());
@@ -40,6 +40,26 @@ fn a_notice_says_its_particulars_and_samples() {
     let view = View::of(&body.to_string()).unwrap();
     assert_eq!(view.severity, Severity::High, "that of the worst alert in it");
     assert!(view.lines().contains("Alerts   high token_reuse session:ses-1 (acme)\n"), "{}", view.lines());
+}
+
+#[test]
+fn a_digest_names_incidents_and_is_as_bad_as_what_it_holds_back() {
+    let digest = |held_back: u64| {
+        let line = json!({"id": "i1", "title": "Stolen session: u1", "severity": "high", "status": "open", "tenant": "acme", "alert_count": 1, "hit_count": 1});
+        let details = json!({"incidents": 1, "held_back": held_back, "samples": [line]});
+        let body = json!({"type": "incident.digest", "timestamp": "2026-03-01T12:00:00.000Z", "data": {"title": "News of 1 incidents", "text": "t", "details": details}});
+        View::of(&body.to_string()).unwrap()
+    };
+    assert!(digest(0).lines().contains("News     high Stolen session: u1 (acme), open\n"), "{}", digest(0).lines());
+    assert_eq!((digest(0).severity, digest(1).severity), (Severity::Info, Severity::High));
+}
+
+#[test]
+fn a_health_alert_ends_under_the_key_that_it_began_with() {
+    let view = |kind: &str| View::of(&sample::message("oncall", kind, None).body).unwrap();
+    let (raised, cleared) = (view("health.raised"), view("health.cleared"));
+    assert_eq!((raised.course, cleared.course), (Course::Opened, Course::Resolved));
+    assert_eq!(raised.key, cleared.key);
 }
 
 #[test]

@@ -32,8 +32,9 @@ impl Service for Alertmanager {
 
 fn alert(message: &Message, view: &View, severity: Severity) -> Value {
     let (name, id) = match view.kind.split_once('.') {
-        _ if view.course == Course::Notice => ("BartizanNotice", &message.message_id),
+        _ if view.key.is_empty() => ("BartizanNotice", &message.message_id),
         Some(("incident", _)) => ("BartizanIncident", &view.key),
+        Some(("health", _)) => ("BartizanHealth", &view.key),
         _ => ("BartizanAlert", &view.key),
     };
     let lasts_ms = match view.course {

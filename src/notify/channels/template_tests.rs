@@ -32,7 +32,7 @@ fn mistakes_are_found_before_they_are_needed() {
         (r#"{"text": {{ titel }}}"#, "undefined"),
         (r#"{"text": {{ heading }"#, "syntax error"),
         (r#"{"text": "{{ heading }}"}"#, "not JSON"),
-        (r#"{"severity": {{ data.confidence }}}"#, "revocation.failed"),
+        (r#"{"sure": {{ data.confidence }}}"#, "of a message incident.opened: undefined value"),
         (r"{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}", "fuel"),
     ] {
         let error = error(json!({"body": template}));
@@ -77,7 +77,7 @@ fn values_are_escaped_as_the_content_type_asks_for() {
         );
         body.to_owned()
     };
-    assert_eq!(body("application/json", "{{ data.title }}"), r#""a\r\nb: c\u0026d=\u003ce\u003e\" 😀""#);
+    assert_eq!(body("application/json", "{{ data.title }}"), r#""a\r\nb: c&d=<e>\" 😀""#);
     assert_eq!(body("application/x-www-form-urlencoded", "t={{ data.title }}"), "t=a%0D%0Ab%3A+c%26d%3D%3Ce%3E%22+%F0%9F%98%80");
     assert_eq!(body("text/plain; charset=utf-8", "t={{ data.title }}"), "t=a\\u{d}\\u{a}b: c&d=<e>\" 😀");
     assert_eq!(body("text/html", "{{ data.title }}"), "a\r\nb: c&amp;d=&lt;e&gt;&quot; 😀");
