@@ -149,6 +149,7 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
         cursor: place.map(|place| alert_list::Cursor { updated_ms: place.t, id: place.id }),
         limit: query.limit,
     };
+    state.reads.note_list(&caller, "alerts.listed", &params, filter.tenant.as_deref());
     let found = state.read(move |tx| alert_list::list(tx, &filter)).await?;
     let next_cursor = found.next.and_then(|next| page::cursor(&question, &Place { t: next.updated_ms, id: next.id }));
     Ok(Json(match query.format {
@@ -234,10 +235,16 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, path: AlertPath,
     let id = id_of(path)?;
     if format == Some(AlertFormat::Ocsf) {
         let alert = seen(&caller, state.read(move |tx| alerts::get(tx, &id)).await?)?;
+        note(&state, &caller, &alert);
         return Ok(([(ETAG, etag(alert.version))], Json(AnyOf::Second(DetectionFinding::of(&alert)))));
     }
     let detail = detail(&state, &caller, id).await?;
+    note(&state, &caller, &detail.alert);
     Ok(([(ETAG, etag(detail.alert.version))], Json(AnyOf::First(detail))))
+}
+
+fn note(state: &ApiState, caller: &Caller, alert: &Alert) {
+    state.reads.note(caller, "alert.read", &alert.id, Some(&alert.tenant));
 }
 
 /// The alert, if there is one that the caller may see.

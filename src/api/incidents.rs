@@ -98,6 +98,7 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
         cursor: place.map(|place| Cursor { updated_ms: place.t, id: place.id }),
         limit: params.limit()?,
     };
+    state.reads.note_list(&caller, "incidents.listed", &params, filter.tenant.as_deref());
     let found = state.read(move |tx| incidents::list(tx, &filter)).await?;
     let next_cursor = found.next.and_then(|next| page::cursor(&question, &Place { t: next.updated_ms, id: next.id }));
     Ok(Json(Page { items: found.items, next_cursor }))
@@ -162,7 +163,12 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, path: IncidentPa
     caller.may_read()?;
     Params::read::<NoParams>(&uri)?;
     let detail = detail(&state, &caller, id_of(path)?).await?;
+    note(&state, &caller, &detail.incident);
     Ok(([(ETAG, etag(detail.incident.version))], Json(detail)))
+}
+
+fn note(state: &ApiState, caller: &Caller, incident: &Incident) {
+    state.reads.note(caller, "incident.read", &incident.id, Some(&incident.tenant));
 }
 
 /// Triages an incident: status, disposition, assignee, note. Its alerts that are not resolved follow in status and
@@ -261,7 +267,8 @@ pub async fn timeline(
         let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };
         Ok(Some((incident, incidents::timeline(tx, &id, (place.t, &place.id), limit + 1)?)))
     });
-    let (_, mut happened) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(no_such_incident)?;
+    let (incident, mut happened) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(no_such_incident)?;
+    note(&state, &caller, &incident);
     let more = happened.len() > limit as usize;
     happened.truncate(limit as usize);
     let last = happened.last().filter(|_| more);

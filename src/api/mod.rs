@@ -8,6 +8,7 @@
 //! entities come from the store and are a 503 while it is away. Nothing here decides what is an alert.
 
 pub mod alerts;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod breakers;
@@ -27,6 +28,8 @@ pub mod page;
 pub mod preview;
 pub mod problem;
 pub mod query;
+pub mod reads;
+pub mod response;
 pub mod server;
 pub mod status;
 pub mod stream;
@@ -46,6 +49,7 @@ use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Routing, Wake};
 use crate::pipeline::commit::AlertChanges;
+use crate::respond::StopSwitch;
 use crate::store::Store;
 use crate::suppress::Lists;
 use crate::teach::Lessons;
@@ -83,6 +87,8 @@ pub struct ApiParts {
     pub routing: Arc<Routing>,
     /// Wakes the deliverers.
     pub wake: Wake,
+    /// Stops machines from acting.
+    pub switch: StopSwitch,
     /// Changes of alerts, for streams; triage steps are sent to it, too.
     pub changes: AlertChanges,
     /// Suppressions as the pipeline sees them.
@@ -116,6 +122,7 @@ pub struct Shared {
     parts: ApiParts,
     limits: limits::Limits,
     tokens: auth::Tokens,
+    reads: reads::Reads,
     ping: health::Ping,
     hub: Arc<stream::Hub>,
     uploads: Arc<Semaphore>,
@@ -149,6 +156,7 @@ impl ApiState {
         Self(Arc::new(Shared {
             limits: limits::Limits::new(config),
             tokens: auth::Tokens::new(config.tokens_cached_max),
+            reads: reads::Reads::start(parts.db.clone(), config, parts.metrics.reads_lost.clone(), parts.shutdown.clone()),
             ping: health::Ping::default(),
             hub: stream::start(&parts.changes, config),
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
@@ -202,6 +210,10 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(suppressions::held))
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::close))
+        .routes(routes!(audit::list))
+        .routes(routes!(response::get))
+        .routes(routes!(response::stop))
+        .routes(routes!(response::start))
         .routes(routes!(status::get))
         .routes(routes!(stream::get))
         .routes(routes!(openapi::get))

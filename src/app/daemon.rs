@@ -26,7 +26,7 @@ use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
 use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::pipeline::cut::Pace;
-use crate::respond::ActiveSessions;
+use crate::respond::{ActiveSessions, StopSwitch};
 use crate::suppress::Lists;
 use crate::teach::{Lessons, Teacher};
 use crate::telemetry::{HealthId, Telemetry};
@@ -146,6 +146,7 @@ impl Daemon {
         }
 
         let (routing, wake, deliveries) = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
+        let switch = StopSwitch::of(&config.data_dir);
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
@@ -204,8 +205,9 @@ impl Daemon {
             store: store.clone(),
             normaliser,
             appender,
-            routing,
-            wake,
+            routing: Arc::clone(&routing),
+            wake: wake.clone(),
+            switch: switch.clone(),
             changes,
             suppressions,
             suppressions_max: config.detect.suppressions_max,
@@ -236,6 +238,9 @@ impl Daemon {
             seen: Arc::clone(&running.seen),
             queues: std::mem::take(&mut running.queues),
             data_dir: config.data_dir.clone(),
+            switch,
+            routing,
+            wake,
             suppressed_lines_max: config.detect.suppressed_lines_max,
             lessons_max: config.detect.lessons_max,
             telemetry: telemetry.clone(),
@@ -403,6 +408,7 @@ fn deliver(
         routing: Arc::clone(&routing),
         schedule: Schedule::default(),
         clock: Clock::system(),
+        stop: StopSwitch::of(&config.data_dir),
         telemetry: telemetry.clone(),
         wake: wake.clone(),
         shutdown: stop.clone(),

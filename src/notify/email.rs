@@ -159,6 +159,10 @@ impl Channel for Email {
         limits.mails_in_flight_max
     }
 
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let mail = match self.mail(message) {

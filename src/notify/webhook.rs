@@ -48,6 +48,10 @@ impl Channel for Webhook {
         self.client.fingerprint()
     }
 
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move { outcome(self.client.post(&message.message_id, &message.body, now_ms).await) })
     }
