@@ -408,7 +408,7 @@ fn deliver(
         routing: Arc::clone(&routing),
         schedule: Schedule::default(),
         clock: Clock::system(),
-        stop: StopSwitch::of(&config.data_dir),
+        switch: StopSwitch::of(&config.data_dir),
         telemetry: telemetry.clone(),
         wake: wake.clone(),
         shutdown: stop.clone(),

@@ -209,14 +209,15 @@ fn each(tx: &Connection, first: i64, last: i64, mut take: impl FnMut(String) -> 
 /// # Errors
 /// SQLite says no, or a record does not read.
 pub(super) fn take_in(tx: &Connection) -> Result<(), DbError> {
-    let mut statement = tx.prepare("SELECT at_ms, actor, action, subject, detail FROM audit_before ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (actor, action, subject): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
-        let detail: String = row.get(4)?;
-        record(tx, row.get(0)?, &actor, &action, &subject, &serde_json::from_str(&detail)?)?;
+    {
+        let mut statement = tx.prepare("SELECT at_ms, actor, action, subject, detail FROM audit_before ORDER BY id")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (actor, action, subject): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let detail: String = row.get(4)?;
+            record(tx, row.get(0)?, &actor, &action, &subject, &serde_json::from_str(&detail)?)?;
+        }
     }
-    drop((rows, statement));
     Ok(tx.execute_batch("DROP TABLE audit_before")?)
 }
 

@@ -70,7 +70,7 @@ pub struct Deliveries {
     /// The time.
     pub clock: Clock,
     /// Holds every channel that acts.
-    pub stop: StopSwitch,
+    pub switch: StopSwitch,
     /// What is told of deliveries.
     pub telemetry: Telemetry,
     /// Wakes the tasks.
@@ -179,7 +179,7 @@ impl Deliverer {
 
     async fn claim(&self, now_ms: i64, room: usize) -> Result<(Vec<Message>, Option<i64>), DbError> {
         let (db, routing) = (self.shared.db.clone(), Arc::clone(&self.shared.routing));
-        let held = self.channel.acts() && self.shared.stop.is_thrown();
+        let held = self.channel.acts() && self.shared.switch.is_thrown();
         let wanted = Wanted { channel: self.channel.name().to_owned(), in_flight: self.in_flight.clone(), room, held };
         let work = move || claim_due(&db, &routing, &wanted, now_ms);
         // The task ends only with its work or the runtime.
@@ -195,11 +195,11 @@ impl Deliverer {
         self.in_flight.insert(message.id);
         let of_try = || Message { message_id: format!("{}-{}", message.message_id, message.attempts), ..message.clone() };
         let message = if sabotaged!(DeliveryIdOfTheTry) { of_try() } else { message };
-        let (channel, stop) = (Arc::clone(&self.channel), self.shared.stop.clone());
+        let (channel, switch) = (Arc::clone(&self.channel), self.shared.switch.clone());
         self.tries.spawn(async move {
             let started = Instant::now();
             // Asked last of all: what was claimed a moment ago does not go out either.
-            if channel.acts() && stop.is_thrown() {
+            if channel.acts() && switch.is_thrown() {
                 return (message, Outcome::retry(STOPPED), started.elapsed());
             }
             let outcome = AssertUnwindSafe(channel.deliver(&message, now_ms)).catch_unwind().await;

@@ -95,14 +95,14 @@ impl Running {
         Self::switched(db, routing, channels, &StopSwitch::of("/nowhere".as_ref()))
     }
 
-    fn switched(db: &Db, routing: &Routing, channels: Vec<Arc<dyn Channel>>, stop: &StopSwitch) -> Self {
+    fn switched(db: &Db, routing: &Routing, channels: Vec<Arc<dyn Channel>>, switch: &StopSwitch) -> Self {
         let quick = Schedule { first_ms: 20, quick_max_ms: 50, ..Schedule::default() };
         let deliveries = Deliveries {
             db: db.clone(),
             routing: Arc::new(routing.clone()),
             schedule: quick,
             clock: Clock::system(),
-            stop: stop.clone(),
+            switch: switch.clone(),
             telemetry: Telemetry::default(),
             wake: Wake::default(),
             shutdown: CancellationToken::new(),
@@ -374,7 +374,7 @@ async fn every_version_goes_to_the_topic_in_order() {
 
 /// A target that takes its time; its tenth call finds the switch thrown while others are under way.
 struct Slow {
-    stop: StopSwitch,
+    switch: StopSwitch,
     begun: Arc<Mutex<Vec<bool>>>,
 }
 
@@ -395,11 +395,11 @@ impl Channel for Slow {
         Box::pin(async move {
             let number = {
                 let mut begun = self.begun.lock();
-                begun.push(self.stop.is_thrown());
+                begun.push(self.switch.is_thrown());
                 begun.len()
             };
             if number == 10 {
-                assert!(self.stop.stop("ann", "a test", 1).unwrap());
+                assert!(self.switch.stop("ann", "a test", 1).unwrap());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
             // Every other one fails: what is under way is not tried again either.
@@ -411,7 +411,7 @@ impl Channel for Slow {
 #[tokio::test]
 async fn no_call_that_acts_begins_once_the_switch_is_thrown() {
     let folder = tempfile::tempdir().unwrap();
-    let (db, stop, begun) = (Db::in_memory().unwrap(), StopSwitch::of(folder.path()), Arc::<Mutex<Vec<bool>>>::default());
+    let (db, switch, begun) = (Db::in_memory().unwrap(), StopSwitch::of(folder.path()), Arc::<Mutex<Vec<bool>>>::default());
     let mut target = target("identity", "http://127.0.0.1:9/", false);
     (target.brakes.ten_minutes_max, target.brakes.hour_max) = (1_000, 1_000);
     let routing = Routing { channels: vec![people("oncall", Severity::Info)], targets: vec![target], ..Routing::default() };
@@ -429,9 +429,9 @@ async fn no_call_that_acts_begins_once_the_switch_is_thrown() {
     let waiting = || messages(&db, "revoke:identity", State::Pending);
     assert_eq!(waiting().len(), 100);
     let told = Receiver::start(|_, _| (200, vec![])).await;
-    let slow = Arc::new(Slow { stop: stop.clone(), begun: Arc::clone(&begun) });
-    let running = Running::switched(&db, &routing, vec![slow, webhook("oncall", &told.url, true)], &stop);
-    until("it is thrown", || stop.is_thrown()).await;
+    let slow = Arc::new(Slow { switch: switch.clone(), begun: Arc::clone(&begun) });
+    let running = Running::switched(&db, &routing, vec![slow, webhook("oncall", &told.url, true)], &switch);
+    until("it is thrown", || switch.is_thrown()).await;
     let soon = crate::clock::now_ms() + 300;
     let expiring = waiting().last().unwrap().id;
     db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE outbox SET not_after_ms = ?1 WHERE id = ?2", [soon, expiring])?)).unwrap();
@@ -446,7 +446,7 @@ async fn no_call_that_acts_begins_once_the_switch_is_thrown() {
     assert_eq!(*begun.lock(), [false; 10]);
     assert_eq!(waiting().len(), 94, "ten begun of which five are to be tried again, and one that expired");
 
-    stop.start(&db, &routing, "kim", crate::clock::now_ms()).unwrap();
+    switch.start(&db, &routing, "kim", crate::clock::now_ms()).unwrap();
     running.deliveries.wake.wake();
     until("the rest goes out", || waiting().is_empty()).await;
     assert_eq!(messages(&db, "revoke:identity", State::Delivered).len(), 99);

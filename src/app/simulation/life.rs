@@ -162,7 +162,7 @@ impl House {
             routing: Arc::clone(&routing),
             schedule: Schedule::default(),
             clock: world.clock(),
-            stop: StopSwitch::of(&self.config.data_dir),
+            switch: StopSwitch::of(&self.config.data_dir),
             telemetry: telemetry.clone(),
             wake: wake.clone(),
             shutdown: shutdown.clone(),
