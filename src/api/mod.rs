@@ -156,7 +156,7 @@ impl ApiState {
         Self(Arc::new(Shared {
             limits: limits::Limits::new(config),
             tokens: auth::Tokens::new(config.tokens_cached_max),
-            reads: reads::Reads::start(parts.db.clone(), config, parts.metrics.reads_lost.clone(), parts.shutdown.clone()),
+            reads: reads::Reads::start(parts.db.clone(), config, parts.metrics.clone(), parts.shutdown.clone()),
             ping: health::Ping::default(),
             hub: stream::start(&parts.changes, config),
             uploads: Arc::new(Semaphore::new(config.uploads_max)),

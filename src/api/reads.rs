@@ -10,7 +10,7 @@ use super::query::Params;
 use crate::blocking::blocking;
 use crate::clock::now_ms;
 use crate::db::{Db, DbError, audit};
-use crate::telemetry::metrics::Counter;
+use crate::telemetry::Metrics;
 use bartizan_core::TimeMs;
 use bartizan_core::time::HOUR_MS;
 use parking_lot::Mutex;
@@ -51,15 +51,15 @@ pub struct Reads {
     queue: mpsc::Sender<Read>,
     noted: Arc<Mutex<Noted>>,
     noted_max: usize,
-    lost: Counter,
+    metrics: Metrics,
 }
 
 impl Reads {
     /// Starts the task that writes, until `shutdown`. Wants to be called on a runtime.
     #[must_use]
-    pub fn start(db: Db, config: &HttpConfig, lost: Counter, shutdown: CancellationToken) -> Self {
+    pub fn start(db: Db, config: &HttpConfig, metrics: Metrics, shutdown: CancellationToken) -> Self {
         let (queue, read) = mpsc::channel(config.reads_queue_max);
-        let reads = Self { queue, noted: Arc::default(), noted_max: config.reads_noted_max, lost };
+        let reads = Self { queue, noted: Arc::default(), noted_max: config.reads_noted_max, metrics };
         tokio::spawn(write(reads.clone(), read, db, shutdown));
         reads
     }
@@ -101,7 +101,7 @@ impl Reads {
     }
 
     fn lose(&self, read: &Read) {
-        self.lost.inc();
+        self.metrics.reads_lost.inc();
         self.noted.lock().keys.remove(&key(read));
         crate::warn_limited!(actor = read.actor, action = read.action, "a read could not be recorded");
     }

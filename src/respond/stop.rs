@@ -107,7 +107,12 @@ impl StopSwitch {
             done => done,
         };
         match made {
-            Ok(()) => self.sync_folder().map(|()| true),
+            Ok(()) => {
+                if let Err(error) = self.sync_folder() {
+                    tracing::warn!(%error, "machines are stopped, but a power cut may undo it");
+                }
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
@@ -130,8 +135,9 @@ impl StopSwitch {
     /// # Errors
     /// The file cannot be removed, or SQLite says no.
     pub fn start(&self, db: &Db, routing: &Routing, by: &str, now_ms: i64) -> Result<bool, SwitchError> {
-        // Within the transaction, so that nobody else tells of it first.
+        // Within the transaction, so that nobody else tells of it first; a stop that nobody told of yet comes before it.
         db.write(|tx| {
+            self.tell_in(tx, routing, None, now_ms)?;
             let removed = self.remove()?;
             self.tell_in(tx, routing, Some(by), now_ms)?;
             Ok(removed)

@@ -56,6 +56,14 @@ fn who_stops_first_counts_and_it_is_told_once() {
 }
 
 #[test]
+fn a_stop_that_nobody_saw_is_on_record_when_it_ends() {
+    let house = House::new();
+    house.switch.stop("ann", "the daemon was down", START_MS).unwrap();
+    house.switch.start(&house.db, &house.routing, "kim", START_MS + 1).unwrap();
+    assert_eq!(house.recorded(), [pair("ann", "response.stopped"), pair("kim", "response.started")]);
+}
+
+#[test]
 fn a_file_made_and_removed_by_hand_counts_as_well() {
     let house = House::new();
     let file = house.folder.path().join("response.stopped");
