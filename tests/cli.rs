@@ -37,6 +37,13 @@ fn help_is_everywhere_and_wrong_use_is_code_2() {
         &["token", "create"],
         &["token", "list"],
         &["token", "revoke"],
+        &["audit"],
+        &["audit", "verify"],
+        &["audit", "export"],
+        &["response"],
+        &["response", "stop"],
+        &["response", "start"],
+        &["response", "status"],
     ];
     for command in commands {
         let help = done(&bartizan(&folder, &[command, &["--help"][..]].concat()));
@@ -62,6 +69,11 @@ fn help_is_everywhere_and_wrong_use_is_code_2() {
         &["evaluate", "--labels", "l", "--alerts", "a", "--evade"],
         &["notify", "preview"],
         &["notify", "test"],
+        &["audit"],
+        &["audit", "verify", "--head", "x"],
+        &["audit", "export", "--since", "yesterday"],
+        &["response", "stop"],
+        &["response", "stop", "--reason", " "],
         &["token", "create", "--name", "n"],
         &["token", "create", "--name", "n", "--role", "king"],
         &["token", "create", "--name", "n", "--role", "viewer", "--expires", "soon"],
@@ -187,6 +199,59 @@ fn tokens_work_at_once_beside_a_running_daemon() {
     let database = std::fs::read(daemon.folder.join("data/bartizan.db")).unwrap();
     let secret = token.as_bytes();
     assert!(!database.windows(secret.len()).any(|window| window == secret), "the token itself is kept");
+}
+
+#[test]
+fn the_audit_trail_is_verified_and_exported_beside_a_running_daemon() {
+    let daemon = Daemon::start(BASE);
+    let run = |arguments: &[&str]| daemon.run(&[&["audit"], arguments].concat());
+    let admin = daemon.token("admin", None);
+    let head = || daemon.get("/api/v1/status", &admin).json()["audit_head"]["hash"].as_str().unwrap().to_owned();
+    daemon.token("viewer", None);
+    let noted = head();
+    daemon.token("viewer", None);
+    let verified = done(&run(&["verify", "-c", "bartizan.toml", "--head", &noted]));
+    assert!(verified.contains("records ") && verified.contains(&head()), "{verified}");
+    done(&run(&["export", "-c", "bartizan.toml", "--out", "trail.jsonl"]));
+    done(&run(&["verify", "trail.jsonl", "--head", &noted]));
+    let path = daemon.folder.join("trail.jsonl");
+    let trail = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, trail.replacen("viewer", "analyst", 1)).unwrap();
+    let broken = run(&["verify", "trail.jsonl"]);
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(text(&broken.stderr).contains("the trail is broken at record"), "{broken:?}");
+    let elsewhere = run(&["verify", "-c", "bartizan.toml", "--head", &"0a".repeat(32)]);
+    assert_eq!(elsewhere.status.code(), Some(1), "{elsewhere:?}");
+}
+
+#[test]
+fn machines_are_stopped_with_and_without_a_daemon() {
+    let folder = folder("response");
+    std::fs::create_dir(folder.join("bartizan-data")).unwrap();
+    let alone = |arguments: &[&str]| bartizan(&folder, &[&["response"], arguments].concat());
+    assert_eq!(done(&alone(&["status"])), "machines may act\n");
+    assert!(done(&alone(&["stop", "--reason", "a \u{1b}[31mtest"])).contains("a \\u{1b}[31mtest"));
+    assert!(done(&alone(&["status"])).contains("machines are stopped since"));
+    assert_eq!(done(&alone(&["start"])), "machines may act\n");
+
+    let daemon = Daemon::start(BASE);
+    let admin = daemon.token("admin", None);
+    let run = |arguments: &[&str]| done(&daemon.run(&[&["response"], arguments, &["-c", "bartizan.toml"]].concat()));
+    let health = |raised: bool| {
+        wait_for("the health alert", PATIENCE, || {
+            let status = daemon.get("/api/v1/status", &admin).json();
+            let is_raised = status["health"].as_array().unwrap().iter().any(|alert| alert["id"] == "response_stopped");
+            (is_raised == raised && status["response"]["stopped"] == raised).then_some(())
+        });
+    };
+    run(&["stop", "--reason", "a drill"]);
+    health(true);
+    run(&["start"]);
+    health(false);
+    let trail = daemon.get("/api/v1/audit?subject=response", &admin).json();
+    let actions: Vec<_> = trail["items"].as_array().unwrap().iter().map(|record| record["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["response.started", "response.stopped"]);
+    assert!(trail["items"][0]["actor"].as_str().unwrap().starts_with("command line ("), "{trail}");
 }
 
 #[test]

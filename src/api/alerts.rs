@@ -80,7 +80,7 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
     caller.may_read()?;
     let params = Params::read::<AlertQuery>(&uri)?;
     let format = AlertFormat::read(&params)?;
-    let Page { items, next_cursor } = cases::list(&state, &caller, ("alerts", &params), alert_list::list).await?;
+    let Page { items, next_cursor } = cases::list(&state, &caller, ("alerts.listed", &params), alert_list::list).await?;
     Ok(Json(match format {
         Some(AlertFormat::Ocsf) => AnyOf::Second(Page { items: items.iter().map(DetectionFinding::of).collect(), next_cursor }),
         _ => AnyOf::First(Page { items, next_cursor }),
@@ -142,10 +142,16 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, path: IdPath, ur
     let id = id_of(path)?;
     if format == Some(AlertFormat::Ocsf) {
         let alert = seen(&caller, state.read(move |tx| alerts::get(tx, &id)).await?)?;
+        note(&state, &caller, &alert);
         return Ok(([(ETAG, etag(alert.version))], Json(AnyOf::Second(DetectionFinding::of(&alert)))));
     }
     let detail = detail(&state, &caller, id).await?;
+    note(&state, &caller, &detail.alert);
     Ok(([(ETAG, etag(detail.alert.version))], Json(AnyOf::First(detail))))
+}
+
+fn note(state: &ApiState, caller: &Caller, alert: &Alert) {
+    state.reads.note(caller, "alert.read", &alert.id, Some(&alert.tenant));
 }
 
 /// The alert, if there is one that the caller may see.

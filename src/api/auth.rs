@@ -31,6 +31,8 @@ const CHALLENGE_INVALID: &str = "Bearer realm=\"bartizan\", error=\"invalid_toke
 /// The token that a request came with.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    /// Id of the token: names need not be unique.
+    pub id: String,
     /// Name of the token, which stands in history and audit.
     pub name: String,
     /// What it may do.
@@ -84,6 +86,27 @@ impl Caller {
     /// 403.
     pub fn may_administer(&self) -> Result<(), Problem> {
         self.allowed(self.role == Role::Admin, "administer")?;
+        self.of_all_tenants()
+    }
+
+    /// May it look at the audit trail, of its tenant?
+    ///
+    /// # Errors
+    /// 403.
+    pub fn may_audit(&self) -> Result<(), Problem> {
+        self.allowed(self.role == Role::Admin, "read the audit trail")
+    }
+
+    /// May it stop machines from acting, which is for all tenants?
+    ///
+    /// # Errors
+    /// 403.
+    pub fn may_stop_response(&self) -> Result<(), Problem> {
+        self.allowed(matches!(self.role, Role::Analyst | Role::Admin), "stop machines")?;
+        self.of_all_tenants()
+    }
+
+    fn of_all_tenants(&self) -> Result<(), Problem> {
         if self.tenant.is_some() { Err(Problem::forbidden("this is for tokens of all tenants")) } else { Ok(()) }
     }
 
@@ -144,7 +167,7 @@ impl FromRequestParts<ApiState> for Caller {
             state.limits.failures.take(client, Instant::now()).ok();
             return Err(Problem::unauthorized("the token is unknown, expired or revoked", CHALLENGE_INVALID));
         };
-        Ok(Self { name: token.name, role: token.role, tenant: token.tenant, secret })
+        Ok(Self { id: token.id, name: token.name, role: token.role, tenant: token.tenant, secret })
     }
 }
 

@@ -69,17 +69,17 @@ pub struct Place {
     pub id: String,
 }
 
-/// One page of what `list` finds for the query; `route` tells its cursors from others'.
+/// One page of what `list` finds for the query; `action` names it on record, and tells its cursors from others'.
 ///
 /// # Errors
 /// A parameter is wrong, or not for this caller; the database.
 pub async fn list<T: Send + 'static>(
     state: &ApiState,
     caller: &Caller,
-    (route, params): (&str, &Params),
+    (action, params): (&'static str, &Params),
     list: impl FnOnce(&Connection, &Filter) -> Result<alert_list::Page<T>, DbError> + Send + 'static,
 ) -> Result<Page<T>, Problem> {
-    let question = params.fingerprint(route, caller.tenant.as_deref());
+    let question = params.fingerprint(action, caller.tenant.as_deref());
     let place: Option<Place> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;
     let ip = params.ip("ip")?.map(|ip| ip.to_string());
     let named = [(EntityKind::User, params.text("user")), (EntityKind::Ip, ip), (EntityKind::Session, params.text("session"))];
@@ -94,6 +94,7 @@ pub async fn list<T: Send + 'static>(
         cursor: place.map(|place| Cursor { updated_ms: place.t, id: place.id }),
         limit: params.limit()?,
     };
+    state.reads.note_list(caller, action, params, filter.tenant.as_deref());
     let found = state.read(move |tx| list(tx, &filter)).await?;
     let next_cursor = found.next.and_then(|next| page::cursor(&question, &Place { t: next.updated_ms, id: next.id }));
     Ok(Page { items: found.items, next_cursor })

@@ -83,6 +83,10 @@ pub struct HttpConfig {
     pub release_max: u32,
     /// Events that are judged again to explain one, about 1 KiB of memory each. Default 50,000.
     pub explain_events_max: u32,
+    /// Reads that wait to be recorded in the audit trail; those past it are counted alone. Default 10,000.
+    pub reads_queue_max: usize,
+    /// Reads of the running hour that are remembered, so that none is recorded twice, 64 bytes each. Default 100,000.
+    pub reads_noted_max: usize,
 }
 
 impl Default for HttpConfig {
@@ -125,6 +129,8 @@ impl Default for HttpConfig {
             entity_alerts_max: 100,
             release_max: 1_000,
             explain_events_max: 50_000,
+            reads_queue_max: 10_000,
+            reads_noted_max: 100_000,
         }
     }
 }
@@ -188,6 +194,8 @@ impl HttpConfig {
             entity_alerts_max: 1..=1_000,
             release_max: 1..=100_000,
             explain_events_max: 2..=1_000_000,
+            reads_queue_max: 1..=1_000_000,
+            reads_noted_max: 1..=10_000_000,
         ));
         errors
     }

@@ -194,6 +194,7 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, path: EntityPath
         ..Filter::default()
     };
     let alerts = state.read(move |tx| alert_list::list(tx, &filter)).await?.items;
+    state.reads.note(&caller, "entity.read", &format!("{}:{}", wanted.kind.as_str(), wanted.value), tenant.as_deref());
     Ok(Json(view(wanted, tenant, summary, alerts)))
 }
 

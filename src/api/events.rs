@@ -255,6 +255,7 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
     let question = params.fingerprint("events", caller.tenant.as_deref());
     let after: Option<EventCursor> = query.cursor.map(|cursor| page::place(&question, &cursor)).transpose()?;
     let found = state.store()?.events(&filter, after.as_ref(), query.limit).await?;
+    state.reads.note_list(&caller, "events.listed", &params, filter.tenant.as_deref());
     let next_cursor = found.next.and_then(|next| page::cursor(&question, &next));
     Ok(Json(Page { items: found.events.into_iter().map(EventView::from).collect(), next_cursor }))
 }

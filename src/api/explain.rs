@@ -77,6 +77,7 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Res
     caller.may_read()?;
     let params = Params::read::<ExplainQuery>(&uri)?;
     let event = asked(&state, &params, caller.scope(params.text("tenant"))?).await?;
+    state.reads.note(&caller, "event.explained", &event.id, Some(&event.tenant));
     let _turn = state.explains.acquire().await.map_err(|_| Problem::unavailable("the daemon is stopping", 1))?;
     let events_max = state.config.explain_events_max;
     let before = state.store()?.events_before(&event, events_max).await?;

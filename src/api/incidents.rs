@@ -30,7 +30,7 @@ use utoipa::{IntoParams, ToSchema};
 pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<Page<Incident>>, Problem> {
     caller.may_read()?;
     let params = Params::read::<CaseQuery>(&uri)?;
-    Ok(Json(cases::list(&state, &caller, ("incidents", &params), incidents::list).await?))
+    Ok(Json(cases::list(&state, &caller, ("incidents.listed", &params), incidents::list).await?))
 }
 
 /// A line of an incident's history.
@@ -81,7 +81,12 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, path: IdPath, ur
     caller.may_read()?;
     Params::read::<NoParams>(&uri)?;
     let detail = detail(&state, &caller, id_of(path)?).await?;
+    note(&state, &caller, &detail.incident);
     Ok(([(ETAG, etag(detail.incident.version))], Json(detail)))
+}
+
+fn note(state: &ApiState, caller: &Caller, incident: &Incident) {
+    state.reads.note(caller, "incident.read", &incident.id, Some(&incident.tenant));
 }
 
 /// Triages an incident: status, disposition, assignee, note. Its alerts that are not resolved follow in status and
@@ -152,7 +157,8 @@ pub async fn timeline(State(state): State<ApiState>, caller: Caller, path: IdPat
         let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };
         Ok(Some((incident, incidents::timeline(tx, &id, (place.t, &place.id), limit + 1)?)))
     });
-    let (_, mut happened) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(none_of_this_id)?;
+    let (incident, mut happened) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(none_of_this_id)?;
+    note(&state, &caller, &incident);
     let more = happened.len() > limit as usize;
     happened.truncate(limit as usize);
     let last = happened.last().filter(|_| more);

@@ -8,6 +8,7 @@
 //! entities come from the store and are a 503 while it is away. Nothing here decides what is an alert.
 
 pub mod alerts;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod breakers;
@@ -32,6 +33,8 @@ pub mod page;
 pub mod preview;
 pub mod problem;
 pub mod query;
+pub mod reads;
+pub mod response;
 pub mod server;
 pub mod status;
 pub mod stream;
@@ -50,6 +53,7 @@ use crate::detect::closings::Closings;
 use crate::log::Appender;
 use crate::normalise::Normaliser;
 use crate::notify::{Channel, Desk};
+use crate::respond::StopSwitch;
 use crate::store::Store;
 use crate::suppress::Lists;
 use crate::telemetry::{Health, Latencies, Metrics};
@@ -86,6 +90,8 @@ pub struct ApiParts {
     pub desk: Desk,
     /// The channels that tell somebody, to be tested.
     pub channels: Vec<Arc<dyn Channel>>,
+    /// Stops machines from acting.
+    pub switch: StopSwitch,
     /// Suppressions as the pipeline sees them.
     pub suppressions: Arc<Lists>,
     /// Suppressions that may be in force.
@@ -115,6 +121,7 @@ pub struct Shared {
     parts: ApiParts,
     limits: limits::Limits,
     tokens: auth::Tokens,
+    reads: reads::Reads,
     ping: health::Ping,
     hub: Arc<stream::Hub>,
     uploads: Arc<Semaphore>,
@@ -149,6 +156,7 @@ impl ApiState {
         Self(Arc::new(Shared {
             limits: limits::Limits::new(config),
             tokens: auth::Tokens::new(config.tokens_cached_max),
+            reads: reads::Reads::start(parts.db.clone(), config, parts.metrics.clone(), parts.shutdown.clone()),
             ping: health::Ping::default(),
             hub: stream::start(&parts.desk.changes, config),
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
@@ -209,6 +217,10 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(breakers::list))
         .routes(routes!(maintenance::list, maintenance::put, maintenance::end))
         .routes(routes!(breakers::close))
+        .routes(routes!(audit::list))
+        .routes(routes!(response::get))
+        .routes(routes!(response::stop))
+        .routes(routes!(response::start))
         .routes(routes!(status::get))
         .routes(routes!(stream::get))
         .routes(routes!(openapi::get))

@@ -52,6 +52,11 @@ impl Params {
         Ok(Self { pairs })
     }
 
+    /// All of them, by name.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The text of a parameter.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {

@@ -7,10 +7,12 @@
 use super::auth::Caller;
 use super::problem::Problem;
 use super::query::{NoParams, Params};
+use super::response::ResponseView;
 use super::{ApiState, openapi};
 use crate::canary::Standing;
 use crate::clock::now_ms;
-use crate::db::alert_list;
+use crate::db::chain::Link;
+use crate::db::{alert_list, audit};
 use crate::detect::breaker::OpenBreaker;
 use crate::telemetry::health::HealthAlert;
 use crate::telemetry::latency::{Percentiles, Stage};
@@ -305,6 +307,21 @@ pub fn summary(alert: &HealthAlert) -> String {
     format!("{subject}{}{detail}", alert.text)
 }
 
+/// The newest record of the audit trail.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditHead {
+    /// Its number.
+    pub id: i64,
+    /// Its hash: noted elsewhere, it shows later whether the trail is still the same (`bartizan audit verify --head`).
+    pub hash: String,
+}
+
+impl From<Link> for AuditHead {
+    fn from(Link { id, hash }: Link) -> Self {
+        Self { id, hash }
+    }
+}
+
 /// How the daemon stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatusView {
@@ -325,6 +342,10 @@ pub struct StatusView {
     pub latency: Vec<StageLatency>,
     /// What does not work.
     pub health: Vec<HealthView>,
+    /// May machines act?
+    pub response: ResponseView,
+    /// The head of the audit trail; `null` for a token of one tenant.
+    pub audit_head: Option<AuditHead>,
     /// The pipeline.
     #[serde(flatten)]
     pub pipeline: PipelineStatus,
@@ -339,7 +360,7 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Res
     let source = Arc::clone(&state.status);
     let pipeline = tokio::task::spawn_blocking(move || source.pipeline()).await?;
     let tenant = caller.tenant.clone();
-    let open = state.read(move |tx| alert_list::count_open(tx, tenant.as_deref())).await?;
+    let (open, head) = state.read(move |tx| Ok((alert_list::count_open(tx, tenant.as_deref())?, audit::head(tx)?))).await?;
     let reasons = state.not_ready().await;
     let one_tenant = caller.tenant.is_some();
     let health = if one_tenant { Vec::new() } else { state.health.active().into_iter().map(HealthView::from).collect() };
@@ -352,6 +373,8 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Res
         alerts: AlertCounts { open },
         latency: state.latencies.snapshot().into_iter().map(StageLatency::from).collect(),
         health,
+        response: ResponseView::of(&state, &caller),
+        audit_head: (!one_tenant).then(|| head.into()),
         pipeline: if one_tenant { pipeline.for_one_tenant() } else { pipeline },
         caller: CallerView { name: caller.name, role: caller.role.as_str(), tenant: caller.tenant },
     }))

@@ -177,6 +177,7 @@ pub async fn get(
     caller.may_read()?;
     Params::read::<NoParams>(&uri)?;
     let permit = state.streams.clone().try_acquire_owned().map_err(|_| Problem::unavailable("too many open streams", 30))?;
+    state.reads.note(&caller, "stream.opened", "alerts", caller.tenant.as_deref());
     state.metrics.streams.inc();
     let open = Open { streams: state.metrics.streams.clone(), _permit: permit };
     let newest = state.hub.newest.subscribe();

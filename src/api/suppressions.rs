@@ -435,6 +435,7 @@ pub async fn held(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
     };
     let question = params.fingerprint("suppressed", filter.tenant.as_deref());
     let before = place(&params, &question)?;
+    state.reads.note_list(&caller, "suppressed.listed", &params, filter.tenant.as_deref());
     let found = state.read(move |tx| suppressions::held(tx, &filter, before, limit.saturating_add(1))).await?;
     Ok(Json(page_of(found, limit, &question, |line: &suppressions::Line| line.id)))
 }

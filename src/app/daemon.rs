@@ -27,7 +27,7 @@ use crate::notify::schedule::Schedule;
 use crate::notify::{self, Channel, Deliveries, Desk, Route, Wake};
 use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::pipeline::cut::Pace;
-use crate::respond::ActiveSessions;
+use crate::respond::{ActiveSessions, StopSwitch};
 use crate::suppress::Lists;
 use crate::teach::{Lessons, Teacher};
 use crate::telemetry::{HealthId, Telemetry};
@@ -148,6 +148,7 @@ impl Daemon {
 
         let Delivering { routing, channels, wake, tasks: deliveries } = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
         let hearts = hearts(&config, &channels);
+        let switch = StopSwitch::of(&config.data_dir);
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
@@ -208,7 +209,14 @@ impl Daemon {
             stop: stop.clone(),
         };
         tasks.spawn(vigil.run());
-        let desk = Desk { db: db.clone(), routing, wake, changes, lessons: Arc::clone(&lessons), clock: Clock::system() };
+        let desk = Desk {
+            db: db.clone(),
+            routing: Arc::clone(&routing),
+            wake: wake.clone(),
+            changes,
+            lessons: Arc::clone(&lessons),
+            clock: Clock::system(),
+        };
         let incidents = Incidents { desk: desk.clone(), stop: stop.clone() };
         let api = ApiState::new(ApiParts {
             detectors,
@@ -220,6 +228,7 @@ impl Daemon {
             appender,
             desk,
             channels,
+            switch: switch.clone(),
             suppressions,
             suppressions_max: config.detect.suppressions_max,
             closings,
@@ -248,6 +257,9 @@ impl Daemon {
             seen: Arc::clone(&running.seen),
             queues: std::mem::take(&mut running.queues),
             data_dir: config.data_dir.clone(),
+            switch,
+            routing,
+            wake,
             suppressed_lines_max: config.detect.suppressed_lines_max,
             lessons_max: config.detect.lessons_max,
             telemetry: telemetry.clone(),
@@ -424,6 +436,7 @@ fn deliver(
         routing: Arc::clone(&routing),
         schedule: Schedule::default(),
         clock: Clock::system(),
+        switch: StopSwitch::of(&config.data_dir),
         telemetry: telemetry.clone(),
         wake: wake.clone(),
         shutdown: stop.clone(),

@@ -79,6 +79,10 @@ impl Channel for History {
         limits.versions_in_flight_max
     }
 
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let alert = match serde_json::from_str::<Alert>(&message.body) {

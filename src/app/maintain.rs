@@ -11,6 +11,8 @@ use crate::detect::breaker::OpenBreaker;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Saved};
 use crate::enrich::Enricher;
 use crate::log::Committer;
+use crate::notify::{Routing, Wake};
+use crate::respond::StopSwitch;
 use crate::teach;
 use crate::telemetry::{HealthId, Telemetry, latency};
 use bartizan_core::time::DAY_MS;
@@ -26,6 +28,8 @@ const GAUGES_INTERVAL: Duration = Duration::from_secs(2);
 /// How often old rows are dropped, and how many at once.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 const PRUNE_ROWS_MAX: u32 = 5_000;
+/// How often the head of the audit trail is logged.
+const HEAD_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long delivered messages stay to be looked at.
 const DELIVERED_KEPT_MS: i64 = 14 * DAY_MS;
 /// How long the working copy of alerts and the audit trail stay.
@@ -39,6 +43,10 @@ pub(super) struct Maintenance {
     pub seen: Arc<Mutex<Seen>>,
     pub queues: Vec<Queue>,
     pub data_dir: PathBuf,
+    pub switch: StopSwitch,
+    /// Who is told of the switch.
+    pub routing: Arc<Routing>,
+    pub wake: Wake,
     /// Lines that the ledger of suppressed findings may have.
     pub suppressed_lines_max: usize,
     /// Lessons that are kept.
@@ -51,11 +59,17 @@ impl Maintenance {
     /// Runs until stopped.
     pub async fn run(self) {
         let (mut places, mut prune, mut window) = (Instant::now(), Instant::now(), Instant::now());
+        let mut head: Option<Instant> = None;
         let mut outbox = OutboxWatch::new(self.db.clone(), self.telemetry.clone());
         while self.stop.run_until_cancelled(tokio::time::sleep(GAUGES_INTERVAL)).await.is_some() {
             self.gauges();
             outbox.look().await;
             disk::check(&self.data_dir, &self.telemetry);
+            self.stop_switch().await;
+            if head.is_none_or(|told| told.elapsed() >= HEAD_INTERVAL) {
+                head = Some(Instant::now());
+                self.audit_head().await;
+            }
             if places.elapsed() >= self.enricher.check_interval() {
                 places = Instant::now();
                 self.places().await;
@@ -68,6 +82,29 @@ impl Maintenance {
                 prune = Instant::now();
                 self.prune().await;
             }
+        }
+    }
+
+    /// Shows how the switch stands, and tells of it where nobody did.
+    async fn stop_switch(&self) {
+        let stopped = self.switch.stopped().map(|stopped| format!("by {}: {}", stopped.by, stopped.reason));
+        self.telemetry.report(HealthId::ResponseStopped, "", stopped.as_deref());
+        let (db, switch, routing) = (self.db.clone(), self.switch.clone(), Arc::clone(&self.routing));
+        match tokio::task::spawn_blocking(move || switch.tell(&db, &routing, now_ms())).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => self.wake.wake(),
+            Ok(Err(error)) => tracing::warn!(%error, "how the stop switch stands cannot be told"),
+            Err(error) => tracing::error!(%error, "telling how the stop switch stands failed"),
+        }
+    }
+
+    /// Logs the head of the audit trail: where logs are collected, it is then known outside of this machine.
+    async fn audit_head(&self) {
+        let db = self.db.clone();
+        match tokio::task::spawn_blocking(move || db.read(|tx| Ok::<_, DbError>(audit::head(tx)?))).await {
+            Ok(Ok(head)) => tracing::info!(record = head.id, hash = head.hash, "head of the audit trail"),
+            Ok(Err(error)) => tracing::warn!(%error, "the audit trail cannot be read"),
+            Err(error) => tracing::error!(%error, "reading the audit trail failed"),
         }
     }
 
@@ -139,7 +176,8 @@ impl Maintenance {
             db.write(|tx| {
                 alerts::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 incidents::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
-                audit::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
+                // Once a day, as each time leaves a record.
+                audit::prune(tx, now_ms, (now_ms - ALERTS_KEPT_MS).div_euclid(DAY_MS) * DAY_MS, PRUNE_ROWS_MAX)?;
                 messages::prune(tx, now_ms - DELIVERED_KEPT_MS, PRUNE_ROWS_MAX)?;
                 suppressions::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 suppressions::prune_held(tx, now_ms - ALERTS_KEPT_MS, lines_max, PRUNE_ROWS_MAX)?;

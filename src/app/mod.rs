@@ -33,7 +33,8 @@ use std::fs;
 const DATABASE: &str = "bartizan.db";
 
 /// Does the data directory hold an installation?
-fn is_installed(config: &Config) -> bool {
+#[must_use]
+pub fn is_installed(config: &Config) -> bool {
     config.data_dir.join(DATABASE).is_file()
 }
 

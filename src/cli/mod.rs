@@ -1,6 +1,7 @@
 //! The command line. Exit 0 = done, 1 = ran and failed, 2 = wrong use or wrong configuration.
 
 mod ahead;
+mod audit;
 mod check;
 mod demo;
 mod detectors;
@@ -12,11 +13,13 @@ mod input;
 mod normalise;
 mod notify;
 mod replay;
+mod response;
 mod run;
 mod simulate;
 mod token;
 
 use crate::config::{Config, ConfigErrors};
+use crate::db::Db;
 use crate::normalise::{Normaliser, TokenKey};
 use crate::telemetry::logging;
 use clap::{Parser, Subcommand};
@@ -92,6 +95,12 @@ enum Command {
     /// Makes, lists and revokes API tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Checks and exports the audit trail
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Stops machines from acting, and lets them act again
+    #[command(subcommand)]
+    Response(response::ResponseCommand),
     /// The embedded store's own process, started by the daemon
     #[command(hide = true)]
     EmbeddedStore,
@@ -122,6 +131,8 @@ pub fn main() -> ExitCode {
         Command::Forward(command) => forward::run(&command),
         Command::Notify(command) => notify::run(&command),
         Command::Token(command) => token::run(command),
+        Command::Audit(command) => audit::run(&command),
+        Command::Response(command) => response::run(&command),
         Command::EmbeddedStore => crate::store::embedded::serve().map_err(CommandError::failed),
     };
     match result {
@@ -155,6 +166,14 @@ fn load(file: Option<&Path>) -> Result<Config, CommandError> {
 /// daemon's secrets.
 fn load_values(file: Option<&Path>) -> Result<Config, CommandError> {
     Ok(Config::load_values(file)?)
+}
+
+/// The database of an installation that is there.
+fn open_installed(config: &Config) -> Result<Db, CommandError> {
+    if !crate::app::is_installed(config) {
+        return Err(CommandError::Failed(format!("{} holds no data of a daemon", config.data_dir.display())));
+    }
+    crate::app::open_database(config).map_err(CommandError::failed)
 }
 
 /// Writes lines to standard output. Whoever closed it has seen enough: that is no failure.

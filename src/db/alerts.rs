@@ -266,7 +266,8 @@ pub fn triage(tx: &Connection, step: &TriageStep<'_>, now_ms: i64) -> Result<Ale
     write_alert(tx, &alert, before.detection_version, triage_version, before.detected_ms)?;
     let change = serde_json::to_value(step.change).map_err(DbError::from)?;
     write_history(tx, &alert, now_ms, step.actor, &change)?;
-    super::audit::record(tx, now_ms, step.actor, "alert.triage", step.id, &change)?;
+    let detail = json!({"tenant": alert.tenant, "detector": alert.detector, "version": alert.version, "change": change});
+    super::audit::record(tx, now_ms, step.actor, "alert.triage", step.id, &detail)?;
     Ok(alert)
 }
 

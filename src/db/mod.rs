@@ -11,6 +11,7 @@ pub mod alert_list;
 pub mod alerts;
 pub mod audit;
 pub mod breakers;
+pub mod chain;
 pub mod channels;
 pub mod incidents;
 pub mod lessons;
@@ -30,7 +31,18 @@ use std::time::Duration;
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Numbered migrations; the position in the list is the schema version.
-const MIGRATIONS: &[&str] = &[include_str!("../../deploy/sqlite/0001_initial.sql"), include_str!("../../deploy/sqlite/0002_incidents.sql")];
+const MIGRATIONS: &[Migration] = &[
+    (include_str!("../../deploy/sqlite/0001_initial.sql"), none),
+    (include_str!("../../deploy/sqlite/0002_incidents.sql"), none),
+    (include_str!("../../deploy/sqlite/0003_audit.sql"), audit::take_in),
+];
+
+/// A change of the schema, and what is done with the rows after it.
+type Migration = (&'static str, fn(&Connection) -> Result<(), DbError>);
+
+fn none(_: &Connection) -> Result<(), DbError> {
+    Ok(())
+}
 
 /// What can go wrong in the database.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +103,9 @@ impl Db {
         if found > known {
             return Err(DbError::TooNew { found, known });
         }
-        for migration in MIGRATIONS.iter().skip(found.max(0) as usize) {
-            tx.execute_batch(migration)?;
+        for (schema, take_in) in MIGRATIONS.iter().skip(found.max(0) as usize) {
+            tx.execute_batch(schema)?;
+            take_in(&tx)?;
         }
         tx.pragma_update(None, "user_version", known)?;
         tx.commit()?;

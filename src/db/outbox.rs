@@ -239,6 +239,15 @@ pub fn due(tx: &Connection, channel: &str, now_ms: i64, limit: usize) -> rusqlit
     tx.prepare_cached(&sql)?.query_map(params![channel, now_ms, limit as i64], message)?.collect()
 }
 
+/// What may not be sent any more and was not, up to `limit` rows.
+///
+/// # Errors
+/// SQLite says no.
+pub fn overdue(tx: &Connection, channel: &str, now_ms: i64, limit: usize) -> rusqlite::Result<Vec<Message>> {
+    let sql = format!("SELECT {COLUMNS} FROM outbox WHERE channel = ?1 AND state = 'pending' AND not_after_ms <= ?2 ORDER BY id LIMIT ?3");
+    tx.prepare_cached(&sql)?.query_map(params![channel, now_ms, limit as i64], message)?.collect()
+}
+
 /// When the next row is due, if any waits.
 ///
 /// # Errors

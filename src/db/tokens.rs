@@ -3,15 +3,17 @@
 //! A token is `btz_` and 256 random bits, so a plain SHA-256 of it cannot be guessed back; a slow hash
 //! would only make every request slow. Tokens are looked up by hash, so comparing leaks no timing.
 
-use super::{Db, DbError};
+use super::{Db, DbError, audit};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 const PREFIX: &str = "btz_";
+/// Who makes and revokes tokens, in the audit trail.
+const COMMAND_LINE: &str = "command line";
 /// Tokens listed at most.
 const LIST_MAX: u32 = 10_000;
 
@@ -121,7 +123,7 @@ impl Db {
                 params![id, new.name, new.role.as_str(), new.tenant, hash(&secret), now_ms, new.expires_ms],
             )?;
             let detail = json!({"name": new.name, "role": new.role, "tenant": new.tenant, "expires_ms": new.expires_ms});
-            audit(tx, now_ms, "token.create", &id, &detail)
+            Ok::<_, DbError>(audit::record(tx, now_ms, COMMAND_LINE, "token.create", &id, &detail)?)
         })?;
         Ok(secret)
     }
@@ -150,19 +152,13 @@ impl Db {
     /// SQLite says no.
     pub fn revoke_token(&self, id: &str, now_ms: i64) -> Result<bool, DbError> {
         self.write(|tx| {
-            let revoked = tx.execute("UPDATE api_tokens SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms IS NULL", params![id, now_ms])?;
-            if revoked > 0 {
-                audit(tx, now_ms, "token.revoke", id, &json!({}))?;
-            }
-            Ok(revoked > 0)
+            let sql = format!("UPDATE api_tokens SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms IS NULL RETURNING {COLUMNS}");
+            let Some(revoked) = tx.prepare(&sql)?.query_row(params![id, now_ms], token).optional()? else { return Ok(false) };
+            let detail = json!({"name": revoked.name, "role": revoked.role, "tenant": revoked.tenant});
+            audit::record(tx, now_ms, COMMAND_LINE, "token.revoke", id, &detail)?;
+            Ok(true)
         })
     }
-}
-
-fn audit(tx: &Connection, now_ms: i64, action: &str, id: &str, detail: &serde_json::Value) -> Result<(), DbError> {
-    let sql = "INSERT INTO audit (at_ms, actor, action, subject, detail) VALUES (?1, 'command line', ?2, ?3, ?4)";
-    tx.execute(sql, params![now_ms, action, id, detail.to_string()])?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -31,7 +31,8 @@ pub fn triage(tx: &Connection, step: &TriageStep<'_>, now_ms: i64) -> Result<Inc
     incident.resolution = (incident.status == Status::Resolved).then_some(Resolution::Person);
     let change = serde_json::to_value(step.change).map_err(DbError::from)?;
     incidents::put_version(tx, &mut incident, step.actor, &change, now_ms)?;
-    audit::record(tx, now_ms, step.actor, "incident.triage", step.id, &change)?;
+    let detail = json!({"tenant": incident.tenant, "version": incident.version, "change": change});
+    audit::record(tx, now_ms, step.actor, "incident.triage", step.id, &detail)?;
     Ok(incident)
 }
 

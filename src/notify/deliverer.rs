@@ -14,12 +14,13 @@ use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::db::outbox::{Message, State};
 use crate::db::{Db, DbError, audit, channels, outbox};
+use crate::respond::StopSwitch;
 use crate::respond::plan::{Order, REVOKE};
 use crate::telemetry::{Stage, Telemetry};
 use bartizan_core::time::{HOUR_MS, SECOND_MS};
 use futures::FutureExt;
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -35,6 +36,9 @@ const POLL_MS: i64 = 5 * SECOND_MS;
 const DB_PAUSE: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is in flight.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Why a call that acts was not made.
+const STOPPED: &str = "machines were stopped from acting";
 
 /// Wakes all deliverers: something new is in the outbox.
 #[derive(Clone, Debug)]
@@ -65,6 +69,8 @@ pub struct Deliveries {
     pub schedule: Schedule,
     /// The time.
     pub clock: Clock,
+    /// Holds every channel that acts.
+    pub switch: StopSwitch,
     /// What is told of deliveries.
     pub telemetry: Telemetry,
     /// Wakes the tasks.
@@ -172,9 +178,10 @@ impl Deliverer {
     }
 
     async fn claim(&self, now_ms: i64, room: usize) -> Result<(Vec<Message>, Option<i64>), DbError> {
-        let (db, name) = (self.shared.db.clone(), self.channel.name().to_owned());
-        let (routing, in_flight) = (Arc::clone(&self.shared.routing), self.in_flight.clone());
-        let work = move || claim_due(&db, &routing, &name, &in_flight, now_ms, room);
+        let (db, routing) = (self.shared.db.clone(), Arc::clone(&self.shared.routing));
+        let held = self.channel.acts() && self.shared.switch.is_thrown();
+        let wanted = Wanted { channel: self.channel.name().to_owned(), in_flight: self.in_flight.clone(), room, held };
+        let work = move || claim_due(&db, &routing, &wanted, now_ms);
         // The task ends only with its work or the runtime.
         let (claimed, next_ms, expired) = blocking(work).await.unwrap_or(Ok(Claim::default()))?;
         if expired > 0 {
@@ -188,9 +195,13 @@ impl Deliverer {
         self.in_flight.insert(message.id);
         let of_try = || Message { message_id: format!("{}-{}", message.message_id, message.attempts), ..message.clone() };
         let message = if sabotaged!(DeliveryIdOfTheTry) { of_try() } else { message };
-        let channel = Arc::clone(&self.channel);
+        let (channel, switch) = (Arc::clone(&self.channel), self.shared.switch.clone());
         self.tries.spawn(async move {
             let started = Instant::now();
+            // Asked last of all: what was claimed a moment ago does not go out either.
+            if channel.acts() && switch.is_thrown() {
+                return (message, Outcome::retry(STOPPED), started.elapsed());
+            }
             let outcome = AssertUnwindSafe(channel.deliver(&message, now_ms)).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|_| Outcome::retry("internal error while sending"));
             (message, outcome, started.elapsed())
@@ -235,16 +246,30 @@ impl Deliverer {
 /// What may be sent now, when the next row is due, and how many revocations expired.
 type Claim = (Vec<Message>, Option<i64>, u64);
 
-fn claim_due(db: &Db, routing: &Routing, name: &str, in_flight: &BTreeSet<i64>, now_ms: i64, room: usize) -> Result<Claim, DbError> {
-    let look = |tx: &Connection| {
-        let mut due = outbox::due(tx, name, now_ms, room.saturating_add(in_flight.len()))?;
-        due.retain(|message| !in_flight.contains(&message.id));
-        due.truncate(room);
-        Ok::<_, DbError>(due)
-    };
+/// What a channel asks for.
+struct Wanted {
+    channel: String,
+    in_flight: BTreeSet<i64>,
+    room: usize,
+    /// Nothing may be sent: only what ran out of time is seen to.
+    held: bool,
+}
+
+impl Wanted {
+    fn look(&self, tx: &Connection, now_ms: i64) -> Result<Vec<Message>, DbError> {
+        let rows_max = self.room.saturating_add(self.in_flight.len());
+        let look = if self.held { outbox::overdue } else { outbox::due };
+        let mut due = look(tx, &self.channel, now_ms, rows_max)?;
+        due.retain(|message| !self.in_flight.contains(&message.id));
+        due.truncate(self.room);
+        Ok(due)
+    }
+}
+
+fn claim_due(db: &Db, routing: &Routing, wanted: &Wanted, now_ms: i64) -> Result<Claim, DbError> {
     let (idle, next_ms) = db.read(|tx| {
-        let idle = channels::ended(tx)?.contains(name) || look(tx)?.is_empty();
-        Ok::<_, DbError>((idle, outbox::next_due_ms(tx, name, now_ms)?))
+        let idle = channels::ended(tx)?.contains(&wanted.channel) || wanted.look(tx, now_ms)?.is_empty();
+        Ok::<_, DbError>((idle, outbox::next_due_ms(tx, &wanted.channel, now_ms)?))
     })?;
     if idle {
         return Ok((Vec::new(), next_ms, 0));
@@ -252,9 +277,11 @@ fn claim_due(db: &Db, routing: &Routing, name: &str, in_flight: &BTreeSet<i64>, 
     db.write(|tx| {
         let (mut messages, mut expired) = (Vec::new(), 0);
         // Read again under the lock: a tally may have grown since.
-        for message in look(tx)? {
+        for message in wanted.look(tx, now_ms)? {
             if message.not_after_ms.is_some_and(|limit| limit <= now_ms) {
-                expire(tx, routing, &message, now_ms)?;
+                let error = if wanted.held { STOPPED } else { message.last_error.as_deref().unwrap_or("never tried in time") };
+                outbox::finish(tx, message.id, State::Expired, Some(error), now_ms)?;
+                escalate(tx, routing, &message, error, now_ms)?;
                 expired += 1;
             } else {
                 outbox::claim(tx, message.id)?;
@@ -268,25 +295,26 @@ fn claim_due(db: &Db, routing: &Routing, name: &str, in_flight: &BTreeSet<i64>, 
     })
 }
 
-fn expire(tx: &Connection, routing: &Routing, message: &Message, now_ms: i64) -> Result<(), DbError> {
-    let error = message.last_error.as_deref().unwrap_or("never tried in time");
-    outbox::finish(tx, message.id, State::Expired, Some(error), now_ms)?;
-    escalate(tx, routing, message, error, now_ms)
+/// Records what became of a revocation, as the member `word` says; returns the particulars.
+fn record_end(tx: &Connection, message: &Message, action: &str, (word, text): (&str, &str), now_ms: i64) -> Result<Value, DbError> {
+    let order = serde_json::from_str::<Payload<Order>>(&message.body)?.data;
+    let detail = json!({
+        "target": message.channel, (word): text, "tries": message.attempts, "tenant": order.tenant, "source": order.source,
+        "user": order.user, "session": order.session, "token_id": order.token_id, "token_hash": order.token_hash,
+        "issued_before": order.issued_before, "alert": order.alert, "detector": order.detector, "severity": order.severity,
+        "message_id": message.message_id,
+    });
+    audit::record(tx, now_ms, "delivery", action, order.session.as_deref().unwrap_or_default(), &detail)?;
+    Ok(detail)
 }
 
 /// A revocation that did not arrive is now for people: one notice for each.
 fn escalate(tx: &Connection, routing: &Routing, message: &Message, error: &str, now_ms: i64) -> Result<(), DbError> {
-    let order = serde_json::from_str::<Payload<Order>>(&message.body)?.data;
-    let session = order.session.as_deref().unwrap_or_default();
-    let detail = json!({
-        "target": message.channel, "error": error, "tries": message.attempts, "tenant": order.tenant, "source": order.source,
-        "user": order.user, "session": order.session, "token_id": order.token_id, "token_hash": order.token_hash,
-        "issued_before": order.issued_before, "alert": order.alert, "detector": order.detector, "severity": order.severity,
-    });
-    audit::record(tx, now_ms, "delivery", "revocation.failed", session, &detail)?;
+    let detail = record_end(tx, message, "revocation.failed", ("error", error), now_ms)?;
     let notice = Notice {
         title: "A session could not be ended".to_owned(),
-        text: "The target did not take the order in time. End the session by hand, and look at why the target failed.".to_owned(),
+        text: "The order was not taken in time. End the session by hand, and look at why: the last error stands with the particulars."
+            .to_owned(),
         details: detail,
     };
     let key = [message.channel.as_str(), &message.message_id];
@@ -345,19 +373,18 @@ impl Step {
 
     fn write(&self, tx: &Connection, channel: &str) -> Result<(), DbError> {
         match &self.outcome {
-            Outcome::Delivered(remark) => self.delivered(tx, channel, remark.as_deref()),
-            Outcome::Retry { .. } if sabotaged!(FailureTakenForDelivery) => self.delivered(tx, channel, None),
+            Outcome::Delivered(remark) => self.delivered(tx, remark.as_deref()),
+            Outcome::Retry { .. } if sabotaged!(FailureTakenForDelivery) => self.delivered(tx, None),
             Outcome::Retry { error, after } => self.retry(tx, channel, error, *after),
             Outcome::Refused(error) => self.failed(tx, channel, error),
             Outcome::Ended(reason) => self.ended(tx, channel, reason),
         }
     }
 
-    fn delivered(&self, tx: &Connection, channel: &str, remark: Option<&str>) -> Result<(), DbError> {
+    fn delivered(&self, tx: &Connection, remark: Option<&str>) -> Result<(), DbError> {
         outbox::finish(tx, self.message.id, State::Delivered, remark, self.now_ms)?;
         if self.message.kind == REVOKE {
-            let detail = json!({"target": channel, "alert": self.message.alert_id, "tries": self.message.attempts, "remark": remark});
-            audit::record(tx, self.now_ms, "delivery", "revocation.delivered", &self.message.message_id, &detail)?;
+            record_end(tx, &self.message, "revocation.delivered", ("answer", remark.unwrap_or("done")), self.now_ms)?;
         }
         Ok(())
     }

@@ -93,12 +93,17 @@ struct Running {
 
 impl Running {
     fn start(db: &Db, routing: &Routing, channels: Vec<Arc<dyn Channel>>) -> Self {
+        Self::switched(db, routing, channels, &StopSwitch::of("/nowhere".as_ref()))
+    }
+
+    fn switched(db: &Db, routing: &Routing, channels: Vec<Arc<dyn Channel>>, switch: &StopSwitch) -> Self {
         let quick = Schedule { first_ms: 20, quick_max_ms: 50, ..Schedule::default() };
         let deliveries = Deliveries {
             db: db.clone(),
             routing: Arc::new(routing.clone()),
             schedule: quick,
             clock: Clock::system(),
+            switch: switch.clone(),
             telemetry: Telemetry::default(),
             wake: Wake::default(),
             shutdown: CancellationToken::new(),
@@ -327,6 +332,10 @@ impl Channel for Refuses {
         String::new()
     }
 
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn deliver<'a>(&'a self, _: &'a Message, _: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(std::future::ready(Outcome::Refused("HTTP 400 invalid_blocks".to_owned())))
     }
@@ -394,5 +403,86 @@ async fn every_version_goes_to_the_topic_in_order() {
         log.records.lock().iter().map(|(_, _, body)| serde_json::from_slice::<crate::alert::Alert>(body).unwrap().version).collect();
     assert_eq!(versions, [1, 2, 3, 4, 5]);
     assert!(log.records.lock().iter().all(|(topic, key, _)| topic == "bartizan.alerts" && key == b"a1"));
+    running.stop().await;
+}
+
+/// A target that takes its time; its tenth call finds the switch thrown while others are under way.
+struct Slow {
+    switch: StopSwitch,
+    begun: Arc<Mutex<Vec<bool>>>,
+}
+
+impl Channel for Slow {
+    fn name(&self) -> &str {
+        "revoke:identity"
+    }
+
+    fn fingerprint(&self) -> String {
+        String::new()
+    }
+
+    fn acts(&self) -> bool {
+        true
+    }
+
+    fn deliver<'a>(&'a self, _: &'a Message, _: i64) -> futures::future::BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let number = {
+                let mut begun = self.begun.lock();
+                begun.push(self.switch.is_thrown());
+                begun.len()
+            };
+            if number == 10 {
+                assert!(self.switch.stop("ann", "a test", 1).unwrap());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            // Every other one fails: what is under way is not tried again either.
+            if number % 2 == 0 { Outcome::retry("503") } else { Outcome::Delivered(None) }
+        })
+    }
+}
+
+#[tokio::test]
+async fn no_call_that_acts_begins_once_the_switch_is_thrown() {
+    let folder = tempfile::tempdir().unwrap();
+    let (db, switch, begun) = (Db::in_memory().unwrap(), StopSwitch::of(folder.path()), Arc::<Mutex<Vec<bool>>>::default());
+    let mut target = target("identity", "http://127.0.0.1:9/", false);
+    (target.brakes.ten_minutes_max, target.brakes.hour_max) = (1_000, 1_000);
+    let routing = Routing { channels: vec![people("oncall", Severity::Info)], targets: vec![target], ..Routing::default() };
+    let now_ms = crate::clock::now_ms();
+    for number in 0..100 {
+        let mut one = alert(&format!("a{number}"));
+        (one.first_event_time, one.last_event_time, one.detected_time) = (TimeMs(now_ms), TimeMs(now_ms), TimeMs(now_ms));
+        one.subjects = vec![
+            bartizan_core::Subject::new(bartizan_core::EntityKind::User, format!("u{number}"), bartizan_core::Role::Victim),
+            bartizan_core::Subject::new(bartizan_core::EntityKind::Session, format!("ses-{number}"), bartizan_core::Role::Victim).hit(),
+        ];
+        one.entities = crate::alert::Entities::of(&one.subjects);
+        commit_at(&db, &one, &routing, now_ms);
+    }
+    let waiting = || messages(&db, "revoke:identity", State::Pending);
+    assert_eq!(waiting().len(), 100);
+    let told = Receiver::start(|_, _| (200, vec![])).await;
+    let slow = Arc::new(Slow { switch: switch.clone(), begun: Arc::clone(&begun) });
+    let running = Running::switched(&db, &routing, vec![slow, webhook("oncall", &told.url, true)], &switch);
+    until("it is thrown", || switch.is_thrown()).await;
+    let soon = crate::clock::now_ms() + 300;
+    let expiring = waiting().last().unwrap().id;
+    db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE outbox SET not_after_ms = ?1 WHERE id = ?2", [soon, expiring])?)).unwrap();
+    // People are told as ever, among it of what runs out of time; each wake has the target's task look again.
+    until("what runs out of time is escalated", || {
+        running.deliveries.wake.wake();
+        told.calls().iter().any(|call| call.body.contains("revocation.failed"))
+    })
+    .await;
+    until("all that was under way is over", || begun.lock().len() == 10 && messages(&db, "revoke:identity", State::Delivered).len() == 5)
+        .await;
+    assert_eq!(*begun.lock(), [false; 10]);
+    assert_eq!(waiting().len(), 94, "ten begun of which five are to be tried again, and one that expired");
+
+    switch.start(&db, &routing, "kim", crate::clock::now_ms()).unwrap();
+    running.deliveries.wake.wake();
+    until("the rest goes out", || waiting().is_empty()).await;
+    assert_eq!(messages(&db, "revoke:identity", State::Delivered).len(), 99);
     running.stop().await;
 }

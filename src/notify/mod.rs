@@ -87,6 +87,9 @@ pub trait Channel: Send + Sync {
     /// Names the address: what was learned of another one (ended, tested) does not count.
     fn fingerprint(&self) -> String;
 
+    /// Does it act upon others, so that the stop switch holds it, rather than tell?
+    fn acts(&self) -> bool;
+
     /// Tries at the same time.
     fn in_flight_max(&self, limits: &NotifyConfig) -> usize {
         limits.calls_in_flight_max

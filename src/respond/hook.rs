@@ -89,6 +89,10 @@ impl Channel for RevocationHook {
         })
     }
 
+    fn acts(&self) -> bool {
+        true
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             match self.client.post(&message.message_id, &message.body, now_ms).await {

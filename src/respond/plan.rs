@@ -199,8 +199,8 @@ impl Planner<'_> {
         let not_after_ms = self.now_ms.saturating_add(VALID_MS);
         let order = self.order(hit, not_after_ms);
         let detail = json!({
-            "target": self.target.name, "alert": self.alert.id, "user": order.user, "state": state.as_str(), "dry_run": self.target.dry_run,
-            "brake": brake.map(Brake::as_str), "message_id": message_id,
+            "target": self.target.name, "tenant": order.tenant, "state": state.as_str(), "dry_run": self.target.dry_run,
+            "brake": brake.map(Brake::as_str), "message_id": message_id, "alert_version": self.alert.version, "order": order,
         });
         let subject = order.session.clone().unwrap_or_default();
         let payload = Payload { kind: REVOKE.to_owned(), timestamp: TimeMs(self.now_ms), data: order, response: <_>::default(), url: None };

@@ -20,8 +20,9 @@ pub fn release_held(tx: &Connection, channel: &str, limit: u32, actor: &str, now
         let not_after_ms = now_ms.saturating_add(VALID_MS);
         payload.data.not_after = TimeMs(not_after_ms);
         if outbox::release(tx, held.id, &serde_json::to_string(&payload)?, not_after_ms, now_ms)? {
-            let detail = json!({"channel": channel, "alert": held.alert_id, "message_id": held.message_id});
-            audit::record(tx, now_ms, actor, "revocation.released", payload.data.session.as_deref().unwrap_or_default(), &detail)?;
+            let order = &payload.data;
+            let detail = json!({"channel": channel, "message_id": held.message_id, "tenant": order.tenant, "order": order});
+            audit::record(tx, now_ms, actor, "revocation.released", order.session.as_deref().unwrap_or_default(), &detail)?;
             released += 1;
         }
     }

@@ -62,6 +62,7 @@ ids! {
     ChannelFailing = "channel_failing", ready, "A channel does not take messages; they are tried again.";
     DeliveryFailed = "delivery_failed", ready, "Messages could not be delivered in time and were given up.";
     RevocationFailing = "revocation_failing", ready, "Sessions that should be ended could not be; people have to decide.";
+    ResponseStopped = "response_stopped", ready, "Machines were stopped from acting; people have to end sessions themselves.";
     CheckpointFailed = "checkpoint_failed", ready, "State and positions could not be saved; a restart would repeat more work.";
     PositionsLost = "positions_lost", ready, "The log no longer has the records after the saved positions; some were never judged.";
     PlacesMissing = "places_missing", ready, "A place or network file is missing or damaged; events have no place or network from it.";

@@ -219,6 +219,7 @@ metrics! {
     http_requests: Counter["route", "status"] = "http_requests", "HTTP requests answered; the route is its template";
     http_seconds: Histogram["route"] = "http_request_seconds", "Duration of HTTP requests";
     streams: Gauge = "http_streams_open", "Open streams of server-sent events";
+    reads_lost: Counter = "audit_reads_lost", "Reads of personal data that could not be recorded in the audit trail";
 }
 
 impl Default for Metrics {

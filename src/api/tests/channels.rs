@@ -20,6 +20,10 @@ impl Channel for Fake {
         String::new()
     }
 
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, _: i64) -> BoxFuture<'a, Outcome> {
         assert_eq!((message.kind.as_str(), message.channel.as_str()), ("channel.test", self.name()));
         let outcome = self.error.map_or(Outcome::Delivered(None), Outcome::retry);

@@ -45,6 +45,7 @@ async fn what_is_documented_answers_and_nothing_else_does() {
         "/api/v1/alerts",
         "/api/v1/alerts/{id}",
         "/api/v1/alerts/triage",
+        "/api/v1/audit",
         "/api/v1/entities/{kind}/{value}",
         "/api/v1/breakers",
         "/api/v1/breakers/{detector}/close",
@@ -60,6 +61,9 @@ async fn what_is_documented_answers_and_nothing_else_does() {
         "/api/v1/incidents/{id}/timeline",
         "/api/v1/incidents/triage",
         "/api/v1/maintenance",
+        "/api/v1/response",
+        "/api/v1/response/start",
+        "/api/v1/response/stop",
         "/api/v1/revocations/release",
         "/api/v1/status",
         "/api/v1/stream",
@@ -76,7 +80,7 @@ async fn every_documented_parameter_is_known_and_bounded() {
     let api = Api::with(HttpConfig { requests_burst_max: 10_000, ..HttpConfig::default() }, None);
     let token = api.token(Role::Admin, None);
     let document = document(&api).await;
-    for path in ["/api/v1/alerts", "/api/v1/incidents", "/api/v1/events"] {
+    for path in ["/api/v1/alerts", "/api/v1/incidents", "/api/v1/events", "/api/v1/audit"] {
         for parameter in document["paths"][path]["get"]["parameters"].as_array().unwrap() {
             let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
             let described = parameter.get("description").or(schema.get("description")).is_some();

@@ -3,6 +3,7 @@
 
 mod access;
 mod answers;
+mod audit;
 mod breakers;
 mod channels;
 mod deliveries;
@@ -12,6 +13,7 @@ mod ingest;
 mod lessons;
 mod limited;
 mod maintenance;
+mod response;
 mod served;
 mod stored;
 mod streamed;
@@ -32,6 +34,7 @@ use crate::normalise::{Normaliser, TokenKey};
 use crate::notify::Desk;
 use crate::notify::testing::commit_at;
 use crate::notify::{Channel, Routing, Wake};
+use crate::respond::StopSwitch;
 use crate::store::Store;
 use crate::suppress::Lists;
 use crate::teach::Lessons;
@@ -145,6 +148,9 @@ struct Api {
     lessons: Arc<Lessons>,
     closings: Arc<Closings>,
     store: watch::Sender<Option<Store>>,
+    metrics: Metrics,
+    switch: StopSwitch,
+    _folder: tempfile::TempDir,
 }
 
 impl Api {
@@ -169,6 +175,8 @@ impl Api {
         latencies.record(Stage::Detect, Duration::from_millis(3));
         let (lists, lessons, closings) = (Arc::<Lists>::default(), Arc::<Lessons>::default(), Arc::<Closings>::default());
         let enabled = Enabled::new(bartizan_catalogue::all(), &DetectorTables::new()).unwrap();
+        let (folder, metrics) = (tempfile::tempdir().unwrap(), Metrics::default());
+        let switch = StopSwitch::of(folder.path());
         let parts = ApiParts {
             detectors: Arc::new(super::explain::Detectors { config: DetectConfig::default(), enabled }),
             suppressions: lists.clone(),
@@ -191,12 +199,13 @@ impl Api {
             channels,
             status: Arc::new(FakePipeline),
             health: health.clone(),
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
+            switch: switch.clone(),
             latencies,
             shutdown: shutdown.clone(),
         };
         let router = router(ApiState::new(parts));
-        Self { router, db, log, changes, health, shutdown, lists, lessons, closings, store: store_sender }
+        Self { router, db, log, changes, health, shutdown, lists, lessons, closings, store: store_sender, metrics, switch, _folder: folder }
     }
 
     fn token(&self, role: Role, tenant: Option<&str>) -> String {

@@ -4,7 +4,7 @@ use super::life::{self, House, PEOPLE};
 use super::world::{At, Key, Receipt, State};
 use crate::alert::Alert;
 use crate::db::outbox;
-use crate::db::{DbError, alerts};
+use crate::db::{DbError, alerts, audit};
 use crate::detect::Enabled;
 use crate::detect::engine::Engine;
 use crate::flow::RawBatch;
@@ -38,6 +38,7 @@ pub(super) fn violations(house: &House) -> Vec<String> {
     wrong.extend(buried(house, &expected));
     wrong.extend(told(house, &reference, &incidents));
     wrong.extend(deliveries(house, &reference));
+    wrong.extend(audit::verify(&house.db, None).err().map(|error| format!("the audit trail does not hold: {error}")));
     wrong
 }
 

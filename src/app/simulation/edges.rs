@@ -9,6 +9,7 @@ use crate::log::sequencer::Limits;
 use crate::log::{Appender, Appending, Committer, Fetched, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
 use crate::notify::{Channel, Outcome};
 use crate::pipeline::store::{EventStore, Rows};
+use crate::respond::config::CHANNEL_PREFIX;
 use crate::store::{ErrorClass, StoreError};
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
@@ -307,6 +308,10 @@ impl Channel for Receiver {
 
     fn fingerprint(&self) -> String {
         self.name.clone()
+    }
+
+    fn acts(&self) -> bool {
+        self.name.starts_with(CHANNEL_PREFIX)
     }
 
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {

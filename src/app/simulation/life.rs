@@ -26,7 +26,7 @@ use crate::notify::testing::{people, target};
 use crate::notify::{Channel, Deliveries, Route, Routing, Wake};
 use crate::pipeline::cut::Pace;
 use crate::pipeline::read::{Piece, Reader, Turn};
-use crate::respond::ActiveSessions;
+use crate::respond::{ActiveSessions, StopSwitch};
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::Severity;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
@@ -162,6 +162,7 @@ impl House {
             routing: Arc::clone(&routing),
             schedule: Schedule::default(),
             clock: world.clock(),
+            switch: StopSwitch::of(&self.config.data_dir),
             telemetry: telemetry.clone(),
             wake: wake.clone(),
             shutdown: shutdown.clone(),

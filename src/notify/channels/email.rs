@@ -167,6 +167,10 @@ impl Channel for Email {
         Ok(String::from_utf8_lossy(&self.mail(message)?.formatted()).into_owned())
     }
 
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let mail = match self.mail(message) {

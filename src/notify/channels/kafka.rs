@@ -39,6 +39,10 @@ impl Channel for TopicChannel {
         limits.versions_in_flight_max
     }
 
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let headers = vec![("message-id", message.message_id.clone().into_bytes()), ("type", message.kind.clone().into_bytes())];

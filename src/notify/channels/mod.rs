@@ -91,6 +91,10 @@ impl<S: Service> Channel for HttpChannel<S> {
         Ok(format!("{}\n{headers}\n{}", call.method, call.body))
     }
 
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let call = match self.call(message, &self.secret) {

@@ -36,6 +36,10 @@ impl Channel for Webhook {
         self.client.fingerprint()
     }
 
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn deliver<'a>(&'a self, message: &'a Message, now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             match self.client.post(&message.message_id, &message.body, now_ms).await {
