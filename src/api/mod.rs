@@ -7,6 +7,7 @@
 //! Reads of alerts and all triage go to the working database and need nothing else; events and
 //! entities come from the store and are a 503 while it is away. Nothing here decides what is an alert.
 
+pub mod actions;
 pub mod alerts;
 pub mod auth;
 pub mod body;
@@ -190,6 +191,8 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::get, incidents::patch))
         .routes(routes!(incidents::timeline))
+        .routes(routes!(actions::list))
+        .routes(routes!(actions::get))
         .routes(routes!(events::list, ingest::post))
         .routes(routes!(explain::get))
         .routes(routes!(entities::get))

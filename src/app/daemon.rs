@@ -1,5 +1,6 @@
 //! The daemon: starts every part in order, runs until it is told to stop, stops in reverse.
 
+use super::actions::Actions;
 use super::canary::Canary;
 use super::incidents::Incidents;
 use super::maintain::{Maintenance, tell_places};
@@ -196,6 +197,7 @@ impl Daemon {
         let detectors = Arc::new(api::explain::Detectors { config: config.detect.clone(), enabled: enabled(&config)? });
         let incidents =
             Incidents { db: db.clone(), routing: Arc::clone(&routing), wake: wake.clone(), clock: Clock::system(), stop: stop.clone() };
+        let actions = Actions { db: db.clone(), wake: wake.clone(), clock: Clock::system(), stop: stop.clone() };
         let api = ApiState::new(ApiParts {
             detectors,
             config: config.http.clone(),
@@ -218,6 +220,7 @@ impl Daemon {
             shutdown: stop.clone(),
         });
         tasks.spawn(incidents.run());
+        tasks.spawn(actions.run());
         let (address, url) = (server.address(), server.url());
         let serving = server.serve(api::router(api), stop.clone());
         tasks.spawn(async move {
@@ -395,6 +398,7 @@ fn deliver(
     })?;
     let (mut routing, mut channels) = (built.routing, built.channels);
     routing.incidents.clone_from(&config.incidents);
+    routing.response.clone_from(&config.response);
     routing.channels.push(Route::every_version(HISTORY_CHANNEL));
     channels.push(Arc::new(history::History::new(store.clone())));
     let (routing, wake) = (Arc::new(routing), Wake::default());

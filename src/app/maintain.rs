@@ -6,7 +6,7 @@ use super::outbox::OutboxWatch;
 use super::pipeline::{Queue, Seen};
 use super::places;
 use crate::clock::now_ms;
-use crate::db::{Db, DbError, alerts, audit, incidents, lessons, outbox as messages, suppressions};
+use crate::db::{Db, DbError, actions, alerts, audit, incidents, lessons, outbox as messages, suppressions};
 use crate::detect::breaker::OpenBreaker;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Saved};
 use crate::enrich::Enricher;
@@ -138,6 +138,7 @@ impl Maintenance {
             let now_ms = now_ms();
             db.write(|tx| {
                 alerts::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
+                actions::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 incidents::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 audit::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 messages::prune(tx, now_ms - DELIVERED_KEPT_MS, PRUNE_ROWS_MAX)?;

@@ -99,7 +99,7 @@ fn find(tx: &Connection, now_ms: i64) -> Result<Found, DbError> {
 mod tests {
     use super::*;
     use crate::db::outbox::NewMessage;
-    use crate::respond::plan::REVOKE;
+    use crate::respond::order::REVOKE;
 
     const NOW_MS: i64 = 1_772_366_400_000;
 

@@ -20,7 +20,7 @@ use crate::log::kafka::KafkaConfig;
 use crate::normalise::{NormaliseConfig, Normaliser, TokenKey};
 use crate::notify::{self, ChannelConfig, NotifyConfig, Problem, Routing};
 use crate::pipeline::PipelineConfig;
-use crate::respond::RevocationConfig;
+use crate::respond::{ResponseConfig, RevocationConfig};
 use crate::secret::{Secret, SecretError};
 use crate::store::embedded::EmbeddedConfig;
 use crate::store::{ClickHouseConfig, StoreConfig};
@@ -80,6 +80,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// Who is told.
     pub channels: Vec<ChannelConfig>,
+    /// What holds for all who are asked to act.
+    pub response: ResponseConfig,
     /// Who is asked to end sessions.
     pub revocation: Vec<RevocationConfig>,
     /// Secrets of the installation.
@@ -138,6 +140,7 @@ impl Default for Config {
             incidents: IncidentConfig::default(),
             notify: NotifyConfig::default(),
             channels: Vec::new(),
+            response: ResponseConfig::default(),
             revocation: Vec::new(),
             secrets: SecretsConfig::default(),
             folder: None,
@@ -240,6 +243,7 @@ impl Config {
         part("telemetry", self.telemetry.errors());
         part("incidents", self.incidents.errors());
         part("notify", self.notify.errors());
+        part("response", self.response.errors());
         if let Some(clickhouse) = &self.clickhouse {
             part("clickhouse", clickhouse.errors());
         }
@@ -316,8 +320,7 @@ impl Config {
             paths.extend(channel.ca_file.as_mut());
         }
         for target in &mut self.revocation {
-            paths.extend(target.secret_file.as_mut());
-            paths.extend(target.ca_file.as_mut());
+            paths.extend([&mut target.secret_file, &mut target.client_secret_file, &mut target.ca_file].into_iter().flatten());
         }
         paths.extend([&mut self.http.tls_cert, &mut self.http.tls_key]);
         if let Some(kafka) = &mut self.kafka {

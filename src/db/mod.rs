@@ -7,6 +7,7 @@
 //! Calls block for as long as a small transaction takes; async callers go through
 //! `tokio::task::spawn_blocking`.
 
+pub mod actions;
 pub mod alert_list;
 pub mod alerts;
 pub mod audit;
@@ -29,7 +30,11 @@ use std::time::Duration;
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Numbered migrations; the position in the list is the schema version.
-const MIGRATIONS: &[&str] = &[include_str!("../../deploy/sqlite/0001_initial.sql"), include_str!("../../deploy/sqlite/0002_incidents.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../deploy/sqlite/0001_initial.sql"),
+    include_str!("../../deploy/sqlite/0002_incidents.sql"),
+    include_str!("../../deploy/sqlite/0003_actions.sql"),
+];
 
 /// What can go wrong in the database.
 #[derive(Debug, thiserror::Error)]

@@ -4,12 +4,12 @@ use super::Channel;
 use super::config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 use super::email::Email;
 use super::kafka::TopicChannel;
-use super::routing::{ALERTS_TOPIC_CHANNEL, Route, Routing};
+use super::routing::{ACTIONS_TOPIC_CHANNEL, ALERTS_TOPIC_CHANNEL, Route, Routing};
 use super::webhook::Webhook;
 use crate::db::Db;
-use crate::log::{ALERTS_TOPIC, Appender};
+use crate::log::{ACTIONS_TOPIC, ALERTS_TOPIC, Appender};
 use crate::respond::RevocationConfig;
-use crate::respond::hook::RevocationHook;
+use crate::respond::Target;
 use std::sync::Arc;
 
 /// Everything wrong with the two lists of tables, at once; reads the files that they name.
@@ -25,7 +25,7 @@ pub fn problems(channels: &[ChannelConfig], targets: &[RevocationConfig], limits
         problems.extend(failed.map(|message| Problem::new(format!("channels.{}", config.name), message)));
     }
     let complete = targets.iter().filter(|config| config.problems().is_empty());
-    let failed = complete.filter_map(|config| Some((config, RevocationHook::client(config).err()?)));
+    let failed = complete.filter_map(|config| Some((config, Target::check(config).err()?)));
     problems.extend(failed.map(|(config, error)| Problem::new(format!("revocation.{}", config.name), error)));
     problems
 }
@@ -38,7 +38,7 @@ pub struct Built {
     pub channels: Vec<Arc<dyn Channel>>,
 }
 
-/// Makes the channels. The topic `bartizan.alerts` is always one of them. Targets in dry run have
+/// Makes the channels. The topics `bartizan.alerts` and `bartizan.actions` are always among them. Targets in dry run have
 /// none: nothing is ever sent to them.
 ///
 /// # Errors
@@ -58,7 +58,9 @@ pub fn build(
     let wrong = |key: String, error: &dyn std::fmt::Display| vec![Problem::new(key, error)];
     let mut routing = Routing::new(channels, targets, limits, public_url);
     routing.channels.push(Route::every_version(ALERTS_TOPIC_CHANNEL));
-    let mut built: Vec<Arc<dyn Channel>> = vec![Arc::new(TopicChannel::new(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC, Arc::clone(log)))];
+    let topics = [(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC), (ACTIONS_TOPIC_CHANNEL, ACTIONS_TOPIC)];
+    let topic = |(name, topic)| -> Arc<dyn Channel> { Arc::new(TopicChannel::new(name, topic, Arc::clone(log))) };
+    let mut built: Vec<Arc<dyn Channel>> = topics.map(topic).into();
     for config in channels {
         let key = || format!("channels.{}", config.name);
         built.push(match config.kind {
@@ -71,8 +73,8 @@ pub fn build(
         });
     }
     for config in targets.iter().filter(|config| !config.dry_run) {
-        let hook = RevocationHook::new(config, db.clone()).map_err(|error| wrong(format!("revocation.{}", config.name), &error))?;
-        built.push(Arc::new(hook));
+        let target = Target::new(config, db).map_err(|error| wrong(format!("revocation.{}", config.name), &error))?;
+        built.push(Arc::new(target));
     }
     Ok(Built { routing, channels: built })
 }

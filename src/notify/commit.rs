@@ -6,11 +6,10 @@ use super::tell::{Teller, Way};
 use crate::alert::model::Disposition;
 use crate::alert::{Alert, Status};
 use crate::db::alerts::{self, TriageError, TriageStep};
-use crate::db::{DbError, incidents, outbox};
+use crate::db::{DbError, incidents};
 use crate::incident::triage::AT_ONCE_MAX;
 use crate::incident::{self, Incident};
-use crate::respond::SessionFacts;
-use crate::respond::plan::{self, REVOKE};
+use crate::respond::{SessionFacts, plan, progress};
 use crate::teach;
 use rusqlite::Connection;
 
@@ -69,7 +68,7 @@ pub fn commit_triage(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, 
     Teller::new(tx, routing, now_ms)?.triage(&alert, kind)?;
     incident::triage::alert_triaged(tx, &alert, step.actor, now_ms)?;
     if alert.disposition.is_some_and(Disposition::is_harmless) {
-        outbox::cancel(tx, &alert.id, REVOKE, "the alert was judged false or harmless", now_ms)?;
+        progress::cancel(tx, &alert.id, "the alert was judged false or harmless", now_ms)?;
     }
     Ok(alert)
 }

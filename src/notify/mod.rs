@@ -33,6 +33,7 @@ pub use deliverer::{Deliveries, Wake};
 pub use routing::{Route, Routing};
 
 use crate::db::outbox::Message;
+use crate::respond::Answer;
 use futures::future::BoxFuture;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub enum Outcome {
     },
     /// The other end wants no more messages, ever.
     Ended(String),
+    /// What came of an order.
+    Answered(Answer),
 }
 
 impl Outcome {

@@ -3,12 +3,14 @@
 use super::config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 use crate::alert::Alert;
 use crate::incident::IncidentConfig;
-use crate::respond::RevocationConfig;
+use crate::respond::{ResponseConfig, RevocationConfig};
 use bartizan_core::Severity;
 use std::collections::BTreeSet;
 
 /// Name of the channel that carries all alert versions to the topic `bartizan.alerts`.
 pub const ALERTS_TOPIC_CHANNEL: &str = "alerts-topic";
+/// Name of the channel that carries every change of an action to the topic `bartizan.actions`.
+pub const ACTIONS_TOPIC_CHANNEL: &str = "actions-topic";
 /// Name of the channel that keeps every version in the store.
 pub const HISTORY_CHANNEL: &str = "history";
 
@@ -46,6 +48,8 @@ pub struct Routing {
     pub channels: Vec<Route>,
     /// Revocation targets.
     pub targets: Vec<RevocationConfig>,
+    /// What holds for all of them.
+    pub response: ResponseConfig,
     /// What belongs to one incident.
     pub incidents: IncidentConfig,
     /// How many are told singly, and shown.
@@ -83,7 +87,7 @@ impl Routing {
         let mut problems: Vec<Problem> = channels.iter().flat_map(ChannelConfig::problems).collect();
         problems.extend(targets.iter().flat_map(RevocationConfig::problems));
         let doubled = |table: &str, names: Vec<&str>| {
-            let mut seen = BTreeSet::from([ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL]);
+            let mut seen = BTreeSet::from([ALERTS_TOPIC_CHANNEL, ACTIONS_TOPIC_CHANNEL, HISTORY_CHANNEL]);
             let mut found = Vec::new();
             for name in names {
                 if !seen.insert(name) {

@@ -1,10 +1,14 @@
-//! The `[[revocation]]` tables.
+//! The `[[revocation]]` tables, and `[response]`, what holds for all of them.
 
+use super::adapter::{Abilities, Granularity};
 use super::brakes::Brakes;
+use super::order::ActionKind;
 use crate::alert::Alert;
+use crate::keycloak::RealmConfig;
 use crate::notify::config::{Problem, name_problems};
 use crate::secret::Secret;
 use bartizan_core::Severity;
+use bartizan_core::time::{DAY_MS, HOUR_MS};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -15,12 +19,61 @@ pub enum TargetKind {
     /// A signed `POST` to one URL.
     #[default]
     Hook,
+    /// A Keycloak server, by its admin API.
+    Keycloak,
+    /// A token revocation endpoint (RFC 7009).
+    Rfc7009,
+}
+
+impl TargetKind {
+    /// What targets of this kind can do.
+    #[must_use]
+    pub const fn abilities(self) -> Abilities {
+        use Granularity::{Session, Token, User};
+        match self {
+            Self::Hook => Abilities { granularity: &[Session, User, Token], reads_back: false },
+            Self::Keycloak => Abilities { granularity: &[Session, User], reads_back: true },
+            Self::Rfc7009 => Abilities { granularity: &[Token], reads_back: false },
+        }
+    }
+
+    /// What a table of this kind means by itself.
+    #[must_use]
+    pub const fn action(self) -> ActionKind {
+        match self {
+            Self::Hook | Self::Keycloak => ActionKind::RevokeSession,
+            Self::Rfc7009 => ActionKind::RevokeToken,
+        }
+    }
+}
+
+/// `[response]`: what holds for all targets.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResponseConfig {
+    /// The longest that an access token is good for. So long after a delivery that cannot be read back,
+    /// what was ended counts as contained. Default an hour.
+    pub access_token_max_ms: i64,
+}
+
+impl Default for ResponseConfig {
+    fn default() -> Self {
+        Self { access_token_max_ms: HOUR_MS }
+    }
+}
+
+impl ResponseConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        out_of_range!(self; access_token_max_ms: 0..=30 * DAY_MS).collect()
+    }
 }
 
 /// What keeps the names of targets and channels apart in the outbox; no name has a colon.
 pub const CHANNEL_PREFIX: &str = "revoke:";
 
-/// One `[[revocation]]` table: who is asked to end sessions.
+/// One `[[revocation]]` table: who is asked to end sessions. Which keys a kind needs, [`RevocationConfig::problems`] says.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevocationConfig {
@@ -31,12 +84,24 @@ pub struct RevocationConfig {
     pub kind: TargetKind,
     /// Where to.
     pub url: String,
-    /// The signing secret, `whsec_` and base64.
+    /// Hook: the signing secret, `whsec_` and base64.
     #[serde(default)]
     pub secret: Option<Secret>,
-    /// A file with it.
+    /// Hook: a file with it.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
+    /// Keycloak: the realms in which sessions are ended.
+    #[serde(default)]
+    pub realms: Vec<RealmConfig>,
+    /// Keycloak: realm of the client; empty (the default): each realm has one of its own.
+    #[serde(default)]
+    pub auth_realm: String,
+    /// Keycloak, token endpoint: the client that calls.
+    #[serde(default)]
+    pub client_id: String,
+    /// Keycloak, token endpoint: a file with its secret.
+    #[serde(default)]
+    pub client_secret_file: Option<PathBuf>,
     /// Only alerts of these detectors; empty (the default): of all.
     #[serde(default)]
     pub detectors: Vec<String>,
@@ -82,10 +147,23 @@ impl RevocationConfig {
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = name_problems("revocation", &self.name);
-        if self.secret.is_none() && self.secret_file.is_none() {
-            problems.push(Problem::new(format!("revocation.{}.secret_file", self.name), "a hook needs a secret or secret_file"));
+        let key = |name: &str| format!("revocation.{}.{name}", self.name);
+        let mut missing = |given: bool, name: &str, message: &str| {
+            if !given {
+                problems.push(Problem::new(key(name), message));
+            }
+        };
+        if self.kind == TargetKind::Hook {
+            missing(self.secret.is_some() || self.secret_file.is_some(), "secret_file", "a hook needs a secret or secret_file");
+        } else {
+            missing(!self.client_id.is_empty(), "client_id", "must be given");
+            missing(self.client_secret_file.is_some(), "client_secret_file", "must be given");
         }
-        problems.extend(self.brakes.problems(&format!("revocation.{}.brakes", self.name)));
+        if self.kind == TargetKind::Keycloak {
+            missing(!self.realms.is_empty(), "realms", "must name at least one");
+            missing(self.realms.iter().all(|realm| !realm.name.is_empty()), "realms", "must have names");
+        }
+        problems.extend(self.brakes.problems(&key("brakes")));
         problems
     }
 }

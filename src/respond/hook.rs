@@ -1,9 +1,11 @@
-//! The revocation hook as a channel: signed orders to one URL.
+//! The hook as a target: signed orders to one URL, as they stand in the outbox.
 //!
 //! At its start the target gets a signed test call. Only a target that passed it can mean "this
 //! session is gone" by 404 or 410; from any other one that is a wrong address.
 
+use super::adapter::{Adapter, Answer};
 use super::config::RevocationConfig;
+use super::order::Order;
 use crate::blocking::blocking;
 use crate::db::outbox::Message;
 use crate::db::{Db, DbError, channels};
@@ -11,7 +13,7 @@ use crate::notify::address::Guard;
 use crate::notify::payload::message_id;
 use crate::notify::signed_http::{Reply, SetupError, SignedClient, SigningKey};
 use crate::notify::webhook::WebhookError;
-use crate::notify::{Channel, Outcome};
+use crate::notify::Outcome;
 use crate::secret::Secret;
 use bartizan_core::TimeMs;
 use futures::future::BoxFuture;
@@ -74,11 +76,7 @@ impl RevocationHook {
     }
 }
 
-impl Channel for RevocationHook {
-    fn name(&self) -> &str {
-        &self.channel
-    }
-
+impl Adapter for RevocationHook {
     fn fingerprint(&self) -> String {
         self.client.fingerprint()
     }
@@ -89,12 +87,12 @@ impl Channel for RevocationHook {
         })
     }
 
-    fn deliver<'a>(&'a self, message: &'a Message, now_ms: i64) -> BoxFuture<'a, Outcome> {
+    fn ask<'a>(&'a self, message: &'a Message, _order: &'a Order, now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             match self.client.post(&message.message_id, &message.body, now_ms).await {
-                Reply::Status { code: 200..=299, .. } => Outcome::Delivered(None),
+                Reply::Status { code: 200..=299, .. } => Outcome::Answered(Answer::Taken),
                 Reply::Status { code: 404 | 410, text, .. } if self.test(now_ms).await => {
-                    Outcome::Delivered(Some(format!("{text}: the session is gone")))
+                    Outcome::Answered(Answer::NotKnown(format!("{text}: the session is gone")))
                 }
                 Reply::Status { code: 404 | 410, text, .. } => {
                     Outcome::retry(format!("{text}: wrong address? the target fails its test call"))

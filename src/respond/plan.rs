@@ -8,10 +8,13 @@
 
 use super::brakes::{Asked, Brake};
 use super::config::RevocationConfig;
+use super::order::{ActionKind, Order};
+use super::progress;
+use super::record::{ActionRecord, State};
 use crate::alert::Alert;
 use crate::alert::model::Disposition;
-use crate::db::outbox::{NewMessage, State};
-use crate::db::{DbError, audit, channels, outbox};
+use crate::db::outbox::{self, NewMessage};
+use crate::db::{DbError, actions, audit, channels};
 use crate::notify::Detected;
 use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, Response, message_id};
@@ -19,12 +22,9 @@ use crate::notify::routing::Routing;
 use crate::notify::tell::age_ms;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use bartizan_core::{Action, EntityKind, Severity, Subject, TimeMs};
-use rusqlite::{Connection, params};
-use serde::{Deserialize, Serialize};
+use rusqlite::Connection;
 use serde_json::json;
 
-/// Kind of the message.
-pub const REVOKE: &str = "session.revoke";
 /// An alert whose last event is older when it is found is for people alone.
 const ACTED_UPON_MS: i64 = 2 * HOUR_MS;
 /// How long a revocation is tried.
@@ -47,37 +47,6 @@ pub struct SessionFacts {
     pub time_ms: Option<i64>,
 }
 
-/// The order to end one session, as it is sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Order {
-    /// Always `revoke_session`.
-    pub action: String,
-    /// Tenant.
-    pub tenant: String,
-    /// Who issued the session.
-    pub source: Option<String>,
-    /// Whose it is.
-    pub user: Option<String>,
-    /// The session.
-    pub session: Option<String>,
-    /// Public handle of its token.
-    pub token_id: Option<String>,
-    /// Keyed hash of its token.
-    pub token_hash: Option<String>,
-    /// What was issued after this must live.
-    pub issued_before: TimeMs,
-    /// The order is void after this.
-    pub not_after: TimeMs,
-    /// The cause.
-    pub alert: String,
-    /// Its detector.
-    pub detector: String,
-    /// Its severity.
-    pub severity: Severity,
-    /// Its reason.
-    pub reason: String,
-}
-
 /// Plans what every matching target is asked because of this version, as it is shown (with triage).
 ///
 /// # Errors
@@ -95,7 +64,7 @@ pub fn plan(tx: &Connection, detected: &Detected<'_>, routing: &Routing, now_ms:
         let planner = Planner { tx, alert, target, active_sessions: detected.active_sessions, routing, now_ms };
         for hit in &hits {
             match planner.ask(hit)? {
-                Some(State::DryRun) => response.dry_run += 1,
+                Some(State::Shadow) => response.dry_run += 1,
                 Some(State::Held) => response.held += 1,
                 Some(_) => response.requested += 1,
                 None => {}
@@ -165,16 +134,17 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Writes one revocation. `None`: it is known already.
+    /// Decides on one action. `None`: it is known already.
     fn ask(&self, hit: &SessionFacts) -> Result<Option<State>, DbError> {
         let named = hit.session.as_deref().or(hit.token_id.as_deref()).or(hit.token_hash.as_deref()).unwrap_or_default();
-        let message_id = message_id(&["revoke", &self.target.name, named, &self.alert.id]);
-        let channel = self.target.channel();
-        if outbox::find(self.tx, &channel, &message_id)?.is_some() {
+        let id = message_id(&["revoke", &self.target.name, named, &self.alert.id]);
+        if actions::get(self.tx, &id)?.is_some() {
             return Ok(None);
         }
+        let action = self.target.kind.action();
         let asked = Asked {
             target: &self.target.name,
+            action,
             tenant: &self.alert.tenant,
             user: hit.user.as_deref(),
             critical: self.alert.severity == Severity::Critical,
@@ -184,66 +154,78 @@ impl Planner<'_> {
         let brake =
             if self.alert.is_campaign() { Some(Brake::CircuitBreaker) } else { self.target.brakes.hold(self.tx, &asked, self.now_ms)? };
         let state = match brake {
-            _ if self.target.dry_run => State::DryRun,
+            _ if self.target.dry_run => State::Shadow,
             Some(_) => State::Held,
-            None => State::Pending,
+            None => State::Requested,
         };
-        self.write(hit, channel, message_id, state, brake)?;
+        let order = self.order(action, hit);
+        self.write(&order, id, state, brake)?;
         if let (Some(brake), State::Held) = (brake, state) {
             self.tell_of_brake(brake, hit)?;
         }
         Ok(Some(state))
     }
 
-    fn write(&self, hit: &SessionFacts, channel: String, message_id: String, state: State, brake: Option<Brake>) -> Result<(), DbError> {
-        let not_after_ms = self.now_ms.saturating_add(VALID_MS);
-        let order = self.order(hit, not_after_ms);
+    /// Writes the action and the message that carries its order.
+    fn write(&self, order: &Order, id: String, state: State, brake: Option<Brake>) -> Result<(), DbError> {
+        let brake = brake.map(|brake| brake.as_str().to_owned());
         let detail = json!({
             "target": self.target.name, "alert": self.alert.id, "user": order.user, "state": state.as_str(), "dry_run": self.target.dry_run,
-            "brake": brake.map(Brake::as_str), "message_id": message_id,
+            "brake": brake, "message_id": id,
         });
-        let subject = order.session.clone().unwrap_or_default();
-        let payload = Payload { kind: REVOKE.to_owned(), timestamp: TimeMs(self.now_ms), data: order, response: <_>::default(), url: None };
-        self.tx
-            .prepare_cached(
-                "INSERT INTO revocations (target, message_id, tenant, user, session, alert_id, dry_run, held, at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![
-                self.target.name,
-                message_id,
-                self.alert.tenant,
-                hit.user,
-                hit.session,
-                self.alert.id,
-                self.target.dry_run,
-                brake.map(Brake::as_str),
-                self.now_ms
-            ])?;
+        let payload = Payload {
+            kind: order.action.message_kind().to_owned(),
+            timestamp: TimeMs(self.now_ms),
+            data: order,
+            response: <_>::default(),
+            url: None,
+        };
+        let (message_state, audited) = match state {
+            State::Held => (outbox::State::Held, "revocation.held"),
+            State::Shadow => (outbox::State::DryRun, "revocation.dry_run"),
+            _ => (outbox::State::Pending, "revocation.requested"),
+        };
         let message = NewMessage {
-            channel,
-            message_id,
-            kind: REVOKE.to_owned(),
+            channel: self.target.channel(),
+            message_id: id.clone(),
+            kind: payload.kind.clone(),
             alert_id: self.alert.id.clone(),
             version: self.alert.version,
             body: serde_json::to_string(&payload)?,
-            state,
+            state: message_state,
             next_ms: self.now_ms,
-            not_after_ms: Some(not_after_ms),
+            not_after_ms: Some(order.not_after.0),
         };
         outbox::enqueue(self.tx, &message, self.now_ms)?;
-        let action = match state {
-            State::Held => "revocation.held",
-            State::DryRun => "revocation.dry_run",
-            _ => "revocation.requested",
+        audit::record(self.tx, self.now_ms, "detection", audited, order.session.as_deref().unwrap_or_default(), &detail)?;
+        let action = ActionRecord {
+            id,
+            version: 1,
+            action: order.action,
+            target: self.target.name.clone(),
+            tenant: order.tenant.clone(),
+            user: order.user.clone(),
+            session: order.session.clone(),
+            token_id: order.token_id.clone(),
+            alert: order.alert.clone(),
+            detector: order.detector.clone(),
+            severity: order.severity,
+            state,
+            remark: None,
+            brake,
+            event_time: order.issued_before,
+            decided_time: TimeMs(self.now_ms),
+            requested_time: (state == State::Requested).then_some(TimeMs(self.now_ms)),
+            delivered_time: None,
+            confirmed_time: None,
+            not_after: order.not_after,
         };
-        audit::record(self.tx, self.now_ms, "detection", action, &subject, &detail)?;
-        Ok(())
+        progress::write(self.tx, &action, None, self.now_ms)
     }
 
-    fn order(&self, hit: &SessionFacts, not_after_ms: i64) -> Order {
+    fn order(&self, action: ActionKind, hit: &SessionFacts) -> Order {
         Order {
-            action: "revoke_session".to_owned(),
+            action,
             tenant: self.alert.tenant.clone(),
             source: hit.source.clone(),
             user: hit.user.clone(),
@@ -251,7 +233,7 @@ impl Planner<'_> {
             token_id: hit.token_id.clone(),
             token_hash: hit.token_hash.clone(),
             issued_before: TimeMs(hit.time_ms.unwrap_or(self.alert.last_event_time.0)),
-            not_after: TimeMs(not_after_ms),
+            not_after: TimeMs(self.now_ms.saturating_add(VALID_MS)),
             alert: self.alert.id.clone(),
             detector: self.alert.detector.clone(),
             severity: self.alert.severity,

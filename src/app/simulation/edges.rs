@@ -7,6 +7,7 @@ use crate::flow::{PartitionId, Positions};
 use crate::log::journal::JournalSource;
 use crate::log::sequencer::Limits;
 use crate::log::{Appender, Appending, Committer, Fetched, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
+use crate::respond::Answer;
 use crate::notify::{Channel, Outcome};
 use crate::pipeline::store::{EventStore, Rows};
 use crate::store::{ErrorClass, StoreError};
@@ -325,6 +326,7 @@ impl Channel for Receiver {
                 }
             };
             match self.world.request(Edge::Channels, what, effect).await {
+                Ok(()) if message.is_order() => Outcome::Answered(Answer::Taken),
                 Ok(()) => Outcome::Delivered(None),
                 Err(error) => {
                     let mut state = self.world.lock();

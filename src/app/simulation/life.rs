@@ -20,7 +20,7 @@ use crate::log::sequencer::Sequencer;
 use crate::log::{ALERTS_TOPIC, Appender, Committer, INGEST_TOPIC, Outgoing, Source};
 use crate::normalise::{Format, NormaliseConfig, Normaliser, TokenKey};
 use crate::notify::kafka::TopicChannel;
-use crate::notify::routing::{ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL};
+use crate::notify::routing::{ACTIONS_TOPIC_CHANNEL, ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL};
 use crate::notify::schedule::Schedule;
 use crate::notify::testing::{people, target};
 use crate::notify::{Channel, Deliveries, Route, Routing, Wake};
@@ -168,7 +168,7 @@ impl House {
         };
         let receiver = |name: &str| -> Arc<dyn Channel> { Arc::new(Receiver { name: name.to_owned(), world: Arc::clone(world) }) };
         let topic = Arc::new(TopicChannel::new(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC, appender));
-        let channels = vec![topic, receiver(HISTORY_CHANNEL), receiver(PEOPLE.0), receiver("revoke:identity")];
+        let channels = vec![topic, receiver(HISTORY_CHANNEL), receiver(ACTIONS_TOPIC_CHANNEL), receiver(PEOPLE.0), receiver("revoke:identity")];
         let deliveries = deliveries.spawn(channels).map_err(|error| error.to_string())?;
 
         let (changes, _) = broadcast::channel(16);
