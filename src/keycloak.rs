@@ -104,7 +104,8 @@ impl AdminApi {
     /// One call about a realm; `path` lies below it.
     ///
     /// # Errors
-    /// There is no token, no answer, one that is too long, or the token is refused.
+    /// A part of the path is no name (it may come from an event), there is no token, no answer, one that is too long,
+    /// or the token is refused.
     pub async fn call(
         &self,
         method: Method,
@@ -113,6 +114,9 @@ impl AdminApi {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, CallError> {
+        if path.iter().any(|part| matches!(*part, "" | "." | "..")) {
+            return Err(CallError(format!("{path:?} is no path of Keycloak's")));
+        }
         let token = self.token(realm).await?;
         let mut url = self.under(&[&["admin", "realms", realm], path].concat());
         if !query.is_empty() {
@@ -176,5 +180,24 @@ impl AdminApi {
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn what_an_event_names_stays_one_part_of_the_path() {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let http = Client::builder().tls_certs_only([]).build().unwrap();
+        let account = Account { client_id: "c".to_owned(), secret: Secret::new("s".to_owned()), realm: String::new() };
+        let api = AdminApi::new(http, Url::parse("http://127.0.0.1:9/auth/").unwrap(), account, 1_000);
+        assert_eq!(api.under(&["a", "../b?c#d"]).as_str(), "http://127.0.0.1:9/auth/a/..%2Fb%3Fc%23d");
+        for part in ["", ".", ".."] {
+            let error = api.call(Method::DELETE, "people", &["sessions", part], &[], None).await.unwrap_err();
+            assert!(error.to_string().contains("no path"), "{error}");
+        }
     }
 }

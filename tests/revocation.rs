@@ -12,7 +12,7 @@ use crate::support::http::block_on;
 use crate::support::kafka::shared as kafka;
 use crate::support::keycloak::{APP, NETWORKS, OWNER, Realm, SECRET, SERVICE, THIEF, Tokens, forward, section, shared as keycloak};
 use crate::support::process::Process;
-use crate::support::scenario::BASE;
+use crate::support::scenario::{BASE, now_ms};
 use crate::support::{folder, setting, unique};
 
 const SETTLED: Duration = Duration::from_secs(90);
@@ -162,8 +162,8 @@ fn stolen_sessions_end_within_seconds() {
     assert!(at(0.99) < 2_000, "p99 {} ms", at(0.99));
 }
 
-/// Asks Keycloak by the adapter alone.
-fn ask(realm: &Realm<'_>, user: Option<&str>, session: &str, tenant: &str) -> Outcome {
+/// Asks Keycloak by the adapter alone, for what these members of an order say.
+fn ask(realm: &Realm<'_>, members: Value) -> Outcome {
     let folder = folder("target");
     let secret = folder.join("keycloak.secret");
     std::fs::write(&secret, SECRET).unwrap();
@@ -171,10 +171,12 @@ fn ask(realm: &Realm<'_>, user: Option<&str>, session: &str, tenant: &str) -> Ou
                        "client_id": SERVICE, "client_secret_file": secret, "allow_private": true});
     let config: RevocationConfig = serde_json::from_value(table).unwrap();
     assert_eq!(config.problems(), []);
-    let body = json!({"type": "session.revoke", "timestamp": "2026-03-02T09:00:00Z", "data": {
-        "action": "revoke_session", "tenant": tenant, "source": "keycloak", "user": user, "session": session, "token_id": null,
+    let mut order = json!({
+        "action": "revoke_session", "tenant": "acme", "source": "keycloak", "user": null, "session": null, "token_id": null,
         "token_hash": null, "issued_before": "2026-03-02T09:00:00Z", "not_after": "2026-03-02T09:15:00Z", "alert": "a1",
-        "detector": "token_reuse", "severity": "high", "reason": "a test"}});
+        "detector": "token_reuse", "severity": "high", "reason": "a test"});
+    order.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    let body = json!({"type": "session.revoke", "timestamp": "2026-03-02T09:00:00Z", "data": order});
     let message = Message {
         id: 1,
         channel: config.channel(),
@@ -197,23 +199,23 @@ fn keycloak_says_what_became_of_a_session() {
     let realm = keycloak().realm("target");
     let bob = realm.user("bob", "right");
     let signed_in = realm.sign_in("bob", "right", OWNER);
-    let without_role = ask(&realm, Some(&bob), &signed_in.session, "acme");
+    let without_role = ask(&realm, json!({"user": bob, "session": signed_in.session}));
     assert!(matches!(&without_role, Outcome::Retry { error, .. } if error.contains("manage-users")), "{without_role:?}");
     realm.grant_service("manage-users");
-    let refused = ask(&realm, Some(&bob), &signed_in.session, "globex");
+    let refused = ask(&realm, json!({"user": bob, "session": signed_in.session, "tenant": "globex"}));
     assert!(matches!(&refused, Outcome::Answered(Answer::Refused(reason)) if reason.contains("globex")), "{refused:?}");
     assert_eq!(realm.sessions(&bob).len(), 1);
 
-    let ended = ask(&realm, Some(&bob), &signed_in.session, "acme");
+    let ended = ask(&realm, json!({"user": bob, "session": signed_in.session}));
     assert!(matches!(ended, Outcome::Answered(Answer::Ended(_))), "{ended:?}");
     assert_eq!(realm.sessions(&bob), [""; 0]);
     for (user, session) in [(Some(bob.as_str()), signed_in.session.as_str()), (Some("nobody"), "no-session"), (None, "no-session")] {
-        let unknown = ask(&realm, user, session, "acme");
+        let unknown = ask(&realm, json!({"user": user, "session": session}));
         assert!(matches!(unknown, Outcome::Answered(Answer::NotKnown(_))), "{unknown:?}");
     }
     // Whose session it is has to be known to read back that it is gone.
     let signed_in = realm.sign_in("bob", "right", OWNER);
-    let taken = ask(&realm, None, &signed_in.session, "acme");
+    let taken = ask(&realm, json!({"session": signed_in.session}));
     assert_eq!(taken, Outcome::Answered(Answer::Taken));
     assert_eq!(realm.sessions(&bob), [""; 0]);
 }
@@ -233,8 +235,41 @@ fn an_offline_session_ends_too() {
     }
     let refreshed = realm.refreshed(&offline.refresh, OWNER);
     assert!(realm.is_active(&refreshed.access));
-    let ended = ask(&realm, Some(&carl), &offline.session, "acme");
+    let ended = ask(&realm, json!({"user": carl, "session": offline.session}));
     assert!(matches!(ended, Outcome::Answered(Answer::Ended(_))), "{ended:?}");
     assert_eq!(realm.refresh(&refreshed.refresh, THIEF).status, 400);
     assert!(!realm.is_active(&refreshed.access));
+}
+
+#[test]
+fn keycloak_does_what_is_asked_about_a_person() {
+    let realm = keycloak().realm("person");
+    realm.grant_service("manage-users");
+    let erin = realm.user("erin", "right");
+    let of_user = |action: &str, issued_before: bartizan_core::TimeMs| {
+        let done = ask(&realm, json!({"action": action, "user": erin, "issued_before": issued_before}));
+        assert!(matches!(done, Outcome::Answered(Answer::Ended(_))), "{action}: {done:?}");
+    };
+    let record = || realm.admin(reqwest::Method::GET, &format!("/users/{erin}"), None).json();
+    let before = realm.sign_in("erin", "right", OWNER);
+    realm.sign_in("erin", "right", OWNER);
+    let now = || bartizan_core::TimeMs(now_ms());
+    of_user("revoke_user_sessions", bartizan_core::TimeMs(now_ms() - 60_000));
+    assert_eq!(realm.sessions(&erin).len(), 2, "what began later lives");
+    of_user("revoke_user_sessions", now());
+    assert_eq!((realm.sessions(&erin).len(), realm.is_active(&before.access)), (0, false));
+
+    of_user("require_sign_in", now());
+    of_user("require_sign_in", now());
+    assert_eq!((&record()["requiredActions"], &record()["email"]), (&json!(["UPDATE_PASSWORD"]), &json!("erin@example.org")));
+    of_user("waive_sign_in", now());
+    assert_eq!(record()["requiredActions"], json!([]));
+
+    of_user("disable_user", now());
+    assert_eq!(record()["enabled"], false);
+    assert_eq!(realm.password_form("erin", "right", OWNER).status, 200, "the form again");
+    of_user("enable_user", now());
+    realm.sign_in("erin", "right", OWNER);
+    let unknown = ask(&realm, json!({"action": "disable_user", "user": "nobody"}));
+    assert!(matches!(unknown, Outcome::Answered(Answer::NotKnown(_))), "{unknown:?}");
 }

@@ -1,4 +1,5 @@
-//! `/api/v1/actions`: what machines were asked to do because of alerts, and where each action stands.
+//! `/api/v1/actions`: what machines were asked to do because of alerts, where each action stands, and what people
+//! decide on it.
 
 use super::alerts::NoParams;
 use super::auth::Caller;
@@ -6,14 +7,17 @@ use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::{Params, VALUE_BYTES_MAX};
 use super::{ApiState, openapi};
+use crate::clock::now_ms;
 use crate::db::actions::{self, Filter};
 use crate::respond::ActionRecord;
+use crate::respond::decide::{Decision, DecisionError, Person};
 use crate::respond::order::ActionKind;
 use crate::respond::record::State as ActionState;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
+use std::sync::Arc;
 use utoipa::IntoParams;
 
 /// Which actions.
@@ -77,19 +81,77 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
 /// One action.
 #[utoipa::path(get, path = "/api/v1/actions/{id}", tag = "actions", params(("id" = String, Path, description = "Action id")),
     responses((status = 200, description = "As it stands now", body = ActionRecord), openapi::ItemErrors))]
-pub async fn get(
-    State(state): State<ApiState>,
-    caller: Caller,
-    path: Result<Path<String>, PathRejection>,
-    uri: Uri,
-) -> Result<Json<ActionRecord>, Problem> {
+pub async fn get(State(state): State<ApiState>, caller: Caller, path: ActionPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
     caller.may_read()?;
     Params::read::<NoParams>(&uri)?;
-    let none = || Problem::not_found("there is no action of this id");
-    let Path(id) = path.map_err(|_| none())?;
-    if id.len() > VALUE_BYTES_MAX {
-        return Err(none());
-    }
+    let id = id_of(path)?;
     let action = state.read(move |tx| actions::get(tx, &id)).await?;
-    action.filter(|action| caller.sees(&action.tenant)).map(Json).ok_or_else(none)
+    action.filter(|action| caller.sees(&action.tenant)).map(Json).ok_or_else(no_such_action)
+}
+
+type ActionPath = Result<Path<String>, PathRejection>;
+
+fn id_of(path: ActionPath) -> Result<String, Problem> {
+    let Path(id) = path.map_err(|_| no_such_action())?;
+    if id.len() > VALUE_BYTES_MAX { Err(no_such_action()) } else { Ok(id) }
+}
+
+fn no_such_action() -> Problem {
+    Problem::not_found("there is no action of this id")
+}
+
+impl From<DecisionError> for Problem {
+    fn from(error: DecisionError) -> Self {
+        match error {
+            DecisionError::NotFound => no_such_action(),
+            DecisionError::Conflict(reason) => Self::new(StatusCode::CONFLICT, reason),
+            DecisionError::Db(error) => error.into(),
+        }
+    }
+}
+
+/// Agrees to an action that waits: one that a brake holds, or that a policy proposes. It goes once as many people agreed
+/// as it wants, each with a token of their own.
+#[utoipa::path(post, path = "/api/v1/actions/{id}/approve", tag = "actions", params(("id" = String, Path, description = "Action id")),
+    responses((status = 200, description = "As it stands now", body = ActionRecord), openapi::DecisionErrors))]
+pub async fn approve(State(state): State<ApiState>, caller: Caller, path: ActionPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
+    decide(state, caller, path, uri, |decision, id| decision.approve(id)).await
+}
+
+/// Says no to an action that waits.
+#[utoipa::path(post, path = "/api/v1/actions/{id}/reject", tag = "actions", params(("id" = String, Path, description = "Action id")),
+    responses((status = 200, description = "As it stands now", body = ActionRecord), openapi::DecisionErrors))]
+pub async fn reject(State(state): State<ApiState>, caller: Caller, path: ActionPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
+    decide(state, caller, path, uri, |decision, id| decision.reject(id)).await
+}
+
+/// Undoes an action that was done: a block at once; a sign-in that was required, or an account that was disabled, by an
+/// action of its own.
+#[utoipa::path(post, path = "/api/v1/actions/{id}/undo", tag = "actions", params(("id" = String, Path, description = "Action id")),
+    responses((status = 200, description = "The action that undoes it, or the block as it stands now", body = ActionRecord), openapi::DecisionErrors))]
+pub async fn undo(State(state): State<ApiState>, caller: Caller, path: ActionPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
+    decide(state, caller, path, uri, |decision, id| decision.undo(id)).await
+}
+
+/// One decision in one transaction; the deliverers look at the outbox after it.
+async fn decide(
+    state: ApiState,
+    caller: Caller,
+    path: ActionPath,
+    uri: Uri,
+    work: impl FnOnce(&Decision<'_>, &str) -> Result<ActionRecord, DecisionError> + Send + 'static,
+) -> Result<Json<ActionRecord>, Problem> {
+    caller.may_triage()?;
+    Params::read::<NoParams>(&uri)?;
+    let id = id_of(path)?;
+    let (db, routing, person) = (state.db.clone(), Arc::clone(&state.routing), person(caller));
+    let decided = move || db.write(|tx| work(&Decision { tx, routing: &routing, person: &person, now_ms: now_ms() }, &id));
+    let action = tokio::task::spawn_blocking(decided).await??;
+    state.wake.wake();
+    Ok(Json(action))
+}
+
+/// The caller as one who decides.
+pub(super) fn person(caller: Caller) -> Person {
+    Person { name: caller.name, token: caller.id, tenant: caller.tenant }
 }

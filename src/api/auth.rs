@@ -25,12 +25,15 @@ const CACHE_TIME_MAX: Duration = Duration::from_millis(20);
 /// Bytes of a token: far more than those that this program makes.
 const TOKEN_BYTES_MAX: usize = 256;
 
+const API_KEY: &str = "x-api-key";
 const CHALLENGE: &str = "Bearer realm=\"bartizan\"";
 const CHALLENGE_INVALID: &str = "Bearer realm=\"bartizan\", error=\"invalid_token\"";
 
 /// The token that a request came with.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    /// Id of the token.
+    pub id: String,
     /// Name of the token, which stands in history and audit.
     pub name: String,
     /// What it may do.
@@ -45,6 +48,12 @@ pub struct Caller {
 struct Secret {
     text: Arc<str>,
     hash: [u8; 32],
+}
+
+impl Secret {
+    fn of(token: &str) -> Self {
+        Self { text: token.into(), hash: Sha256::digest(token).into() }
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -144,12 +153,16 @@ impl FromRequestParts<ApiState> for Caller {
             state.limits.failures.take(client, Instant::now()).ok();
             return Err(Problem::unauthorized("the token is unknown, expired or revoked", CHALLENGE_INVALID));
         };
-        Ok(Self { name: token.name, role: token.role, tenant: token.tenant, secret })
+        Ok(Self { id: token.id, name: token.name, role: token.role, tenant: token.tenant, secret })
     }
 }
 
-/// The token in `Authorization: Bearer TOKEN`.
+/// The token in `Authorization: Bearer TOKEN`, or, where there is none, in `X-Api-Key`, as bouncers send it.
 fn bearer(parts: &Parts) -> Result<Secret, Problem> {
+    if let (None, Some(key)) = (parts.headers.get(AUTHORIZATION), parts.headers.get(API_KEY)) {
+        let key = key.to_str().ok().filter(|key| (1..=TOKEN_BYTES_MAX).contains(&key.len()));
+        return key.map(Secret::of).ok_or_else(|| Problem::unauthorized("X-Api-Key holds no token", CHALLENGE));
+    }
     let mut values = parts.headers.get_all(AUTHORIZATION).iter();
     let missing = || Problem::unauthorized("send a token: Authorization: Bearer TOKEN", CHALLENGE);
     let value = values.next().ok_or_else(missing)?;
@@ -161,7 +174,7 @@ fn bearer(parts: &Parts) -> Result<Secret, Problem> {
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.len() > TOKEN_BYTES_MAX {
         return Err(missing());
     }
-    Ok(Secret { text: token.into(), hash: Sha256::digest(token).into() })
+    Ok(Secret::of(token))
 }
 
 /// What the database said of a token, and when it was asked.

@@ -10,6 +10,7 @@
 pub mod actions;
 pub mod alerts;
 pub mod auth;
+pub mod blocks;
 pub mod body;
 pub mod breakers;
 pub mod config;
@@ -123,6 +124,7 @@ pub struct Shared {
     ingest_memory: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     explains: Semaphore,
+    blocks_asked: blocks::Asked,
     retention_ms: i64,
 }
 
@@ -156,6 +158,7 @@ impl ApiState {
             ingest_memory: Arc::new(Semaphore::new(ingest::memory_mib_max(config) as usize)),
             streams: Arc::new(Semaphore::new(config.streams_max)),
             explains: Semaphore::new(1),
+            blocks_asked: blocks::Asked::default(),
             retention_ms: i64::from(parts.retention_days) * DAY_MS,
             parts,
         }))
@@ -193,6 +196,11 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(incidents::timeline))
         .routes(routes!(actions::list))
         .routes(routes!(actions::get))
+        .routes(routes!(actions::approve))
+        .routes(routes!(actions::reject))
+        .routes(routes!(actions::undo))
+        .routes(routes!(blocks::list))
+        .routes(routes!(blocks::stream))
         .routes(routes!(events::list, ingest::post))
         .routes(routes!(explain::get))
         .routes(routes!(entities::get))

@@ -110,6 +110,8 @@ errors! {
     TriageErrors: 400, 401, 403, 404, 405, 408, 412, 413, 429, 500, 503;
     /// Errors of routes that set something going.
     ActionErrors: 400, 401, 403, 404, 405, 408, 413, 429, 500, 503;
+    /// Errors of deciding on an action.
+    DecisionErrors: 400, 401, 403, 404, 405, 408, 409, 413, 429, 500, 503;
     /// Errors of suppressing something.
     SuppressionErrors: 400, 401, 403, 405, 408, 409, 413, 429, 500, 503;
     /// Errors of ingest.

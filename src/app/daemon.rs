@@ -27,7 +27,7 @@ use crate::notify::schedule::Schedule;
 use crate::notify::{self, Deliveries, Route, Wake};
 use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::pipeline::cut::Pace;
-use crate::respond::ActiveSessions;
+use crate::respond::{ActiveSessions, LaterUses};
 use crate::suppress::Lists;
 use crate::teach::{Lessons, Teacher};
 use crate::telemetry::{HealthId, Telemetry};
@@ -151,7 +151,7 @@ impl Daemon {
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
         let closings = Arc::new(Closings::open(&db)?);
-        let (active_sessions, canary) = (ActiveSessions::default(), Watch::default());
+        let (active_sessions, later_uses, canary) = (ActiveSessions::default(), LaterUses::default(), Watch::default());
         let mut running = pipeline::start(Parts {
             db: db.clone(),
             log,
@@ -170,6 +170,7 @@ impl Daemon {
             wake: wake.clone(),
             changes: changes.clone(),
             active_sessions: active_sessions.clone(),
+            later_uses: later_uses.clone(),
             canary: canary.clone(),
             telemetry: telemetry.clone(),
             limits: config.pipeline,
@@ -197,7 +198,14 @@ impl Daemon {
         let detectors = Arc::new(api::explain::Detectors { config: config.detect.clone(), enabled: enabled(&config)? });
         let incidents =
             Incidents { db: db.clone(), routing: Arc::clone(&routing), wake: wake.clone(), clock: Clock::system(), stop: stop.clone() };
-        let actions = Actions { db: db.clone(), wake: wake.clone(), clock: Clock::system(), stop: stop.clone() };
+        let actions = Actions {
+            db: db.clone(),
+            routing: Arc::clone(&routing),
+            wake: wake.clone(),
+            later_uses,
+            clock: Clock::system(),
+            stop: stop.clone(),
+        };
         let api = ApiState::new(ApiParts {
             detectors,
             config: config.http.clone(),
@@ -399,6 +407,7 @@ fn deliver(
     let (mut routing, mut channels) = (built.routing, built.channels);
     routing.incidents.clone_from(&config.incidents);
     routing.response.clone_from(&config.response);
+    routing.policies.clone_from(&config.policies);
     routing.channels.push(Route::every_version(HISTORY_CHANNEL));
     channels.push(Arc::new(history::History::new(store.clone())));
     let (routing, wake) = (Arc::new(routing), Wake::default());

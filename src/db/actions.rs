@@ -24,7 +24,7 @@ pub fn get(tx: &Connection, id: &str) -> Result<Option<ActionRecord>, DbError> {
 /// SQLite says no.
 pub fn put(tx: &Connection, action: &ActionRecord, due_ms: Option<i64>, now_ms: i64) -> Result<(), DbError> {
     tx.prepare_cached(
-        "INSERT INTO actions (id, target, action, tenant, user, session, alert_id, state, brake, decided_ms, updated_ms, due_ms, body)
+        "INSERT INTO actions (id, target, action, tenant, user, session, alert_id, state, by_machine, decided_ms, updated_ms, due_ms, body)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (id) DO UPDATE SET state = ?8, updated_ms = ?11, due_ms = ?12, body = ?13",
     )?
@@ -37,7 +37,7 @@ pub fn put(tx: &Connection, action: &ActionRecord, due_ms: Option<i64>, now_ms: 
         action.session,
         action.alert,
         action.state.as_str(),
-        action.brake,
+        action.is_by_machine(),
         action.decided_time.0,
         now_ms,
         due_ms,
@@ -114,6 +114,39 @@ pub fn due(tx: &Connection, now_ms: i64, limit: u32) -> Result<Vec<ActionRecord>
     let mut statement = tx.prepare_cached("SELECT body FROM actions WHERE due_ms <= ?1 ORDER BY due_ms LIMIT ?2")?;
     let bodies: Vec<String> = statement.query_map((now_ms, limit), |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(bodies.iter().map(|body| serde_json::from_str(body)).collect::<Result<_, _>>()?)
+}
+
+/// Up to `limit` actions about sessions that were delivered and that their targets cannot confirm.
+///
+/// # Errors
+/// SQLite says no, or a record does not read.
+pub fn unconfirmed(tx: &Connection, limit: u32) -> Result<Vec<ActionRecord>, DbError> {
+    let sql = "SELECT body FROM actions WHERE due_ms IS NOT NULL AND state = 'unconfirmed' AND session IS NOT NULL LIMIT ?1";
+    let bodies: Vec<String> = tx.prepare_cached(sql)?.query_map([limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(bodies.iter().map(|body| serde_json::from_str(body)).collect::<Result<_, _>>()?)
+}
+
+/// Blocks of addresses in a state, of one tenant or of all.
+///
+/// # Errors
+/// SQLite says no, or a record does not read.
+pub fn blocks(tx: &Connection, tenant: Option<&str>, state: State, since_ms: i64) -> Result<Vec<ActionRecord>, DbError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT body FROM actions WHERE action = 'block_address' AND state = ?1 AND (?2 IS NULL OR tenant = ?2) AND updated_ms > ?3
+         ORDER BY updated_ms, id",
+    )?;
+    let bodies: Vec<String> = statement.query_map((state.as_str(), tenant, since_ms), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(bodies.iter().map(|body| serde_json::from_str(body)).collect::<Result<_, _>>()?)
+}
+
+/// How many addresses a tenant has blocked.
+///
+/// # Errors
+/// SQLite says no.
+pub fn count_blocks(tx: &Connection, tenant: &str) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM actions WHERE action = 'block_address' AND state = ?1 AND tenant = ?2";
+    let count: i64 = tx.prepare_cached(sql)?.query_row((State::InForce.as_str(), tenant), |row| row.get(0))?;
+    Ok(count.unsigned_abs())
 }
 
 /// Removes up to `rows_max` actions that last changed before `before_ms`; returns how many. An id is forgotten with

@@ -275,10 +275,10 @@ pub fn cancel(tx: &Connection, channel: &str, message_id: &str, reason: &str, no
 ///
 /// # Errors
 /// SQLite says no.
-pub fn release(tx: &Connection, id: i64, body: &str, not_after_ms: i64, now_ms: i64) -> rusqlite::Result<bool> {
-    let sql = "UPDATE outbox SET state = 'pending', body = ?2, not_after_ms = ?3, created_ms = ?4, next_ms = ?4,
-               finished_ms = NULL WHERE id = ?1 AND state = 'held'";
-    Ok(tx.execute(sql, params![id, body, not_after_ms, now_ms])? > 0)
+pub fn release(tx: &Connection, channel: &str, message_id: &str, body: &str, not_after_ms: i64, now_ms: i64) -> rusqlite::Result<bool> {
+    let sql = "UPDATE outbox SET state = 'pending', body = ?3, not_after_ms = ?4, created_ms = ?5, next_ms = ?5,
+               finished_ms = NULL WHERE channel = ?1 AND message_id = ?2 AND state = 'held'";
+    Ok(tx.execute(sql, params![channel, message_id, body, not_after_ms, now_ms])? > 0)
 }
 
 /// Rows by channel and state.

@@ -3,7 +3,7 @@
 use super::config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 use crate::alert::Alert;
 use crate::incident::IncidentConfig;
-use crate::respond::{ResponseConfig, RevocationConfig};
+use crate::respond::{PolicyConfig, ResponseConfig, RevocationConfig};
 use bartizan_core::Severity;
 use std::collections::BTreeSet;
 
@@ -48,6 +48,8 @@ pub struct Routing {
     pub channels: Vec<Route>,
     /// Revocation targets.
     pub targets: Vec<RevocationConfig>,
+    /// What is done beside what the targets' tables mean by themselves.
+    pub policies: Vec<PolicyConfig>,
     /// What holds for all of them.
     pub response: ResponseConfig,
     /// What belongs to one incident.
@@ -99,6 +101,15 @@ impl Routing {
         problems.extend(doubled("channels", channels.iter().map(|config| config.name.as_str()).collect()));
         problems.extend(doubled("revocation", targets.iter().map(|config| config.name.as_str()).collect()));
         problems
+    }
+
+    /// What is to be done about an alert, what is meant before what is only tried.
+    #[must_use]
+    pub fn policies_for(&self, alert: &Alert) -> Vec<PolicyConfig> {
+        let all = self.targets.iter().map(PolicyConfig::of_target).chain(self.policies.iter().cloned());
+        let mut found: Vec<PolicyConfig> = all.filter(|policy| policy.takes(alert)).collect();
+        found.sort_by_key(|policy| (policy.shadow, policy.approvals));
+        found
     }
 
     /// Where the console shows an alert.

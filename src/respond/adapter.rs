@@ -136,7 +136,7 @@ impl Channel for Target {
                 Ok(payload) => payload.data,
                 Err(error) => return Outcome::Answered(Answer::Refused(format!("the order does not read: {error}"))),
             };
-            if !self.abilities.granularity.contains(&order.action.granularity()) {
+            if !order.action.granularity().is_some_and(|about| self.abilities.granularity.contains(&about)) {
                 let reason = format!("this target cannot {}", order.action.as_str());
                 return Outcome::Answered(Answer::Refused(reason));
             }

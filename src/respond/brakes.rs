@@ -48,6 +48,8 @@ pub enum Brake {
     ActiveShare,
     /// Too many for the user in a day.
     User,
+    /// As many addresses are blocked as may be.
+    Blocks,
     /// The alert stands for many that a [circuit breaker](crate::detect::breaker) folded.
     CircuitBreaker,
 }
@@ -61,6 +63,7 @@ impl Brake {
             Self::Hour => "tenant_hour",
             Self::ActiveShare => "tenant_active_share",
             Self::User => "user_day",
+            Self::Blocks => "blocks",
             Self::CircuitBreaker => CIRCUIT_BREAKER,
         }
     }
@@ -121,7 +124,7 @@ impl Brakes {
 
 /// What is counted: actions of this kind that the machine let go at this target, or in a dry run would have.
 const COUNTED: &str =
-    "FROM actions WHERE target = ?1 AND tenant = ?2 AND action = ?3 AND (state = 'shadow') = ?4 AND decided_ms > ?5 AND brake IS NULL";
+    "FROM actions WHERE target = ?1 AND tenant = ?2 AND action = ?3 AND (state = 'shadow') = ?4 AND decided_ms > ?5 AND by_machine";
 
 /// Actions of the tenant that went in the last ten minutes, hour and day.
 fn counts(tx: &Connection, asked: &Asked<'_>, now_ms: i64) -> rusqlite::Result<(u32, u32, u32)> {

@@ -3,13 +3,15 @@
 use super::adapter::{Abilities, Granularity};
 use super::brakes::Brakes;
 use super::order::ActionKind;
-use crate::alert::Alert;
+use super::record::{ActionRecord, State};
 use crate::keycloak::RealmConfig;
 use crate::notify::config::{Problem, name_problems};
 use crate::secret::Secret;
 use bartizan_core::Severity;
-use bartizan_core::time::{DAY_MS, HOUR_MS};
+use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// What kind of target it is.
@@ -54,11 +56,28 @@ pub struct ResponseConfig {
     /// The longest that an access token is good for. So long after a delivery that cannot be read back,
     /// what was ended counts as contained. Default an hour.
     pub access_token_max_ms: i64,
+    /// How long an action waits for people to agree. Default four hours.
+    pub approval_ms: i64,
+    /// How long an address is blocked. Default four hours.
+    pub block_ms: i64,
+    /// Addresses that are blocked at once in a tenant; a person decides on more. Default 1,000.
+    pub blocks_max: u32,
+    /// Users whom no action is ever about.
+    pub protected_users: Vec<String>,
+    /// Addresses and CIDR blocks that are never blocked.
+    pub protected_networks: Vec<String>,
 }
 
 impl Default for ResponseConfig {
     fn default() -> Self {
-        Self { access_token_max_ms: HOUR_MS }
+        Self {
+            access_token_max_ms: HOUR_MS,
+            approval_ms: 4 * HOUR_MS,
+            block_ms: 4 * HOUR_MS,
+            blocks_max: 1_000,
+            protected_users: Vec::new(),
+            protected_networks: Vec::new(),
+        }
     }
 }
 
@@ -66,8 +85,39 @@ impl ResponseConfig {
     /// What is wrong with the values, each with its key; empty when nothing is.
     #[must_use]
     pub fn errors(&self) -> Vec<(&'static str, String)> {
-        out_of_range!(self; access_token_max_ms: 0..=30 * DAY_MS).collect()
+        let limits = out_of_range!(self;
+            access_token_max_ms: 0..=30 * DAY_MS,
+            approval_ms: MINUTE_MS..=30 * DAY_MS,
+            block_ms: MINUTE_MS..=365 * DAY_MS,
+            blocks_max: 0..=100_000,
+        );
+        let wrong = self.protected_networks.iter().filter(|text| network(text).is_none());
+        limits.chain(wrong.map(|text| ("protected_networks", format!("{text:?} is neither an address nor a CIDR block")))).collect()
     }
+
+    /// Is this person, or this address, one that is never acted on?
+    #[must_use]
+    pub fn protects(&self, user: Option<&str>, address: Option<&str>) -> bool {
+        let address = address.and_then(|text| text.parse::<IpAddr>().ok());
+        let networks = || self.protected_networks.iter().filter_map(|text| network(text));
+        user.is_some_and(|user| self.protected_users.iter().any(|one| one == user))
+            || address.is_some_and(|address| networks().any(|network| network.contains(&address)))
+    }
+
+    /// When an action that has just come to its state leaves it by time alone.
+    #[must_use]
+    pub fn due_ms(&self, action: &ActionRecord) -> Option<i64> {
+        match action.state {
+            State::Proposed => Some(action.decided_time.0.saturating_add(self.approval_ms)),
+            State::InForce => Some(action.not_after.0),
+            _ => None,
+        }
+    }
+}
+
+/// An address or a CIDR block.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// What keeps the names of targets and channels apart in the outbox; no name has a colon.
@@ -96,6 +146,9 @@ pub struct RevocationConfig {
     /// Keycloak: realm of the client; empty (the default): each realm has one of its own.
     #[serde(default)]
     pub auth_realm: String,
+    /// Keycloak: what `require_sign_in` asks of a person at the next sign-in. Default `UPDATE_PASSWORD`.
+    #[serde(default = "update_password")]
+    pub required_action: String,
     /// Keycloak, token endpoint: the client that calls.
     #[serde(default)]
     pub client_id: String,
@@ -122,6 +175,10 @@ pub struct RevocationConfig {
     pub brakes: Brakes,
 }
 
+fn update_password() -> String {
+    "UPDATE_PASSWORD".to_owned()
+}
+
 fn high() -> Severity {
     Severity::High
 }
@@ -135,12 +192,6 @@ impl RevocationConfig {
     #[must_use]
     pub fn channel(&self) -> String {
         format!("{CHANNEL_PREFIX}{}", self.name)
-    }
-
-    /// Does it act on alerts like this one?
-    #[must_use]
-    pub fn takes(&self, alert: &Alert) -> bool {
-        alert.severity >= self.min_severity && (self.detectors.is_empty() || self.detectors.contains(&alert.detector))
     }
 
     /// What is wrong with this table, as far as can be told without reading files or the network.

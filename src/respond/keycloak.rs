@@ -5,6 +5,9 @@
 //! included: only if it is in neither list, it is ended. What the server knows is all that counts; what was
 //! issued before and needs no server (an access token that nobody introspects) lives on until it runs out.
 //!
+//! What is about a person is done to the person's own record, or to all sessions that began before the proof:
+//! who signed in anew since is left alone.
+//!
 //! The service account needs the role `manage-users`.
 
 use super::adapter::{Adapter, Answer, TargetError};
@@ -19,6 +22,7 @@ use crate::secret::Secret;
 use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// Bytes of one answer: some thousand sessions.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -31,12 +35,17 @@ pub struct Keycloak {
     realms: Vec<RealmConfig>,
     fingerprint: String,
     refusal: Option<String>,
+    /// What is asked of a person at the next sign-in.
+    required_action: String,
 }
 
 /// A session of a list.
 #[derive(Deserialize)]
 struct Listed {
     id: String,
+    /// When it began, in milliseconds since 1970.
+    #[serde(default)]
+    start: i64,
 }
 
 /// What a user lets a client do.
@@ -89,30 +98,45 @@ impl Keycloak {
         let account = Account { client_id: config.client_id.clone(), secret, realm: config.auth_realm.clone() };
         let fingerprint = fingerprint(&url);
         let (http, refusal) = (guarded(&url, guard, config.ca_file.as_deref())?, refusal(&url, guard));
-        Ok(Self { api: AdminApi::new(http, url, account, ANSWER_BYTES_MAX), realms: config.realms.clone(), fingerprint, refusal })
+        Ok(Self {
+            api: AdminApi::new(http, url, account, ANSWER_BYTES_MAX),
+            realms: config.realms.clone(),
+            fingerprint,
+            refusal,
+            required_action: config.required_action.clone(),
+        })
+    }
+
+    /// The realms of an order's tenant.
+    fn realms_of(&self, order: &Order) -> Result<Vec<&str>, Answer> {
+        let realms: Vec<&str> = self.realms.iter().filter(|realm| realm.is_of(&order.tenant)).map(|realm| realm.name.as_str()).collect();
+        if realms.is_empty() {
+            Err(Answer::Refused(format!("no realm of this target is of the tenant {:?}", order.tenant)))
+        } else {
+            Ok(realms)
+        }
     }
 
     /// Ends a session in the first realm of its tenant that knows it.
-    async fn end_session(&self, order: &Order) -> Result<Answer, Hindrance> {
+    async fn end_session(&self, order: &Order, realms: &[&str]) -> Result<Answer, Hindrance> {
         let Some(session) = order.session.as_deref() else {
             return Ok(Answer::Refused("the session is not known, and Keycloak ends nothing by a token alone".to_owned()));
         };
-        let realms: Vec<&str> = self.realms.iter().filter(|realm| realm.is_of(&order.tenant)).map(|realm| realm.name.as_str()).collect();
-        if realms.is_empty() {
-            return Ok(Answer::Refused(format!("no realm of this target is of the tenant {:?}", order.tenant)));
-        }
         for realm in realms {
-            let was_there = self.delete(realm, session, false).await? | self.delete(realm, session, true).await?;
-            let read_back = match &order.user {
-                Some(user) => self.has(realm, user, session).await,
-                None if was_there => return Ok(Answer::Taken),
-                None => continue,
+            let online = self.delete(realm, session, false).await?;
+            let offline = self.delete(realm, session, true).await;
+            let was_there = online || matches!(offline, Ok(true));
+            let is_there = match (offline, &order.user) {
+                (Ok(_), Some(user)) => self.has(realm, user, session).await.map(Some),
+                (Ok(_), None) => Ok(None),
+                (Err(hindrance), _) => Err(hindrance),
             };
-            match (read_back, was_there) {
-                (Ok(true), _) => return Ok(Answer::Unconfirmed(format!("realm {realm} still knows the session"))),
-                (Ok(false), true) => return Ok(Answer::Ended(format!("realm {realm} no longer knows the session"))),
+            match (is_there, was_there) {
+                (Ok(Some(true)), _) => return Ok(Answer::Unconfirmed(format!("realm {realm} still knows the session"))),
+                (Ok(Some(false)), true) => return Ok(Answer::Ended(format!("realm {realm} no longer knows the session"))),
+                (Ok(None), true) => return Ok(Answer::Taken),
                 (Err(hindrance), true) => return Ok(Answer::Unconfirmed(format!("the session cannot be read back: {hindrance}"))),
-                (Ok(false) | Err(Hindrance::NoUser), false) => {}
+                (Ok(_) | Err(Hindrance::NoUser), false) => {}
                 (Err(hindrance), false) => return Err(hindrance),
             }
         }
@@ -132,21 +156,90 @@ impl Keycloak {
 
     /// Is the session among the user's, offline ones included?
     async fn has(&self, realm: &str, user: &str, session: &str) -> Result<bool, Hindrance> {
-        let listed = |sessions: Vec<Listed>| sessions.iter().any(|one| one.id == session);
-        if listed(self.list(realm, &["users", user, "sessions"]).await?) {
-            return Ok(true);
-        }
-        let consents: Vec<Consent> = self.list(realm, &["users", user, "consents"]).await?;
-        let grants: Vec<Grant> = consents.into_iter().flat_map(|consent| consent.additional_grants).collect();
-        for grant in grants.iter().take(OFFLINE_CLIENTS_MAX) {
-            if listed(self.list(realm, &["users", user, "offline-sessions", &grant.client]).await?) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Ok(self.sessions(realm, user).await?.iter().any(|one| one.id == session))
     }
 
-    async fn list<T: for<'de> Deserialize<'de>>(&self, realm: &str, path: &[&str]) -> Result<Vec<T>, Hindrance> {
+    /// A user's sessions, offline ones included.
+    async fn sessions(&self, realm: &str, user: &str) -> Result<Vec<Listed>, Hindrance> {
+        let mut sessions: Vec<Listed> = self.get(realm, &["users", user, "sessions"]).await?;
+        let consents: Vec<Consent> = self.get(realm, &["users", user, "consents"]).await?;
+        let grants: Vec<Grant> = consents.into_iter().flat_map(|consent| consent.additional_grants).collect();
+        for grant in grants.iter().take(OFFLINE_CLIENTS_MAX) {
+            sessions.extend(self.get::<Vec<Listed>>(realm, &["users", user, "offline-sessions", &grant.client]).await?);
+        }
+        Ok(sessions)
+    }
+
+    /// Does what an order wants of a person, in the first realm of its tenant that knows them.
+    async fn of_user(&self, order: &Order, realms: &[&str]) -> Result<Answer, Hindrance> {
+        let Some(user) = order.user.as_deref() else {
+            return Ok(Answer::Refused("the user is not known".to_owned()));
+        };
+        for realm in realms {
+            let done = match order.action {
+                ActionKind::RevokeUserSessions => self.end_sessions(realm, user, order.issued_before.0).await,
+                action => self.change_user(realm, user, action).await,
+            };
+            match done {
+                Err(Hindrance::NoUser) => {}
+                done => return done,
+            }
+        }
+        Ok(Answer::NotKnown("no realm of this tenant knows the user".to_owned()))
+    }
+
+    /// Ends the sessions of a user that began until then.
+    async fn end_sessions(&self, realm: &str, user: &str, until_ms: i64) -> Result<Answer, Hindrance> {
+        let old = |mut sessions: Vec<Listed>| {
+            sessions.retain(|session| session.start <= until_ms);
+            sessions
+        };
+        let mut ended = 0_u32;
+        for session in &old(self.sessions(realm, user).await?) {
+            for offline in [false, true] {
+                ended += u32::from(self.delete(realm, &session.id, offline).await?);
+            }
+        }
+        match old(self.sessions(realm, user).await?).len() {
+            0 => Ok(Answer::Ended(format!("realm {realm} knows no session of the user from before: {ended} ended"))),
+            left => Ok(Answer::Unconfirmed(format!("realm {realm} still knows {left} sessions of the user"))),
+        }
+    }
+
+    /// Changes the record of a user, and reads back that it has.
+    async fn change_user(&self, realm: &str, user: &str, action: ActionKind) -> Result<Answer, Hindrance> {
+        let path = ["users", user];
+        let mut record: Map<String, Value> = self.get(realm, &path).await?;
+        if !self.apply(action, &mut record) {
+            return Ok(Answer::Ended(format!("realm {realm} has it so already")));
+        }
+        let answer = self.api.call(Method::PUT, realm, &path, &[], Some(&Value::Object(record))).await?;
+        if !answer.status.is_success() {
+            return Err(answer.into());
+        }
+        Ok(match self.get(realm, &path).await.map(|mut now| self.apply(action, &mut now)) {
+            Ok(false) => Answer::Ended(format!("realm {realm} has it so")),
+            Ok(true) => Answer::Unconfirmed(format!("realm {realm} does not have it so")),
+            Err(hindrance) => Answer::Unconfirmed(format!("the user cannot be read back: {hindrance}")),
+        })
+    }
+
+    /// Makes a user's record as an action wants it. False: it is so already.
+    fn apply(&self, action: ActionKind, record: &mut Map<String, Value>) -> bool {
+        let wanted = matches!(action, ActionKind::RequireSignIn | ActionKind::EnableUser);
+        if matches!(action, ActionKind::DisableUser | ActionKind::EnableUser) {
+            return record.insert("enabled".to_owned(), wanted.into()) != Some(wanted.into());
+        }
+        let mut required = record.get("requiredActions").and_then(Value::as_array).cloned().unwrap_or_default();
+        let is_ours = |one: &Value| *one == self.required_action.as_str();
+        let is_there = required.iter().any(is_ours);
+        required.retain(|one| !is_ours(one));
+        required.extend(wanted.then(|| Value::from(self.required_action.as_str())));
+        record.insert("requiredActions".to_owned(), required.into());
+        is_there != wanted
+    }
+
+    async fn get<T: for<'de> Deserialize<'de>>(&self, realm: &str, path: &[&str]) -> Result<T, Hindrance> {
         let answer = self.api.call(Method::GET, realm, path, &[], None).await?;
         match answer.status {
             StatusCode::OK => Ok(answer.read()?),
@@ -166,9 +259,13 @@ impl Adapter for Keycloak {
             if let Some(reason) = &self.refusal {
                 return Outcome::retry(reason);
             }
+            let realms = match self.realms_of(order) {
+                Ok(realms) => realms,
+                Err(refused) => return Outcome::Answered(refused),
+            };
             let answer = match order.action {
-                ActionKind::RevokeSession => self.end_session(order).await,
-                ActionKind::RevokeToken => Ok(Answer::Refused("Keycloak ends sessions, not single tokens".to_owned())),
+                ActionKind::RevokeSession => self.end_session(order, &realms).await,
+                _ => self.of_user(order, &realms).await,
             };
             match answer {
                 Ok(answer) => Outcome::Answered(answer),

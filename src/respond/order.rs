@@ -14,29 +14,60 @@ pub const REVOKE: &str = "session.revoke";
 pub enum ActionKind {
     /// End one session.
     RevokeSession,
+    /// End all sessions of a person that began before.
+    RevokeUserSessions,
     /// Revoke one token.
     RevokeToken,
+    /// Ask more of a person at the next sign-in.
+    RequireSignIn,
+    /// Undo that.
+    WaiveSignIn,
+    /// Let a person sign in no more.
+    DisableUser,
+    /// Undo that.
+    EnableUser,
+    /// Block an address for some time. Bartizan keeps the list itself.
+    BlockAddress,
 }
 
 impl ActionKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::RevokeSession, Self::RevokeToken];
+    pub const ALL: [Self; 8] = [
+        Self::RevokeSession,
+        Self::RevokeUserSessions,
+        Self::RevokeToken,
+        Self::RequireSignIn,
+        Self::WaiveSignIn,
+        Self::DisableUser,
+        Self::EnableUser,
+        Self::BlockAddress,
+    ];
 
     /// Its name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RevokeSession => "revoke_session",
+            Self::RevokeUserSessions => "revoke_user_sessions",
             Self::RevokeToken => "revoke_token",
+            Self::RequireSignIn => "require_sign_in",
+            Self::WaiveSignIn => "waive_sign_in",
+            Self::DisableUser => "disable_user",
+            Self::EnableUser => "enable_user",
+            Self::BlockAddress => "block_address",
         }
     }
 
-    /// What it is about.
+    /// What it is about at a target; `None`: no target is asked.
     #[must_use]
-    pub const fn granularity(self) -> Granularity {
+    pub const fn granularity(self) -> Option<Granularity> {
         match self {
-            Self::RevokeSession => Granularity::Session,
-            Self::RevokeToken => Granularity::Token,
+            Self::RevokeSession => Some(Granularity::Session),
+            Self::RevokeToken => Some(Granularity::Token),
+            Self::BlockAddress => None,
+            Self::RevokeUserSessions | Self::RequireSignIn | Self::WaiveSignIn | Self::DisableUser | Self::EnableUser => {
+                Some(Granularity::User)
+            }
         }
     }
 
@@ -45,8 +76,30 @@ impl ActionKind {
     pub const fn message_kind(self) -> &'static str {
         match self {
             Self::RevokeSession => REVOKE,
+            Self::RevokeUserSessions => "user.revoke_sessions",
             Self::RevokeToken => "token.revoke",
+            Self::RequireSignIn => "user.require_sign_in",
+            Self::WaiveSignIn => "user.waive_sign_in",
+            Self::DisableUser => "user.disable",
+            Self::EnableUser => "user.enable",
+            Self::BlockAddress => "address.block",
         }
+    }
+
+    /// The action that a target is asked for to undo this one, if it can be undone.
+    #[must_use]
+    pub const fn undone_by(self) -> Option<Self> {
+        match self {
+            Self::RequireSignIn => Some(Self::WaiveSignIn),
+            Self::DisableUser => Some(Self::EnableUser),
+            _ => None,
+        }
+    }
+
+    /// Does it only undo another one?
+    #[must_use]
+    pub const fn undoes(self) -> bool {
+        matches!(self, Self::WaiveSignIn | Self::EnableUser)
     }
 }
 

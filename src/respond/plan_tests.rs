@@ -4,9 +4,9 @@ use crate::db::Db;
 use crate::notify::commit_alert;
 use crate::notify::testing::{START_MS, alert, commit_at, messages, people, target};
 use crate::notify::{Detected, Effects};
-use crate::respond::release::release_held;
-use bartizan_core::Role;
+use crate::respond::decide::{Decision, Person};
 use bartizan_core::time::SECOND_MS;
+use bartizan_core::{Action, EntityKind, Role, Subject};
 
 const CHANNEL: &str = "revoke:identity";
 
@@ -38,6 +38,12 @@ fn held(db: &Db) -> usize {
 fn orders(db: &Db, state: outbox::State) -> Vec<Order> {
     let parse = |body: &str| serde_json::from_str::<Payload<Order>>(body).unwrap().data;
     messages(db, CHANNEL, state).iter().map(|message| parse(&message.body)).collect()
+}
+
+/// Lets go what is held.
+fn released(db: &Db, routing: &Routing, now_ms: i64) -> usize {
+    let person = Person { name: "kim".to_owned(), token: "1".to_owned(), tenant: None };
+    db.write(|tx| Decision { tx, routing, person: &person, now_ms }.release_held("identity", 10)).unwrap()
 }
 
 #[test]
@@ -162,7 +168,7 @@ fn what_a_campaign_names_waits_for_a_person() {
     let told = messages(&db, "oncall", outbox::State::Pending);
     let notice = told.iter().find(|message| message.kind == "revocation.held").unwrap();
     assert!(notice.body.contains("circuit_breaker"), "{}", notice.body);
-    assert_eq!(db.write(|tx| release_held(tx, CHANNEL, 10, "kim", START_MS)).unwrap(), 2);
+    assert_eq!(released(&db, &routing, START_MS), 2);
     assert_eq!(orders(&db, outbox::State::Pending).len(), 2);
 }
 
@@ -174,7 +180,7 @@ fn what_is_held_can_be_released_with_a_new_time_limit() {
     }
     assert_eq!(held(&db), 1);
     let later = START_MS + HOUR_MS;
-    assert_eq!(db.write(|tx| release_held(tx, CHANNEL, 10, "kim", later)).unwrap(), 1);
+    assert_eq!(released(&db, &routing, later), 1);
     assert_eq!(held(&db), 0);
     let order = orders(&db, outbox::State::Pending).pop().unwrap();
     assert_eq!(order.not_after, TimeMs(later + VALID_MS));

@@ -2,11 +2,11 @@
 //!
 //! The message in the outbox carries the order and knows whether it arrived. The action knows what that
 //! came to: a target that can be read back has ended a session only when it no longer knows it; one that
-//! cannot has the session contained once what was issued before has run out. What stays unconfirmed until
+//! cannot has the session contained once a later use was refused, or what was issued before has run out. What stays unconfirmed until
 //! the order is void, and what was never done, is for people.
 
 use super::adapter::Answer;
-use super::config::CHANNEL_PREFIX;
+use super::later_use::LaterUse;
 use super::order::Order;
 use super::record::{ActionRecord, State};
 use crate::db::outbox::{self, Message, NewMessage};
@@ -86,8 +86,18 @@ pub fn answered(tx: &Connection, routing: &Routing, message: &Message, answer: &
             action.confirmed_time = Some(now);
         }
     })?;
+    undone(tx, &message.message_id, now_ms)?;
     let detail = json!({"target": message.channel, "alert": message.alert_id, "tries": message.attempts, "remark": remark});
     Ok(audit::record(tx, now_ms, "delivery", "revocation.delivered", &message.message_id, &detail)?)
+}
+
+/// If this action undid another one, that one is undone.
+fn undone(tx: &Connection, id: &str, now_ms: i64) -> Result<(), DbError> {
+    let Some(undo) = actions::get(tx, id)? else { return Ok(()) };
+    match &undo.undoes {
+        Some(undone) if undo.delivered_time.is_some() => change(tx, undone, None, now_ms, |action| action.state = State::Undone),
+        _ => Ok(()),
+    }
 }
 
 /// The order will not be carried out: that is for people now.
@@ -137,13 +147,14 @@ fn escalate(
     audit::record(tx, now_ms, "delivery", "revocation.failed", session, &detail)?;
     let notice = match delivered {
         None => Notice {
-            title: "A session could not be ended".to_owned(),
-            text: "The target did not take the order in time. End the session by hand, and look at why the target failed.".to_owned(),
+            title: format!("{} could not be done", order.action.as_str()),
+            text: "The target did not take the order in time. Do it by hand, and look at why the target failed.".to_owned(),
             details: detail,
         },
         Some(delivered) => Notice {
-            title: format!("Session {session} still active {} s after it was revoked", (now_ms - delivered.0) / SECOND_MS),
-            text: "The target took the order, but still knows the session, or does not say. End it by hand, and look at the target.".to_owned(),
+            title: still_active(session, now_ms - delivered.0),
+            text: "The target took the order, but still knows the session, or does not say. End it by hand, and look at the target."
+                .to_owned(),
             details: detail,
         },
     };
@@ -151,31 +162,52 @@ fn escalate(
     tell_everyone(tx, routing, &Announcement { kind: "revocation.failed", key: &key, except: None, notice: &notice }, now_ms)
 }
 
-/// Takes back what is still to be done about an alert.
+fn still_active(session: &str, after_ms: i64) -> String {
+    format!("Session {session} still active {} s after it was revoked", after_ms / SECOND_MS)
+}
+
+/// A session whose end no target confirms was used later: refused, it is contained; granted, that is for people.
+///
+/// # Errors
+/// SQLite says no, or a record does not read.
+pub fn used_later(tx: &Connection, routing: &Routing, seen: &LaterUse, now_ms: i64) -> Result<(), DbError> {
+    let Some(action) = actions::get(tx, &seen.action)?.filter(|action| action.state == State::Unconfirmed) else { return Ok(()) };
+    if seen.refused {
+        return change(tx, &seen.action, None, now_ms, |action| {
+            (action.state, action.confirmed_time) = (State::Contained, Some(TimeMs(now_ms)));
+            action.remark = Some("a later use was refused".to_owned());
+        });
+    }
+    // Its new access token is good for as long again.
+    let contained_ms = seen.time_ms.saturating_add(routing.response.access_token_max_ms);
+    change(tx, &seen.action, Some(contained_ms), now_ms, |action| action.remark = Some("a later refresh was granted".to_owned()))?;
+    let after_ms = seen.time_ms - action.delivered_time.map_or(seen.time_ms, |time| time.0);
+    let session = action.session.as_deref().unwrap_or_default();
+    let notice = Notice {
+        title: still_active(session, after_ms),
+        text: "The target took the order, but a refresh of the session was granted afterwards. End it by hand, and look at the target."
+            .to_owned(),
+        details: serde_json::to_value(&action)?,
+    };
+    let key = [action.target.as_str(), &action.id, "used"];
+    tell_everyone(tx, routing, &Announcement { kind: "revocation.failed", key: &key, except: None, notice: &notice }, now_ms)
+}
+
+/// Takes back what is still to be done about an alert, and lets go whom it blocks.
 ///
 /// # Errors
 /// SQLite says no, or a record does not read.
 pub fn cancel(tx: &Connection, alert: &str, reason: &str, now_ms: i64) -> Result<(), DbError> {
-    for action in actions::of_alert(tx, alert, &[State::Held, State::Requested, State::Unconfirmed])? {
-        let channel = format!("{CHANNEL_PREFIX}{}", action.target);
-        if outbox::cancel(tx, &channel, &action.id, reason, now_ms)? {
+    let open = [State::Held, State::Proposed, State::Requested, State::Unconfirmed, State::InForce];
+    for action in actions::of_alert(tx, alert, &open)? {
+        if outbox::cancel(tx, &action.channel(), &action.id, reason, now_ms)? || action.target.is_empty() {
             change(tx, &action.id, None, now_ms, |action| {
-                action.state = State::Cancelled;
+                action.state = if action.state == State::InForce { State::Undone } else { State::Cancelled };
                 action.remark = Some(reason.to_owned());
             })?;
         }
     }
     Ok(())
-}
-
-/// A person lets go what was held, with a new time limit.
-///
-/// # Errors
-/// SQLite says no, or the record does not read.
-pub fn released(tx: &Connection, id: &str, not_after: TimeMs, now_ms: i64) -> Result<(), DbError> {
-    change(tx, id, None, now_ms, |action| {
-        (action.state, action.requested_time, action.not_after) = (State::Requested, Some(TimeMs(now_ms)), not_after);
-    })
 }
 
 /// What waits for targets that are configured no longer has failed. `channels` are those that there are.
@@ -185,7 +217,7 @@ pub fn released(tx: &Connection, id: &str, not_after: TimeMs, now_ms: i64) -> Re
 pub fn fail_orphans(tx: &Connection, channels: &BTreeSet<String>, now_ms: i64) -> Result<(), DbError> {
     let waiting = actions::Filter { states: vec![State::Requested], limit: u32::MAX, ..actions::Filter::default() };
     let orphans = actions::list(tx, &waiting)?.items.into_iter();
-    for action in orphans.filter(|action| !channels.contains(&format!("{CHANNEL_PREFIX}{}", action.target))) {
+    for action in orphans.filter(|action| !channels.contains(&action.channel())) {
         change(tx, &action.id, None, now_ms, |action| {
             (action.state, action.remark) = (State::Failed, Some("the target is not configured any more".to_owned()));
         })?;
@@ -193,16 +225,27 @@ pub fn fail_orphans(tx: &Connection, channels: &BTreeSet<String>, now_ms: i64) -
     Ok(())
 }
 
-/// Does up to `limit` of what time alone does; returns how many.
+/// Does up to `limit` of what time alone does; returns how many: nobody agreed in time, a block is over, what was
+/// issued before has run out.
 ///
 /// # Errors
 /// SQLite says no, or a record does not read.
 pub fn pass_time(tx: &Connection, limit: u32, now_ms: i64) -> Result<usize, DbError> {
     let due = actions::due(tx, now_ms, limit)?;
     for action in &due {
+        let (state, remark) = match action.state {
+            State::Proposed => (State::Expired, "nobody agreed in time"),
+            State::InForce => (State::Lifted, "its time is over"),
+            _ => (State::Contained, "what was issued before has run out by now"),
+        };
+        if state == State::Expired {
+            outbox::cancel(tx, &action.channel(), &action.id, remark, now_ms)?;
+        }
         change(tx, &action.id, None, now_ms, |action| {
-            (action.state, action.confirmed_time) = (State::Contained, Some(TimeMs(now_ms)));
-            action.remark = Some("what was issued before has run out by now".to_owned());
+            (action.state, action.remark) = (state, Some(remark.to_owned()));
+            if state == State::Contained {
+                action.confirmed_time = Some(TimeMs(now_ms));
+            }
         })?;
     }
     Ok(due.len())

@@ -2,8 +2,8 @@
 use super::*;
 use crate::db::Db;
 use crate::notify::testing::{START_MS, alert, commit_at, messages, people, target};
+use crate::respond::decide::{Decision, Person};
 use crate::respond::plan::VALID_MS;
-use crate::respond::release::release_held;
 use bartizan_core::Severity;
 use bartizan_core::time::HOUR_MS;
 
@@ -36,6 +36,12 @@ fn action(db: &Db, message: &Message) -> ActionRecord {
 fn told(db: &Db) -> Vec<String> {
     let notices = messages(db, "oncall", outbox::State::Pending).into_iter().filter(|message| message.kind == "revocation.failed");
     notices.map(|message| message.body).collect()
+}
+
+/// Lets go what is held.
+fn released(db: &Db, routing: &Routing, now_ms: i64) -> usize {
+    let person = Person { name: "kim".to_owned(), token: "1".to_owned(), tenant: None };
+    db.write(|tx| Decision { tx, routing, person: &person, now_ms }.release_held("identity", 10)).unwrap()
 }
 
 #[test]
@@ -82,7 +88,7 @@ fn what_never_arrived_or_is_refused_is_told_to_people() {
     let (db, message) = requested();
     db.write(|tx| expired(tx, &routing(), &message, NOW_MS + VALID_MS)).unwrap();
     assert_eq!(action(&db, &message).state, State::Expired);
-    assert!(told(&db)[0].contains("could not be ended"));
+    assert!(told(&db)[0].contains("revoke_session could not be done"));
 
     let (db, message) = requested();
     let refused = answer(&db, &message, &Answer::Refused("no such realm".to_owned()), NOW_MS + 300);
@@ -120,7 +126,7 @@ fn what_a_person_lets_go_is_requested_then() {
     commit_at(&db, &campaign, &routing(), NOW_MS);
     let message = messages(&db, CHANNEL, outbox::State::Held).pop().unwrap();
     assert_eq!((action(&db, &message).state, action(&db, &message).brake.as_deref()), (State::Held, Some("circuit_breaker")));
-    assert_eq!(db.write(|tx| release_held(tx, CHANNEL, 10, "kim", NOW_MS + HOUR_MS)).unwrap(), 1);
+    assert_eq!(released(&db, &routing(), NOW_MS + HOUR_MS), 1);
     let released = action(&db, &message);
     assert_eq!((released.state, released.requested_time), (State::Requested, Some(TimeMs(NOW_MS + HOUR_MS))));
     assert_eq!(released.not_after, TimeMs(NOW_MS + HOUR_MS + VALID_MS));
@@ -135,4 +141,20 @@ fn what_waits_for_a_target_that_is_gone_has_failed() {
         action(&db, &message).state
     };
     assert_eq!((orphans(&[CHANNEL, "oncall"]), orphans(&["oncall"])), (State::Requested, State::Failed));
+}
+
+#[test]
+fn a_later_use_tells_whether_the_session_is_over() {
+    let seen = |message: &Message, refused| LaterUse { action: message.message_id.clone(), time_ms: NOW_MS + 40_500, refused };
+    let look = |db: &Db, seen: &LaterUse| db.write(|tx| used_later(tx, &routing(), seen, NOW_MS + 41_000)).unwrap();
+    let (db, message) = requested();
+    answer(&db, &message, &Answer::Taken, NOW_MS);
+    for _ in 0..2 {
+        look(&db, &seen(&message, false));
+    }
+    assert_eq!((action(&db, &message).state, told(&db).len()), (State::Unconfirmed, 1), "people are told once");
+    assert!(told(&db)[0].contains("Session ses-1 still active 40 s after it was revoked"));
+    look(&db, &seen(&message, true));
+    assert_eq!((action(&db, &message).state, action(&db, &message).confirmed_time), (State::Contained, Some(TimeMs(NOW_MS + 41_000))));
+    assert!(db.read(|tx| actions::unconfirmed(tx, 10)).unwrap().is_empty(), "nothing is waited for any more");
 }

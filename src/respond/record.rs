@@ -1,5 +1,6 @@
 //! The record of an action: what is asked of a target because of an alert, where it stands, and when it got there.
 
+use super::config::CHANNEL_PREFIX;
 use super::order::ActionKind;
 use crate::alert::schema;
 use bartizan_core::{Severity, TimeMs};
@@ -14,6 +15,10 @@ pub enum State {
     Shadow,
     /// A brake holds it: a person decides.
     Held,
+    /// It waits for people who agree.
+    Proposed,
+    /// Whom or what it is about is never acted on.
+    Protected,
     /// On its way to the target.
     Requested,
     /// The target has it. That it is done is not confirmed yet, or never was in time.
@@ -24,27 +29,41 @@ pub enum State {
     NotFound,
     /// It cannot be read back, but what was issued before has run out by now, or was seen refused.
     Contained,
+    /// The address is blocked.
+    InForce,
+    /// The address was blocked for its time.
+    Lifted,
     /// The target cannot do it.
     Failed,
-    /// It did not arrive in time.
+    /// It did not arrive, or nobody agreed, in time.
     Expired,
     /// Taken back: people judged the alert false or harmless.
     Cancelled,
+    /// A person said no.
+    Rejected,
+    /// It was done, and a person undid it.
+    Undone,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::Shadow,
         Self::Held,
+        Self::Proposed,
+        Self::Protected,
         Self::Requested,
         Self::Unconfirmed,
         Self::Ended,
         Self::NotFound,
         Self::Contained,
+        Self::InForce,
+        Self::Lifted,
         Self::Failed,
         Self::Expired,
         Self::Cancelled,
+        Self::Rejected,
+        Self::Undone,
     ];
 
     /// Its name.
@@ -53,16 +72,34 @@ impl State {
         match self {
             Self::Shadow => "shadow",
             Self::Held => "held",
+            Self::Proposed => "proposed",
+            Self::Protected => "protected",
             Self::Requested => "requested",
             Self::Unconfirmed => "unconfirmed",
             Self::Ended => "ended",
             Self::NotFound => "not_found",
             Self::Contained => "contained",
+            Self::InForce => "in_force",
+            Self::Lifted => "lifted",
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+            Self::Undone => "undone",
         }
     }
+}
+
+/// The word of a person for an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Approval {
+    /// Name of the token.
+    pub by: String,
+    /// Id of the token: the second word must be another one's.
+    pub token: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: TimeMs,
 }
 
 /// One action, of one cause.
@@ -74,8 +111,10 @@ pub struct ActionRecord {
     pub version: u32,
     /// What is done.
     pub action: ActionKind,
-    /// Who is asked: the name of a `[[revocation]]` table.
+    /// Who is asked: the name of a `[[revocation]]` table; empty: nobody, as Bartizan does it itself.
     pub target: String,
+    /// The policy that wants it; none: the target's table by itself, or a person who undoes an action.
+    pub policy: Option<String>,
     /// Tenant.
     pub tenant: String,
     /// Whom it concerns, if known.
@@ -84,6 +123,8 @@ pub struct ActionRecord {
     pub session: Option<String>,
     /// Public handle of the token, if known.
     pub token_id: Option<String>,
+    /// The address, if it is about one.
+    pub address: Option<String>,
     /// The alert that is its cause.
     pub alert: String,
     /// The alert's detector.
@@ -112,7 +153,29 @@ pub struct ActionRecord {
     /// When it was ended or contained.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub confirmed_time: Option<TimeMs>,
-    /// It is void after this, unless it was delivered.
+    /// It is void after this, unless it was delivered. Of an address: until then it is blocked.
     #[schema(value_type = String, format = DateTime)]
     pub not_after: TimeMs,
+    /// People who must agree.
+    pub approvals_needed: u8,
+    /// Those who did.
+    pub approvals: Vec<Approval>,
+    /// The action that this one undoes.
+    pub undoes: Option<String>,
+    /// The latest action that is to undo this one.
+    pub undone_by: Option<String>,
+}
+
+impl ActionRecord {
+    /// The channel of the outbox that carries its order.
+    #[must_use]
+    pub fn channel(&self) -> String {
+        format!("{CHANNEL_PREFIX}{}", self.target)
+    }
+
+    /// Did it go, or would it have, without a person's word? That is what the brakes count.
+    #[must_use]
+    pub fn is_by_machine(&self) -> bool {
+        self.brake.is_none() && self.approvals_needed == 0 && self.undoes.is_none() && self.state != State::Protected
+    }
 }

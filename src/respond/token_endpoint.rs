@@ -43,7 +43,8 @@ impl TokenEndpoint {
         }
         let form = form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
         // RFC 6749, section 2.3.1: both are encoded as in a form before they are sent.
-        let [name, secret] = [&self.client_id, self.secret.expose()].map(|text| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+        let [name, secret] =
+            [&self.client_id, self.secret.expose()].map(|text| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
         let request = self.http.post(self.url.clone()).basic_auth(name, Some(secret));
         match request.header("content-type", "application/x-www-form-urlencoded").body(form).send().await {
             Ok(response) => reply(response, now_ms).await,

@@ -26,7 +26,7 @@ use crate::notify::testing::{people, target};
 use crate::notify::{Channel, Deliveries, Route, Routing, Wake};
 use crate::pipeline::cut::Pace;
 use crate::pipeline::read::{Piece, Reader, Turn};
-use crate::respond::ActiveSessions;
+use crate::respond::{ActiveSessions, LaterUses};
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::Severity;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
@@ -168,7 +168,8 @@ impl House {
         };
         let receiver = |name: &str| -> Arc<dyn Channel> { Arc::new(Receiver { name: name.to_owned(), world: Arc::clone(world) }) };
         let topic = Arc::new(TopicChannel::new(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC, appender));
-        let channels = vec![topic, receiver(HISTORY_CHANNEL), receiver(ACTIONS_TOPIC_CHANNEL), receiver(PEOPLE.0), receiver("revoke:identity")];
+        let channels =
+            vec![topic, receiver(HISTORY_CHANNEL), receiver(ACTIONS_TOPIC_CHANNEL), receiver(PEOPLE.0), receiver("revoke:identity")];
         let deliveries = deliveries.spawn(channels).map_err(|error| error.to_string())?;
 
         let (changes, _) = broadcast::channel(16);
@@ -192,6 +193,7 @@ impl House {
             wake,
             changes,
             active_sessions: ActiveSessions::default(),
+            later_uses: LaterUses::default(),
             canary: Watch::default(),
             telemetry: telemetry.clone(),
             limits,
