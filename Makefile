@@ -10,7 +10,7 @@ EVALUATE_SEEDS ?= 901..=910
 EVADE_SEEDS ?= 1001
 EVALUATE_FLOORS ?= --floor-recall 0.95 --floor-kind 0.8 --max-false 10 --max-low 200
 
-.PHONY: help build demo test evaluate ablate evade soak check bench bench-peers bench-kafka bench-bounds clean
+.PHONY: help build demo test evaluate ablate evade soak check bench bench-peers bench-kafka bench-bounds bench-revocation clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -72,6 +72,13 @@ bench-bounds: ## a flood of random keys, and growth of the number of users (BENC
 	@$(SETUP)/system.sh build
 	@$(SETUP)/runtime.sh
 	cargo bench --locked --bench bounds
+
+bench-revocation: export RUNS ?= 200
+bench-revocation: ## RUNS (200) stolen sessions at a real Keycloak: how long each lives on after the event that proves the theft
+	@$(SETUP)/system.sh test
+	@$(SETUP)/runtime.sh
+	@$(SETUP)/test-parts.sh
+	cargo test --release --locked --test integration revocation::stolen_sessions -- --ignored --nocapture
 
 clean: ## removes what was built; the cache folder stays
 	cargo clean

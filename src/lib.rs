@@ -22,6 +22,7 @@ pub mod flow;
 pub mod forward;
 pub mod incident;
 pub mod ingest;
+pub mod keycloak;
 pub mod log;
 pub mod normalise;
 pub mod notify;

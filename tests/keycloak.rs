@@ -8,35 +8,12 @@ use serde_json::Value;
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Broker, shared as kafka};
-use crate::support::keycloak::{Realm, SECRET, SERVICE, shared as keycloak};
+use crate::support::keycloak::{NETWORKS, OWNER, THIEF, forward, section as keycloak_section, shared as keycloak};
 use crate::support::process::Process;
 use crate::support::scenario::{BASE, now_ms};
 use crate::support::{unique, wait_for};
 
 const SETTLED: Duration = Duration::from_secs(90);
-/// Home of the owner, and where the thief is; `asn.csv` says whose they are.
-const OWNER: &str = "198.51.100.7";
-const THIEF: &str = "203.0.113.9";
-const NETWORKS: &str = "198.51.100.0,198.51.100.255,64501,Home Net\n203.0.113.0,203.0.113.255,64502,Far Net\n";
-
-/// `[keycloak]` of a realm, whose events are of the tenant `tenant`.
-fn keycloak_section(realm: &Realm<'_>, tenant: &str, rest: &str) -> String {
-    format!(
-        "[keycloak]\nurl = \"{}\"\nallow_plaintext = true\nrealms = [{{ name = \"{}\", tenant = \"{tenant}\" }}]\nclient_id = \"{SERVICE}\"\n\
-         client_secret_file = \"keycloak.secret\"\n{rest}\n",
-        keycloak().url,
-        realm.name
-    )
-}
-
-/// Starts the forwarder on a daemon's configuration, with positions of its own.
-fn forward(daemon: &Daemon) -> Process {
-    daemon.write("keycloak.secret", SECRET);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
-    command.args(["forward", "keycloak", "-c", "bartizan.toml"]).current_dir(&daemon.folder).env("BARTIZAN__DATA_DIR", "forwarded");
-    Process::start(&mut command, &daemon.folder.join("forward.log"))
-}
-
 fn texts(events: &Value, name: &str) -> Vec<String> {
     let events = events["items"].as_array().expect("a list");
     events.iter().map(|event| event[name].as_str().unwrap_or_default().to_owned()).collect()

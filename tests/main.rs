@@ -22,6 +22,7 @@ mod parts;
 mod place_files;
 mod poison;
 mod rebalance;
+mod revocation;
 mod shutdown;
 mod store_down;
 mod support;

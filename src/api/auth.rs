@@ -25,6 +25,7 @@ const CACHE_TIME_MAX: Duration = Duration::from_millis(20);
 /// Bytes of a token: far more than those that this program makes.
 const TOKEN_BYTES_MAX: usize = 256;
 
+const API_KEY: &str = "x-api-key";
 const CHALLENGE: &str = "Bearer realm=\"bartizan\"";
 const CHALLENGE_INVALID: &str = "Bearer realm=\"bartizan\", error=\"invalid_token\"";
 
@@ -47,6 +48,12 @@ pub struct Caller {
 struct Secret {
     text: Arc<str>,
     hash: [u8; 32],
+}
+
+impl Secret {
+    fn of(token: &str) -> Self {
+        Self { text: token.into(), hash: Sha256::digest(token).into() }
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -171,8 +178,12 @@ impl FromRequestParts<ApiState> for Caller {
     }
 }
 
-/// The token in `Authorization: Bearer TOKEN`.
+/// The token in `Authorization: Bearer TOKEN`, or, where there is none, in `X-Api-Key`, as bouncers send it.
 fn bearer(parts: &Parts) -> Result<Secret, Problem> {
+    if let (None, Some(key)) = (parts.headers.get(AUTHORIZATION), parts.headers.get(API_KEY)) {
+        let key = key.to_str().ok().filter(|key| (1..=TOKEN_BYTES_MAX).contains(&key.len()));
+        return key.map(Secret::of).ok_or_else(|| Problem::unauthorized("X-Api-Key holds no token", CHALLENGE));
+    }
     let mut values = parts.headers.get_all(AUTHORIZATION).iter();
     let missing = || Problem::unauthorized("send a token: Authorization: Bearer TOKEN", CHALLENGE);
     let value = values.next().ok_or_else(missing)?;
@@ -184,7 +195,7 @@ fn bearer(parts: &Parts) -> Result<Secret, Problem> {
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.len() > TOKEN_BYTES_MAX {
         return Err(missing());
     }
-    Ok(Secret { text: token.into(), hash: Sha256::digest(token).into() })
+    Ok(Secret::of(token))
 }
 
 /// What the database said of a token, and when it was asked.

@@ -8,11 +8,11 @@ use super::auth::Caller;
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::{NoParams, Params};
-use super::{ApiState, body, openapi};
+use super::{ApiState, actions, body, openapi};
 use crate::clock::now_ms;
 use crate::db::outbox::{self, Delivery, State as OutboxState};
 use crate::db::{DbError, audit, channels};
-use crate::respond::release::release_held;
+use crate::respond::decide::Decision;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -21,6 +21,7 @@ use bartizan_core::TimeMs;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// Which deliveries.
@@ -185,7 +186,7 @@ pub async fn retry(
         let revived = channels::revive(tx, &channel)?;
         let retried = if is_target { 0 } else { outbox::retry_failed(tx, &channel, now_ms)? };
         audit::record(tx, now_ms, &caller.name, "deliveries.retried", &channel, &json!({"retried": retried, "revived": revived}))?;
-        Ok(RetryAnswer { retried, revived })
+        Ok::<_, DbError>(RetryAnswer { retried, revived })
     });
     Ok(Json(answer.await?))
 }
@@ -219,10 +220,12 @@ pub async fn release(
 ) -> Result<Json<ReleaseAnswer>, Problem> {
     caller.may_administer()?;
     let name = request::<ReleaseRequest>(&state, &uri, body, &headers).await?.target;
-    let target = state.desk.routing.targets.iter().find(|target| target.name == name).ok_or_else(|| not_configured("target"))?;
-    let channel = target.channel();
-    let release_max = state.config.release_max;
-    let release = act(&state, move |tx, now_ms| release_held(tx, &channel, release_max, &caller.name, now_ms));
+    if !state.desk.routing.targets.iter().any(|target| target.name == name) {
+        return Err(not_configured("target"));
+    }
+    let (release_max, routing, person) = (state.config.release_max, Arc::clone(&state.desk.routing), actions::person(caller));
+    let release =
+        act(&state, move |tx, now_ms| Decision { tx, routing: &routing, person: &person, now_ms }.release_held(&name, release_max));
     Ok(Json(ReleaseAnswer { released: release.await? }))
 }
 
@@ -237,10 +240,13 @@ async fn request<T: serde::de::DeserializeOwned>(state: &ApiState, uri: &Uri, bo
 }
 
 /// One transaction on a blocking thread; the deliverers look at the outbox after it.
-async fn act<T: Send + 'static>(
+async fn act<T: Send + 'static, E: From<rusqlite::Error> + Send + 'static>(
     state: &ApiState,
-    work: impl FnOnce(&Connection, i64) -> Result<T, DbError> + Send + 'static,
-) -> Result<T, Problem> {
+    work: impl FnOnce(&Connection, i64) -> Result<T, E> + Send + 'static,
+) -> Result<T, Problem>
+where
+    Problem: From<E>,
+{
     let db = state.db.clone();
     let done = tokio::task::spawn_blocking(move || db.write(|tx| work(tx, now_ms()))).await??;
     state.desk.wake.wake();

@@ -7,9 +7,11 @@
 //! Reads of alerts and all triage go to the working database and need nothing else; events and
 //! entities come from the store and are a 503 while it is away. Nothing here decides what is an alert.
 
+pub mod actions;
 pub mod alerts;
 pub mod audit;
 pub mod auth;
+pub mod blocks;
 pub mod body;
 pub mod breakers;
 pub mod bulk;
@@ -129,6 +131,7 @@ pub struct Shared {
     streams: Arc<Semaphore>,
     explains: Semaphore,
     tests: Semaphore,
+    blocks_asked: blocks::Asked,
     retention_ms: i64,
 }
 
@@ -164,6 +167,7 @@ impl ApiState {
             streams: Arc::new(Semaphore::new(config.streams_max)),
             explains: Semaphore::new(1),
             tests: Semaphore::new(1),
+            blocks_asked: blocks::Asked::default(),
             retention_ms: i64::from(parts.retention_days) * DAY_MS,
             parts,
         }))
@@ -203,6 +207,13 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(merging::split))
         .routes(routes!(bulk::alerts))
         .routes(routes!(bulk::incidents))
+        .routes(routes!(actions::list))
+        .routes(routes!(actions::get))
+        .routes(routes!(actions::approve))
+        .routes(routes!(actions::reject))
+        .routes(routes!(actions::undo))
+        .routes(routes!(blocks::list))
+        .routes(routes!(blocks::stream))
         .routes(routes!(events::list, ingest::post))
         .routes(routes!(explain::get))
         .routes(routes!(entities::get))

@@ -30,7 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
     security(("token" = [])),
     modifiers(&Security),
     tags((name = "alerts", description = "What was found, and what people made of it"), (name = "events", description = "What happened"),
-        (name = "entities", description = "Users, addresses, sessions"), (name = "suppressions", description = "What is to open no alert, and what that held back"), (name = "breakers", description = "Detectors that open alerts out of all proportion"),
+        (name = "entities", description = "Users, addresses, sessions"), (name = "suppressions", description = "What is to open no alert, and what that held back"), (name = "actions", description = "What machines were asked to do, and what came of it"), (name = "breakers", description = "Detectors that open alerts out of all proportion"),
         (name = "operation", description = "The daemon itself")),
 )]
 struct Head;
@@ -109,6 +109,8 @@ errors! {
     TriageErrors: 400, 401, 403, 404, 405, 408, 412, 413, 429, 500, 503;
     /// Errors of routes that set something going.
     ActionErrors: 400, 401, 403, 404, 405, 408, 413, 429, 500, 503;
+    /// Errors of deciding on an action.
+    DecisionErrors: 400, 401, 403, 404, 405, 408, 409, 413, 429, 500, 503;
     /// Errors of suppressing something.
     SuppressionErrors: 400, 401, 403, 405, 408, 409, 413, 429, 500, 503;
     /// Errors of ingest.

@@ -1,5 +1,6 @@
 //! The daemon: starts every part in order, runs until it is told to stop, stops in reverse.
 
+use super::actions::Actions;
 use super::canary::Canary;
 use super::incidents::Incidents;
 use super::maintain::{Maintenance, tell_places};
@@ -27,7 +28,7 @@ use crate::notify::schedule::Schedule;
 use crate::notify::{self, Channel, Deliveries, Desk, Route, Wake};
 use crate::pipeline::checkpoint::CHECKPOINTED;
 use crate::pipeline::cut::Pace;
-use crate::respond::{ActiveSessions, StopSwitch};
+use crate::respond::{ActiveSessions, LaterUses, StopSwitch};
 use crate::suppress::Lists;
 use crate::teach::{Lessons, Teacher};
 use crate::telemetry::{HealthId, Telemetry};
@@ -153,7 +154,7 @@ impl Daemon {
         let (enricher, suppressions) = (Arc::new(enricher), Arc::new(Lists::open(&db)?));
         let lessons = Arc::new(Lessons::open(&db, &resumed.start.in_force)?);
         let closings = Arc::new(Closings::open(&db)?);
-        let (active_sessions, canary) = (ActiveSessions::default(), Watch::default());
+        let (active_sessions, later_uses, canary) = (ActiveSessions::default(), LaterUses::default(), Watch::default());
         let mut running = pipeline::start(Parts {
             db: db.clone(),
             log,
@@ -172,6 +173,7 @@ impl Daemon {
             wake: wake.clone(),
             changes: changes.clone(),
             active_sessions: active_sessions.clone(),
+            later_uses: later_uses.clone(),
             canary: canary.clone(),
             telemetry: telemetry.clone(),
             limits: config.pipeline,
@@ -218,6 +220,14 @@ impl Daemon {
             clock: Clock::system(),
         };
         let incidents = Incidents { desk: desk.clone(), stop: stop.clone() };
+        let actions = Actions {
+            db: db.clone(),
+            routing: Arc::clone(&routing),
+            wake: wake.clone(),
+            later_uses,
+            clock: Clock::system(),
+            stop: stop.clone(),
+        };
         let api = ApiState::new(ApiParts {
             detectors,
             config: config.http.clone(),
@@ -239,6 +249,7 @@ impl Daemon {
             shutdown: stop.clone(),
         });
         tasks.spawn(incidents.run());
+        tasks.spawn(actions.run());
         let (address, url) = (server.address(), server.url());
         let serving = server.serve(api::router(api), stop.clone());
         tasks.spawn(async move {
@@ -428,6 +439,8 @@ fn deliver(
     })?;
     let (mut routing, mut channels) = (built.routing, built.channels);
     routing.incidents.clone_from(&config.incidents);
+    routing.response.clone_from(&config.response);
+    routing.policies.clone_from(&config.policies);
     routing.channels.push(Route::every_version(HISTORY_CHANNEL));
     channels.push(Arc::new(history::History::new(store.clone())));
     let (routing, wake) = (Arc::new(routing), Wake::default());

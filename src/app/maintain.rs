@@ -6,7 +6,7 @@ use super::outbox::OutboxWatch;
 use super::pipeline::{Queue, Seen};
 use super::places;
 use crate::clock::now_ms;
-use crate::db::{Db, DbError, alerts, audit, incidents, lessons, outbox as messages, suppressions};
+use crate::db::{Db, DbError, actions, alerts, audit, incidents, lessons, outbox as messages, suppressions};
 use crate::detect::breaker::OpenBreaker;
 use crate::detect::checkpoint::{CheckpointError, Checkpoints, Saved};
 use crate::enrich::Enricher;
@@ -175,6 +175,7 @@ impl Maintenance {
             let now_ms = now_ms();
             db.write(|tx| {
                 alerts::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
+                actions::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 incidents::prune(tx, now_ms - ALERTS_KEPT_MS, PRUNE_ROWS_MAX)?;
                 // Once a day, as each time leaves a record.
                 audit::prune(tx, now_ms, (now_ms - ALERTS_KEPT_MS).div_euclid(DAY_MS) * DAY_MS, PRUNE_ROWS_MAX)?;

@@ -1,5 +1,6 @@
 //! The composition root: the one place that sees every part and puts them together.
 
+mod actions;
 mod canary;
 mod daemon;
 mod disk;

@@ -73,7 +73,7 @@ fn find(tx: &Connection, now_ms: i64) -> Result<Found, DbError> {
         (State::Pending, now_ms - FAILING_MS, "are tried again"),
         (State::Failed, now_ms - FAILED_TOLD_MS, "were given up"),
         (State::Expired, now_ms - EXPIRED_TOLD_MS, "did not arrive in time"),
-        (State::Held, now_ms, "are held by a brake"),
+        (State::Held, now_ms, "wait for a person"),
     ];
     for (channel, name, _) in &found.counts {
         let Some((state, limit_ms, what)) = watched.iter().find(|(state, ..)| state.as_str() == name) else { continue };
@@ -99,7 +99,7 @@ fn find(tx: &Connection, now_ms: i64) -> Result<Found, DbError> {
 mod tests {
     use super::*;
     use crate::db::outbox::NewMessage;
-    use crate::respond::plan::REVOKE;
+    use crate::respond::order::REVOKE;
 
     const NOW_MS: i64 = 1_772_366_400_000;
 

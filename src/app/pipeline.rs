@@ -28,7 +28,7 @@ use crate::pipeline::read::{Changing, Piece, Reader, Reading};
 use crate::pipeline::skew::Skew;
 use crate::pipeline::store::{EventStore, StoreStage};
 use crate::pipeline::{Acknowledged, PipelineConfig};
-use crate::respond::ActiveSessions;
+use crate::respond::{ActiveSessions, LaterUses};
 use crate::suppress::Lists;
 use crate::teach::Lessons;
 use crate::telemetry::{HealthId, Stage, Telemetry};
@@ -62,6 +62,7 @@ pub(super) struct Parts<S> {
     pub wake: Wake,
     pub changes: AlertChanges,
     pub active_sessions: ActiveSessions,
+    pub later_uses: LaterUses,
     pub canary: Watch,
     pub telemetry: Telemetry,
     pub limits: PipelineConfig,
@@ -191,6 +192,7 @@ pub(super) fn wire<S: EventStore + Clone + 'static>(
         wake: parts.wake,
         changes: parts.changes,
         active_sessions: parts.active_sessions,
+        later_uses: parts.later_uses,
         canary: parts.canary,
         telemetry: parts.telemetry.clone(),
         acknowledge: acknowledge.clone(),

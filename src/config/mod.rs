@@ -20,7 +20,7 @@ use crate::log::kafka::KafkaConfig;
 use crate::normalise::{NormaliseConfig, Normaliser, TokenKey};
 use crate::notify::{self, ChannelConfig, NotifyConfig, Problem, Routing};
 use crate::pipeline::PipelineConfig;
-use crate::respond::RevocationConfig;
+use crate::respond::{PolicyConfig, ResponseConfig, RevocationConfig};
 use crate::secret::{Secret, SecretError};
 use crate::store::embedded::EmbeddedConfig;
 use crate::store::{ClickHouseConfig, StoreConfig};
@@ -80,8 +80,12 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// Who is told.
     pub channels: Vec<ChannelConfig>,
+    /// What holds for all who are asked to act.
+    pub response: ResponseConfig,
     /// Who is asked to end sessions.
     pub revocation: Vec<RevocationConfig>,
+    /// What is done beside.
+    pub policies: Vec<PolicyConfig>,
     /// Secrets of the installation.
     pub secrets: SecretsConfig,
     /// Folder of the configuration file, by which relative paths go.
@@ -138,7 +142,9 @@ impl Default for Config {
             incidents: IncidentConfig::default(),
             notify: NotifyConfig::default(),
             channels: Vec::new(),
+            response: ResponseConfig::default(),
             revocation: Vec::new(),
+            policies: Vec::new(),
             secrets: SecretsConfig::default(),
             folder: None,
         }
@@ -196,10 +202,11 @@ impl Config {
     /// The configuration as far as the tree gives it; tables of lists that are none are left out.
     fn typed(mut value: Value, errors: &mut Vec<Problem>) -> Self {
         let mut list = |name: &str| value.as_object_mut().and_then(|root| root.remove(name));
-        let (channels, revocation) = (list("channels"), list("revocation"));
+        let (channels, revocation, policies) = (list("channels"), list("revocation"), list("policies"));
         let mut config: Self = tree::typed(value, "", errors).unwrap_or_default();
         config.channels = tables(channels, "channels", errors);
         config.revocation = tables(revocation, "revocation", errors);
+        config.policies = tables(policies, "policies", errors);
         config
     }
 
@@ -217,6 +224,7 @@ impl Config {
             detectors: bartizan_catalogue::all().map(|spec| (spec.id.to_owned(), table_of(spec))).collect(),
             channels: smallest(json!({"name": "", "kind": "webhook"})),
             revocation: smallest(json!({"name": "", "url": ""})),
+            policies: smallest(json!({"name": "", "actions": []})),
             ..Self::default()
         };
         serde_json::to_value(every).unwrap_or_default()
@@ -240,6 +248,7 @@ impl Config {
         part("telemetry", self.telemetry.errors());
         part("incidents", self.incidents.errors());
         part("notify", self.notify.errors());
+        part("response", self.response.errors());
         if let Some(clickhouse) = &self.clickhouse {
             part("clickhouse", clickhouse.errors());
         }
@@ -260,6 +269,7 @@ impl Config {
             None => Problem::new("detectors", error),
         }));
         errors.extend(self.unknown_detectors());
+        errors.extend(PolicyConfig::all_problems(&self.policies, &self.revocation));
         match depth {
             Depth::Values => errors.extend(Routing::problems(&self.channels, &self.revocation)),
             Depth::Files => {
@@ -274,8 +284,9 @@ impl Config {
     fn unknown_detectors(&self) -> Vec<Problem> {
         let channels = self.channels.iter().map(|channel| (format!("channels.{}", channel.name), &channel.detectors));
         let targets = self.revocation.iter().map(|target| (format!("revocation.{}", target.name), &target.detectors));
+        let policies = self.policies.iter().map(|policy| (format!("policies.{}", policy.name), &policy.detectors));
         let mut errors = Vec::new();
-        for (table, ids) in channels.chain(targets) {
+        for (table, ids) in channels.chain(targets).chain(policies) {
             let unknown = ids.iter().filter(|id| !id.starts_with(SIGMA_PREFIX) && bartizan_catalogue::find(id).is_none());
             errors.extend(unknown.map(|id| Problem::new(format!("{table}.detectors"), format!("there is no detector {id:?}"))));
         }
@@ -317,8 +328,7 @@ impl Config {
             paths.extend(channel.ca_file.as_mut());
         }
         for target in &mut self.revocation {
-            paths.extend(target.secret_file.as_mut());
-            paths.extend(target.ca_file.as_mut());
+            paths.extend([&mut target.secret_file, &mut target.client_secret_file, &mut target.ca_file].into_iter().flatten());
         }
         paths.extend([&mut self.http.tls_cert, &mut self.http.tls_key]);
         if let Some(kafka) = &mut self.kafka {

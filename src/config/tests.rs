@@ -76,7 +76,7 @@ fn the_documented_configuration_is_the_default() {
 fn the_documented_configuration_has_every_key_and_all_of_it_works() {
     let text = switched_on();
     let loaded = load(&text).unwrap();
-    assert!(loaded.kafka.is_some() && loaded.clickhouse.is_some() && loaded.revocation.len() == 1);
+    assert!(loaded.kafka.is_some() && loaded.clickhouse.is_some() && loaded.revocation.len() == 3 && loaded.policies.len() == 1);
     let folder = tempfile::tempdir().unwrap();
     let mut documented = merged(Some(&write(&folder, "bartizan.toml", &text)), environment(&[])).unwrap();
     // Given either in place or as a file, so only one of each can be switched on; the prose names the other.

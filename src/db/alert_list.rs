@@ -9,14 +9,15 @@ use bartizan_core::{EntityKind, Severity};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Most alerts on a page; the API's contract fixes it.
 pub const PAGE_MAX: u32 = 1000;
 
 /// Where the next page begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Detected time of the last alert's newest version.
+    /// When the last one was last changed: of an alert the detected time of its newest version.
     pub updated_ms: i64,
     /// Its id.
     pub id: String,

@@ -338,9 +338,13 @@ pub fn timeline(tx: &Connection, id: &str, before: (i64, &str), limit: u32) -> R
              SELECT at_ms, printf('a:%s:%010d:%05d', alert_id, version, line), 'alert', actor, alert_id, change
              FROM alerts JOIN alert_history ON alert_id = alerts.id WHERE incident_id = ?1
              UNION ALL
-             SELECT coalesce(finished_ms, created_ms), printf('m:%020d', outbox.id), iif(kind = 'session.revoke', 'action', 'notification'), channel,
+             SELECT coalesce(finished_ms, created_ms), printf('m:%020d', outbox.id), 'notification', channel,
                     alert_id, json_object('type', kind, 'state', state, 'attempts', attempts, 'error', last_error)
-             FROM (SELECT ?1 AS of UNION ALL SELECT id FROM alerts WHERE incident_id = ?1) JOIN outbox ON alert_id = of WHERE kind <> 'alert')
+             FROM (SELECT ?1 AS of UNION ALL SELECT id FROM alerts WHERE incident_id = ?1) JOIN outbox ON alert_id = of
+             WHERE kind <> 'alert' AND not_after_ms IS NULL
+             UNION ALL
+             SELECT actions.updated_ms, 'x:' || actions.id, 'action', 'revoke:' || target, alert_id, actions.body
+             FROM alerts JOIN actions ON alert_id = alerts.id WHERE incident_id = ?1)
          WHERE (at_ms, key) < (?2, ?3) ORDER BY at_ms DESC, key DESC LIMIT ?4",
     )?;
     let rows = statement.query_map((id, before.0, before.1, limit), |row| {

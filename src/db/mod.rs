@@ -7,6 +7,7 @@
 //! Calls block for as long as a small transaction takes; async callers go through
 //! `tokio::task::spawn_blocking`.
 
+pub mod actions;
 pub mod alert_list;
 pub mod alerts;
 pub mod audit;
@@ -35,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     (include_str!("../../deploy/sqlite/0001_initial.sql"), none),
     (include_str!("../../deploy/sqlite/0002_incidents.sql"), none),
     (include_str!("../../deploy/sqlite/0003_audit.sql"), audit::take_in),
+    (include_str!("../../deploy/sqlite/0004_actions.sql"), none),
 ];
 
 /// A change of the schema, and what is done with the rows after it.

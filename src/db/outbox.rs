@@ -63,7 +63,8 @@ pub struct NewMessage {
     pub message_id: String,
     /// `alert.opened`, `session.revoke` …
     pub kind: String,
-    /// The alert or incident that it tells of; empty: none, and no order among such messages.
+    /// The alert or incident (or, to the topic of actions, the action) that it tells of; empty: none, and no order among
+    /// such messages.
     pub alert_id: String,
     /// Its version.
     pub version: u32,
@@ -73,7 +74,7 @@ pub struct NewMessage {
     pub state: State,
     /// Not to be sent before.
     pub next_ms: i64,
-    /// Not to be sent after.
+    /// Not to be sent after: what has a limit is an order.
     pub not_after_ms: Option<i64>,
 }
 
@@ -98,10 +99,18 @@ pub struct Message {
     pub attempts: u32,
     /// When the tries began to count.
     pub created_ms: i64,
-    /// Not to be sent after.
+    /// Not to be sent after: what has a limit is an order.
     pub not_after_ms: Option<i64>,
     /// Why the last try failed.
     pub last_error: Option<String>,
+}
+
+impl Message {
+    /// Does it order a target to act?
+    #[must_use]
+    pub fn is_order(&self) -> bool {
+        self.not_after_ms.is_some()
+    }
 }
 
 const COLUMNS: &str = "id, channel, message_id, kind, alert_id, version, body, attempts, created_ms, not_after_ms, last_error";
@@ -224,7 +233,7 @@ pub fn openings_since(tx: &Connection, channel: &str, since_ms: i64) -> rusqlite
 }
 
 /// What may be sent now, longest due first: rows whose time has come and that no earlier row of the
-/// same alert holds up (revocations of one alert do not wait for each other).
+/// same alert holds up (orders, which have a time limit, do not wait for each other).
 ///
 /// # Errors
 /// SQLite says no.
@@ -232,7 +241,7 @@ pub fn due(tx: &Connection, channel: &str, now_ms: i64, limit: usize) -> rusqlit
     let waits = if sabotaged!(VersionsOvertake) { "alert_id <> '' OR " } else { "" };
     let sql = format!(
         "SELECT {COLUMNS} FROM outbox AS o WHERE channel = ?1 AND state = 'pending' AND next_ms <= ?2
-         AND ({waits}alert_id = '' OR kind = 'session.revoke' OR NOT EXISTS (
+         AND ({waits}alert_id = '' OR not_after_ms IS NOT NULL OR NOT EXISTS (
              SELECT 1 FROM outbox AS e WHERE e.channel = ?1 AND e.alert_id = o.alert_id AND e.state = 'pending' AND e.id < o.id))
          ORDER BY next_ms, id LIMIT ?3"
     );
@@ -319,24 +328,24 @@ pub fn fail_orphans(tx: &Connection, channels: &BTreeSet<String>, now_ms: i64) -
     Ok(failed)
 }
 
-/// Takes back what waits or is held for an alert under `kind`. Returns how many.
+/// Takes back a message that waits or is held. False: there is no such message any more.
 ///
 /// # Errors
 /// SQLite says no.
-pub fn cancel(tx: &Connection, alert_id: &str, kind: &str, reason: &str, now_ms: i64) -> rusqlite::Result<usize> {
+pub fn cancel(tx: &Connection, channel: &str, message_id: &str, reason: &str, now_ms: i64) -> rusqlite::Result<bool> {
     let sql = "UPDATE outbox SET state = 'cancelled', finished_ms = ?3, last_error = ?4
-               WHERE alert_id = ?1 AND kind = ?2 AND state IN ('pending', 'held')";
-    tx.execute(sql, params![alert_id, kind, now_ms, reason])
+               WHERE channel = ?1 AND message_id = ?2 AND state IN ('pending', 'held')";
+    Ok(tx.prepare_cached(sql)?.execute(params![channel, message_id, now_ms, reason])? > 0)
 }
 
 /// Lets a held row go, with a new body and time limit. False: there is no such held row.
 ///
 /// # Errors
 /// SQLite says no.
-pub fn release(tx: &Connection, id: i64, body: &str, not_after_ms: i64, now_ms: i64) -> rusqlite::Result<bool> {
-    let sql = "UPDATE outbox SET state = 'pending', body = ?2, not_after_ms = ?3, created_ms = ?4, next_ms = ?4,
-               finished_ms = NULL WHERE id = ?1 AND state = 'held'";
-    Ok(tx.execute(sql, params![id, body, not_after_ms, now_ms])? > 0)
+pub fn release(tx: &Connection, channel: &str, message_id: &str, body: &str, not_after_ms: i64, now_ms: i64) -> rusqlite::Result<bool> {
+    let sql = "UPDATE outbox SET state = 'pending', body = ?3, not_after_ms = ?4, created_ms = ?5, next_ms = ?5,
+               finished_ms = NULL WHERE channel = ?1 AND message_id = ?2 AND state = 'held'";
+    Ok(tx.execute(sql, params![channel, message_id, body, not_after_ms, now_ms])? > 0)
 }
 
 /// Rows by channel and state.
@@ -416,14 +425,14 @@ pub fn list(tx: &Connection, channel: Option<&str>, state: Option<State>, before
 }
 
 /// Rows of a channel in a state that are trouble now, and the error of one of them. Pending rows count
-/// when a try failed and they were written before `limit_ms` (those of revocations at once), held ones
+/// when a try failed and they were written before `limit_ms` (orders at once), held ones
 /// while their own time limit lies after it, finished ones when they were finished after it.
 ///
 /// # Errors
 /// SQLite says no.
 pub fn trouble(tx: &Connection, channel: &str, state: State, limit_ms: i64) -> rusqlite::Result<(i64, String)> {
     let sql = "SELECT count(*), coalesce(max(last_error), '') FROM outbox WHERE channel = ?1 AND state = ?2 AND CASE ?2
-                   WHEN 'pending' THEN last_error IS NOT NULL AND (kind = 'session.revoke' OR created_ms < ?3)
+                   WHEN 'pending' THEN last_error IS NOT NULL AND (not_after_ms IS NOT NULL OR created_ms < ?3)
                    WHEN 'held' THEN not_after_ms > ?3 ELSE finished_ms > ?3 END";
     tx.prepare_cached(sql)?.query_row(params![channel, state.as_str(), limit_ms], |row| Ok((row.get(0)?, row.get(1)?)))
 }
@@ -445,13 +454,7 @@ pub fn retry_failed(tx: &Connection, channel: &str, now_ms: i64) -> rusqlite::Re
 /// SQLite says no.
 pub fn prune(tx: &Connection, before_ms: i64, rows_max: u32) -> rusqlite::Result<usize> {
     let sql = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE finished_ms < ?1 ORDER BY finished_ms LIMIT ?2)";
-    let removed = tx.execute(sql, params![before_ms, rows_max])?;
-    tx.execute(
-        "DELETE FROM revocations WHERE (target, message_id) IN
-             (SELECT target, message_id FROM revocations WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
-        params![before_ms, rows_max],
-    )?;
-    Ok(removed)
+    tx.execute(sql, params![before_ms, rows_max])
 }
 
 fn shortened(text: &str) -> &str {

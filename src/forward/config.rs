@@ -1,19 +1,10 @@
 //! `[keycloak]`: the server that `bartizan forward keycloak` reads, and where its events go.
 
+use crate::keycloak::RealmConfig;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-
-/// A realm whose events are taken.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RealmConfig {
-    /// Name of the realm.
-    pub name: String,
-    /// The tenant that its events are of; empty: that of the log (`default`).
-    pub tenant: String,
-}
 
 /// `[keycloak]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

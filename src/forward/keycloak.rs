@@ -15,16 +15,17 @@
 //! changed (`representation`) is left out: it may be large, or personal, and no detector reads it.
 
 use super::ForwardError;
-use super::config::{KeycloakConfig, RealmConfig};
+use super::config::KeycloakConfig;
 use super::destination::{Destination, Outbound};
 use super::positions::Positions;
 use crate::clock::now_ms;
 use crate::config::Config;
+use crate::keycloak::{Account, AdminApi, RealmConfig};
 use crate::log::kafka::KafkaAppender;
 use crate::notify::guarded_http::certificates;
 use crate::secret::Secret;
 use parking_lot::Mutex;
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::{Client, Method, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -49,8 +50,6 @@ const CALL_MAX: Duration = Duration::from_secs(30);
 /// Pause after a failure: the first, and the longest.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A token is renewed so much before its end.
-const TOKEN_MARGIN: Duration = Duration::from_secs(10);
 
 /// Forwards until the future is dropped.
 ///
@@ -89,9 +88,7 @@ impl Stream<'_> {
 
 struct Forwarder<'a> {
     settings: &'a KeycloakConfig,
-    client: Client,
-    url: Url,
-    secret: Secret,
+    api: AdminApi,
     destination: Destination,
     positions: Mutex<Positions>,
 }
@@ -103,12 +100,11 @@ struct Progress {
     sent: BTreeSet<(i64, u64)>,
     hasher: RandomState,
     swept: Option<Instant>,
-    token: Option<(String, Instant)>,
 }
 
 impl Progress {
     fn from(position_ms: i64) -> Self {
-        Self { position_ms, sent: BTreeSet::new(), hasher: RandomState::new(), swept: None, token: None }
+        Self { position_ms, sent: BTreeSet::new(), hasher: RandomState::new(), swept: None }
     }
 
     /// How an event is remembered.
@@ -128,13 +124,6 @@ impl Progress {
 
 fn time_of(event: &Map<String, Value>) -> i64 {
     event.get("time").and_then(Value::as_i64).unwrap_or_default()
-}
-
-#[derive(Deserialize)]
-struct Token {
-    access_token: String,
-    /// Seconds.
-    expires_in: u64,
 }
 
 /// What a realm stores of its events.
@@ -184,7 +173,9 @@ impl<'a> Forwarder<'a> {
         let path = config.data_dir.join(POSITIONS_FILE);
         let positions = Positions::open(&path).map_err(|error| wrong(&format_args!("{}: {error}", path.display())))?;
         let secret = secret("client_secret_file", &settings.client_secret_file)?;
-        Ok(Self { settings, client, url, secret, destination, positions: Mutex::new(positions) })
+        let account = Account { client_id: settings.client_id.clone(), secret, realm: settings.auth_realm.clone() };
+        let api = AdminApi::new(client, url, account, ANSWER_BYTES_MAX);
+        Ok(Self { settings, api, destination, positions: Mutex::new(positions) })
     }
 
     /// Reads a stream for ever.
@@ -196,7 +187,7 @@ impl<'a> Forwarder<'a> {
         loop {
             let done = async {
                 if !looked {
-                    self.look(stream, &mut progress).await?;
+                    self.look(stream, progress.position_ms).await?;
                     looked = true;
                 }
                 self.round(stream, &name, &mut progress).await
@@ -211,7 +202,6 @@ impl<'a> Forwarder<'a> {
                 }
                 Err(ForwardError::Retry(reason)) => {
                     tracing::warn!(stream = name, reason, "events are not forwarded, trying again");
-                    progress.token = None;
                     let wait = pause;
                     pause = (pause * 2).min(PAUSE_MAX);
                     wait
@@ -223,8 +213,8 @@ impl<'a> Forwarder<'a> {
     }
 
     /// Warns of what a realm does not store, which nothing could forward.
-    async fn look(&self, stream: Stream<'_>, progress: &mut Progress) -> Result<(), ForwardError> {
-        let Some(answer) = self.ask(stream, "events/config", &[], progress).await? else { return Ok(()) };
+    async fn look(&self, stream: Stream<'_>, since_ms: i64) -> Result<(), ForwardError> {
+        let Some(answer) = self.ask(stream, &["events", "config"], &[]).await? else { return Ok(()) };
         let stored: Stored = serde_json::from_slice(&answer).map_err(ForwardError::retry)?;
         let realm = &stream.realm.name;
         if !(if stream.admin { stored.admin_events_enabled } else { stored.events_enabled }) {
@@ -232,7 +222,7 @@ impl<'a> Forwarder<'a> {
         } else if !stream.admin && !stored.enabled_event_types.iter().any(|kind| kind == "REFRESH_TOKEN") {
             tracing::warn!(realm, "the realm does not save REFRESH_TOKEN events, so stolen refresh tokens cannot be found");
         }
-        tracing::info!(realm, kind = stream.route(), since_ms = progress.position_ms, "forwarding");
+        tracing::info!(realm, kind = stream.route(), since_ms, "forwarding");
         Ok(())
     }
 
@@ -246,7 +236,7 @@ impl<'a> Forwarder<'a> {
             let (skip, max) = (first.to_string(), stream.page().to_string());
             // Oldest first, so that what is added meanwhile moves nothing from one page to the one before.
             let query = [("dateFrom", from.as_str()), ("direction", "asc"), ("first", skip.as_str()), ("max", max.as_str())];
-            let answer = self.ask(stream, stream.route(), &query, progress).await?;
+            let answer = self.ask(stream, &[stream.route()], &query).await?;
             let answer = answer.ok_or_else(|| ForwardError::Retry("the service account lacks the role view-events".to_owned()))?;
             let page: Vec<Map<String, Value>> = serde_json::from_slice(&answer).map_err(ForwardError::retry)?;
             let count = page.len();
@@ -270,58 +260,14 @@ impl<'a> Forwarder<'a> {
     }
 
     /// The answer to a question about a realm; `None` if it is none of the service account's business.
-    async fn ask(
-        &self,
-        stream: Stream<'_>,
-        route: &str,
-        query: &[(&str, &str)],
-        progress: &mut Progress,
-    ) -> Result<Option<Vec<u8>>, ForwardError> {
-        let token = self.token(stream, progress).await?;
-        let mut url = self.under(&["admin", "realms", &stream.realm.name]);
-        if let Ok(mut parts) = url.path_segments_mut() {
-            parts.extend(route.split('/'));
-        }
-        url.query_pairs_mut().extend_pairs(query);
-        let answer = self.client.get(url).bearer_auth(token).send().await?;
-        match answer.status() {
-            StatusCode::OK => body(answer).await.map(Some),
+    async fn ask(&self, stream: Stream<'_>, path: &[&str], query: &[(&str, &str)]) -> Result<Option<Vec<u8>>, ForwardError> {
+        let realm = &stream.realm.name;
+        let answer = self.api.call(Method::GET, realm, path, query, None).await.map_err(ForwardError::retry)?;
+        match answer.status {
+            StatusCode::OK => Ok(Some(answer.body)),
             StatusCode::FORBIDDEN => Ok(None),
-            status => Err(ForwardError::Retry(format!("Keycloak answered {status} for {route} of realm {:?}", stream.realm.name))),
+            status => Err(ForwardError::Retry(format!("Keycloak answered {status} for {} of realm {realm:?}", path.join("/")))),
         }
-    }
-
-    /// A token of the service account; asked for anew shortly before its end.
-    async fn token(&self, stream: Stream<'_>, progress: &mut Progress) -> Result<String, ForwardError> {
-        if let Some((token, until)) = &progress.token
-            && Instant::now() < *until
-        {
-            return Ok(token.clone());
-        }
-        let realm = if self.settings.auth_realm.is_empty() { &stream.realm.name } else { &self.settings.auth_realm };
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &self.settings.client_id)
-            .append_pair("client_secret", self.secret.expose())
-            .finish();
-        let url = self.under(&["realms", realm, "protocol", "openid-connect", "token"]);
-        let request = self.client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form);
-        let answer = request.send().await?;
-        if answer.status() != StatusCode::OK {
-            return Err(ForwardError::Retry(format!("Keycloak gave no token to {:?}: {}", self.settings.client_id, answer.status())));
-        }
-        let token: Token = serde_json::from_slice(&body(answer).await?).map_err(ForwardError::retry)?;
-        let until = Instant::now() + Duration::from_secs(token.expires_in).saturating_sub(TOKEN_MARGIN);
-        progress.token = Some((token.access_token.clone(), until));
-        Ok(token.access_token)
-    }
-
-    fn under(&self, parts: &[&str]) -> Url {
-        let mut url = self.url.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(parts);
-        }
-        url
     }
 }
 
@@ -343,17 +289,6 @@ fn outbound(mut event: Map<String, Value>, realm: &RealmConfig) -> Outbound {
     let key = ["userId", "sessionId", "resourcePath", "ipAddress"].iter().find_map(|name| event.get(*name)?.as_str());
     let key = key.unwrap_or_default().to_owned();
     Outbound { key, payload: Value::Object(event).to_string().into_bytes() }
-}
-
-async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, ForwardError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(ForwardError::Retry(format!("an answer of Keycloak is longer than {ANSWER_BYTES_MAX} bytes")));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl KafkaConfig {
         if self.group.trim().is_empty() {
             errors.push(("group", "must not be empty".to_owned()));
         }
-        let mut names = BTreeSet::from([INGEST_TOPIC, canary::TOPIC, super::ALERTS_TOPIC, super::DEAD_LETTER_TOPIC]);
+        let mut names = BTreeSet::from([INGEST_TOPIC, canary::TOPIC, super::ALERTS_TOPIC, super::ACTIONS_TOPIC, super::DEAD_LETTER_TOPIC]);
         for topic in &self.topics {
             if topic.name.is_empty() || !names.insert(&topic.name) {
                 errors.push(("topics", format!("{:?} is empty, named twice, or a topic of the daemon's own", topic.name)));
@@ -527,7 +527,7 @@ impl KafkaAppender {
     /// The brokers cannot be reached or refuse.
     pub async fn create_topics(config: &KafkaConfig) -> Result<(), LogError> {
         let admin: AdminClient<_> = config.client()?.create().map_err(fatal)?;
-        let topics = [INGEST_TOPIC, canary::TOPIC, super::ALERTS_TOPIC, super::DEAD_LETTER_TOPIC];
+        let topics = [INGEST_TOPIC, canary::TOPIC, super::ALERTS_TOPIC, super::ACTIONS_TOPIC, super::DEAD_LETTER_TOPIC];
         let new: Vec<_> = topics.iter().map(|name| NewTopic::new(name, 1, TopicReplication::Fixed(-1))).collect();
         let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
         for result in admin.create_topics(&new, &options).await.map_err(retry)? {

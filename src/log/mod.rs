@@ -1,6 +1,6 @@
 //! The log: partitioned topics with offsets, at one of two addresses.
 //!
-//! Inputs, the alerts topic and the dead-letter topic are logs. The log is Apache Kafka
+//! Inputs, the topics of alerts and actions, and the dead-letter topic are logs. The log is Apache Kafka
 //! ([`kafka`]), or, when no Kafka is configured, a crash-safe journal in the data directory
 //! ([`journal`]). Whatever comes in over HTTP is appended here first and read back by the pipeline, so
 //! there is one path for events, wherever they come from.
@@ -20,6 +20,8 @@ use std::time::Duration;
 pub const INGEST_TOPIC: &str = "bartizan.ingest";
 /// Topic of alert versions, keyed by alert id.
 pub const ALERTS_TOPIC: &str = "bartizan.alerts";
+/// Topic of actions, keyed by their id: each as it was decided, and at each change.
+pub const ACTIONS_TOPIC: &str = "bartizan.actions";
 /// Topic of records that broke a rule.
 pub const DEAD_LETTER_TOPIC: &str = "bartizan.dlq";
 

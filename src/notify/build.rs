@@ -12,11 +12,11 @@ use super::channels::webhook::Webhook;
 use super::channels::{HttpChannel, Service};
 use super::config::{ChannelConfig, ChannelKind, NotifyConfig, Problem};
 use super::guarded_http::SetupError;
-use super::routing::{ALERTS_TOPIC_CHANNEL, Route, Routing};
+use super::routing::{ACTIONS_TOPIC_CHANNEL, ALERTS_TOPIC_CHANNEL, Route, Routing};
 use crate::db::Db;
-use crate::log::{ALERTS_TOPIC, Appender};
+use crate::log::{ACTIONS_TOPIC, ALERTS_TOPIC, Appender};
 use crate::respond::RevocationConfig;
-use crate::respond::hook::RevocationHook;
+use crate::respond::Target;
 use std::sync::Arc;
 
 /// Everything wrong with the two lists of tables, at once; reads the files that they name.
@@ -26,7 +26,7 @@ pub fn problems(channels: &[ChannelConfig], targets: &[RevocationConfig], limits
     let complete = channels.iter().filter(|config| config.problems().is_empty());
     problems.extend(complete.filter_map(|config| channel(config, limits).err()));
     let complete = targets.iter().filter(|config| config.problems().is_empty());
-    let failed = complete.filter_map(|config| Some((config, RevocationHook::client(config).err()?)));
+    let failed = complete.filter_map(|config| Some((config, Target::check(config).err()?)));
     problems.extend(failed.map(|(config, error)| Problem::new(format!("revocation.{}", config.name), error)));
     problems
 }
@@ -67,7 +67,7 @@ pub struct Built {
     pub telling: Vec<Arc<dyn Channel>>,
 }
 
-/// Makes the channels. The topic `bartizan.alerts` is always one of them. Targets in dry run have
+/// Makes the channels. The topics `bartizan.alerts` and `bartizan.actions` are always among them. Targets in dry run have
 /// none: nothing is ever sent to them.
 ///
 /// # Errors
@@ -86,7 +86,9 @@ pub fn build(
     }
     let mut routing = Routing::new(channels, targets, limits, public_url);
     routing.channels.push(Route::every_version(ALERTS_TOPIC_CHANNEL));
-    let mut built: Vec<Arc<dyn Channel>> = vec![arc(TopicChannel::new(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC, Arc::clone(log)))];
+    let topics = [(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC), (ACTIONS_TOPIC_CHANNEL, ACTIONS_TOPIC)];
+    let topic = |(name, topic)| -> Arc<dyn Channel> { Arc::new(TopicChannel::new(name, topic, Arc::clone(log))) };
+    let mut built: Vec<Arc<dyn Channel>> = topics.map(topic).into();
     let mut telling = Vec::new();
     for config in channels {
         built.push(match channel(config, limits).map_err(|problem| vec![problem])? {
@@ -98,8 +100,8 @@ pub fn build(
         });
     }
     for config in targets.iter().filter(|config| !config.dry_run) {
-        let hook = RevocationHook::new(config, db.clone());
-        built.push(arc(hook.map_err(|error| vec![Problem::new(format!("revocation.{}", config.name), error)])?));
+        let target = Target::new(config, db).map_err(|error| vec![Problem::new(format!("revocation.{}", config.name), error)])?;
+        built.push(arc(target));
     }
     Ok(Built { routing, channels: built, telling })
 }

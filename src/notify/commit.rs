@@ -6,12 +6,11 @@ use super::tell::{Teller, Way};
 use crate::alert::model::Disposition;
 use crate::alert::{Alert, Status};
 use crate::db::alerts::{self, TriageError, TriageStep};
-use crate::db::{DbError, incidents, outbox};
+use crate::db::{DbError, incidents};
 use crate::incident::by_hand::{self, Hand};
 use crate::incident::triage::AT_ONCE_MAX;
 use crate::incident::{self, Incident, quiet};
-use crate::respond::SessionFacts;
-use crate::respond::plan::{self, REVOKE};
+use crate::respond::{SessionFacts, plan, progress};
 use crate::teach;
 use rusqlite::Connection;
 
@@ -76,7 +75,7 @@ fn triage_alone(tx: &Connection, step: &TriageStep<'_>, routing: &Routing, now_m
     };
     Teller::new(tx, routing, now_ms)?.triage(&alert, kind)?;
     if alert.disposition.is_some_and(Disposition::is_harmless) {
-        outbox::cancel(tx, &alert.id, REVOKE, "the alert was judged false or harmless", now_ms)?;
+        progress::cancel(tx, &alert.id, "the alert was judged false or harmless", now_ms)?;
     }
     Ok(alert)
 }

@@ -2,7 +2,7 @@
 use super::*;
 use crate::db::Db;
 use crate::db::alerts::Change;
-use crate::db::outbox::State;
+use crate::db::outbox::{self, State};
 use crate::notify::Route;
 use crate::notify::testing::{START_MS, alert, commit_at, messages, people, target};
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};

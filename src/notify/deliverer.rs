@@ -14,13 +14,13 @@ use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::db::outbox::{Message, State};
 use crate::db::{Db, DbError, audit, channels, outbox};
-use crate::respond::StopSwitch;
-use crate::respond::plan::{Order, REVOKE};
+use crate::respond::order::Order;
+use crate::respond::{Answer, StopSwitch, progress};
 use crate::telemetry::{Stage, Telemetry};
 use bartizan_core::time::{HOUR_MS, SECOND_MS};
 use futures::FutureExt;
 use rusqlite::Connection;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -88,7 +88,10 @@ impl Deliveries {
     pub fn spawn(&self, channels: Vec<Arc<dyn Channel>>) -> Result<JoinSet<()>, DbError> {
         let names: BTreeSet<String> = channels.iter().map(|channel| channel.name().to_owned()).collect();
         let now_ms = self.clock.now_ms();
-        let orphans = self.db.write(|tx| Ok::<_, DbError>(outbox::fail_orphans(tx, &names, now_ms)?))?;
+        let orphans = self.db.write(|tx| {
+            progress::fail_orphans(tx, &names, now_ms)?;
+            Ok::<_, DbError>(outbox::fail_orphans(tx, &names, now_ms)?)
+        })?;
         if orphans > 0 {
             tracing::warn!(orphans, "messages wait for channels that are not configured any more");
         }
@@ -280,8 +283,7 @@ fn claim_due(db: &Db, routing: &Routing, wanted: &Wanted, now_ms: i64) -> Result
         for message in wanted.look(tx, now_ms)? {
             if message.not_after_ms.is_some_and(|limit| limit <= now_ms) {
                 let error = if wanted.held { STOPPED } else { message.last_error.as_deref().unwrap_or("never tried in time") };
-                outbox::finish(tx, message.id, State::Expired, Some(error), now_ms)?;
-                escalate(tx, routing, &message, error, now_ms)?;
+                progress::expired(tx, routing, &message, error, now_ms)?;
                 expired += 1;
             } else {
                 outbox::claim(tx, message.id)?;
@@ -293,32 +295,6 @@ fn claim_due(db: &Db, routing: &Routing, wanted: &Wanted, now_ms: i64) -> Result
         }
         Ok((messages, next_ms, expired))
     })
-}
-
-/// Records what became of a revocation, as the member `word` says; returns the particulars.
-fn record_end(tx: &Connection, message: &Message, action: &str, (word, text): (&str, &str), now_ms: i64) -> Result<Value, DbError> {
-    let order = serde_json::from_str::<Payload<Order>>(&message.body)?.data;
-    let detail = json!({
-        "target": message.channel, (word): text, "tries": message.attempts, "tenant": order.tenant, "source": order.source,
-        "user": order.user, "session": order.session, "token_id": order.token_id, "token_hash": order.token_hash,
-        "issued_before": order.issued_before, "alert": order.alert, "detector": order.detector, "severity": order.severity,
-        "message_id": message.message_id,
-    });
-    audit::record(tx, now_ms, "delivery", action, order.session.as_deref().unwrap_or_default(), &detail)?;
-    Ok(detail)
-}
-
-/// A revocation that did not arrive is now for people: one notice for each.
-fn escalate(tx: &Connection, routing: &Routing, message: &Message, error: &str, now_ms: i64) -> Result<(), DbError> {
-    let detail = record_end(tx, message, "revocation.failed", ("error", error), now_ms)?;
-    let notice = Notice {
-        title: "A session could not be ended".to_owned(),
-        text: "The order was not taken in time. End the session by hand, and look at why: the last error stands with the particulars."
-            .to_owned(),
-        details: detail,
-    };
-    let key = [message.channel.as_str(), &message.message_id];
-    tell_everyone(tx, routing, &Announcement { kind: "revocation.failed", key: &key, except: None, notice: &notice }, now_ms)
 }
 
 fn asked_ms(after: Duration, schedule: &Schedule) -> i64 {
@@ -345,18 +321,23 @@ impl Step {
     /// Counts the try by what became of it.
     fn count(&self, telemetry: &Telemetry, channel: &str, took: Duration) {
         let age_ms = self.now_ms.saturating_sub(self.message.created_ms);
-        let (outcome, of_revocation) = match &self.outcome {
-            Outcome::Delivered(_) => ("delivered", "done"),
-            Outcome::Retry { .. } if self.schedule.jittered_ms(&self.message.message_id, self.message.attempts, age_ms).is_some() => {
-                ("retried", "retried")
-            }
-            Outcome::Retry { .. } | Outcome::Refused(_) | Outcome::Ended(_) => ("failed", "refused"),
+        let again = || self.schedule.jittered_ms(&self.message.message_id, self.message.attempts, age_ms).is_some();
+        let (outcome, of_order) = match &self.outcome {
+            Outcome::Delivered(_) | Outcome::Answered(Answer::Ended(_) | Answer::NotKnown(_) | Answer::Taken) => ("delivered", "done"),
+            Outcome::Retry { .. } | Outcome::Answered(Answer::Unconfirmed(_)) if again() => ("retried", "retried"),
+            Outcome::Retry { .. } | Outcome::Refused(_) | Outcome::Ended(_) | Outcome::Answered(_) => ("failed", "refused"),
         };
         telemetry.metrics.deliveries.with([channel, outcome]).inc();
         telemetry.metrics.delivery_seconds.with([channel]).observe(took.as_secs_f64());
         telemetry.latencies.record(Stage::Deliver, took);
-        if self.message.kind == REVOKE {
-            telemetry.metrics.revocations.with([of_revocation]).inc();
+        if self.message.is_order() {
+            telemetry.metrics.revocations.with([of_order]).inc();
+        }
+        if let (Outcome::Answered(Answer::Ended(_)), Ok(payload)) =
+            (&self.outcome, serde_json::from_str::<Payload<Order>>(&self.message.body))
+        {
+            let took_ms = self.now_ms.saturating_sub(payload.data.issued_before.0).max(0);
+            telemetry.metrics.action_seconds.with([payload.data.action.as_str()]).observe(took_ms as f64 / 1e3);
         }
         if let (Outcome::Delivered(_), Some(arrived_ms)) = (&self.outcome, self.arrived_ms()) {
             let took_ms = u64::try_from(self.now_ms.saturating_sub(arrived_ms)).unwrap_or(0);
@@ -378,14 +359,15 @@ impl Step {
             Outcome::Retry { error, after } => self.retry(tx, channel, error, *after),
             Outcome::Refused(error) => self.failed(tx, channel, error),
             Outcome::Ended(reason) => self.ended(tx, channel, reason),
+            Outcome::Answered(answer) => {
+                progress::answered(tx, &self.routing, &self.message, answer, self.now_ms)?;
+                if let Answer::Unconfirmed(remark) = answer { self.retry(tx, channel, remark, None) } else { Ok(()) }
+            }
         }
     }
 
     fn delivered(&self, tx: &Connection, remark: Option<&str>) -> Result<(), DbError> {
         outbox::finish(tx, self.message.id, State::Delivered, remark, self.now_ms)?;
-        if self.message.kind == REVOKE {
-            record_end(tx, &self.message, "revocation.delivered", ("answer", remark.unwrap_or("done")), self.now_ms)?;
-        }
         Ok(())
     }
 
@@ -409,10 +391,10 @@ impl Step {
 
     fn failed(&self, tx: &Connection, channel: &str, error: &str) -> Result<(), DbError> {
         tracing::error!(channel, message = self.message.message_id, tries = self.message.attempts, error, "delivery given up");
-        outbox::finish(tx, self.message.id, State::Failed, Some(error), self.now_ms)?;
-        if self.message.kind == REVOKE {
-            return escalate(tx, &self.routing, &self.message, error, self.now_ms);
+        if self.message.is_order() {
+            return progress::failed(tx, &self.routing, &self.message, error, self.now_ms);
         }
+        outbox::finish(tx, self.message.id, State::Failed, Some(error), self.now_ms)?;
         let hour = self.now_ms.div_euclid(HOUR_MS).to_string();
         let notice = Notice {
             title: format!("Messages to the channel {channel} are given up"),

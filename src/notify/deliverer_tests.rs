@@ -9,13 +9,13 @@ use crate::notify::payload::message_id;
 use crate::notify::signed_http::SigningKey;
 use crate::notify::testing::{SECRET, alert, commit_at, messages, people, target};
 use crate::notify::{Effects, Route};
-use crate::respond::hook::RevocationHook;
+use crate::respond::Target;
 use crate::secret::Secret;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::post;
-use bartizan_core::{Severity, TimeMs};
+use bartizan_core::{EntityKind, Role, Severity, Subject, TimeMs};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::time::Instant;
@@ -262,8 +262,8 @@ async fn a_restart_in_the_middle_delivers_each_message_once_in_effect() {
 
 fn hook(db: &Db, url: &str) -> (Routing, Arc<dyn Channel>) {
     let config = target("identity", url, false);
-    let hook = RevocationHook::new(&config, db.clone()).unwrap();
-    (Routing { channels: vec![people("oncall", Severity::Info)], targets: vec![config], ..Routing::default() }, Arc::new(hook))
+    let target = Target::new(&config, db).unwrap();
+    (Routing { channels: vec![people("oncall", Severity::Info)], targets: vec![config], ..Routing::default() }, Arc::new(target))
 }
 
 #[tokio::test]
@@ -303,6 +303,33 @@ async fn a_revocation_that_cannot_be_made_in_time_is_told_to_people() {
     assert!(told.iter().any(|message| message.kind == "revocation.failed" && message.body.contains("ses-1")));
     let order = down.calls().into_iter().filter(|call| call.body.contains("session.revoke")).count();
     assert!(order >= 2, "it was tried until then");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_faulty_detector_ends_no_more_sessions_than_the_brakes_allow() {
+    let idp = Receiver::start(|_, _| (200, vec![])).await;
+    let db = Db::in_memory().unwrap();
+    let (routing, channel) = hook(&db, &idp.url);
+    let now_ms = crate::clock::now_ms();
+    for number in 0..5_000 {
+        let mut healthy = alert(&format!("a{number}"));
+        (healthy.last_event_time, healthy.detected_time) = (TimeMs(now_ms), TimeMs(now_ms));
+        healthy.severity = Severity::Critical;
+        healthy.subjects = vec![
+            Subject::new(EntityKind::User, format!("u{number}"), Role::Victim),
+            Subject::new(EntityKind::Session, format!("ses-{number}"), Role::Victim).hit(),
+        ];
+        healthy.entities = crate::alert::Entities::of(&healthy.subjects);
+        commit_at(&db, &healthy, &routing, now_ms);
+    }
+    let running = Running::start(&db, &routing, vec![channel]);
+    let delivered = || messages(&db, "revoke:identity", State::Delivered).len();
+    until("nothing waits any more", || messages(&db, "revoke:identity", State::Pending).is_empty()).await;
+    assert_eq!(delivered(), 30, "what the brakes allow in ten minutes");
+    let ended: BTreeSet<String> = idp.calls().into_iter().filter(|call| call.body.contains("session.revoke")).map(|call| call.id).collect();
+    assert_eq!(ended.len(), 30);
+    assert_eq!(messages(&db, "revoke:identity", State::Held).len(), 4_970, "the others wait for a person");
     running.stop().await;
 }
 

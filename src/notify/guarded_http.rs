@@ -128,33 +128,13 @@ impl GuardedClient {
 
     fn within(call_max: Duration, url: &str, guard: Guard, ca_file: Option<&Path>) -> Result<Self, SetupError> {
         let url = Url::parse(url).map_err(|error| SetupError::Url(error.to_string()))?;
-        let plain = match url.scheme() {
-            "https" => false,
-            "http" => true,
-            _ => return Err(SetupError::Url("must begin with https://".to_owned())),
-        };
-        // A second install is refused and changes nothing: whoever came first installed the same.
-        rustls::crypto::ring::default_provider().install_default().ok();
-        let mut builder = Client::builder()
-            .user_agent(concat!("bartizan/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_MAX)
-            .timeout(call_max)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(guard);
-        if plain {
-            // Without TLS no trust store is needed, so a machine without one will do.
-            builder = builder.tls_certs_only([]);
-        } else if let Some(path) = ca_file.filter(|path| !path.as_os_str().is_empty()) {
-            builder = builder.tls_certs_merge(certificates(path)?);
-        }
-        Ok(Self { client: builder.build()?, refusal: refusal(&url, guard), url })
+        Ok(Self { client: guarded(call_max, &url, guard, ca_file)?, refusal: refusal(&url, guard), url })
     }
 
     /// Names the address that is called, without what may be secret in it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        Sha256::digest(self.url.as_str()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        fingerprint(&self.url)
     }
 
     /// Makes one call.
@@ -173,6 +153,41 @@ impl GuardedClient {
     }
 }
 
+/// A client for calls to addresses like `url`, bounded in time, which reaches none that `guard` refuses. What is a literal
+/// address must be asked of [`refusal`] first.
+pub(crate) fn guarded_client(url: &Url, guard: Guard, ca_file: Option<&Path>) -> Result<Client, SetupError> {
+    guarded(CALL_MAX, url, guard, ca_file)
+}
+
+fn guarded(call_max: Duration, url: &Url, guard: Guard, ca_file: Option<&Path>) -> Result<Client, SetupError> {
+    let plain = match url.scheme() {
+        "https" => false,
+        "http" => true,
+        _ => return Err(SetupError::Url("must begin with https://".to_owned())),
+    };
+    // A second install is refused and changes nothing: whoever came first installed the same.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let mut builder = Client::builder()
+        .user_agent(concat!("bartizan/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_MAX)
+        .timeout(call_max)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .dns_resolver(guard);
+    if plain {
+        // Without TLS no trust store is needed, so a machine without one will do.
+        builder = builder.tls_certs_only([]);
+    } else if let Some(path) = ca_file.filter(|path| !path.as_os_str().is_empty()) {
+        builder = builder.tls_certs_merge(certificates(path)?);
+    }
+    Ok(builder.build()?)
+}
+
+/// Names an address, without what may be secret in it.
+pub(crate) fn fingerprint(url: &Url) -> String {
+    Sha256::digest(url.as_str()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The certificates of a PEM file.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, SetupError> {
     let failed = |error: &dyn std::fmt::Display| SetupError::Certificates(format!("{}: {error}", path.display()));
@@ -180,8 +195,8 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, SetupError> 
     Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))
 }
 
-/// A literal address never goes through the resolver, so it is judged here.
-fn refusal(url: &Url, guard: Guard) -> Option<String> {
+/// Why `url` may not be called: a literal address never goes through the resolver, so it is judged here.
+pub(crate) fn refusal(url: &Url, guard: Guard) -> Option<String> {
     if url.scheme() == "http" && !guard.allow_private {
         return Some("plain http is for private addresses: use https, or set allow_private".to_owned());
     }
@@ -213,7 +228,7 @@ fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
 }
 
 /// The whole chain of causes, without the URL, which may carry a secret.
-fn explain(error: reqwest::Error) -> String {
+pub(crate) fn explain(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);

@@ -42,6 +42,7 @@ pub use desk::Desk;
 pub use routing::{Route, Routing};
 
 use crate::db::outbox::Message;
+use crate::respond::Answer;
 use futures::future::BoxFuture;
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub enum Outcome {
     Refused(String),
     /// The other end wants no more messages, ever.
     Ended(String),
+    /// What came of an order.
+    Answered(Answer),
 }
 
 impl Outcome {
@@ -75,6 +78,8 @@ impl Outcome {
         match self {
             Self::Delivered(_) => None,
             Self::Retry { error, .. } | Self::Refused(error) | Self::Ended(error) => Some(error),
+            Self::Answered(Answer::Unconfirmed(error) | Answer::Refused(error)) => Some(error),
+            Self::Answered(_) => None,
         }
     }
 }

@@ -4,12 +4,14 @@ use super::config::{ChannelConfig, ChannelKind, Group, NotifyConfig, Problem};
 use super::quiet::Quiet;
 use crate::alert::Alert;
 use crate::incident::{Incident, IncidentConfig};
-use crate::respond::RevocationConfig;
+use crate::respond::{PolicyConfig, ResponseConfig, RevocationConfig};
 use bartizan_core::Severity;
 use std::collections::BTreeSet;
 
 /// Name of the channel that carries all alert versions to the topic `bartizan.alerts`.
 pub const ALERTS_TOPIC_CHANNEL: &str = "alerts-topic";
+/// Name of the channel that carries every change of an action to the topic `bartizan.actions`.
+pub const ACTIONS_TOPIC_CHANNEL: &str = "actions-topic";
 /// Name of the channel that keeps every version in the store.
 pub const HISTORY_CHANNEL: &str = "history";
 
@@ -88,6 +90,10 @@ pub struct Routing {
     pub channels: Vec<Route>,
     /// Revocation targets.
     pub targets: Vec<RevocationConfig>,
+    /// What is done beside what the targets' tables mean by themselves.
+    pub policies: Vec<PolicyConfig>,
+    /// What holds for all of them.
+    pub response: ResponseConfig,
     /// What belongs to one incident.
     pub incidents: IncidentConfig,
     /// How many are told singly, and shown.
@@ -128,7 +134,7 @@ impl Routing {
         let mut problems: Vec<Problem> = channels.iter().flat_map(ChannelConfig::problems).collect();
         problems.extend(targets.iter().flat_map(RevocationConfig::problems));
         let doubled = |table: &str, names: Vec<&str>| {
-            let mut seen = BTreeSet::from([ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL]);
+            let mut seen = BTreeSet::from([ALERTS_TOPIC_CHANNEL, ACTIONS_TOPIC_CHANNEL, HISTORY_CHANNEL]);
             let mut found = Vec::new();
             for name in names {
                 if !seen.insert(name) {
@@ -146,6 +152,15 @@ impl Routing {
     #[must_use]
     pub fn url_of_incident(&self, id: &str) -> Option<String> {
         self.public_url.as_ref().map(|url| format!("{url}/#/incidents/{id}"))
+    }
+
+    /// What is to be done about an alert, what is meant before what is only tried.
+    #[must_use]
+    pub fn policies_for(&self, alert: &Alert) -> Vec<PolicyConfig> {
+        let all = self.targets.iter().map(PolicyConfig::of_target).chain(self.policies.iter().cloned());
+        let mut found: Vec<PolicyConfig> = all.filter(|policy| policy.takes(alert)).collect();
+        found.sort_by_key(|policy| (policy.shadow, policy.approvals));
+        found
     }
 
     /// Where the console shows an alert.

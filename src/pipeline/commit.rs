@@ -15,7 +15,7 @@ use crate::db::{Db, DbError, orders, suppressions};
 use crate::flow::Order;
 use crate::notify::tell::{Teller, Way};
 use crate::notify::{self, Effects, Routing, Wake};
-use crate::respond::{ActiveSessions, SessionFacts};
+use crate::respond::{ActiveSessions, LaterUses, SessionFacts};
 use crate::suppress::Tally;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
@@ -77,6 +77,8 @@ pub struct CommitStage {
     pub telemetry: Telemetry,
     /// What the brake on a share of them needs.
     pub active_sessions: ActiveSessions,
+    /// Sees uses of sessions whose end no target confirms.
+    pub later_uses: LaterUses,
     /// Told when a batch is committed.
     pub acknowledge: Acknowledge,
     /// The time at which alerts are told.
@@ -108,6 +110,7 @@ impl CommitStage {
                     return;
                 }
             }
+            self.later_uses.look(&detected.flow.events);
             if detected.flow.order.has_canary() {
                 for detector in self.canary.hear(&detected.canary, &detected.flow.events) {
                     self.telemetry.metrics.canary_heard.with([detector]).inc();

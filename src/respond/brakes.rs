@@ -1,4 +1,4 @@
-//! Limits on revocations, so that a faulty detector or log cannot sign everybody out.
+//! Limits on actions, so that a faulty detector or log cannot sign everybody out.
 //!
 //! They are counted in the database, in the transaction that decides, so they hold through restarts.
 //! The defaults leave room for a real incident. What a brake holds waits for a person. A share of
@@ -6,13 +6,14 @@
 //! will need. Dry runs have a count of their own; the audit trail says
 //! which of them a brake would have held.
 
+use super::order::ActionKind;
 use crate::detect::breaker::CIRCUIT_BREAKER;
 use crate::notify::config::Problem;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-/// Limits of one target. Each counts sessions of one tenant.
+/// Limits of one target. Each counts actions of one kind in one tenant: sessions that are to end.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Brakes {
@@ -36,7 +37,7 @@ impl Default for Brakes {
     }
 }
 
-/// The brake that holds a revocation.
+/// The brake that holds an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Brake {
     /// Too many for the tenant in ten minutes.
@@ -47,6 +48,8 @@ pub enum Brake {
     ActiveShare,
     /// Too many for the user in a day.
     User,
+    /// As many addresses are blocked as may be.
+    Blocks,
     /// The alert stands for many that a [circuit breaker](crate::detect::breaker) folded.
     CircuitBreaker,
 }
@@ -60,16 +63,19 @@ impl Brake {
             Self::Hour => "tenant_hour",
             Self::ActiveShare => "tenant_active_share",
             Self::User => "user_day",
+            Self::Blocks => "blocks",
             Self::CircuitBreaker => CIRCUIT_BREAKER,
         }
     }
 }
 
-/// One revocation that is asked about.
+/// One action that is asked about.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// Name of the target.
     pub target: &'a str,
+    /// What is to be done.
+    pub action: ActionKind,
     /// Tenant.
     pub tenant: &'a str,
     /// Whose session, if known.
@@ -83,7 +89,7 @@ pub struct Asked<'a> {
 }
 
 impl Brakes {
-    /// The brake that holds this revocation at `now_ms`; `None`: it may go.
+    /// The brake that holds this action at `now_ms`; `None`: it may go.
     ///
     /// # Errors
     /// SQLite says no.
@@ -116,22 +122,19 @@ impl Brakes {
     }
 }
 
-/// Revocations of the tenant that went in the last ten minutes, hour and day.
+/// What is counted: actions of this kind that the machine let go at this target, or in a dry run would have.
+const COUNTED: &str =
+    "FROM actions WHERE target = ?1 AND tenant = ?2 AND action = ?3 AND (state = 'shadow') = ?4 AND decided_ms > ?5 AND by_machine";
+
+/// Actions of the tenant that went in the last ten minutes, hour and day.
 fn counts(tx: &Connection, asked: &Asked<'_>, now_ms: i64) -> rusqlite::Result<(u32, u32, u32)> {
-    let mut statement = tx.prepare_cached(
-        "SELECT count(*) FILTER (WHERE at_ms > ?4), count(*) FILTER (WHERE at_ms > ?5), count(*) FROM revocations
-         WHERE target = ?1 AND tenant = ?2 AND dry_run = ?3 AND at_ms > ?6 AND held IS NULL",
-    )?;
-    let windows = [10 * MINUTE_MS, HOUR_MS, DAY_MS].map(|window| now_ms.saturating_sub(window));
-    let row = params![asked.target, asked.tenant, asked.dry_run, windows[0], windows[1], windows[2]];
-    statement.query_row(row, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    let sql = format!("SELECT count(*) FILTER (WHERE decided_ms > ?6), count(*) FILTER (WHERE decided_ms > ?7), count(*) {COUNTED}");
+    let [ten_minutes, hour, day] = [10 * MINUTE_MS, HOUR_MS, DAY_MS].map(|window| now_ms.saturating_sub(window));
+    let row = params![asked.target, asked.tenant, asked.action.as_str(), asked.dry_run, day, ten_minutes, hour];
+    tx.prepare_cached(&sql)?.query_row(row, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
 }
 
 fn count_of_user(tx: &Connection, asked: &Asked<'_>, user: &str, now_ms: i64) -> rusqlite::Result<u32> {
-    let mut statement = tx.prepare_cached(
-        "SELECT count(*) FROM revocations
-         WHERE target = ?1 AND tenant = ?2 AND dry_run = ?3 AND at_ms > ?4 AND held IS NULL AND user = ?5",
-    )?;
-    let row = params![asked.target, asked.tenant, asked.dry_run, now_ms.saturating_sub(DAY_MS), user];
-    statement.query_row(row, |row| row.get(0))
+    let row = params![asked.target, asked.tenant, asked.action.as_str(), asked.dry_run, now_ms.saturating_sub(DAY_MS), user];
+    tx.prepare_cached(&format!("SELECT count(*) {COUNTED} AND user = ?6"))?.query_row(row, |row| row.get(0))
 }

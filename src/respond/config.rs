@@ -1,11 +1,17 @@
-//! The `[[revocation]]` tables.
+//! The `[[revocation]]` tables, and `[response]`, what holds for all of them.
 
+use super::adapter::{Abilities, Granularity};
 use super::brakes::Brakes;
-use crate::alert::Alert;
+use super::order::ActionKind;
+use super::record::{ActionRecord, State};
+use crate::keycloak::RealmConfig;
 use crate::notify::config::{Problem, name_problems};
 use crate::secret::Secret;
 use bartizan_core::Severity;
+use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// What kind of target it is.
@@ -15,12 +21,109 @@ pub enum TargetKind {
     /// A signed `POST` to one URL.
     #[default]
     Hook,
+    /// A Keycloak server, by its admin API.
+    Keycloak,
+    /// A token revocation endpoint (RFC 7009).
+    Rfc7009,
+}
+
+impl TargetKind {
+    /// What targets of this kind can do.
+    #[must_use]
+    pub const fn abilities(self) -> Abilities {
+        use Granularity::{Session, Token, User};
+        match self {
+            Self::Hook => Abilities { granularity: &[Session, User, Token], reads_back: false },
+            Self::Keycloak => Abilities { granularity: &[Session, User], reads_back: true },
+            Self::Rfc7009 => Abilities { granularity: &[Token], reads_back: false },
+        }
+    }
+
+    /// What a table of this kind means by itself.
+    #[must_use]
+    pub const fn action(self) -> ActionKind {
+        match self {
+            Self::Hook | Self::Keycloak => ActionKind::RevokeSession,
+            Self::Rfc7009 => ActionKind::RevokeToken,
+        }
+    }
+}
+
+/// `[response]`: what holds for all targets.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResponseConfig {
+    /// The longest that an access token is good for. So long after a delivery that cannot be read back,
+    /// what was ended counts as contained. Default an hour.
+    pub access_token_max_ms: i64,
+    /// How long an action waits for people to agree. Default four hours.
+    pub approval_ms: i64,
+    /// How long an address is blocked. Default four hours.
+    pub block_ms: i64,
+    /// Addresses that are blocked at once in a tenant; a person decides on more. Default 1,000.
+    pub blocks_max: u32,
+    /// Users whom no action is ever about.
+    pub protected_users: Vec<String>,
+    /// Addresses and CIDR blocks that are never blocked.
+    pub protected_networks: Vec<String>,
+}
+
+impl Default for ResponseConfig {
+    fn default() -> Self {
+        Self {
+            access_token_max_ms: HOUR_MS,
+            approval_ms: 4 * HOUR_MS,
+            block_ms: 4 * HOUR_MS,
+            blocks_max: 1_000,
+            protected_users: Vec::new(),
+            protected_networks: Vec::new(),
+        }
+    }
+}
+
+impl ResponseConfig {
+    /// What is wrong with the values, each with its key; empty when nothing is.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(&'static str, String)> {
+        let limits = out_of_range!(self;
+            access_token_max_ms: 0..=30 * DAY_MS,
+            approval_ms: MINUTE_MS..=30 * DAY_MS,
+            block_ms: MINUTE_MS..=365 * DAY_MS,
+            blocks_max: 0..=100_000,
+        );
+        let wrong = self.protected_networks.iter().filter(|text| network(text).is_none());
+        limits.chain(wrong.map(|text| ("protected_networks", format!("{text:?} is neither an address nor a CIDR block")))).collect()
+    }
+
+    /// Is this person, or this address, one that is never acted on?
+    #[must_use]
+    pub fn protects(&self, user: Option<&str>, address: Option<&str>) -> bool {
+        let address = address.and_then(|text| text.parse::<IpAddr>().ok());
+        let networks = || self.protected_networks.iter().filter_map(|text| network(text));
+        user.is_some_and(|user| self.protected_users.iter().any(|one| one == user))
+            || address.is_some_and(|address| networks().any(|network| network.contains(&address)))
+    }
+
+    /// When an action that has just come to its state leaves it by time alone.
+    #[must_use]
+    pub fn due_ms(&self, action: &ActionRecord) -> Option<i64> {
+        match action.state {
+            State::Proposed => Some(action.decided_time.0.saturating_add(self.approval_ms)),
+            State::InForce => Some(action.not_after.0),
+            _ => None,
+        }
+    }
+}
+
+/// An address or a CIDR block.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// What keeps the names of targets and channels apart in the outbox; no name has a colon.
 pub const CHANNEL_PREFIX: &str = "revoke:";
 
-/// One `[[revocation]]` table: who is asked to end sessions.
+/// One `[[revocation]]` table: who is asked to end sessions. Which keys a kind needs, [`RevocationConfig::problems`] says.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevocationConfig {
@@ -31,12 +134,27 @@ pub struct RevocationConfig {
     pub kind: TargetKind,
     /// Where to.
     pub url: String,
-    /// The signing secret, `whsec_` and base64.
+    /// Hook: the signing secret, `whsec_` and base64.
     #[serde(default)]
     pub secret: Option<Secret>,
-    /// A file with it.
+    /// Hook: a file with it.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
+    /// Keycloak: the realms in which sessions are ended.
+    #[serde(default)]
+    pub realms: Vec<RealmConfig>,
+    /// Keycloak: realm of the client; empty (the default): each realm has one of its own.
+    #[serde(default)]
+    pub auth_realm: String,
+    /// Keycloak: what `require_sign_in` asks of a person at the next sign-in. Default `UPDATE_PASSWORD`.
+    #[serde(default = "update_password")]
+    pub required_action: String,
+    /// Keycloak, token endpoint: the client that calls.
+    #[serde(default)]
+    pub client_id: String,
+    /// Keycloak, token endpoint: a file with its secret.
+    #[serde(default)]
+    pub client_secret_file: Option<PathBuf>,
     /// Only alerts of these detectors; empty (the default): of all.
     #[serde(default)]
     pub detectors: Vec<String>,
@@ -57,6 +175,10 @@ pub struct RevocationConfig {
     pub brakes: Brakes,
 }
 
+fn update_password() -> String {
+    "UPDATE_PASSWORD".to_owned()
+}
+
 fn high() -> Severity {
     Severity::High
 }
@@ -72,20 +194,27 @@ impl RevocationConfig {
         format!("{CHANNEL_PREFIX}{}", self.name)
     }
 
-    /// Does it act on alerts like this one?
-    #[must_use]
-    pub fn takes(&self, alert: &Alert) -> bool {
-        alert.severity >= self.min_severity && (self.detectors.is_empty() || self.detectors.contains(&alert.detector))
-    }
-
     /// What is wrong with this table, as far as can be told without reading files or the network.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = name_problems("revocation", &self.name);
-        if self.secret.is_none() && self.secret_file.is_none() {
-            problems.push(Problem::new(format!("revocation.{}.secret_file", self.name), "a hook needs a secret or secret_file"));
+        let key = |name: &str| format!("revocation.{}.{name}", self.name);
+        let mut missing = |given: bool, name: &str, message: &str| {
+            if !given {
+                problems.push(Problem::new(key(name), message));
+            }
+        };
+        if self.kind == TargetKind::Hook {
+            missing(self.secret.is_some() || self.secret_file.is_some(), "secret_file", "a hook needs a secret or secret_file");
+        } else {
+            missing(!self.client_id.is_empty(), "client_id", "must be given");
+            missing(self.client_secret_file.is_some(), "client_secret_file", "must be given");
         }
-        problems.extend(self.brakes.problems(&format!("revocation.{}.brakes", self.name)));
+        if self.kind == TargetKind::Keycloak {
+            missing(!self.realms.is_empty(), "realms", "must name at least one");
+            missing(self.realms.iter().all(|realm| !realm.name.is_empty()), "realms", "must have names");
+        }
+        problems.extend(self.brakes.problems(&key("brakes")));
         problems
     }
 }

@@ -1,17 +1,19 @@
-//! The revocation hook as a channel: signed orders to one URL.
+//! The hook as a target: signed orders to one URL, as they stand in the outbox.
 //!
 //! At its start the target gets a signed test call. Only a target that passed it can mean "this
 //! session is gone" by 404 or 410; from any other one that is a wrong address.
 
+use super::adapter::{Adapter, Answer};
 use super::config::RevocationConfig;
+use super::order::Order;
 use crate::blocking::blocking;
 use crate::db::outbox::Message;
 use crate::db::{Db, DbError, channels};
+use crate::notify::Outcome;
 use crate::notify::address::Guard;
-use crate::notify::guarded_http::{Answer, SetupError};
+use crate::notify::guarded_http::SetupError;
 use crate::notify::payload::message_id;
 use crate::notify::signed_http::SignedClient;
-use crate::notify::{Channel, Outcome};
 use bartizan_core::TimeMs;
 use futures::future::BoxFuture;
 use serde_json::json;
@@ -53,7 +55,7 @@ impl RevocationHook {
         let body = json!({"type": "test", "timestamp": TimeMs(now_ms), "data": {}}).to_string();
         let id = message_id(&["test", &self.channel, &now_ms.to_string()]);
         let passed = match self.client.post(&id, &body, now_ms).await {
-            Ok(Answer { code: 200..=299, .. }) => true,
+            Ok(answer) if (200..=299).contains(&answer.code) => true,
             failed => {
                 let error = failed.map_or_else(|error| error, |answer| answer.shown());
                 tracing::warn!(target_name = self.channel, error, "revocation target did not pass its test call");
@@ -74,11 +76,7 @@ impl RevocationHook {
     }
 }
 
-impl Channel for RevocationHook {
-    fn name(&self) -> &str {
-        &self.channel
-    }
-
+impl Adapter for RevocationHook {
     fn fingerprint(&self) -> String {
         self.client.fingerprint()
     }
@@ -89,18 +87,14 @@ impl Channel for RevocationHook {
         })
     }
 
-    fn acts(&self) -> bool {
-        true
-    }
-
-    fn deliver<'a>(&'a self, message: &'a Message, now_ms: i64) -> BoxFuture<'a, Outcome> {
+    fn ask<'a>(&'a self, message: &'a Message, _order: &'a Order, now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             match self.client.post(&message.message_id, &message.body, now_ms).await {
-                Ok(Answer { code: 200..=299, .. }) => Outcome::Delivered(None),
-                Ok(answer @ Answer { code: 404 | 410, .. }) if self.test(now_ms).await => {
-                    Outcome::Delivered(Some(format!("{}: the session is gone", answer.shown())))
+                Ok(answer) if (200..=299).contains(&answer.code) => Outcome::Answered(Answer::Taken),
+                Ok(answer) if matches!(answer.code, 404 | 410) && self.test(now_ms).await => {
+                    Outcome::Answered(Answer::NotKnown(format!("{}: the session is gone", answer.shown())))
                 }
-                Ok(answer @ Answer { code: 404 | 410, .. }) => {
+                Ok(answer) if matches!(answer.code, 404 | 410) => {
                     Outcome::retry(format!("{}: wrong address? the target fails its test call", answer.shown()))
                 }
                 Ok(answer) => Outcome::Retry { error: answer.shown(), after: answer.retry_after },

@@ -1,84 +1,39 @@
-//! Which revocations follow from an alert's version.
+//! Which actions follow from an alert's version.
 //!
-//! Only sessions and tokens that the alert names as hit, only if the detector says that a machine
-//! may act, only while the alert is fresh, and never against the word of a person. What a campaign names waits for one:
-//! where a detector finds something out of all proportion, it may be wrong about all of it. The message id
-//! comes from target, session and alert, so a session is asked for once for each cause, through
-//! restarts, repetitions and further versions.
+//! Only what the alert names as hit, or as an attacker's address; only if a policy wants it, while the alert
+//! is fresh, and never against the word of a person. Sessions and tokens end only if the detector says that a
+//! machine may end them. What a campaign names waits for a person: where a detector finds something out of all
+//! proportion, it may be wrong about all of it. The id comes from action, target, what it is about and the
+//! alert, so nothing is asked twice for one cause, through restarts, repetitions and further versions,
+//! however many policies want it.
 
 use super::brakes::{Asked, Brake};
 use super::config::RevocationConfig;
+use super::order::{ActionKind, Order};
+use super::policy::PolicyConfig;
+use super::progress;
+use super::record::{ActionRecord, State};
+use super::subjects::{self, About, SessionFacts};
 use crate::alert::Alert;
 use crate::alert::model::Disposition;
-use crate::db::outbox::{NewMessage, State};
-use crate::db::{DbError, audit, channels, outbox};
+use crate::db::outbox::{self, NewMessage};
+use crate::db::{DbError, actions, audit, channels};
 use crate::notify::Detected;
 use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, Response, message_id};
 use crate::notify::routing::Routing;
 use crate::notify::tell::age_ms;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
-use bartizan_core::{Action, EntityKind, Severity, Subject, TimeMs};
-use rusqlite::{Connection, params};
-use serde::{Deserialize, Serialize};
+use bartizan_core::{Severity, TimeMs};
+use rusqlite::Connection;
 use serde_json::json;
 
-/// Kind of the message.
-pub const REVOKE: &str = "session.revoke";
 /// An alert whose last event is older when it is found is for people alone.
 const ACTED_UPON_MS: i64 = 2 * HOUR_MS;
-/// How long a revocation is tried.
+/// How long an order is tried.
 pub const VALID_MS: i64 = 15 * MINUTE_MS;
 
-/// What is known of one session that was hit, from the event that proves it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SessionFacts {
-    /// The session; `None` if only a token is known.
-    pub session: Option<String>,
-    /// Whose it is.
-    pub user: Option<String>,
-    /// The system that wrote the event: who issued the session.
-    pub source: Option<String>,
-    /// Public handle of its token.
-    pub token_id: Option<String>,
-    /// Keyed hash of its token.
-    pub token_hash: Option<String>,
-    /// Event time of the proof: what was issued later must live.
-    pub time_ms: Option<i64>,
-}
-
-/// The order to end one session, as it is sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Order {
-    /// Always `revoke_session`.
-    pub action: String,
-    /// Tenant.
-    pub tenant: String,
-    /// Who issued the session.
-    pub source: Option<String>,
-    /// Whose it is.
-    pub user: Option<String>,
-    /// The session.
-    pub session: Option<String>,
-    /// Public handle of its token.
-    pub token_id: Option<String>,
-    /// Keyed hash of its token.
-    pub token_hash: Option<String>,
-    /// What was issued after this must live.
-    pub issued_before: TimeMs,
-    /// The order is void after this.
-    pub not_after: TimeMs,
-    /// The cause.
-    pub alert: String,
-    /// Its detector.
-    pub detector: String,
-    /// Its severity.
-    pub severity: Severity,
-    /// Its reason.
-    pub reason: String,
-}
-
-/// Plans what every matching target is asked because of this version, as it is shown (with triage).
+/// Plans what is done because of this version, as it is shown (with triage).
 ///
 /// # Errors
 /// SQLite says no.
@@ -86,198 +41,245 @@ pub fn plan(tx: &Connection, detected: &Detected<'_>, routing: &Routing, now_ms:
     let alert = detected.alert;
     let mut response = Response::default();
     let judged_harmless = matches!(alert.disposition, Some(Disposition::FalsePositive | Disposition::Benign));
-    if judged_harmless || age_ms(alert, now_ms) > ACTED_UPON_MS || !routing.targets.iter().any(|target| target.takes(alert)) {
+    if judged_harmless || age_ms(alert, now_ms) > ACTED_UPON_MS {
         return Ok(response);
     }
-    let hits = hit_sessions(alert, detected.facts);
-    let ended = channels::ended(tx)?;
-    for target in routing.targets.iter().filter(|target| target.takes(alert) && !ended.contains(&target.channel())) {
-        let planner = Planner { tx, alert, target, active_sessions: detected.active_sessions, routing, now_ms };
-        for hit in &hits {
-            match planner.ask(hit)? {
-                Some(State::DryRun) => response.dry_run += 1,
-                Some(State::Held) => response.held += 1,
-                Some(_) => response.requested += 1,
-                None => {}
+    let policies = routing.policies_for(alert);
+    let ended = if policies.is_empty() { <_>::default() } else { channels::ended(tx)? };
+    for policy in &policies {
+        let target = routing.targets.iter().find(|target| target.name == policy.target);
+        if target.is_some_and(|target| ended.contains(&target.channel())) {
+            continue;
+        }
+        for action in &policy.actions {
+            let target = action.granularity().and(target);
+            let planner = Planner { tx, alert, policy, target, active_sessions: detected.active_sessions, routing, now_ms };
+            for about in subjects::of(*action, alert, detected.facts) {
+                match planner.decide(*action, &about)? {
+                    Some(State::Shadow) => response.dry_run += 1,
+                    Some(State::Held | State::Proposed) => response.held += 1,
+                    Some(State::Requested | State::InForce) => response.requested += 1,
+                    _ => {}
+                }
             }
         }
     }
     Ok(response)
 }
 
-/// The sessions that the alert names as hit (or, where it knows of none, the tokens), each with what
-/// is known of it.
-fn hit_sessions(alert: &Alert, facts: &[SessionFacts]) -> Vec<SessionFacts> {
-    let hit = |kind: EntityKind| alert.subjects.iter().filter(move |subject| subject.kind == kind && subject.hit);
-    let sessions: Vec<&Subject> =
-        if alert.actions.contains(&Action::RevokeSessions) { hit(EntityKind::Session).collect() } else { Vec::new() };
-    let tokens: Vec<&Subject> = if alert.actions.is_empty() { Vec::new() } else { hit(EntityKind::Token).collect() };
-    let common = SessionFacts {
-        session: None,
-        user: only_user(alert),
-        source: alert.evidence.get("source").and_then(|source| source.as_str()).map(str::to_owned),
-        time_ms: Some(alert.last_event_time.0),
-        ..SessionFacts::default()
-    };
-    if sessions.is_empty() && alert.actions.contains(&Action::RevokeTokens) {
-        return tokens.iter().map(|token| with_token(&common, token)).collect();
-    }
-    let only_token = if let ([_], [token]) = (sessions.as_slice(), tokens.as_slice()) { Some(*token) } else { None };
-    let fallback = only_token.map_or_else(|| common.clone(), |token| with_token(&common, token));
-    sessions
-        .iter()
-        .map(|subject| {
-            let known = facts.iter().find(|facts| facts.session.as_ref() == Some(&subject.value)).cloned().unwrap_or_default();
-            SessionFacts {
-                session: Some(subject.value.clone()),
-                user: known.user.or_else(|| fallback.user.clone()),
-                source: known.source.or_else(|| fallback.source.clone()),
-                token_id: known.token_id.or_else(|| fallback.token_id.clone()),
-                token_hash: known.token_hash.or_else(|| fallback.token_hash.clone()),
-                time_ms: known.time_ms.or(fallback.time_ms),
-            }
-        })
-        .collect()
-}
-
-fn with_token(facts: &SessionFacts, token: &Subject) -> SessionFacts {
-    match token.value.strip_prefix("hash:") {
-        Some(hash) => SessionFacts { token_hash: Some(hash.to_owned()), ..facts.clone() },
-        None => SessionFacts { token_id: Some(token.value.clone()), ..facts.clone() },
-    }
-}
-
-/// The one user that the alert is about. Where there are several, it is not known whose a session is.
-fn only_user(alert: &Alert) -> Option<String> {
-    match alert.entities.users.as_slice() {
-        [user] => Some(user.clone()),
-        _ => None,
-    }
-}
-
 struct Planner<'a> {
     tx: &'a Connection,
     alert: &'a Alert,
-    target: &'a RevocationConfig,
+    policy: &'a PolicyConfig,
+    /// Who is asked; `None` where nobody is.
+    target: Option<&'a RevocationConfig>,
     active_sessions: Option<u64>,
     routing: &'a Routing,
     now_ms: i64,
 }
 
 impl Planner<'_> {
-    /// Writes one revocation. `None`: it is known already.
-    fn ask(&self, hit: &SessionFacts) -> Result<Option<State>, DbError> {
-        let named = hit.session.as_deref().or(hit.token_id.as_deref()).or(hit.token_hash.as_deref()).unwrap_or_default();
-        let message_id = message_id(&["revoke", &self.target.name, named, &self.alert.id]);
-        let channel = self.target.channel();
-        if outbox::find(self.tx, &channel, &message_id)?.is_some() {
+    /// Decides on one action. `None`: it is known already.
+    fn decide(&self, action: ActionKind, about: &About) -> Result<Option<State>, DbError> {
+        // What a hook was always told of a session keeps the id that it always had.
+        let kind = if action == ActionKind::RevokeSession { "revoke" } else { action.as_str() };
+        let id = message_id(&[kind, self.target_name(), about.named(action), &self.alert.id]);
+        if actions::get(self.tx, &id)?.is_some() {
             return Ok(None);
         }
-        let asked = Asked {
-            target: &self.target.name,
-            tenant: &self.alert.tenant,
-            user: hit.user.as_deref(),
-            critical: self.alert.severity == Severity::Critical,
-            dry_run: self.target.dry_run,
-            active_sessions: self.active_sessions,
-        };
-        let brake =
-            if self.alert.is_campaign() { Some(Brake::CircuitBreaker) } else { self.target.brakes.hold(self.tx, &asked, self.now_ms)? };
-        let state = match brake {
-            _ if self.target.dry_run => State::DryRun,
-            Some(_) => State::Held,
-            None => State::Pending,
-        };
-        self.write(hit, channel, message_id, state, brake)?;
-        if let (Some(brake), State::Held) = (brake, state) {
-            self.tell_of_brake(brake, hit)?;
+        let (state, brake) = self.state(action, about)?;
+        let record = self.record(id, action, about, state, brake);
+        self.write(&record, about)?;
+        match (state, brake) {
+            (State::Held, Some(brake)) => self.tell_of_brake(brake, &about.facts)?,
+            (State::Proposed, _) => self.tell_of_proposal(&record)?,
+            _ => {}
         }
         Ok(Some(state))
     }
 
-    fn write(&self, hit: &SessionFacts, channel: String, message_id: String, state: State, brake: Option<Brake>) -> Result<(), DbError> {
-        let not_after_ms = self.now_ms.saturating_add(VALID_MS);
-        let order = self.order(hit, not_after_ms);
-        let detail = json!({
-            "target": self.target.name, "tenant": order.tenant, "state": state.as_str(), "dry_run": self.target.dry_run,
-            "brake": brake.map(Brake::as_str), "message_id": message_id, "alert_version": self.alert.version, "order": order,
-        });
-        let subject = order.session.clone().unwrap_or_default();
-        let payload = Payload { kind: REVOKE.to_owned(), timestamp: TimeMs(self.now_ms), data: order, response: <_>::default(), url: None };
-        self.tx
-            .prepare_cached(
-                "INSERT INTO revocations (target, message_id, tenant, user, session, alert_id, dry_run, held, at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![
-                self.target.name,
-                message_id,
-                self.alert.tenant,
-                hit.user,
-                hit.session,
-                self.alert.id,
-                self.target.dry_run,
-                brake.map(Brake::as_str),
-                self.now_ms
-            ])?;
-        let message = NewMessage {
-            channel,
-            message_id,
-            kind: REVOKE.to_owned(),
-            alert_id: self.alert.id.clone(),
-            version: self.alert.version,
-            body: serde_json::to_string(&payload)?,
-            state,
-            next_ms: self.now_ms,
-            not_after_ms: Some(not_after_ms),
-        };
-        outbox::enqueue(self.tx, &message, self.now_ms)?;
-        let action = match state {
-            State::Held => "revocation.held",
-            State::DryRun => "revocation.dry_run",
-            _ => "revocation.requested",
-        };
-        audit::record(self.tx, self.now_ms, "detection", action, &subject, &detail)?;
-        Ok(())
+    fn target_name(&self) -> &str {
+        self.target.map_or("", |target| &target.name)
     }
 
-    fn order(&self, hit: &SessionFacts, not_after_ms: i64) -> Order {
-        Order {
-            action: "revoke_session".to_owned(),
+    fn is_dry_run(&self) -> bool {
+        self.policy.shadow || self.target.is_some_and(|target| target.dry_run)
+    }
+
+    /// Where the action begins, and the brake that holds it or, in a dry run, would have.
+    fn state(&self, action: ActionKind, about: &About) -> Result<(State, Option<Brake>), DbError> {
+        if self.routing.response.protects(about.facts.user.as_deref(), about.address.as_deref()) {
+            return Ok((State::Protected, None));
+        }
+        if !self.is_dry_run() && self.policy.approvals_for(action) > 0 {
+            return Ok((State::Proposed, None));
+        }
+        let asked = Asked {
+            target: self.target_name(),
+            action,
+            tenant: &self.alert.tenant,
+            user: about.facts.user.as_deref(),
+            critical: self.alert.severity == Severity::Critical,
+            dry_run: self.is_dry_run(),
+            active_sessions: self.active_sessions,
+        };
+        let brake = match self.target {
+            _ if self.alert.is_campaign() => Some(Brake::CircuitBreaker),
+            Some(target) => target.brakes.hold(self.tx, &asked, self.now_ms)?,
+            None => self.are_blocks_full()?.then_some(Brake::Blocks),
+        };
+        let state = match brake {
+            _ if self.is_dry_run() => State::Shadow,
+            Some(_) => State::Held,
+            None if action == ActionKind::BlockAddress => State::InForce,
+            None => State::Requested,
+        };
+        Ok((state, brake))
+    }
+
+    fn are_blocks_full(&self) -> Result<bool, DbError> {
+        Ok(actions::count_blocks(self.tx, &self.alert.tenant)? >= u64::from(self.routing.response.blocks_max))
+    }
+
+    fn record(&self, id: String, action: ActionKind, about: &About, state: State, brake: Option<Brake>) -> ActionRecord {
+        let (now, facts) = (TimeMs(self.now_ms), about.facts.clone());
+        let goes = matches!(state, State::Requested | State::InForce);
+        let valid_ms = if action == ActionKind::BlockAddress { self.routing.response.block_ms } else { VALID_MS };
+        ActionRecord {
+            id,
+            version: 1,
+            action,
+            target: self.target_name().to_owned(),
+            policy: Some(self.policy.name.clone()).filter(|name| !name.is_empty()),
             tenant: self.alert.tenant.clone(),
-            source: hit.source.clone(),
-            user: hit.user.clone(),
-            session: hit.session.clone(),
-            token_id: hit.token_id.clone(),
-            token_hash: hit.token_hash.clone(),
-            issued_before: TimeMs(hit.time_ms.unwrap_or(self.alert.last_event_time.0)),
-            not_after: TimeMs(not_after_ms),
+            user: facts.user,
+            session: facts.session,
+            token_id: facts.token_id,
+            address: about.address.clone(),
             alert: self.alert.id.clone(),
             detector: self.alert.detector.clone(),
             severity: self.alert.severity,
-            reason: self.alert.reason.clone(),
+            state,
+            remark: None,
+            brake: brake.map(|brake| brake.as_str().to_owned()),
+            event_time: TimeMs(facts.time_ms.unwrap_or(self.alert.last_event_time.0)),
+            decided_time: now,
+            requested_time: goes.then_some(now),
+            delivered_time: None,
+            confirmed_time: (state == State::InForce).then_some(now),
+            not_after: TimeMs(self.now_ms.saturating_add(valid_ms)),
+            approvals_needed: if state == State::Proposed { self.policy.approvals_for(action) } else { 0 },
+            approvals: Vec::new(),
+            undoes: None,
+            undone_by: None,
         }
+    }
+
+    /// Writes the action and, where a target is asked, the message that carries its order.
+    fn write(&self, action: &ActionRecord, about: &About) -> Result<(), DbError> {
+        let subject = [&action.session, &action.address, &action.user].into_iter().flatten().next().map_or("", String::as_str);
+        let detail = json!({
+            "action": action.action, "target": action.target, "tenant": action.tenant, "alert": action.alert, "alert_version": self.alert.version,
+            "detector": action.detector, "user": action.user, "session": action.session, "address": action.address,
+            "state": action.state, "reason": self.alert.reason, "dry_run": self.is_dry_run(), "brake": action.brake, "message_id": action.id,
+        });
+        let message_state = match action.state {
+            State::Held | State::Proposed => outbox::State::Held,
+            State::Shadow | State::Protected => outbox::State::DryRun,
+            _ => outbox::State::Pending,
+        };
+        if let Some(target) = self.target {
+            let order = Order {
+                action: action.action,
+                tenant: action.tenant.clone(),
+                source: about.facts.source.clone(),
+                user: action.user.clone(),
+                session: action.session.clone(),
+                token_id: action.token_id.clone(),
+                token_hash: about.facts.token_hash.clone(),
+                issued_before: action.event_time,
+                not_after: action.not_after,
+                alert: action.alert.clone(),
+                detector: action.detector.clone(),
+                severity: action.severity,
+                reason: self.alert.reason.clone(),
+            };
+            let message = message(&target.channel(), &action.id, self.alert.version, &order, message_state, self.now_ms)?;
+            outbox::enqueue(self.tx, &message, self.now_ms)?;
+        }
+        let audited = match action.state {
+            State::Held => "revocation.held",
+            State::Shadow => "revocation.dry_run",
+            State::Proposed => "action.proposed",
+            State::Protected => "action.protected",
+            _ => "revocation.requested",
+        };
+        audit::record(self.tx, self.now_ms, "detection", audited, subject, &detail)?;
+        progress::write(self.tx, action, self.routing.response.due_ms(action), self.now_ms)
+    }
+
+    /// People are told once for each alert and kind of action that they are asked.
+    fn tell_of_proposal(&self, action: &ActionRecord) -> Result<(), DbError> {
+        let kind = action.action.as_str();
+        let notice = Notice {
+            title: format!("{kind} waits for the word of {}", if action.approvals_needed == 1 { "a person" } else { "two people" }),
+            text: "A policy proposes it because of an alert. Approve or reject it; nothing is done without, and it lapses by itself."
+                .to_owned(),
+            details: json!({
+                "action": action.id, "kind": kind, "policy": action.policy, "target": action.target, "tenant": action.tenant,
+                "user": action.user, "session": action.session, "address": action.address, "alert": action.alert,
+                "detector": action.detector, "severity": action.severity,
+            }),
+        };
+        let key = [action.target.as_str(), kind, &action.alert];
+        let telling = Announcement { kind: "action.proposed", key: &key, except: None, notice: &notice };
+        tell_everyone(self.tx, self.routing, &telling, self.now_ms)
     }
 
     /// People are told once for each brake, tenant (and user) and period, not for each session.
     fn tell_of_brake(&self, brake: Brake, hit: &SessionFacts) -> Result<(), DbError> {
+        let target = self.target.map_or("the block list", |target| &target.name);
         let (user, period_ms) = match brake {
             Brake::User => (hit.user.as_deref().unwrap_or_default(), DAY_MS),
             _ => ("", HOUR_MS),
         };
         let period = self.now_ms.div_euclid(period_ms).to_string();
         let notice = Notice {
-            title: format!("Revocations at {} are held: {}", self.target.name, brake.as_str()),
+            title: format!("Revocations at {target} are held: {}", brake.as_str()),
             text: "A brake was reached, so further sessions are not ended by the machine. If the attack is real, release what is held; if not, look at the detector.".to_owned(),
             details: json!({
-                "target": self.target.name, "tenant": self.alert.tenant, "brake": brake.as_str(),
+                "target": self.target_name(), "tenant": self.alert.tenant, "brake": brake.as_str(),
                 "alert": self.alert.id, "detector": self.alert.detector, "user": hit.user, "session": hit.session,
             }),
         };
-        let key = [self.target.name.as_str(), &self.alert.tenant, brake.as_str(), user, &period];
+        let key = [self.target_name(), &self.alert.tenant, brake.as_str(), user, &period];
         let telling = Announcement { kind: "revocation.held", key: &key, except: None, notice: &notice };
         tell_everyone(self.tx, self.routing, &telling, self.now_ms)
     }
+}
+
+/// The message that carries an order.
+pub(super) fn message(
+    channel: &str,
+    id: &str,
+    version: u32,
+    order: &Order,
+    state: outbox::State,
+    now_ms: i64,
+) -> Result<NewMessage, DbError> {
+    let kind = order.action.message_kind().to_owned();
+    let payload = Payload { kind: kind.clone(), timestamp: TimeMs(now_ms), data: order, response: <_>::default(), url: None };
+    Ok(NewMessage {
+        channel: channel.to_owned(),
+        message_id: id.to_owned(),
+        kind,
+        alert_id: order.alert.clone(),
+        version,
+        body: serde_json::to_string(&payload)?,
+        state,
+        next_ms: now_ms,
+        not_after_ms: Some(order.not_after.0),
+    })
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use crate::db::Db;
 use crate::notify::commit_alert;
 use crate::notify::testing::{START_MS, alert, commit_at, messages, people, target};
 use crate::notify::{Detected, Effects};
-use crate::respond::release::release_held;
-use bartizan_core::Role;
+use crate::respond::decide::{Decision, Person};
 use bartizan_core::time::SECOND_MS;
+use bartizan_core::{Action, EntityKind, Role, Subject};
 
 const CHANNEL: &str = "revoke:identity";
 
@@ -32,12 +32,18 @@ fn about(number: i64, user: &str) -> Alert {
 }
 
 fn held(db: &Db) -> usize {
-    messages(db, CHANNEL, State::Held).len()
+    messages(db, CHANNEL, outbox::State::Held).len()
 }
 
-fn orders(db: &Db, state: State) -> Vec<Order> {
+fn orders(db: &Db, state: outbox::State) -> Vec<Order> {
     let parse = |body: &str| serde_json::from_str::<Payload<Order>>(body).unwrap().data;
     messages(db, CHANNEL, state).iter().map(|message| parse(&message.body)).collect()
+}
+
+/// Lets go what is held.
+fn released(db: &Db, routing: &Routing, now_ms: i64) -> usize {
+    let person = Person { name: "kim".to_owned(), token: "1".to_owned(), tenant: None };
+    db.write(|tx| Decision { tx, routing, person: &person, now_ms }.release_held("identity", 10)).unwrap()
 }
 
 #[test]
@@ -45,7 +51,7 @@ fn a_dry_run_is_recorded_and_never_due() {
     let db = Db::in_memory().unwrap();
     let effects = commit_at(&db, &alert("a1"), &routing(true), START_MS).unwrap();
     assert_eq!(effects.response, Response { dry_run: 1, ..Response::default() });
-    assert_eq!(messages(&db, CHANNEL, State::DryRun).len(), 1);
+    assert_eq!(messages(&db, CHANNEL, outbox::State::DryRun).len(), 1);
     assert!(db.read::<_, DbError>(|tx| Ok(outbox::due(tx, CHANNEL, i64::MAX, 10)?)).unwrap().is_empty());
     let audited: String = db.read::<_, DbError>(|tx| Ok(tx.query_row("SELECT action FROM audit", [], |row| row.get(0))?)).unwrap();
     assert_eq!(audited, "revocation.dry_run");
@@ -82,7 +88,7 @@ fn facts_of_a_session_come_before_what_the_alert_says() {
     }];
     let detected = Detected { alert: &two, facts: &facts, active_sessions: None };
     db.write(|tx| commit_alert(tx, &detected, &routing(false), START_MS)).unwrap();
-    let orders = orders(&db, State::Pending);
+    let orders = orders(&db, outbox::State::Pending);
     assert_eq!(orders[0].user, None, "of two users it is not known whose the session is");
     assert_eq!(orders[0].issued_before, two.last_event_time);
     assert_eq!((orders[1].user.as_deref(), orders[1].token_id.as_deref()), (Some("u2"), Some("jti-2")));
@@ -96,7 +102,7 @@ fn a_token_without_a_session_is_named_by_itself() {
     token.actions = vec![Action::RevokeTokens];
     token.subjects = vec![Subject::new(EntityKind::Token, "hash:0a0b", Role::Victim).hit()];
     commit_at(&db, &token, &routing(false), START_MS);
-    let orders = orders(&db, State::Pending);
+    let orders = orders(&db, outbox::State::Pending);
     assert_eq!((orders[0].session.as_ref(), orders[0].token_hash.as_deref()), (None, Some("0a0b")));
 }
 
@@ -112,7 +118,7 @@ fn brakes_hold_and_keep_a_part_for_critical_alerts() {
     let critical: u32 = (40..60).map(|number| go(number, Severity::Critical).requested).sum();
     assert_eq!(critical, 6, "the rest is for critical alerts");
     assert_eq!(held(&db), 30);
-    let told = messages(&db, "oncall", State::Pending);
+    let told = messages(&db, "oncall", outbox::State::Pending);
     assert_eq!(told.iter().filter(|message| message.kind == "revocation.held").count(), 1, "people are told once");
     assert_eq!(go(700, Severity::High).requested, 1, "ten minutes later there is room again");
 }
@@ -159,11 +165,11 @@ fn what_a_campaign_names_waits_for_a_person() {
     campaign.entities = crate::alert::Entities::of(&campaign.subjects);
     let effects = commit_at(&db, &campaign, &routing, START_MS).unwrap();
     assert_eq!(effects.response, Response { held: 2, ..Response::default() });
-    let told = messages(&db, "oncall", State::Pending);
+    let told = messages(&db, "oncall", outbox::State::Pending);
     let notice = told.iter().find(|message| message.kind == "revocation.held").unwrap();
     assert!(notice.body.contains("circuit_breaker"), "{}", notice.body);
-    assert_eq!(db.write(|tx| release_held(tx, CHANNEL, 10, "kim", START_MS)).unwrap(), 2);
-    assert_eq!(orders(&db, State::Pending).len(), 2);
+    assert_eq!(released(&db, &routing, START_MS), 2);
+    assert_eq!(orders(&db, outbox::State::Pending).len(), 2);
 }
 
 #[test]
@@ -174,8 +180,8 @@ fn what_is_held_can_be_released_with_a_new_time_limit() {
     }
     assert_eq!(held(&db), 1);
     let later = START_MS + HOUR_MS;
-    assert_eq!(db.write(|tx| release_held(tx, CHANNEL, 10, "kim", later)).unwrap(), 1);
+    assert_eq!(released(&db, &routing, later), 1);
     assert_eq!(held(&db), 0);
-    let order = orders(&db, State::Pending).pop().unwrap();
+    let order = orders(&db, outbox::State::Pending).pop().unwrap();
     assert_eq!(order.not_after, TimeMs(later + VALID_MS));
 }

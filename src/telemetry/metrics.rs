@@ -208,6 +208,7 @@ metrics! {
     outbox_pending: Gauge["channel"] = "outbox_pending", "Messages that wait to be delivered";
     outbox_failed: Gauge["channel"] = "outbox_failed", "Messages that could not be delivered and are given up";
     revocations: Counter["outcome"] = "revocations", "Sessions asked to be ended: done, dry_run, retried, refused, braked, expired";
+    action_seconds: Histogram["action"] = "action_seconds", "From the event that proves it to its end as the provider confirms it, of each action";
 
     insert_seconds: Histogram["table"] = "store_insert_seconds", "Duration of one insert into the store";
     insert_errors: Counter["table"] = "store_insert_errors", "Inserts into the store that failed and were tried again";

@@ -12,6 +12,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::daemon::Daemon;
 use super::http::{Answer, client, send};
 use super::parts::part;
 use super::process::Process;
@@ -29,6 +30,10 @@ pub const APP: &str = "web";
 pub const SERVICE: &str = "bartizan";
 /// Of [`SERVICE`].
 pub const SECRET: &str = "a secret of the service";
+/// Home of the owner, and where the thief is; [`NETWORKS`], a file of networks, says whose they are.
+pub const OWNER: &str = "198.51.100.7";
+pub const THIEF: &str = "203.0.113.9";
+pub const NETWORKS: &str = "198.51.100.0,198.51.100.255,64501,Home Net\n203.0.113.0,203.0.113.255,64502,Far Net\n";
 /// Event types that Keycloak does not save unless it is told to.
 const NOT_BY_DEFAULT: [&str; 4] = ["REFRESH_TOKEN", "REFRESH_TOKEN_ERROR", "INTROSPECT_TOKEN", "INTROSPECT_TOKEN_ERROR"];
 
@@ -45,6 +50,24 @@ pub fn shared() -> &'static Keycloak {
     SHARED.get_or_init(Keycloak::start)
 }
 
+/// `[keycloak]` of a realm, whose events are of the tenant `tenant`.
+pub fn section(realm: &Realm<'_>, tenant: &str, rest: &str) -> String {
+    format!(
+        "[keycloak]\nurl = \"{}\"\nallow_plaintext = true\nrealms = [{{ name = \"{}\", tenant = \"{tenant}\" }}]\nclient_id = \"{SERVICE}\"\n\
+         client_secret_file = \"keycloak.secret\"\n{rest}\n",
+        shared().url,
+        realm.name
+    )
+}
+
+/// Starts the forwarder on a daemon's configuration, with positions of its own.
+pub fn forward(daemon: &Daemon) -> Process {
+    daemon.write("keycloak.secret", SECRET);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
+    command.args(["forward", "keycloak", "-c", "bartizan.toml"]).current_dir(&daemon.folder).env("BARTIZAN__DATA_DIR", "forwarded");
+    Process::start(&mut command, &daemon.folder.join("forward.log"))
+}
+
 /// Tokens of a session.
 #[derive(Debug, Clone)]
 pub struct Tokens {
@@ -57,7 +80,11 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    fn of(answer: &Answer) -> Self {
+    /// What a token route answered.
+    ///
+    /// # Panics
+    /// When it refused.
+    pub fn of(answer: &Answer) -> Self {
         let (body, text) = (answer.json(), |value: &Value| value.as_str().unwrap_or_default().to_owned());
         assert_eq!(answer.status, 200, "{answer:?}");
         Self { access: text(&body["access_token"]), refresh: text(&body["refresh_token"]), session: text(&body["session_state"]) }

@@ -97,8 +97,13 @@ async fn failed_messages_are_tried_again_and_it_is_on_record() {
 async fn held_revocations_go_out_with_a_new_limit() {
     let api = api();
     let token = api.token(Role::Admin, None);
-    write(&api, "revoke:identity", 1, State::Held);
-    write(&api, "revoke:identity", 2, State::Held);
+    let routing = Routing { targets: vec![target("identity", "https://idp.example", false)], ..Routing::default() };
+    for id in ["a1", "a2"] {
+        let mut campaign = crate::notify::testing::alert(id);
+        campaign.key = crate::alert::model::campaign_key(&campaign.detector);
+        commit_at(&api.db, &campaign, &routing, campaign.detected_time.0).unwrap();
+    }
+    api.db.write::<_, DbError>(|tx| Ok(tx.execute("DELETE FROM audit WHERE actor = 'detection'", [])?)).unwrap();
     let answer = api.post(&token, "/api/v1/revocations/release", r#"{"target":"identity"}"#).await;
     assert_eq!(answer.json(), json!({"released": 2}));
     let pending = api.get(&token, "/api/v1/deliveries?channel=revoke:identity&state=pending").await.json();

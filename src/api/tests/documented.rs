@@ -42,6 +42,13 @@ async fn what_is_documented_answers_and_nothing_else_does() {
         "/metrics",
         "/openapi.json",
         "/api/v1/events",
+        "/api/v1/actions",
+        "/api/v1/actions/{id}",
+        "/api/v1/actions/{id}/approve",
+        "/api/v1/actions/{id}/reject",
+        "/api/v1/actions/{id}/undo",
+        "/api/v1/blocks",
+        "/v1/decisions/stream",
         "/api/v1/alerts",
         "/api/v1/alerts/{id}",
         "/api/v1/alerts/triage",
@@ -80,7 +87,7 @@ async fn every_documented_parameter_is_known_and_bounded() {
     let api = Api::with(HttpConfig { requests_burst_max: 10_000, ..HttpConfig::default() }, None);
     let token = api.token(Role::Admin, None);
     let document = document(&api).await;
-    for path in ["/api/v1/alerts", "/api/v1/incidents", "/api/v1/events", "/api/v1/audit"] {
+    for path in ["/api/v1/actions", "/api/v1/alerts", "/api/v1/incidents", "/api/v1/events", "/api/v1/audit"] {
         for parameter in document["paths"][path]["get"]["parameters"].as_array().unwrap() {
             let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
             let described = parameter.get("description").or(schema.get("description")).is_some();
@@ -91,6 +98,8 @@ async fn every_documented_parameter_is_known_and_bounded() {
                 "ip" => "192.0.2.1",
                 "severity" => "high",
                 "status" => "open",
+                "state" => "held,ended",
+                "action" => "revoke_session",
                 "format" => "ocsf",
                 "kind" => "login",
                 "outcome" => "success",

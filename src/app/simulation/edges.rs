@@ -9,6 +9,7 @@ use crate::log::sequencer::Limits;
 use crate::log::{Appender, Appending, Committer, Fetched, INGEST_TOPIC, LogError, Notice, Outgoing, Source};
 use crate::notify::{Channel, Outcome};
 use crate::pipeline::store::{EventStore, Rows};
+use crate::respond::Answer;
 use crate::respond::config::CHANNEL_PREFIX;
 use crate::store::{ErrorClass, StoreError};
 use futures::future::BoxFuture;
@@ -330,6 +331,7 @@ impl Channel for Receiver {
                 }
             };
             match self.world.request(Edge::Channels, what, effect).await {
+                Ok(()) if message.is_order() => Outcome::Answered(Answer::Taken),
                 Ok(()) => Outcome::Delivered(None),
                 Err(error) => {
                     let mut state = self.world.lock();

@@ -20,13 +20,13 @@ use crate::log::sequencer::Sequencer;
 use crate::log::{ALERTS_TOPIC, Appender, Committer, INGEST_TOPIC, Outgoing, Source};
 use crate::normalise::{Format, NormaliseConfig, Normaliser, TokenKey};
 use crate::notify::channels::kafka::TopicChannel;
-use crate::notify::routing::{ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL};
+use crate::notify::routing::{ACTIONS_TOPIC_CHANNEL, ALERTS_TOPIC_CHANNEL, HISTORY_CHANNEL};
 use crate::notify::schedule::Schedule;
 use crate::notify::testing::{people, target};
 use crate::notify::{Channel, Deliveries, Route, Routing, Wake};
 use crate::pipeline::cut::Pace;
 use crate::pipeline::read::{Piece, Reader, Turn};
-use crate::respond::{ActiveSessions, StopSwitch};
+use crate::respond::{ActiveSessions, LaterUses, StopSwitch};
 use crate::telemetry::{HealthId, Telemetry};
 use bartizan_core::Severity;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
@@ -169,7 +169,8 @@ impl House {
         };
         let receiver = |name: &str| -> Arc<dyn Channel> { Arc::new(Receiver { name: name.to_owned(), world: Arc::clone(world) }) };
         let topic = Arc::new(TopicChannel::new(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC, appender));
-        let channels = vec![topic, receiver(HISTORY_CHANNEL), receiver(PEOPLE.0), receiver("revoke:identity")];
+        let channels =
+            vec![topic, receiver(HISTORY_CHANNEL), receiver(ACTIONS_TOPIC_CHANNEL), receiver(PEOPLE.0), receiver("revoke:identity")];
         let deliveries = deliveries.spawn(channels).map_err(|error| error.to_string())?;
 
         let (changes, _) = broadcast::channel(16);
@@ -193,6 +194,7 @@ impl House {
             wake,
             changes,
             active_sessions: ActiveSessions::default(),
+            later_uses: LaterUses::default(),
             canary: Watch::default(),
             telemetry: telemetry.clone(),
             limits,

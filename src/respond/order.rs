@@ -1,0 +1,135 @@
+//! What a target is asked to do, as it is sent.
+
+use super::adapter::Granularity;
+use bartizan_core::{Severity, TimeMs};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Kind of the message that orders the end of a session.
+pub const REVOKE: &str = "session.revoke";
+
+/// What a machine can do about an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionKind {
+    /// End one session.
+    RevokeSession,
+    /// End all sessions of a person that began before.
+    RevokeUserSessions,
+    /// Revoke one token.
+    RevokeToken,
+    /// Ask more of a person at the next sign-in.
+    RequireSignIn,
+    /// Undo that.
+    WaiveSignIn,
+    /// Let a person sign in no more.
+    DisableUser,
+    /// Undo that.
+    EnableUser,
+    /// Block an address for some time. Bartizan keeps the list itself.
+    BlockAddress,
+}
+
+impl ActionKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::RevokeSession,
+        Self::RevokeUserSessions,
+        Self::RevokeToken,
+        Self::RequireSignIn,
+        Self::WaiveSignIn,
+        Self::DisableUser,
+        Self::EnableUser,
+        Self::BlockAddress,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RevokeSession => "revoke_session",
+            Self::RevokeUserSessions => "revoke_user_sessions",
+            Self::RevokeToken => "revoke_token",
+            Self::RequireSignIn => "require_sign_in",
+            Self::WaiveSignIn => "waive_sign_in",
+            Self::DisableUser => "disable_user",
+            Self::EnableUser => "enable_user",
+            Self::BlockAddress => "block_address",
+        }
+    }
+
+    /// What it is about at a target; `None`: no target is asked.
+    #[must_use]
+    pub const fn granularity(self) -> Option<Granularity> {
+        match self {
+            Self::RevokeSession => Some(Granularity::Session),
+            Self::RevokeToken => Some(Granularity::Token),
+            Self::BlockAddress => None,
+            Self::RevokeUserSessions | Self::RequireSignIn | Self::WaiveSignIn | Self::DisableUser | Self::EnableUser => {
+                Some(Granularity::User)
+            }
+        }
+    }
+
+    /// Kind of the message that orders it.
+    #[must_use]
+    pub const fn message_kind(self) -> &'static str {
+        match self {
+            Self::RevokeSession => REVOKE,
+            Self::RevokeUserSessions => "user.revoke_sessions",
+            Self::RevokeToken => "token.revoke",
+            Self::RequireSignIn => "user.require_sign_in",
+            Self::WaiveSignIn => "user.waive_sign_in",
+            Self::DisableUser => "user.disable",
+            Self::EnableUser => "user.enable",
+            Self::BlockAddress => "address.block",
+        }
+    }
+
+    /// The action that a target is asked for to undo this one, if it can be undone.
+    #[must_use]
+    pub const fn undone_by(self) -> Option<Self> {
+        match self {
+            Self::RequireSignIn => Some(Self::WaiveSignIn),
+            Self::DisableUser => Some(Self::EnableUser),
+            _ => None,
+        }
+    }
+
+    /// Does it only undo another one?
+    #[must_use]
+    pub const fn undoes(self) -> bool {
+        matches!(self, Self::WaiveSignIn | Self::EnableUser)
+    }
+}
+
+/// The order to do one thing, as it is sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// What is to be done.
+    pub action: ActionKind,
+    /// Tenant.
+    pub tenant: String,
+    /// Who issued the session.
+    pub source: Option<String>,
+    /// Whose it is.
+    pub user: Option<String>,
+    /// The session.
+    pub session: Option<String>,
+    /// Public handle of its token.
+    pub token_id: Option<String>,
+    /// Keyed hash of its token.
+    pub token_hash: Option<String>,
+    /// What was issued after this must live.
+    pub issued_before: TimeMs,
+    /// The order is void after this.
+    pub not_after: TimeMs,
+    /// The cause.
+    pub alert: String,
+    /// Its detector.
+    pub detector: String,
+    /// Its severity.
+    pub severity: Severity,
+    /// Its reason.
+    pub reason: String,
+}
