@@ -55,8 +55,8 @@ struct Place {
     below: i64,
 }
 
-/// The audit trail, newest first: who did what, when and why. The JSON of a record without its last member is what its
-/// hash is of.
+/// The audit trail, newest first: who did what, when and why. `hash` is the SHA-256 of a record's JSON
+/// without that member.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "operation", params(AuditQuery),
     responses((status = 200, description = "One page", body = Page<Record>), openapi::QuestionErrors))]
 pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<Page<Record>>, Problem> {
