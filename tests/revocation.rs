@@ -38,7 +38,9 @@ impl House<'_> {
         cluster.create_topic(&topic, 2);
         let realm = keycloak().realm(name);
         realm.grant_service("manage-users");
-        let base = BASE.replace("networks = []", "networks = [\"asn.csv\"]");
+        // Hundreds of thefts within an hour would open the circuit breaker, and wait for a person.
+        let base =
+            BASE.replace("networks = []", "networks = [\"asn.csv\"]").replace("[detect]\n", "[detect]\nbreaker_alerts_min = 100000\n");
         let kafka = format!(
             "[kafka]\nbrokers = \"{}\"\ngroup = \"{}\"\ntopics = [{{ name = \"{topic}\", format = \"keycloak\" }}]\n",
             cluster.brokers,

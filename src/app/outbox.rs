@@ -105,8 +105,9 @@ mod tests {
 
     /// Writes a message that had one failed try.
     fn tried(db: &Db, channel: &str, state: State, created_ms: i64) {
-        let kind = if channel.starts_with(CHANNEL_PREFIX) { REVOKE } else { "alert.opened" };
-        let (message_id, not_after_ms) = (format!("{channel}{created_ms}"), Some(created_ms + HOUR_MS));
+        let is_order = channel.starts_with(CHANNEL_PREFIX);
+        let kind = if is_order { REVOKE } else { "alert.opened" };
+        let (message_id, not_after_ms) = (format!("{channel}{created_ms}"), is_order.then_some(created_ms + HOUR_MS));
         let new = NewMessage {
             channel: channel.to_owned(),
             message_id,

@@ -166,7 +166,8 @@ fn who_is_protected_is_never_acted_on() {
     let states: Vec<_> = house.actions().iter().map(|action| action.state).collect();
     assert_eq!(states, [State::Protected; 3]);
     assert!(messages(&house.db, CHANNEL, outbox::State::Pending).is_empty());
-    let no = house.decide(&person("kim"), |decision| decision.approve(&house.actions()[0].id));
+    let id = house.actions()[0].id.clone();
+    let no = house.decide(&person("kim"), |decision| decision.approve(&id));
     assert!(matches!(no, Err(DecisionError::Conflict(_))), "{no:?}");
 }
 
@@ -174,7 +175,8 @@ fn who_is_protected_is_never_acted_on() {
 fn another_tenants_action_does_not_exist() {
     let house = House::new(json!({"actions": ["revoke_user_sessions"], "approvals": 1}));
     let stranger = Person { tenant: Some("globex".to_owned()), ..person("kim") };
-    let none = house.decide(&stranger, |decision| decision.approve(&house.only().id));
+    let id = house.only().id;
+    let none = house.decide(&stranger, |decision| decision.approve(&id));
     assert!(matches!(none, Err(DecisionError::NotFound)), "{none:?}");
 }
 
