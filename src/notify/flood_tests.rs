@@ -1,5 +1,5 @@
 //! An hour of very many alerts, some of which are attacks, in virtual time: what a person hears of it.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 use super::incidents::{OPENED, UPDATED};
 use super::testing::{START_MS, alert, commit_at};
 use super::{Route, Routing, config::Group};

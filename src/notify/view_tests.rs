@@ -77,7 +77,7 @@ fn what_machines_did_and_left_to_people_is_said() {
 fn all_rows_together_are_bounded() {
     let mut alert = sample::alert("a1");
     let long = "\u{202e}😀".repeat(40_000);
-    alert.subjects = (0..100).map(|n| Subject::new(EntityKind::User, &format!("{n}{long}"), Role::Victim)).collect();
+    alert.subjects = (0..100).map(|n| Subject::new(EntityKind::User, format!("{n}{long}"), Role::Victim)).collect();
     alert.reason.clone_from(&long);
     alert.tenant.clone_from(&long);
     alert.key.clone_from(&long);

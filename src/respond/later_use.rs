@@ -33,12 +33,15 @@ pub struct LaterUse {
 #[derive(Clone, Debug, Default)]
 pub struct LaterUses(Arc<Shared>);
 
+/// An action whose session is waited for: tenant, action, and from which event time on a use counts.
+type Awaited = (String, String, i64);
+
 #[derive(Debug, Default)]
 struct Shared {
     /// Is any session waited for? Asked for each batch, so without a lock.
     waits: AtomicBool,
-    /// By session: tenant, action, and from which event time on a use counts.
-    sessions: Mutex<HashMap<String, Vec<(String, String, i64)>>>,
+    /// By session.
+    sessions: Mutex<HashMap<String, Vec<Awaited>>>,
     seen: Mutex<Vec<LaterUse>>,
 }
 

@@ -14,7 +14,9 @@ use crate::notify::guarded_http::Call;
 use crate::notify::view::{Course, View};
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{Severity, TimeMs};
+use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// How long after its last message something open ends by itself.
 const OPEN_MS: i64 = 7 * DAY_MS;
@@ -30,12 +32,24 @@ impl Service for Alertmanager {
     }
 }
 
+/// An alert as it is posted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Posted<'a> {
+    labels: BTreeMap<&'static str, &'a str>,
+    annotations: BTreeMap<&'static str, &'a str>,
+    starts_at: TimeMs,
+    ends_at: TimeMs,
+    #[serde(rename = "generatorURL", skip_serializing_if = "Option::is_none")]
+    console: Option<&'a str>,
+}
+
 fn alert(message: &Message, view: &View, severity: Severity) -> Value {
     let (name, id) = match view.kind.split_once('.') {
-        _ if view.key.is_empty() => ("BartizanNotice", &message.message_id),
-        Some(("incident", _)) => ("BartizanIncident", &view.key),
-        Some(("health", _)) => ("BartizanHealth", &view.key),
-        _ => ("BartizanAlert", &view.key),
+        _ if view.key.is_empty() => ("BartizanNotice", message.message_id.as_str()),
+        Some(("incident", _)) => ("BartizanIncident", view.key.as_str()),
+        Some(("health", _)) => ("BartizanHealth", view.key.as_str()),
+        _ => ("BartizanAlert", view.key.as_str()),
     };
     let lasts_ms = match view.course {
         _ if severity != view.severity => 0,
@@ -43,15 +57,12 @@ fn alert(message: &Message, view: &View, severity: Severity) -> Value {
         Course::Notice => NOTICE_MS,
         Course::Opened | Course::Updated | Course::Acknowledged => OPEN_MS,
     };
-    let ends = TimeMs(view.timestamp.max(view.began).0.saturating_add(lasts_ms));
-    let mut alert = json!({
-        "labels": {"alertname": name, "id": id, "severity": severity, "tenant": view.tenant},
-        "annotations": {"summary": view.subject, "description": view.lines()},
-        "startsAt": view.began,
-        "endsAt": ends,
-    });
-    if let Some(url) = &view.url {
-        alert["generatorURL"] = json!(url);
-    }
-    alert
+    let lines = view.lines();
+    json!(Posted {
+        labels: [("alertname", name), ("id", id), ("severity", severity.as_str()), ("tenant", view.tenant.as_str())].into(),
+        annotations: [("summary", view.subject.as_str()), ("description", lines.as_str())].into(),
+        starts_at: view.began,
+        ends_at: TimeMs(view.timestamp.max(view.began).0.saturating_add(lasts_ms)),
+        console: view.url.as_deref(),
+    })
 }

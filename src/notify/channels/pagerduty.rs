@@ -35,25 +35,30 @@ impl Service for PagerDuty {
 
 fn event(view: &View, dedup_key: &str, routing_key: &str) -> Value {
     let action = match view.course {
-        Course::Opened | Course::Updated | Course::Notice => "trigger",
         Course::Acknowledged => "acknowledge",
         Course::Resolved => "resolve",
+        Course::Opened | Course::Updated | Course::Notice => return trigger(view, dedup_key, routing_key),
     };
-    let mut event = json!({"routing_key": routing_key, "event_action": action, "dedup_key": dedup_key});
-    if action == "trigger" {
-        event["payload"] = json!({
+    json!({"routing_key": routing_key, "event_action": action, "dedup_key": dedup_key})
+}
+
+fn trigger(view: &View, dedup_key: &str, routing_key: &str) -> Value {
+    let links: Vec<Value> = view.url.iter().map(|url| json!({"href": url, "text": "Open in Bartizan"})).collect();
+    json!({
+        "routing_key": routing_key,
+        "event_action": "trigger",
+        "dedup_key": dedup_key,
+        "client": "Bartizan",
+        "links": links,
+        "payload": {
             "summary": view.subject,
             "source": if view.tenant.is_empty() { "bartizan" } else { &view.tenant },
             "severity": severity(view.severity),
             "timestamp": view.timestamp,
             "class": view.detectors.join(", "),
             "custom_details": view.details(),
-        });
-        event["client"] = json!("Bartizan");
-        let links = view.url.iter().map(|url| json!({"href": url, "text": "Open in Bartizan"}));
-        event["links"] = links.collect();
-    }
-    event
+        },
+    })
 }
 
 fn severity(severity: Severity) -> &'static str {
