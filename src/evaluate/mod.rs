@@ -11,8 +11,10 @@
 //! - An alert (its last version) of medium or above is *about* an attack if it names who took part and overlaps it in
 //!   time, with the same ten minutes after its end. About none, it is *false*: once for each innocent person it names,
 //!   or for each session if it names more of those, and at least once. Of the alerts about one attack, each beyond
-//!   three is false once, too (*too many*); there an alert belongs to the attacks that its detector is for, and to
-//!   others only if it is about none of these.
+//!   three is false once, too (*too many*). There an alert belongs to the attacks of which it names what is the
+//!   attacker's (an address or its network, a session), as several attacks try the same names, and to those of which it
+//!   names victims alone only if there are none; of these to the ones that its detector is for, and to others only if
+//!   there are none.
 //! - Innocent people whom an alert about an attack names besides are *bystanders*: told, and not counted as false.
 //! - Alerts below medium are counted on their own.
 //! - An attack cut off by the end of the traffic and not found is left out, and counted as cut off.

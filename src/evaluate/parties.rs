@@ -35,7 +35,16 @@ impl<'a> Parties<'a> {
 
     /// Labels of which an alert names somebody: a user, an address or its network, a session.
     pub(super) fn of(&self, tenant: &str, entities: &Entities) -> Vec<usize> {
-        let names = entities.users.iter().chain(&entities.ips).chain(&entities.sessions);
+        self.with(tenant, entities, &entities.users)
+    }
+
+    /// Labels of which an alert names what is the attacker's: an address or its network, a session.
+    pub(super) fn traced(&self, tenant: &str, entities: &Entities) -> Vec<usize> {
+        self.with(tenant, entities, &[])
+    }
+
+    fn with(&self, tenant: &str, entities: &Entities, users: &[String]) -> Vec<usize> {
+        let names = users.iter().chain(&entities.ips).chain(&entities.sessions);
         let mut numbers: Vec<usize> = names.flat_map(|name| self.named(tenant, name)).collect();
         for network in entities.networks.iter().filter_map(|network| network.parse::<IpNet>().ok()) {
             let first = self.addresses.partition_point(|(ip, _, _)| *ip < network.network());

@@ -140,6 +140,19 @@ fn note_found(case: &Case, labels: &[Label], parties: &Parties<'_>, told: &mut [
     note(&case.high, |told| &mut told.high_ms);
 }
 
+/// Of the attacks that an alert may be about, those that it is: if there are any, those of which it names what is the
+/// attacker's, as the same names are tried in many; and of these, if there are any, those that its detector is for.
+fn meant(attacks: Vec<(usize, &Label)>, traced: &[usize], fits: impl Fn(&Label) -> bool) -> Vec<usize> {
+    let by_trace = some_or_all(attacks, |(number, _)| traced.contains(number));
+    some_or_all(by_trace, |(_, label)| fits(label)).into_iter().map(|(number, _)| number).collect()
+}
+
+/// Those that pass, or all if none does.
+fn some_or_all<T: Copy>(all: Vec<T>, passes: impl Fn(&T) -> bool) -> Vec<T> {
+    let some: Vec<T> = all.iter().filter(|one| passes(one)).copied().collect();
+    if some.is_empty() { all } else { some }
+}
+
 fn overlaps(label: &Label, version: &Version) -> bool {
     label.start.0 <= version.told_ms && version.first_ms <= label.end.0.saturating_add(LATE_MS)
 }
@@ -180,7 +193,7 @@ impl Score {
         let took_part = |user: &String| attacks.iter().any(|(_, label)| label.entities.users.contains(user));
         raised.bystanders += entities.users.iter().filter(|user| !took_part(user)).count() as u64;
         // What finds one attack is not one more about another that happens to name the same person.
-        for (attack, _) in attacks.into_iter().filter(|(_, label)| !fits_any || fits(label)) {
+        for attack in meant(attacks, &parties.traced(&case.tenant, entities), fits) {
             if let Some(told) = told.get_mut(attack) {
                 told.alerts.push((medium.told_ms, number));
             }

@@ -195,6 +195,20 @@ fn of_the_alerts_about_one_attack_each_beyond_three_is_false() {
 }
 
 #[test]
+fn an_alert_that_names_an_attacker_is_none_about_others_who_try_the_same_names() {
+    let other = Label { entities: LabelEntities { ips: names(["198.51.100.9"]), ..attack("b").entities }, ..attack("b") };
+    let of = |number: usize, ip: &str| {
+        let entities = Entities { ips: names([ip]), ..users(&["victim"]) };
+        alert(&format!("{ip} {number}"), Severity::Medium, entities)
+    };
+    let mut alerts: Vec<Alert> = (0..3).flat_map(|number| [of(number, "192.0.2.9"), of(number, "198.51.100.9")]).collect();
+    assert_eq!(counted(&[attack("a"), other.clone()], &alerts), (2, 0), "three about each");
+    alerts.push(of(3, "198.51.100.9"));
+    let report = report(&[attack("a"), other], &alerts);
+    assert_eq!((report.total.false_alerts, report.kinds[0].alerts_max), (1, 4));
+}
+
+#[test]
 fn what_finds_an_attack_is_not_one_more_about_another() {
     let others: Vec<Alert> = (1..=3).map(|n| at(alert(&n.to_string(), Severity::Medium, users(&["victim"])), n * MINUTE_MS)).collect();
     let own = Alert { detector: "token_reuse".to_owned(), ..alert("4", Severity::Medium, users(&["victim"])) };

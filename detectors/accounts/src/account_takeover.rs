@@ -13,7 +13,8 @@
 //! theirs stands, it is on a stranger's line as if the provider were new. Where that cannot be told (the person has not come for a day, or
 //! their provider changes addresses all the time) it takes the person at work on their own line within the same hour, or
 //! a sign-in without the second factor that the person has, as every new device is asked for it. Being at work elsewhere is
-//! shown by fixed lines alone: a phone behind its carrier may lie beside the laptop.
+//! shown by fixed lines alone: a phone behind its carrier may lie beside the laptop. That a network
+//! hides where its users are is one thing against them: their country is not known by it, and it is new to most.
 //!
 //! A second factor that the client proved as it signed in weighs against all that. What the owner does afterwards counts
 //! as well as what they did before, in whatever order it arrives.
@@ -50,9 +51,10 @@ pub static SPEC: Spec = Spec {
     title: "Account takeover",
     looks_for: "A change of password, address or factor by a client and on a line that are not the person's, within an hour of its sign-in; \
                 a device code approved by the person and used by somebody else; an application that the person gives wide access to.",
-    blind_spots: "Thieves who come with the victim's device id or by the victim's line (a shared Wi-Fi, the victim's carrier), who wait longer \
-                  than an hour with the change, or who change nothing; with an app by a carrier where the victim was never seen by one; people with \
-                  fewer than three sign-ins on two days.",
+    blind_spots: "Thieves who come with the victim's device id or by the victim's line (a shared Wi-Fi, the victim's carrier or \
+                  satellite operator), who wait longer than an hour with the change, or who change nothing; a password alone, by a \
+                  new device behind a VPN; with an app by a carrier where the victim was never seen by one; people with fewer than \
+                  three sign-ins on two days.",
     innocent_causes: "A new phone or laptop on an own line, a second phone on the own carrier, an own device on a journey, a forgotten \
                       password at home (not told). A new device that is set up on a strange line looks like a takeover, as does a command \
                       line in a cloud that is approved at home.",
@@ -61,7 +63,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0003", "T1098"), ("TA0006", "T1528")],
     yields: false,
     quiet_gap_ms: 6 * HOUR_MS,
-    state_version: 4,
+    state_version: 5,
     build: |parameters, budget| Box::new(AccountTakeover::new(parameters, budget)),
 };
 
@@ -275,7 +277,7 @@ impl Detector for AccountTakeover {
         }
         let familiar = person.familiar(event);
         // Once in, a stranger looks like one of the person's own.
-        if let Some(voucher) = event.voucher() {
+        if let Some(voucher) = person.voucher(event) {
             return findings.remark(voucher.gate(), || format!("No stranger: {}.", voucher.because()));
         }
         let strangers = self.strangers.get(key.hash, event.watermark_ms());

@@ -242,6 +242,53 @@ fn the_first_phone_that_is_seen_behind_a_carrier_may_be_in_the_same_room() {
 }
 
 #[test]
+fn a_phone_at_home_does_not_make_the_home_s_provider_its_carrier() {
+    let iphone = |one: TestEvent| one.agent("Acme/7 (iPhone; iOS 26.4)");
+    let own = |minute, ip: &str| iphone(on_line(ann(minute)).ip(ip).device("phone").session("phone"));
+    let second = |minute| iphone(on_carrier(ann(minute), "192.0.2.99").device("second"));
+    let set_up = |past: Vec<TestEvent>| past.into_iter().chain([second(5), second(6).kind(Kind::AccountChange)]).collect::<Vec<_>>();
+    // The line got another address, and the phone alone was seen on it so far.
+    let days = || (1..8).rev().map(|day| -day * 1_440);
+    let at_home = days().flat_map(|day| [home(day), own(day + 90, "198.51.101.9")]).collect();
+    assert_eq!(worst(&run(&SPEC, &set_up(at_home))), None);
+    let elsewhere = days().flat_map(|day| [home(day), own(day + 90, "192.0.3.9").asn(3209, NetworkClass::Residential)]).collect();
+    assert_eq!(worst(&run(&SPEC, &set_up(elsewhere))), Some(Severity::High), "that may be a carrier, and the phone's");
+}
+
+/// Ann's dish.
+fn by_dish(one: TestEvent) -> TestEvent {
+    one.ip("143.105.1.9").asn(14593, NetworkClass::Satellite).place("DE", 50.1, 8.7)
+}
+
+#[test]
+fn a_new_phone_by_the_dish_at_home_is_the_person_s() {
+    let past = || (1..8).rev().map(|day| by_dish(home(-day * 1_440)));
+    let factor = |one: TestEvent| one.kind(Kind::AccountChange).factor("push");
+    // The operator leads it into the net elsewhere now.
+    let new = |minute| by_dish(near(minute)).ip("143.105.77.2");
+    let events: Vec<_> = past().chain([by_dish(home(-300)).request(), new(0), factor(new(1))]).collect();
+    assert_eq!(worst(&run(&SPEC, &events)), None);
+    let stranger: Vec<_> = past().chain([by_dish(home(-300)).request(), near(0), factor(near(1))]).collect();
+    assert_eq!(worst(&run(&SPEC, &stranger)), Some(Severity::Critical));
+}
+
+#[test]
+fn a_stranger_of_days_ago_is_judged_anew() {
+    // A new device in doubt, which turns out to be Ann's as her laptop comes to the same building's network.
+    let beside = |minute| home(minute).ip("192.0.2.77").asn(680, NetworkClass::Residential);
+    let change = |minute| near(minute).kind(Kind::AccountChange).factor("totp");
+    assert!(worst(&after_past([near(0), beside(30), change(40)])) >= Some(Severity::High), "of the same day what was found stands");
+    assert_eq!(worst(&after_past([near(0), beside(30), home(1_500).request(), near(2_900), change(2_910)])), None);
+}
+
+#[test]
+fn a_network_that_hides_where_its_users_are_says_nothing_of_their_country() {
+    let tunnel = |minute| near(minute).asn(9009, NetworkClass::Vpn).place("US", 40.7, -74.0);
+    let found = after_past([tunnel(0), tunnel(9).kind(Kind::AccountChange)]);
+    assert!(found[0].reason.contains("hosting, VPN or relay") && !found[0].reason.contains("country"), "{}", found[0].reason);
+}
+
+#[test]
 fn a_new_device_where_an_own_one_was_of_late_is_the_person_s() {
     let hotel = |one: TestEvent| one.ip("203.0.113.5").asn(7922, NetworkClass::Residential).place("US", 40.7, -74.0);
     let new = |minute| hotel(near(minute));

@@ -3,7 +3,7 @@
 //! Who signs in with a device that is a colleague's own (an assistant, a travel agent, a shared machine), or where
 //! several colleagues are at home (another office), is no stranger, however new that is for the person. It counts what
 //! was there on an earlier day alone: an attacker's device is nobody's own on the day of the attack. A place is
-//! everybody's on its first day already where colleagues come to it, to the very address, with devices that they had before
+//! everybody's on its first day already where two colleagues came to it, to the very address, with devices that they had before
 //! (a new office, a conference's hotel). What a colleague's device does in somebody's name makes it not theirs, however often, unless they
 //! have no other. Insiders are not told apart by it.
 //!
@@ -25,8 +25,10 @@ use crate::time::DAY_MS;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// People who are at home at a place, from which on it is everybody's.
+/// People who are at home at a place, from which on it is everybody's: at a network, and at a single address, where it
+/// takes one less to be no chance.
 const AT_HOME_MIN: u32 = 3;
+const AT_ADDRESS_MIN: u32 = 2;
 /// Facts of a day that wait for its end; beyond them they count at once.
 const TODAY_MAX: usize = 65_536;
 /// People whose countries are not known: of a few, a share says little.
@@ -48,7 +50,7 @@ pub const KEY: KeyKind = KeyKind::Tenant;
 pub enum Voucher {
     /// The device is a colleague's own.
     Device,
-    /// Several colleagues are at home at the address's /24 or /48, or came to the address with devices of their own.
+    /// Several colleagues are at home at the address's /24 or /48, or two came to the address with devices of their own.
     Place,
 }
 
@@ -67,7 +69,9 @@ impl Voucher {
     pub const fn because(self) -> &'static str {
         match self {
             Self::Device => "the device is a colleague's own",
-            Self::Place => "three colleagues or more are at home at this address's network, or came to it with devices of their own",
+            Self::Place => {
+                "three colleagues or more are at home at this address's network, or two came to the address with devices of their own"
+            }
         }
     }
 }
@@ -92,13 +96,14 @@ impl Colleagues {
         Self(KeyedState::new(budget))
     }
 
-    /// Is it a person's successful sign-in? All others say nothing.
+    /// Is it a person's successful sign-in, or one that goes on by a refresh? All others say nothing.
     #[must_use]
     pub fn looks_at(event: &Event<'_>) -> bool {
-        event.kind() == Kind::Login && event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human
+        let counts = matches!(event.kind(), Kind::Login | Kind::TokenRefresh);
+        counts && event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human
     }
 
-    /// Takes a sign-in in, and says how it stands.
+    /// Takes a sign-in or a refresh in, and says how it stands.
     pub fn observe(&mut self, key: Key, event: &Event<'_>) -> Standing {
         self.0.entry(key.hash, event.watermark_ms(), Tenant::default).observe(event)
     }
@@ -181,6 +186,11 @@ impl Tenant {
         let land = event.place().filter(|_| is_line).map_or(0, |place| country(place.country));
         let country_share = self.share(land);
         let (device, place) = (ClientPrint::of(event).device, short(event.key(KeyKind::Subnet)));
+        let address = if is_line { short(event.key(KeyKind::Address)) } else { 0 };
+        if event.kind() == Kind::TokenRefresh {
+            self.goes_on(user, device, address);
+            return Standing::default();
+        }
         let own_device = self.owns(Of::UsersDevice, user, device);
         let is_others = device != 0 && !own_device && self.familiar.knows(fact(Of::Device, 0, device));
         if is_others && self.familiar.knows(fact(Of::HasDevice, user, 0)) {
@@ -198,8 +208,7 @@ impl Tenant {
         } else {
             self.note(Of::UsersPlace, user, place);
         }
-        let address = short(event.key(KeyKind::Address));
-        if own_device && is_line {
+        if own_device {
             self.is_at_home(user, address);
         }
         if self.owns(Of::UsersCountry, user, land) {
@@ -207,10 +216,18 @@ impl Tenant {
         } else if land != 0 {
             self.familiar.learn(fact(Of::UsersCountry, user, land));
         }
-        let all_at_home = |place: u32| place != 0 && self.familiar.knows(fact(Of::AtHome, (AT_HOME_MIN - 1).into(), place));
-        let is_everybodys = !own_place && (all_at_home(place) || all_at_home(address));
+        let at_home = |place: u32, least: u32| place != 0 && self.familiar.knows(fact(Of::AtHome, (least - 1).into(), place));
+        let is_everybodys = !own_place && (at_home(place, AT_HOME_MIN) || at_home(address, AT_ADDRESS_MIN));
         let voucher = if is_others { Some(Voucher::Device) } else { is_everybodys.then_some(Voucher::Place) };
         Standing { voucher, country_share }
+    }
+
+    /// A session goes on. Sign-ins are few, as sessions live for weeks: with an own device it shows who comes to an address.
+    /// It shows nothing else, as the session may be stolen, and a /24 of homes is many people's.
+    fn goes_on(&mut self, user: u64, device: u32, address: u32) {
+        if self.owns(Of::UsersDevice, user, device) {
+            self.is_at_home(user, address);
+        }
     }
 
     /// Goes on to a time. With a new day, what was seen on the one before counts.
@@ -254,7 +271,7 @@ impl Tenant {
 
     /// The user is at home at a place: a network, or a single address.
     fn is_at_home(&mut self, user: u64, place: u32) {
-        if self.familiar.renew(fact(Of::Resident, user, place)) {
+        if place != 0 && self.familiar.renew(fact(Of::Resident, user, place)) {
             let next = (0..AT_HOME_MIN).map(|number| fact(Of::AtHome, number.into(), place)).find(|fact| !self.familiar.is_fresh(*fact));
             next.into_iter().for_each(|fact| self.familiar.learn(fact));
         }

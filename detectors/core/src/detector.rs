@@ -33,8 +33,8 @@ pub struct Spec {
     pub parameters: &'static [Parameter],
     /// MITRE ATT&CK tactic and technique.
     pub attack: &'static [(&'static str, &'static str)],
-    /// Is what it finds no news beside a hit that another detector finds in the same event? A stranger's place is none
-    /// where the stranger is told as an attacker.
+    /// Is what it finds no news beside a hit that another detector finds in the same event, or found of the same session? A
+    /// stranger's place is none where the stranger is told as an attacker.
     pub yields: bool,
     /// Findings with no more than this between them belong to one episode.
     pub quiet_gap_ms: i64,

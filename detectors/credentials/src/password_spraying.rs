@@ -3,7 +3,8 @@
 //! `credential_stuffing` finds many names within an hour from one address, network or client. This detector
 //! finds what stays below that: a name every few minutes for many hours, rounds with hours between them from
 //! a few addresses, and tries that come from another address each time and share nothing. What passes the
-//! limits of the other one within an hour is left to it, unless the attack also goes on slowly or in rounds.
+//! limits of the other one within an hour is left to it, be it a part of an attack that also goes on slowly, unless it
+//! comes in rounds.
 //! What was told under one network or client is not told under another heading.
 //!
 //! **What counts.** Not failures, but users who failed where they are strangers, and did not get in from there
@@ -167,15 +168,15 @@ fn judge(watch: &mut Watch, guess: &Guess, event: &Event<'_>, config: &Config, f
         }
         watch.judged_ms = watch.newest_ms;
         let tally = tally::tally(watch, scope, config);
-        if !tally.news.is_empty() && (open || tally.passes(scope, config)) {
+        if !tally.slow.is_empty() && (open || tally.passes(scope, config)) {
             findings.push(report::failures(event, scope, &tally, watch, config));
             return;
         }
         findings.remark("below_limit", || {
-            let Tally { news, quiet, limit, hasty, again, .. } = &tally;
-            let (names, share) = (news.len(), 100.0 * tally.failed_share());
+            let Tally { failed, slow, limit, hasty, again, .. } = &tally;
+            let (slow, share) = (slow.len(), 100.0 * tally.failed_share());
             format!(
-                "{names} users failed as strangers ({}), {quiet} of them slowly or in rounds (limit {limit}), {again} in rounds, {hasty} more \
+                "{failed} users failed as strangers ({}), {slow} of them slowly or in rounds (limit {limit}), {again} in rounds, {hasty} more \
                  tried again at once, as people do; {share:.0} % of the users failed.",
                 report::whence(scope)
             )

@@ -37,6 +37,15 @@ fn the_try_that_passes_the_limit_tells_of_all_before_it() {
 }
 
 #[test]
+fn an_attack_that_pauses_for_hours_goes_on_at_a_third_of_the_limit() {
+    let later: Vec<_> = (0..5).map(|n| login(3 * 3_600 + n, &format!("later{n}"), "203.0.113.7").fail("bad_password")).collect();
+    assert!(run(&SPEC, &later).is_empty());
+    let found = run(&SPEC, &[spray(12, "203.0.113.7"), later].concat());
+    assert_eq!(found.len(), 3 + 2, "{found:#?}");
+    assert!(found.iter().skip(1).all(|finding| finding.sign.is_none()), "it is told once: {found:#?}");
+}
+
+#[test]
 fn a_success_in_the_pattern_is_a_critical_hit_with_its_session() {
     let mut events = spray(15, "203.0.113.7");
     events.push(login(20, "ann", "203.0.113.7"));

@@ -301,6 +301,15 @@ fn what_is_loud_within_an_hour_is_left_to_the_detector_of_stuffing() {
 }
 
 #[test]
+fn what_a_network_tells_by_itself_is_not_told_once_more_for_each_name_of_its_client() {
+    let guise = |n: i64| format!("Mozilla/5.0 {} Chrome", (b'a' + (n % 4) as u8) as char);
+    let network = |first: i64, at: i64, ip: &'static str| {
+        (0..80).map(move |n| guess(first + n, NOON + at + n * 20_000, &format!("{ip}.{}", 1 + n % 40), &guise(n)))
+    };
+    stays_silent_amid(200, network(0, 0, "203.0.113").chain(network(80, 90 * MINUTE, "198.51.100")));
+}
+
+#[test]
 fn a_loud_list_with_some_names_twice_is_no_rounds_however_long_it_is() {
     // One name in six comes a second time hours later, with another password.
     let name = |n: i64| if n % 6 == 5 && n >= 300 { n - 299 } else { n };

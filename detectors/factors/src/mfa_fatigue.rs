@@ -11,7 +11,8 @@
 //! of minutes and of nights are the same to it. **A hit** is an accepted push of a stranger after the
 //! same sum, from a client that has to do with those before; it is told at the acceptance, again with
 //! the session, and again when that session or client changes something. What was accepted below that sum is the
-//! person's, and its client's earlier pushes are forgiven; so are unanswered ones when another factor succeeds.
+//! person's, and its client's earlier pushes are forgiven; so are unanswered ones of a client that gives another factor
+//! which is right, before or after.
 //!
 //! Logs differ. Some have the challenge and its result, some the result alone (often with the phone's address), some the
 //! challenge and then the sign-in. So a user's latest records are kept by event time, and pushes are read out of them
@@ -43,7 +44,8 @@ pub static SPEC: Spec = Spec {
     looks_for: "Push requests from a client that is not the person's, denied or left unanswered again and again, and their acceptance.",
     blind_spots: "A push that is accepted at first, after one denial, or after up to three without an answer (five from nearby); fewer \
                   than four pushes in three days; attackers with the person's device id, or in the person's network with the person's \
-                  user agent; unanswered pushes of people who are hardly known, or while their phone is off; results that name the \
+                  user agent; unanswered pushes of people who are hardly known, of a client that gave another factor, or while \
+                  their phone is off; results that name the \
                   phone alone, as long as nobody gets in. In logs that write a sign-in before its push, a stranger is known from \
                   the second day on.",
     innocent_causes: "A phone that is off, a provider that is down, VPN clients that reconnect, wrong numbers: silent, since the client is \
@@ -113,14 +115,15 @@ impl MfaFatigue {
 impl What {
     /// Does it say anything without the pushes before it?
     fn may_begin(self) -> bool {
-        !matches!(self, Self::Void | Self::Vouched | Self::Change)
+        !matches!(self, Self::Void | Self::Change)
     }
 
     /// The same for this client. An acceptance or a sign-in may overtake the pushes before it, but of own ones, and of
     /// sign-ins of people hardly known, there are too many to keep.
     fn may_begin_for(self, whose: Whose) -> bool {
         match self {
-            Self::Accepted => whose > Whose::Own,
+            // Who gave another factor is known by that later on.
+            Self::Accepted | Self::Vouched => whose > Whose::Own,
             Self::SignedIn => whose >= Whose::Near,
             _ => self.may_begin(),
         }

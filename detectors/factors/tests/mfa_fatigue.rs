@@ -122,6 +122,27 @@ fn bombing_without_acceptance_is_medium_from_the_fourth_denial() {
 }
 
 #[test]
+fn pushes_of_a_client_that_gave_another_factor_go_unanswered_in_peace() {
+    let vouched = |ms| result(ms, near).factor("totp");
+    let unanswered = || pushes(THEN + 3 * HOUR, 8, MINUTE, near, "timeout");
+    assert_eq!(worst(unanswered()), Some(Severity::Medium));
+    assert_eq!(worst(with(vec![vouched(THEN)], unanswered())), None, "the phone is not at hand");
+    let another = with(vec![vouched(THEN)], pushes(THEN + 3 * HOUR, 8, MINUTE, abroad, "timeout"));
+    assert_eq!(worst(another), Some(Severity::Medium), "another client's");
+    let denied = with(vec![vouched(THEN)], pushes(THEN + 3 * HOUR, 5, MINUTE, near, "mfa_denied"));
+    assert_eq!(worst(denied), Some(Severity::Medium), "that is the person's word");
+}
+
+#[test]
+fn another_new_client_s_push_is_no_part_of_a_bombing_that_is_over() {
+    let bombing = || pushes(THEN, 6, MINUTE, abroad, "mfa_denied");
+    let desktop = |one| hosted(one).device("desktop").agent("Edge/140");
+    let later = |client: Client| found(with(bombing(), vec![challenge(THEN + 20 * HOUR, client)]));
+    assert_eq!(later(desktop).len(), found(bombing()).len(), "a desktop of the person's own");
+    assert_eq!(later(abroad).len(), found(bombing()).len() + 1, "the same client");
+}
+
+#[test]
 fn an_accepted_push_after_denials_is_high_at_once_and_again_with_its_session() {
     for client in [abroad as Client, hosted, near] {
         let start = THEN + 6 * MINUTE;

@@ -20,7 +20,7 @@
 //! told with a new device is learnt with little weight, so that a person who moved abroad with a new
 //! phone is known after three sign-ins. A session that goes on with
 //! a known device teaches once a day. Failed sign-ins teach nothing; relays and satellite links are
-//! neither judged nor learnt; a VPN's or a hosting network's country is not learnt, and of a VPN
+//! not judged; a VPN's, a hosting network's or a satellite's country is not learnt, and of a VPN
 //! network and device alone are judged. A carrier's gateway may lie in another country than its phone,
 //! so there a new country is no more than low, and a new region nothing, unless it is far away.
 //!
@@ -244,7 +244,8 @@ impl Detector for UnusualLocation {
     fn observe(&mut self, _: Key, event: &Event<'_>, findings: &mut Findings) {
         let known = event.person().filter(|_| event.kind() == Kind::Login);
         let is_established = |person: &&Person| person.sign_ins() >= self.config.sign_ins_min && person.days() >= self.config.days_min;
-        let Some((person, traits)) = known.filter(is_established).zip(Traits::of(event)) else {
+        let traits = Traits::of(event).filter(|traits| traits.class != NetworkClass::Satellite);
+        let Some((person, traits)) = known.filter(is_established).zip(traits) else {
             return findings.remark("not_comparable", || {
                 let (sign_ins, days) = known.map_or((0, 0), |person| (person.sign_ins(), person.days()));
                 let Config { sign_ins_min, days_min, .. } = self.config;

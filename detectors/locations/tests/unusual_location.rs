@@ -154,6 +154,22 @@ fn colleagues_vouch_for_their_devices_and_their_places() {
 }
 
 #[test]
+fn a_session_that_goes_on_shows_who_comes_to_an_address() {
+    let names = ["bob", "eve", "joe"];
+    let goes_on = |name: &str, hour: i64| colleague(name, hour).refresh(&format!("{name} {hour}"), &format!("{name} {}", hour + 24));
+    let with = |later: &dyn Fn(&str, i64) -> TestEvent| {
+        let sign_ins = names.iter().map(|name| colleague(name, 1).ip("192.0.2.1"));
+        let rest = (1..10).flat_map(|day| names.iter().map(move |name| later(name, day * 24 + 1)));
+        let mut all: Vec<_> = sign_ins.chain(rest).chain(days(20)).collect();
+        all.sort_by_key(TestEvent::time_ms);
+        severities(all, vec![abroad(500).ip("203.0.113.40").device("new")])
+    };
+    assert_eq!(with(&goes_on), []);
+    assert_ne!(with(&|name, hour| goes_on(name, hour).ip("203.0.113.77")), [], "on a neighbour's line");
+    assert_ne!(with(&|name, hour| goes_on(name, hour).device("thief")), [], "with another device");
+}
+
+#[test]
 fn what_came_today_vouches_for_nobody() {
     let mut history = days(20);
     history.extend(["bob", "eve", "joe", "kim"].map(|name| colleague(name, 490)));
@@ -170,6 +186,10 @@ fn a_new_office_is_everybodys_once_colleagues_came_to_it_with_what_they_had() {
     history.sort_by_key(TestEvent::time_ms);
     let there = abroad(491).ip("203.0.113.40").device("new").agent("App");
     assert_eq!(severities(history.clone(), vec![there.clone()]), [Severity::High], "the first to come");
+    let one_is_there: Vec<_> = history.iter().cloned().chain([colleague("bob", 490)]).collect();
+    assert_eq!(severities(one_is_there, vec![there.clone()]), [Severity::High], "two may meet by chance");
+    let two_are_there: Vec<_> = history.iter().cloned().chain(["bob", "eve"].map(|name| colleague(name, 490))).collect();
+    assert_eq!(severities(two_are_there, vec![there.clone()]), []);
     history.extend(names.map(|name| colleague(name, 490)));
     assert_eq!(severities(history.clone(), vec![there.clone()]), []);
     assert_eq!(severities(history.clone(), vec![there.ip("203.0.113.77")]), [Severity::High], "a neighbour's line");

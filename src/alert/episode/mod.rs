@@ -3,7 +3,7 @@
 //! An episode opens with its first finding and takes further findings while no more than the
 //! detector's quiet gap lies between them. Its id is fixed when it opens (`identity`). A version is cut
 //! by what happens, never by batch (`versions`), and closing follows the watermark of events, never a clock.
-//! Findings of one attacker under other keys are taken in (`joins`).
+//! Findings of one attacker under other keys are taken in (`joins`); which sessions are told as hit is known (`hits`).
 //! Its lists are bounded (`lists`), and it is saved while it goes on changing (`saving`).
 //!
 //! All of them together are bounded by number and by bytes (`size`). Beyond that the one that would close first, quiet
@@ -11,6 +11,7 @@
 //! that was hit, and says `closed_early`; an attack that goes on all the same opens another alert.
 
 mod evidence;
+mod hits;
 mod identity;
 mod joins;
 mod lists;
@@ -25,6 +26,7 @@ use super::model::Alert;
 use crate::detect::breaker::COUNTS_FROM;
 use bartizan_core::{Finding, Spec};
 use evidence::Plain;
+use hits::{Hits, hit_sessions};
 use identity::{EpisodeKey, alert_id};
 use joins::Joins;
 use saving::Saving;
@@ -68,6 +70,7 @@ pub struct Episodes {
     /// finding that keeps one open does not move it.
     closing: BTreeSet<(i64, EpisodeKey)>,
     joins: Joins,
+    hits: Hits,
     /// Changes with each saving; episodes of the other phase are still to be written.
     phase: bool,
     saving: Option<Saving>,
@@ -110,6 +113,12 @@ impl Episodes {
         self.home_of(&key, finding).is_some()
     }
 
+    /// Is a finding about sessions of which open alerts of other detectors tell already that they were hit?
+    #[must_use]
+    pub fn tell_hit(&self, spec: &Spec, finding: &Finding) -> bool {
+        self.hits.tell(spec.id, finding)
+    }
+
     /// Takes a finding that the event arriving at `detected_ms` proved, and appends the versions that
     /// it causes to `out`. Says whether that made an alert which counts for the circuit breaker: it opened one of
     /// such a severity, or raised one to it.
@@ -127,7 +136,11 @@ impl Episodes {
         let before = self.open.get(&key).map(|episode| episode.alert.severity);
         match self.open.get_mut(&key) {
             Some(episode) => {
+                let hit: Vec<String> = hit_sessions(&finding.subjects).map(str::to_owned).collect();
                 let makes_version = episode.update(finding, &self.limits) || joins;
+                // What found no room in the alert is not told.
+                let is_told = |session: &&str| hit_sessions(&episode.alert.subjects).any(|told| told == *session);
+                self.hits.add(&key, hit.iter().map(String::as_str).filter(is_told));
                 let bytes = episode.count_bytes(&key);
                 self.bytes = self.bytes - std::mem::replace(&mut episode.bytes, bytes) + bytes;
                 if makes_version {
@@ -158,6 +171,7 @@ impl Episodes {
         self.bytes += episode.bytes;
         self.closing.insert((episode.listed_ms, key.clone()));
         self.joins.add(&key, &episode);
+        self.hits.add(&key, hit_sessions(&episode.alert.subjects));
         self.open.insert(key, episode);
     }
 
@@ -202,6 +216,7 @@ impl Episodes {
             }
             self.closing.remove(&(episode.listed_ms, key.clone()));
             self.joins.remove(key, &episode);
+            self.hits.remove(key, hit_sessions(&episode.alert.subjects));
             out.push(episode.version(key, false, detected_ms));
         }
     }

@@ -2,6 +2,7 @@
 //! for want of room is the same in every run.
 
 use super::evidence::Plain;
+use super::hits::hit_sessions;
 use super::identity::EpisodeKey;
 use super::versions::Episode;
 use std::borrow::Cow;
@@ -19,10 +20,12 @@ impl Episode {
         let keys = (2 + usize::from(self.sign.is_some())) * key_bytes(name);
         let joined = self.joined.iter().map(|key| text_bytes(key) + key_bytes(key) + size_of::<String>() + text_bytes(name));
         let joined = list_bytes(&self.joined, |_| 0) + joined.sum::<usize>();
+        // Each session that was hit stands with the key where such are found.
+        let hits: usize = hit_sessions(&alert.subjects).map(|session| text_bytes(session) + key_bytes(name) + size_of::<String>()).sum();
         let subjects = list_bytes(&alert.subjects, |subject| text_bytes(&subject.value));
         let attack = list_bytes(&alert.attack, |(tactic, technique)| text_bytes(tactic) + text_bytes(technique));
         let lists = subjects + attack + list_bytes(&alert.actions, |_| 0) + ids.iter().sum::<usize>();
-        size_of::<Self>() + keys + joined + texts([&alert.id, &alert.title, &alert.reason]) + lists + evidence.sum::<usize>()
+        size_of::<Self>() + keys + joined + hits + texts([&alert.id, &alert.title, &alert.reason]) + lists + evidence.sum::<usize>()
     }
 }
 

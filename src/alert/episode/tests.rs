@@ -29,6 +29,31 @@ fn finding(time_ms: i64, severity: Severity, victim: &str, hit: bool) -> Finding
     }
 }
 
+/// The session `s` was hit.
+fn of_session(time_ms: i64, hit: bool) -> Finding {
+    let session = Subject::new(EntityKind::Session, "s", Role::Victim);
+    let mut finding = finding(time_ms, Severity::High, "u1", hit);
+    finding.subjects.push(if hit { session.hit() } else { session });
+    finding
+}
+
+#[test]
+fn a_session_is_told_as_hit_while_an_alert_that_says_so_is_open() {
+    let other = bartizan_catalogue::find("impossible_travel").unwrap();
+    let (mut episodes, mut out) = (Episodes::default(), Vec::new());
+    let told = |episodes: &Episodes| [other, spec()].map(|spec| episodes.tell_hit(spec, &of_session(9, true)));
+    episodes.apply(spec(), of_session(1, false), 1, &mut out);
+    assert_eq!(told(&episodes), [false; 2], "tried, and not hit");
+    episodes.apply(spec(), of_session(2, true), 2, &mut out);
+    assert_eq!(told(&episodes), [true, false], "its own detector may say more");
+    assert!(!episodes.tell_hit(other, &finding(9, Severity::High, "u1", true)), "about no session");
+    assert!(!episodes.tell_hit(other, &Finding { tenant: "other".into(), ..of_session(9, true) }));
+    let mut two = saved(&mut episodes, |_| {});
+    assert_eq!(told(&two), [true, false], "after a restart, too");
+    two.advance(3 + spec().quiet_gap_ms, 3, &mut out);
+    assert_eq!(told(&two), [false; 2]);
+}
+
 #[test]
 fn versions_are_cut_by_what_happens() {
     let (mut episodes, mut out) = (Episodes::default(), Vec::new());

@@ -1,7 +1,7 @@
 //! Joins findings into alerts, in the order of events.
 //!
-//! On its way a finding may be held back: by a suppression, by a hit that another detector tells of the same event, or
-//! by an open circuit breaker, which folds it into a campaign. Whatever is, goes to the ledger.
+//! On its way a finding may be held back: by a suppression, by a hit that another detector tells of the same event or
+//! session, or by an open circuit breaker, which folds it into a campaign. Whatever is, goes to the ledger.
 
 use super::heard::{Heard, join_halves};
 use super::{Engine, Outcome};
@@ -9,7 +9,7 @@ use crate::canary;
 use crate::suppress::Held;
 use bartizan_core::{Event, EventBatch, Excuse, Finding, Said, Spec};
 
-/// What is found beside a hit that another detector tells of the same event.
+/// What is found beside a hit that another detector tells of the same event, or told of the same session.
 pub(crate) const TOLD_BESIDE: &str = "told_beside";
 
 impl Engine {
@@ -23,7 +23,7 @@ impl Engine {
             self.breakers.advance(event.watermark_ms());
             let of_event: Vec<Heard> = std::iter::from_fn(|| heard.next_if(|next| next.index == index)).collect();
             let of_event = join_halves(of_event);
-            let has_hit = self.yields && of_event.iter().any(|heard| self.is_told_hit(heard));
+            let tellers: Vec<usize> = of_event.iter().filter(|heard| tells_hit(&heard.said)).map(|heard| heard.detector).collect();
             for next in of_event {
                 let Some(spec) = self.specs.get(next.detector) else { continue };
                 if canary::is_reserved(event.tenant()) {
@@ -34,8 +34,9 @@ impl Engine {
                     }
                     continue;
                 }
+                let is_told = self.yields && spec.yields && self.is_told_beside(next.detector, spec, &next.said, &tellers);
                 match (next.said, self.suppressions.of(&event, Some(spec.id))) {
-                    (Said::Finding(Finding { key, severity, reason, .. }), None) if spec.yields && has_hit => {
+                    (Said::Finding(Finding { key, severity, reason, .. }), None) if is_told => {
                         outcome.held.push(Held::excused(spec.id, &event, Excuse { gate: TOLD_BESIDE, key, severity, reason }));
                     }
                     (Said::Finding(finding), by) => {
@@ -52,10 +53,13 @@ impl Engine {
         }
     }
 
-    /// Does a detector that yields to none find a hit there?
-    fn is_told_hit(&self, heard: &Heard) -> bool {
-        let yields = self.specs.get(heard.detector).is_none_or(|spec| spec.yields);
-        matches!(&heard.said, Said::Finding(finding) if !yields && finding.subjects.iter().any(|subject| subject.hit))
+    /// Is it no news: beside a hit that another detector tells of the same event, or told of the same session before? Of
+    /// two that yield, what is itself a hit stands.
+    fn is_told_beside(&self, detector: usize, spec: &Spec, said: &Said, tellers: &[usize]) -> bool {
+        let yields = |other: usize| self.specs.get(other).is_none_or(|spec| spec.yields);
+        let tells = |other: usize| other != detector && !(yields(other) && tells_hit(said));
+        let was_told = || matches!(said, Said::Finding(finding) if self.episodes.tell_hit(spec, finding));
+        tellers.iter().any(|other| tells(*other)) || was_told()
     }
 
     /// Joins a finding into its episode, or folds it where it would open one and the breaker is open.
@@ -74,4 +78,9 @@ impl Engine {
             self.breakers.count(spec.id, &tenant, event.time_ms());
         }
     }
+}
+
+/// Is it a finding of something that was hit?
+fn tells_hit(said: &Said) -> bool {
+    matches!(said, Said::Finding(finding) if finding.subjects.iter().any(|subject| subject.hit))
 }

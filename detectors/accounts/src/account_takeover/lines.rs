@@ -3,8 +3,9 @@
 //! A provider's name says little: whole towns share it. The address says more. All devices at home, in an office or in a
 //! hotel come by one address (IPv4 behind NAT; of IPv6 the /64 is the line's), and it stays for days. So a new device on an
 //! address where an own one was is at that person's place; one of the same provider on another address, while theirs
-//! stands, is somewhere else. A carrier's gateways tell nothing of the kind: behind them the carrier is the line. Many
-//! providers sell lines and phones from one number, so where own phones alone were seen may be a carrier, too.
+//! stands, is somewhere else. A carrier's gateways and a satellite's ground stations tell nothing of the kind: behind them
+//! the operator is the line. Many providers sell lines and phones from one number, so where own phones alone were seen may
+//! be a carrier, too.
 
 use bartizan_core::client::country;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
@@ -29,6 +30,8 @@ enum Reach {
     Fixed,
     /// Somewhere in the country, perhaps at home.
     Mobile,
+    /// Anywhere, by a dish of their own.
+    Satellite,
     /// Nothing.
     #[default]
     Hidden,
@@ -53,6 +56,7 @@ impl Line {
         let print = ClientPrint::of(event);
         let reach = match event.network_class() {
             NetworkClass::Mobile => Reach::Mobile,
+            NetworkClass::Satellite => Reach::Satellite,
             class if class.tells_place() => Reach::Fixed,
             _ => Reach::Hidden,
         };
@@ -73,14 +77,14 @@ impl Line {
     pub fn is(&self, other: &Self) -> bool {
         match (self.reach, other.reach) {
             (Reach::Fixed, Reach::Fixed) => self.has_provider_of(other) && (self.ipv6, self.address) == (other.ipv6, other.address),
-            (Reach::Mobile, Reach::Mobile) => self.has_provider_of(other),
+            (Reach::Mobile, Reach::Mobile) | (Reach::Satellite, Reach::Satellite) => self.has_provider_of(other),
             _ => false,
         }
     }
 
     /// May a phone be there by its carrier?
     pub fn may_be_carrier(&self) -> bool {
-        self.reach != Reach::Hidden
+        matches!(self.reach, Reach::Fixed | Reach::Mobile)
     }
 
     /// Another line, by what its address says? Of one provider, the two families of one line look like two.
@@ -92,7 +96,8 @@ impl Line {
     /// Is a client here certainly not beside one on that fixed line? A phone at home is often on its carrier, or behind its
     /// maker's relay.
     fn is_apart_from(&self, fixed: &Self, is_phone: bool) -> bool {
-        let may_be_beside = is_phone && (self.reach == Reach::Hidden || self.country == fixed.country);
+        let is_nowhere = matches!(self.reach, Reach::Satellite | Reach::Hidden);
+        let may_be_beside = is_phone && (is_nowhere || self.country == fixed.country);
         self.is_elsewhere(fixed) && !may_be_beside
     }
 }
@@ -120,6 +125,11 @@ impl Used {
     /// It may be behind a carrier, whatever the network is said to be.
     fn may_be_carrier(&self) -> bool {
         self.line.reach == Reach::Mobile || self.by_phones_alone
+    }
+
+    /// Is it one of a building, as far as one can tell?
+    fn is_fixed(&self) -> bool {
+        self.line.reach == Reach::Fixed && !self.by_phones_alone
     }
 }
 
@@ -188,9 +198,11 @@ impl Lines {
         self.of_provider(line).count() >= OF_PROVIDER_MAX
     }
 
-    /// Has the person been seen behind a carrier at all?
+    /// Has the person been seen behind a carrier at all? Where a provider's line serves own laptops, too, it is that of
+    /// their home.
     pub fn has_carrier(&self) -> bool {
-        self.0.iter().any(Used::may_be_carrier)
+        let is_home = |used: &Used| self.of_provider(&used.line).any(Used::is_fixed);
+        self.0.iter().any(|used| used.may_be_carrier() && (used.line.reach == Reach::Mobile || !is_home(used)))
     }
 
     /// Time from the nearest use of own lines that are elsewhere, by whatever rule.
@@ -207,6 +219,6 @@ impl Lines {
     /// The same of own use that was certainly not beside the client there.
     pub fn since_apart(&self, line: &Line, is_phone: bool, now_ms: i64) -> Option<i64> {
         let changes = |own: &Line| own.has_provider_of(line) && self.is_pool(own);
-        self.nearest(now_ms, |own| !own.may_be_carrier() && line.is_apart_from(&own.line, is_phone) && !changes(&own.line))
+        self.nearest(now_ms, |own| own.is_fixed() && line.is_apart_from(&own.line, is_phone) && !changes(&own.line))
     }
 }

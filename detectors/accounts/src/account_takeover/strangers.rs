@@ -60,6 +60,7 @@ impl Signs {
         let first_carrier = is_phone(event) && line.may_be_carrier() && is_at_home && !lines.has_carrier();
         // Where the device is told and is not theirs, a neighbour's browser on the same provider looks like theirs.
         let known = familiar.device || (familiar.is_own() && print.device == 0);
+        let hiding = matches!(class, NetworkClass::Hosting | NetworkClass::Vpn | NetworkClass::Relay);
         // A new phone is set up on the carrier that the person has: its gateways are many, and of each other's lines.
         let is_placed = whose == Whose::Own || (familiar.network && class == NetworkClass::Mobile);
         Self {
@@ -68,8 +69,8 @@ impl Signs {
                 || (familiar.lacks_device && !familiar.agent && event.kind() == Kind::Login),
             new_agent: print.agent != 0 && !familiar.agent,
             new_network: event.ip().is_some() && (!familiar.network || whose == Whose::Other) && !first_carrier,
-            new_country: !familiar.country,
-            hiding: matches!(class, NetworkClass::Hosting | NetworkClass::Vpn | NetworkClass::Relay),
+            new_country: !familiar.country && !hiding,
+            hiding,
             known,
             own: known || is_placed,
             established: familiar.established,
@@ -105,7 +106,8 @@ impl Signs {
         [
             (self.new_device, "new device", 1.0),
             (self.new_agent, "new kind of program", if self.new_device { 0.5 } else { 1.0 }),
-            (self.new_network, "new network", 1.0),
+            // Whoever comes from one that hides them comes from a new one: that is one thing, not two.
+            (self.new_network && !self.hiding, "new network", 1.0),
             (self.new_country, "new country", 1.0),
             (self.hiding, "hosting, VPN or relay", 1.0),
             (self.reset, "password reset by the same client", 1.0),

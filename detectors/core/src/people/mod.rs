@@ -3,9 +3,11 @@
 //!
 //! **One gate.** Detectors read a baseline ([`Event::person`]) and never write it. When all of them have
 //! seen an event, [`People::learn`] takes in what it shows, as far as the most doubtful of them allows
-//! ([`Findings::doubt`]); and it alone decides what may be learnt at all. Failed sign-ins, programs, relays
-//! and satellites teach nothing; an end of an impossible journey nothing but that its network was seen again;
-//! behind tunnels no places are learnt, and devices only slowly; what was told as strange becomes known slowly.
+//! ([`Findings::doubt`]); and it alone decides what may be learnt at all. Failed sign-ins and programs teach nothing; an
+//! end of an impossible journey nothing but that its network was seen again; behind tunnels no places are learnt, and
+//! devices only slowly, behind relays nothing but which device was there; a satellite link hides where its users are, and
+//! not who they are; what was told as strange becomes known slowly. A device in doubt is its person's once it shares a
+//! line with one of their own, be it in a session that goes on.
 //! So a detector that fails or is switched off leaves no half-learnt person, and takes its doubts with it.
 //! Beside it stands what people vouch for ([`People::teach`]): that is learnt whatever detectors thought of it.
 //!
@@ -89,7 +91,7 @@ pub struct Person {
     guest: Guest,
 }
 
-/// A device of which nothing but doubt is known, and the line that it came from last: the /24 or /48.
+/// A device of which nothing but doubt is known, and the line that it came from last: the /24 or /48, 0 if it hid that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Guest {
     device: u32,
@@ -139,9 +141,10 @@ impl Person {
     fn learn(&mut self, traits: &Traits, sight: Sight) {
         self.habits.advance(traits.day);
         let places = traits.class.tells_place();
-        // Behind a tunnel anybody may be, so a device seen there alone becomes known slowly.
+        // Behind a tunnel anybody may be, so a device seen there alone becomes known slowly. A dish is somebody's own line.
         let knows_device = self.habits.knows(Feature::Device, traits.device, traits.day);
-        let sight = if places || knows_device { sight } else { DOUBTFUL };
+        let is_own_line = places || traits.class == NetworkClass::Satellite;
+        let sight = if is_own_line || knows_device { sight } else { DOUBTFUL };
         self.receive(traits, sight);
         self.take(traits, sight, places);
         let says_where = places && sight == CERTAIN && (traits.class != NetworkClass::Mobile || self.last_place == Spot::NOWHERE);
@@ -154,16 +157,21 @@ impl Person {
     /// home, in doubt until the phone is there.
     fn receive(&mut self, traits: &Traits, sight: Sight) {
         let Traits { device, subnet, day, .. } = *traits;
-        if device == NO_DEVICE || subnet == 0 {
+        if device == NO_DEVICE {
             return;
         }
         if self.habits.owned_before(Feature::Device, device, day) {
-            if self.guest.subnet == subnet {
-                self.habits.learn(Feature::Device, self.guest.device, day, CERTAIN.weight, CERTAIN.counts);
-                self.guest = Guest::default();
-            }
+            self.share_line(subnet, day);
         } else if sight == DOUBTFUL {
             self.guest = Guest { device, subnet };
+        }
+    }
+
+    /// A device of the person's is on a line: so is a device in doubt that was seen there.
+    fn share_line(&mut self, subnet: u32, day: u16) {
+        if subnet != 0 && self.guest.subnet == subnet {
+            self.habits.learn(Feature::Device, self.guest.device, day, CERTAIN.weight, CERTAIN.counts);
+            self.guest = Guest::default();
         }
     }
 
@@ -190,6 +198,22 @@ impl Person {
     fn learn_stranger(&mut self, traits: &Traits) {
         self.habits.advance(traits.day);
         self.habits.learn(Feature::Network, traits.network, traits.day, PASSING.weight, PASSING.counts);
+    }
+
+    /// Is a device in doubt involved in this use of a session: itself on another line, or an own device on its line?
+    fn meets_guest(&self, device: u32, subnet: u32, day: u16) -> bool {
+        let Guest { device: guest, subnet: line } = self.guest;
+        let shares = || line == subnet && device != guest && self.habits.owned_before(Feature::Device, device, day);
+        guest != 0 && subnet != 0 && ((device == guest && line != subnet) || shares())
+    }
+
+    fn meet_guest(&mut self, Traits { device, subnet, day, .. }: &Traits) {
+        self.habits.advance(*day);
+        if *device == self.guest.device {
+            self.guest.subnet = *subnet;
+        } else {
+            self.share_line(*subnet, *day);
+        }
     }
 
     fn count(&mut self) {
@@ -280,7 +304,7 @@ fn is_line(class: NetworkClass) -> bool {
 /// What a sign-in shows of its person; 0 where it shows nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
-    /// Country, unless a VPN lies between.
+    /// Country, unless a VPN or a satellite lies between.
     pub country: u32,
     /// Region, where the country is known.
     pub region: u32,
@@ -306,11 +330,12 @@ impl Traits {
     pub fn of(event: &Event<'_>) -> Option<Self> {
         let class = event.network_class();
         let counts = event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human && event.ip().is_some();
-        if !counts || matches!(class, NetworkClass::Relay | NetworkClass::Satellite) {
+        if !counts || class == NetworkClass::Relay {
             return None;
         }
         let print = ClientPrint::of(event);
-        let known = event.place().map(|place| place.country).filter(|country| *country != [0; 2] && class != NetworkClass::Vpn);
+        let is_hidden = matches!(class, NetworkClass::Vpn | NetworkClass::Satellite);
+        let known = event.place().map(|place| place.country).filter(|country| *country != [0; 2] && !is_hidden);
         Some(Self {
             country: known.map_or(0, country),
             region: known.map_or(0, |_| region(event)),
@@ -365,6 +390,9 @@ impl People {
     }
 
     fn sign_in(&mut self, key: Key, event: &Event<'_>, trust: Trust) {
+        if event.network_class() == NetworkClass::Relay {
+            return self.behind_relay(key, event, trust);
+        }
         let Some(traits) = Traits::of(event) else { return };
         let mut person = self.known.entry(key.hash, event.watermark_ms(), Person::default);
         match trust {
@@ -373,6 +401,19 @@ impl People {
             Trust::Stranger => person.learn_stranger(&traits),
         }
         person.count();
+    }
+
+    /// Anybody may be behind a relay. The device may turn out to be the person's.
+    fn behind_relay(&mut self, key: Key, event: &Event<'_>, trust: Trust) {
+        let (device, day) = (short(event.key(KeyKind::Device)), day_of(event.time_ms()));
+        let counts = event.outcome() == Outcome::Success && event.user_kind() == UserKind::Human && trust > Trust::Stranger;
+        let is_new = |person: &Person| !person.habits.knows(Feature::Device, device, day);
+        if device == 0 || !counts || !self.known.get(key.hash, event.watermark_ms()).is_some_and(is_new) {
+            return;
+        }
+        if let Some(mut person) = self.known.get_mut(key.hash, event.watermark_ms()) {
+            person.guest = Guest { device, subnet: 0 };
+        }
     }
 
     /// It belongs to a sign-in that counts by itself, or to a session that goes on, or is all that is told of a sign-in.
@@ -389,22 +430,27 @@ impl People {
     }
 
     /// The first use of a known device on a day counts like a sign-in, and so does its first use in a country: sessions
-    /// live for weeks, and people and phones travel in them.
+    /// live for weeks, and people and phones travel in them. A device in doubt shows whose it is by the lines that it is on.
     fn session(&mut self, key: Key, event: &Event<'_>) {
         // Nearly always it is known already: then the state is not touched.
         let (day, device) = (day_of(event.time_ms()), short(event.key(KeyKind::Device)));
-        let land = event.place().filter(|_| is_line(event.network_class())).map_or(0, |place| country(place.country));
-        let is_news = |habits: &Habits| {
-            let has_moved = day >= habits.day() && !habits.knows(Feature::Country, land, day);
-            habits.is_due(Feature::Device, device, day) || (has_moved && habits.owned_before(Feature::Device, device, day))
-        };
-        if device == 0 || !self.known.get(key.hash, event.watermark_ms()).is_some_and(|person| is_news(&person.habits)) {
-            return;
-        }
-        let Some(traits) = Traits::of(event) else { return };
+        let Some(person) = self.known.get(key.hash, event.watermark_ms()).filter(|_| device != 0) else { return };
+        let is_line = is_line(event.network_class());
+        let land = event.place().filter(|_| is_line).map_or(0, |place| country(place.country));
+        let subnet = if is_line { short(event.key(KeyKind::Subnet)) } else { 0 };
+        let habits = &person.habits;
+        let has_moved = || day >= habits.day() && !habits.knows(Feature::Country, land, day);
+        let is_news = habits.is_due(Feature::Device, device, day) || (has_moved() && habits.owned_before(Feature::Device, device, day));
+        let meets_guest = person.meets_guest(device, subnet, day);
+        let Some(traits) = Traits::of(event).filter(|_| is_news || meets_guest) else { return };
         if let Some(mut person) = self.known.get_mut(key.hash, event.watermark_ms()) {
-            person.learn(&traits, CERTAIN);
-            person.count();
+            if meets_guest {
+                person.meet_guest(&traits);
+            }
+            if is_news {
+                person.learn(&traits, CERTAIN);
+                person.count();
+            }
         }
     }
 

@@ -107,11 +107,10 @@ fn a_person_takes_little_memory() {
 #[test]
 fn nothing_but_what_is_a_persons_passes_the_gate() {
     type Refused = (&'static str, Kind, fn(&mut EventDraft<'_>), NetworkClass);
-    let refused: [Refused; 6] = [
+    let refused: [Refused; 5] = [
         ("a failed try", Kind::Login, |draft| draft.outcome = Outcome::Failure, NetworkClass::Residential),
         ("a program", Kind::Login, |draft| draft.user_kind = UserKind::Service, NetworkClass::Residential),
         ("a relay", Kind::Login, |_| {}, NetworkClass::Relay),
-        ("a satellite", Kind::Login, |_| {}, NetworkClass::Satellite),
         ("an approval on the phone", Kind::MfaResult, |draft| draft.texts.set(Field::Factor, "push"), NetworkClass::Residential),
         ("a session nobody signed in for", Kind::ApiRequest, |_| {}, NetworkClass::Residential),
     ];
@@ -152,6 +151,43 @@ fn behind_a_tunnel_no_place_is_learnt_and_a_new_device_slowly_with_its_network()
     let weights = |feature| habits.weights(feature, 0, day).1;
     assert_eq!([Feature::Country, Feature::Region].map(weights), [1.0; 2]);
     assert!([Feature::Network, Feature::Device, Feature::Agent].map(weights).iter().all(|sum| (sum - 1.12).abs() < 0.001));
+}
+
+#[test]
+fn a_dish_shows_whose_a_device_is_and_not_where() {
+    let mut people = people();
+    show_by(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full, NetworkClass::Satellite);
+    let (person, day) = (only(&people), day_of(START_MS));
+    let weights = |feature| person.habits.weights(feature, 0, day).1;
+    assert_eq!([Feature::Country, Feature::Region, Feature::Network, Feature::Device].map(weights), [0.0, 0.0, 1.0, 1.0]);
+    assert_eq!(person.last_place(), None);
+}
+
+#[test]
+fn a_device_in_doubt_is_its_persons_once_it_shares_a_line_with_an_own_one_in_whatever_session() {
+    let knows = |people: &People| {
+        let mut knows = false;
+        let look = |key: Key, event: &Event<'_>| knows = people.known(key, event).person().unwrap().familiar(event).device;
+        with_event(1, Kind::Login, 2, 2, |_| {}, NetworkClass::Residential, look);
+        knows
+    };
+    let elsewhere = |draft: &mut EventDraft<'_>| draft.ip = Some([198, 51, 100, 9].into());
+    for class in [NetworkClass::Relay, NetworkClass::Vpn] {
+        let mut people = people();
+        show(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full);
+        show_by(&mut people, 1, Kind::Login, 1, 2, |_| {}, Trust::Full, class);
+        show(&mut people, 1, Kind::TokenRefresh, 1, 2, elsewhere, Trust::Full);
+        show(&mut people, 1, Kind::ApiRequest, 1, 1, |_| {}, Trust::Full);
+        assert!(!knows(&people), "{class}");
+        show(&mut people, 1, Kind::ApiRequest, 1, 1, elsewhere, Trust::Full);
+        assert!(knows(&people), "{class}");
+    }
+    let mut people = people();
+    show(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full);
+    show_by(&mut people, 1, Kind::Login, 1, 2, |_| {}, Trust::Stranger, NetworkClass::Relay);
+    show(&mut people, 1, Kind::TokenRefresh, 1, 2, elsewhere, Trust::Full);
+    show(&mut people, 1, Kind::ApiRequest, 1, 1, elsewhere, Trust::Full);
+    assert!(!knows(&people), "told as a stranger's");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 //! Most networks are the home of one user, whose record is all there is; a second user makes it a
 //! [`Crowd`], which is given up again when one user alone is left.
 
-use super::Config;
 use super::crowd::{Crowd, Parts, Tally, Try};
 use super::samples::{Sample, Samples};
+use super::{Config, QUIET_GAP_MS};
 use crate::sign::sign;
 use bartizan_core::client::short;
 use bartizan_core::time::DAY_MS;
@@ -189,6 +189,10 @@ impl Users {
         }
     }
 
+    fn is_attacked(&self) -> bool {
+        matches!(self, Self::Many(crowd) if crowd.is_attacked())
+    }
+
     fn tried(&self) -> usize {
         match self {
             Self::Lone(lone) => usize::from(lone.tried.is_some()),
@@ -218,7 +222,11 @@ impl Attempts {
         self.users.admit(attempt.user);
         let before_ms = attempt.time_ms.saturating_sub(config.window_ms);
         attempt.known = self.users.since_ms(attempt.user).is_some_and(|since_ms| since_ms <= before_ms);
-        let kept_ms = if self.users.has_known() { KNOWN_KEPT_MS } else { config.window_ms };
+        let kept_ms = match () {
+            () if self.users.has_known() => KNOWN_KEPT_MS,
+            () if self.users.is_attacked() => config.window_ms.max(QUIET_GAP_MS),
+            () => config.window_ms,
+        };
         self.expires_ms = self.newest_ms.saturating_add(kept_ms);
         match &mut self.users {
             Users::Lone(lone) => {
@@ -291,6 +299,7 @@ impl Attempts {
     /// An attack of this part (0: of the whole) is told, as one that goes on or anew, with so many more hits; gives
     /// their sum.
     pub fn opened(&mut self, part: u32, goes_on: bool, time_ms: i64, hits: u32) -> u32 {
+        self.expires_ms = self.expires_ms.max(self.newest_ms.saturating_add(QUIET_GAP_MS));
         match &mut self.users {
             Users::Many(crowd) => crowd.opened(part, goes_on, [time_ms, self.newest_ms], hits),
             Users::Lone(_) => hits,

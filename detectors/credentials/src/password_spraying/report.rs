@@ -27,7 +27,7 @@ pub(super) fn failures(event: &Event<'_>, scope: Scope, tally: &Tally, watch: &m
     finding.event_ids.clear();
     let role = role(watch, scope);
     let is_new = !watch.is_open(scope);
-    let tries: Vec<Tried> = tally.news.iter().filter_map(|user| watch.guesses.get(*user)).map(|(_, tried)| *tried).collect();
+    let tries: Vec<Tried> = tally.slow.iter().filter_map(|user| watch.guesses.get(*user)).map(|(_, tried)| *tried).collect();
     finding.event_count = tries.iter().map(|tried| u64::from(tried.untold)).sum::<u64>().max(1);
     finding.first_time_ms = tally.first_ms.min(event.time_ms());
     let named = named(scope, &tries, watch);
@@ -49,7 +49,7 @@ pub(super) fn failures(event: &Event<'_>, scope: Scope, tally: &Tally, watch: &m
     for hit in &hits {
         name_hit(&mut finding, hit, role);
     }
-    watch.guesses.tell(&tally.news);
+    watch.guesses.tell(&tally.slow);
     let hits = watch.opened(scope, hits.len() as u32);
     severe(&mut finding, hits);
     describe(&mut finding, scope, tally, hits, watch, config);
@@ -143,7 +143,7 @@ fn title(scope: Scope) -> &'static str {
 
 fn describe(finding: &mut Finding, scope: Scope, tally: &Tally, hits: u32, watch: &Watch, config: &Config) {
     title(scope).clone_into(&mut finding.title);
-    let names = tally.news.len() as u32;
+    let names = tally.slow.len() as u32;
     let over = f64::from(names) / f64::from(tally.limit.max(1));
     finding.confidence = (0.6 + 0.1 * over.min(2.0) + if hits > 0 { 0.1 } else { 0.0 }).min(0.95) as f32;
     let minutes = tally.last_ms.saturating_sub(tally.first_ms) / MINUTE_MS;
@@ -164,9 +164,9 @@ fn describe(finding: &mut Finding, scope: Scope, tally: &Tally, hits: u32, watch
         },
     );
     finding
-        .note("failed_users", names)
+        .note("failed_users", tally.failed)
         .note("failed_users_min", tally.limit)
-        .note("failed_users_slow", tally.quiet)
+        .note("failed_users_slow", names)
         .note("failed_share", (tally.failed_share() * 1_000.0).round() / 1_000.0)
         .note("failed_share_min", config.failed_share_min)
         .note("unknown_users", tally.unknown)

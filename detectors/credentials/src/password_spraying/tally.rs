@@ -1,6 +1,6 @@
 //! Goes through the names that failed, and weighs whether they are one attack's.
 
-use super::guesses::{Tried, TurnedAway};
+use super::guesses::Tried;
 use super::watch::{Scope, WINDOW_MS, Watch};
 use super::{Config, SPAN_MIN_MS};
 use bartizan_core::time::MINUTE_MS;
@@ -28,9 +28,9 @@ const AGAIN_PART: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Tally {
     /// Names of which no alert told.
-    pub news: Vec<u32>,
-    /// Of them, those that failed while it was not loud, or in more rounds than one.
-    pub quiet: u32,
+    pub failed: u32,
+    /// Of them, those that failed while it was not loud, or in more rounds than one: the rest is told elsewhere.
+    pub slow: Vec<u32>,
     pub unknown: u32,
     /// Tried again in another round.
     pub again: u32,
@@ -54,8 +54,8 @@ impl Tally {
             Scope::Everywhere => 0,
         };
         Self {
-            news: Vec::new(),
-            quiet: 0,
+            failed: 0,
+            slow: Vec::new(),
             unknown: 0,
             again: 0,
             hasty: 0,
@@ -71,27 +71,27 @@ impl Tally {
 
     /// Share of names that failed among the sign-ins of the scope.
     pub fn failed_share(&self) -> f64 {
-        let failed = self.news.len() as f64;
+        let failed = f64::from(self.failed);
         failed / (failed + f64::from(self.went_well)).max(1.0)
     }
 
     /// Is it an attack?
     pub fn passes(&self, scope: Scope, config: &Config) -> bool {
-        let enough = self.quiet >= self.limit && self.failed_share() >= config.failed_share_min;
+        let enough = self.slow.len() as u32 >= self.limit && self.failed_share() >= config.failed_share_min;
         let spread = match scope {
             // What comes from one network all but alone is that network's.
             Scope::Client(_) => self.networks >= 2 && self.largest.0 * 4 <= self.largest.1 * 3,
             Scope::Place(_) => true,
             Scope::Everywhere => self.networks >= NETWORKS_MIN,
         };
-        let people = f64::from(self.hasty) > HASTY_SHARE_MAX * (self.news.len() as f64 + f64::from(self.hasty));
+        let people = f64::from(self.hasty) > HASTY_SHARE_MAX * f64::from(self.failed + self.hasty);
         let slow = self.last_ms.saturating_sub(self.first_ms) >= SPAN_MIN_MS || self.is_in_rounds();
         enough && spread && slow && !people
     }
 
     /// Does a good part of the names come again?
     fn is_in_rounds(&self) -> bool {
-        self.again > 0 && self.again * AGAIN_PART >= self.news.len() as u32
+        self.again > 0 && self.again * AGAIN_PART >= self.failed
     }
 }
 
@@ -128,19 +128,23 @@ fn covers(watch: &Watch, scope: Scope, tried: &Tried, config: &Config) -> bool {
     }
 }
 
+/// A name of which no alert told.
+struct Untold {
+    user: u32,
+    subnet: u32,
+    first_ms: i64,
+    last_ms: i64,
+    again: bool,
+}
+
 /// Weighs a scope.
 pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
     let mut tally = Tally::new(watch, scope, config);
-    let from_ms = watch.newest_ms.saturating_sub(WINDOW_MS);
     let settled_ms = watch.newest_ms.saturating_sub(config.settle_ms);
-    // Cells of the clock, not of the window: where they begin must not depend on when it is looked.
-    let cell_of = |time_ms: i64| time_ms.div_euclid(CELL_MS).saturating_sub(from_ms.div_euclid(CELL_MS)) as usize;
-    let (mut cells, mut repeats, mut unknown) = ([0_u32; CELLS], 0, 0);
-    let (mut subnets, mut addresses, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut repeats, mut unknown) = (0, 0);
+    let (mut subnets, mut addresses, mut times, mut names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (user, time_ms, tried) in watch.guesses.iter().filter(|(_, _, tried)| covers(watch, scope, tried, config)) {
-        if let Some(cell) = cells.get_mut(cell_of(time_ms)) {
-            *cell += 1;
-        }
+        times.push(time_ms);
         repeats += u32::from(tried.fails > 1);
         unknown += u32::from(tried.unknown);
         subnets.push(tried.subnet);
@@ -159,39 +163,102 @@ pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
             Scope::Everywhere => (tried.first_ms, tried.again),
             Scope::Place(_) | Scope::Client(_) => (tried.here_ms, tried.again_here),
         };
-        tally.news.push(user);
-        times.push((time_ms, again));
+        names.push(Untold { user, subnet: tried.subnet, first_ms, last_ms: time_ms, again });
         tally.unknown += u32::from(tried.unknown);
         tally.again += u32::from(again);
-        tally.first_ms = tally.first_ms.min(first_ms);
-        tally.last_ms = tally.last_ms.max(time_ms);
     }
     let all = subnets.len() as u32;
+    tally.failed = names.len() as u32;
     tally.largest = (largest(&mut subnets), all);
     (tally.networks, tally.addresses) = (distinct(subnets), distinct(addresses));
     let loud_min = match scope {
         Scope::Everywhere => u32::MAX,
-        Scope::Place(subnet) if watch.knows_place(subnet) => LOUD_SHARED,
-        Scope::Place(_) => match tally.addresses {
-            0 | 1 => LOUD_ADDRESS,
-            2 => LOUD_TWO_ADDRESSES,
-            _ => LOUD_NETWORK,
-        },
+        Scope::Place(subnet) => loud_network(watch, subnet, tally.addresses),
         // It takes names that do not exist, or that next to nobody tries again.
         Scope::Client(_) if tally.networks >= LOUD_CLIENT_NETWORKS && (repeats * 10 <= all || unknown * 100 >= all * 15) => LOUD_CLIENT,
         Scope::Client(_) => u32::MAX,
     };
-    let loud = loud_cells(&cells, loud_min);
-    let turned_away = match scope {
-        Scope::Client(client) => watch.guesses.client(client).turned_away,
-        Scope::Place(subnet) => watch.guesses.subnet(subnet).turned_away,
-        Scope::Everywhere => TurnedAway::default(),
+    let clock = Clock::of(watch);
+    let loud = clock.loud_cells(times.into_iter(), loud_min);
+    // What a network passes by itself is that network's, whatever else its client does.
+    let loud_networks = if matches!(scope, Scope::Client(_)) { loud_networks(watch, clock) } else { Vec::new() };
+    let in_loud_network = |name: &Untold| {
+        let network = loud_networks.iter().find(|(subnet, _)| *subnet == name.subnet);
+        network.is_some_and(|(_, loud)| clock.is_in(loud, name.last_ms)) || is_flooded(watch, scope, name)
     };
-    let is_quiet = |time_ms: i64| !loud.get(cell_of(time_ms)).copied().unwrap_or_default() && !turned_away.is_loud(time_ms);
     // Rounds have hours between them, however loud each is; a list with some names twice is none.
     let in_rounds = tally.is_in_rounds();
-    tally.quiet = times.into_iter().filter(|(time_ms, again)| (*again && in_rounds) || is_quiet(*time_ms)).count() as u32;
+    let is_slow = |name: &&Untold| (name.again && in_rounds) || !(clock.is_in(&loud, name.last_ms) || in_loud_network(name));
+    for name in names.iter().filter(is_slow) {
+        tally.slow.push(name.user);
+        tally.first_ms = tally.first_ms.min(name.first_ms);
+        tally.last_ms = tally.last_ms.max(name.last_ms);
+    }
     tally
+}
+
+/// Was there a flood of tries, of which most found no room?
+fn is_flooded(watch: &Watch, scope: Scope, name: &Untold) -> bool {
+    let network = watch.guesses.subnet(name.subnet).turned_away;
+    match scope {
+        Scope::Client(client) => network.is_loud(name.last_ms) || watch.guesses.client(client).turned_away.is_loud(name.last_ms),
+        Scope::Place(_) => network.is_loud(name.last_ms),
+        Scope::Everywhere => false,
+    }
+}
+
+/// Names an hour by which `credential_stuffing` tells of a network from which so many addresses try.
+fn loud_network(watch: &Watch, subnet: u32, addresses: u32) -> u32 {
+    match addresses {
+        _ if watch.knows_place(subnet) => LOUD_SHARED,
+        0 | 1 => LOUD_ADDRESS,
+        2 => LOUD_TWO_ADDRESSES,
+        _ => LOUD_NETWORK,
+    }
+}
+
+/// The networks that are loud by themselves, and when.
+fn loud_networks(watch: &Watch, clock: Clock) -> Vec<(u32, [bool; CELLS])> {
+    let mut tries: Vec<_> = watch.guesses.iter().map(|(_, time_ms, tried)| (tried.subnet, tried.address, time_ms)).collect();
+    tries.sort_unstable();
+    let networks = tries.chunk_by(|a, b| a.0 == b.0).filter(|network| network.len() as u32 >= LOUD_ADDRESS);
+    let loud = networks.filter_map(|network| {
+        let (subnet, ..) = *network.first()?;
+        let addresses = distinct(network.iter().map(|(_, address, _)| *address).collect());
+        Some((subnet, clock.loud_cells(network.iter().map(|(.., time_ms)| *time_ms), loud_network(watch, subnet, addresses))))
+    });
+    loud.collect()
+}
+
+/// Cells of the clock, from the one in which the window begins. Where they begin must not depend on when it is looked.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    first: i64,
+}
+
+impl Clock {
+    fn of(watch: &Watch) -> Self {
+        Self { first: watch.newest_ms.saturating_sub(WINDOW_MS).div_euclid(CELL_MS) }
+    }
+
+    fn cell(self, time_ms: i64) -> usize {
+        time_ms.div_euclid(CELL_MS).saturating_sub(self.first) as usize
+    }
+
+    fn is_in(self, cells: &[bool; CELLS], time_ms: i64) -> bool {
+        cells.get(self.cell(time_ms)).copied().unwrap_or_default()
+    }
+
+    /// The cells of all hours with so many names.
+    fn loud_cells(self, times: impl Iterator<Item = i64>, names_min: u32) -> [bool; CELLS] {
+        let mut cells = [0; CELLS];
+        for time_ms in times {
+            if let Some(cell) = cells.get_mut(self.cell(time_ms)) {
+                *cell += 1;
+            }
+        }
+        loud_cells(&cells, names_min)
+    }
 }
 
 /// The cells of all hours with so many names.

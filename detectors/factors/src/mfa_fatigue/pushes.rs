@@ -132,13 +132,19 @@ impl Pushes {
         }
         let newest_ms = self.records.last().map_or(i64::MIN, |record| record.time_ms);
         let strange_ms = reading.last_strange_ms();
-        self.expires_ms = match strange_ms {
-            Some(strange_ms) => strange_ms.saturating_add(config.window_ms).max(newest_ms.saturating_add(OWN_KEPT_MS)),
+        self.expires_ms = match strange_ms.max(self.last_vouched_ms()) {
+            Some(last_ms) => last_ms.saturating_add(config.window_ms).max(newest_ms.saturating_add(OWN_KEPT_MS)),
             None if reading.is_over() => i64::MIN,
             None => newest_ms.saturating_add(OWN_KEPT_MS),
         };
         self.worth = if reading.has_hit() { 4 } else { 2 * u8::from(strange_ms.is_some()) };
         verdict
+    }
+
+    /// When a new client last gave another factor that was right.
+    fn last_vouched_ms(&self) -> Option<i64> {
+        let vouched = |record: &&Record| record.what == What::Vouched && record.whose > Whose::Own;
+        self.records.iter().filter(vouched).map(|record| record.time_ms).max()
     }
 
     /// Puts a record where its time says, and returns its number.

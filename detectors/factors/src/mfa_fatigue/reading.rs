@@ -162,12 +162,14 @@ impl Verdict {
 /// A user's pushes, by the time of their beginning.
 pub(super) struct Reading {
     pushes: Vec<Push>,
+    /// Clients that gave another factor which was right.
+    vouched: Vec<Client>,
 }
 
 impl Reading {
     /// Reads records that stand in order.
     pub fn of(records: &[Record], config: &Config) -> Self {
-        let mut reading = Self { pushes: Vec::with_capacity(records.len()) };
+        let mut reading = Self { pushes: Vec::with_capacity(records.len()), vouched: Vec::new() };
         for (number, record) in records.iter().enumerate() {
             reading.take(number, record, records);
         }
@@ -227,8 +229,9 @@ impl Reading {
         }
     }
 
-    /// Another factor was right: the phone was not at hand.
+    /// Another factor was right: the phone is not at hand, and who asks for it is the person.
     fn vouch(&mut self, record: &Record) {
+        self.vouched.push(record.client);
         for push in &mut self.pushes {
             if matches!(push.end, End::Open | End::Ignored) && push.is_of(&record.client) {
                 push.end = End::Void;
@@ -273,7 +276,8 @@ impl Reading {
         let mut earlier = self.pushes.iter().take(number);
         let is_double =
             earlier.any(|other| other.is_of(&push.client) && push.start_ms.saturating_sub(other.start_ms) < config.double_push_ms);
-        if is_double || self.is_phone_dead(push.start_ms) { 0 } else { weight }
+        let has_vouched = self.vouched.iter().any(|client| push.is_of(client));
+        if is_double || has_vouched || self.is_phone_dead(push.start_ms) { 0 } else { weight }
     }
 
     /// Do the person's own pushes go unanswered too?
@@ -381,7 +385,9 @@ impl Reading {
         if verdict.reported > 0 || (is_much && strange.len() >= config.pushes_min) {
             verdict.severity = Severity::Medium;
         }
-        let waits = self.pushes.iter().filter(|push| push.end == End::Open && push.whose >= Whose::Near);
+        // Who asks anew has to do with those before, or is another one: a desktop of the person's own.
+        let goes_on = |push: &Push| strange.iter().any(|(earlier, _)| push.follows(earlier));
+        let waits = self.pushes.iter().filter(|push| push.end == End::Open && push.whose >= Whose::Near && goes_on(push));
         for number in waits.filter_map(|push| push.sent).filter(|number| is_fresh(records, *number)) {
             verdict.fresh.push(number);
             verdict.askers.push(number);
