@@ -32,6 +32,7 @@ pub mod maintenance;
 pub mod merging;
 pub mod openapi;
 pub mod page;
+pub mod policies;
 pub mod preview;
 pub mod problem;
 pub mod query;
@@ -212,6 +213,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(actions::approve))
         .routes(routes!(actions::reject))
         .routes(routes!(actions::undo))
+        .routes(routes!(policies::preview))
         .routes(routes!(blocks::list))
         .routes(routes!(blocks::stream))
         .routes(routes!(events::list, ingest::post))

@@ -19,6 +19,7 @@ pub mod later_use;
 pub mod order;
 pub mod plan;
 pub mod policy;
+pub mod preview;
 pub mod progress;
 pub mod record;
 pub mod stop;

@@ -68,6 +68,7 @@ async fn what_is_documented_answers_and_nothing_else_does() {
         "/api/v1/incidents/{id}/timeline",
         "/api/v1/incidents/triage",
         "/api/v1/maintenance",
+        "/api/v1/policies/preview",
         "/api/v1/response",
         "/api/v1/response/start",
         "/api/v1/response/stop",

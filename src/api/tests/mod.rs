@@ -14,6 +14,7 @@ mod ingest;
 mod lessons;
 mod limited;
 mod maintenance;
+mod policies;
 mod response;
 mod served;
 mod stored;
