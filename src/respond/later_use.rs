@@ -33,26 +33,32 @@ pub struct LaterUse {
 #[derive(Clone, Debug, Default)]
 pub struct LaterUses(Arc<Shared>);
 
-/// An action whose session is waited for: tenant, action, and from which event time on a use counts.
-type Awaited = (String, String, i64);
-
 #[derive(Debug, Default)]
 struct Shared {
     /// Is any session waited for? Asked for each batch, so without a lock.
     waits: AtomicBool,
-    /// By session.
-    sessions: Mutex<HashMap<String, Vec<Awaited>>>,
+    sessions: Mutex<HashMap<String, Vec<Waiting>>>,
     seen: Mutex<Vec<LaterUse>>,
+}
+
+/// What is waited for about a session.
+#[derive(Debug)]
+struct Waiting {
+    tenant: String,
+    action: String,
+    /// Event time from which on a use counts.
+    from_ms: i64,
 }
 
 impl LaterUses {
     /// Waits for the sessions of these actions, and for no others.
     pub fn wait_for(&self, actions: &[ActionRecord]) {
-        let mut sessions = HashMap::<String, Vec<_>>::new();
+        let mut sessions = HashMap::<String, Vec<Waiting>>::new();
         for action in actions {
             if let (Some(session), Some(delivered)) = (&action.session, action.delivered_time) {
-                let one = (action.tenant.clone(), action.id.clone(), delivered.0.saturating_add(SOON_MS));
-                sessions.entry(session.clone()).or_default().push(one);
+                let (tenant, action) = (action.tenant.clone(), action.id.clone());
+                let waiting = Waiting { tenant, action, from_ms: delivered.0.saturating_add(SOON_MS) };
+                sessions.entry(session.clone()).or_default().push(waiting);
             }
         }
         self.0.waits.store(!sessions.is_empty(), Ordering::Relaxed);
@@ -72,10 +78,11 @@ impl LaterUses {
                 Outcome::Unknown => continue,
             };
             let waiting = event.session().and_then(|session| sessions.get(session)).into_iter().flatten();
-            for (_, action, _) in waiting.filter(|(tenant, _, from_ms)| event.tenant() == tenant && event.time_ms() >= *from_ms) {
+            let is_meant = |waiting: &&Waiting| event.tenant() == waiting.tenant && event.time_ms() >= waiting.from_ms;
+            for waiting in waiting.filter(is_meant) {
                 let mut seen = self.0.seen.lock();
                 if seen.len() < SEEN_MAX {
-                    seen.push(LaterUse { action: action.clone(), time_ms: event.time_ms(), refused });
+                    seen.push(LaterUse { action: waiting.action.clone(), time_ms: event.time_ms(), refused });
                 }
             }
         }
