@@ -41,11 +41,12 @@ evade: build ## how much a day an attacker gets away with who knows the defaults
 soak: export SOAK_SEEDS ?= 2000
 soak: export SOAK_ROUNDS ?= 200
 soak: export SOAK_EVENTS ?= 2000000
-soak: ## SOAK_SEEDS (2,000) simulations, SOAK_ROUNDS (200) kills over SOAK_EVENTS (2,000,000), then outages of SOAK_OUTAGE_S (20) seconds
+soak: ## SOAK_SEEDS (2,000) simulations, an hour of 100,000 alerts, SOAK_ROUNDS (200) kills over SOAK_EVENTS (2,000,000), then outages of SOAK_OUTAGE_S (20) seconds
 	@$(SETUP)/system.sh test
 	@$(SETUP)/runtime.sh
 	@$(SETUP)/test-parts.sh
 	cargo test --release --locked --lib simulation::soak -- --ignored --nocapture
+	FLOOD_ALERTS=100000 cargo test --release --locked --lib flood_tests -- --nocapture
 	cargo test --release --locked --test integration -- --include-ignored --nocapture --test-threads 1 kills:: outages::
 
 check: ## formatting, lints, licences and advisories of dependencies
