@@ -30,7 +30,7 @@ fn channels_that_do_not_work_lose_nothing_and_delay_nobody() {
         config += &webhook_section(name, &webhook.url("/"));
     }
     config += &format!(
-        "[[channels]]\nname = \"mail\"\nkind = \"email\"\nsmtp = \"smtp://127.0.0.1:{}\"\nfrom = \"bartizan@example.org\"\nto = [\"oncall@example.org\"]\n",
+        "[[channels]]\nname = \"mail\"\nkind = \"email\"\nsmtp = \"smtp://127.0.0.1:{}\"\nfrom = \"bartizan@example.org\"\nto = [\"oncall@example.org\"]\ngroup = \"alert\"\n",
         mail.port
     );
     let mut daemon = Daemon::start(&config);

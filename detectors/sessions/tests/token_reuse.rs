@@ -113,6 +113,34 @@ fn races_retries_and_lost_answers_stay_silent() {
     }
 }
 
+/// How two honest uses of one session meet: tabs, a lost answer, a phone that changes networks, two processes of an app.
+/// `number` gives the kind and the times.
+fn race(number: i64) -> Vec<TestEvent> {
+    let (begin, apart_ms, later) = (number * 7, 1 + number * 37 % 900, 1 + number * 13 % 25);
+    let of = |event: TestEvent| event.user(format!("user-{number}")).session(format!("ses-{number}"));
+    let (wifi, radio) = (|second| of(home(begin + second)), |second| of(cellular(begin + second)));
+    let [first, second, third, fourth] = [1, 2, 3, 4].map(|token| format!("r{token}-{number}"));
+    let mut race = match number % 6 {
+        0 => vec![wifi(900).refresh(&first, &second), wifi(900).plus_ms(apart_ms).refresh(&first, &third)],
+        1 => vec![wifi(900).refresh(&first, &second), wifi(900).plus_ms(apart_ms).refresh(&first, "").fail("invalid_grant")],
+        2 => vec![wifi(900).refresh(&first, &second), wifi(900 + later).refresh(&first, &third)],
+        3 => vec![wifi(900).refresh(&first, &second), radio(900 + later).refresh(&first, &third)],
+        4 => vec![wifi(900).request(), radio(900 + later).request(), wifi(960).request(), radio(960 + later).refresh(&first, &third)],
+        _ => vec![radio(900).refresh(&first, &second), wifi(900).plus_ms(apart_ms).refresh(&first, &third)],
+    };
+    race.insert(0, wifi(0).login());
+    race.push(wifi(1_800).refresh(&third, &fourth));
+    race
+}
+
+#[test]
+fn of_a_thousand_races_of_honest_clients_none_ends_a_session() {
+    let mut events: Vec<TestEvent> = (0..1_000).flat_map(race).collect();
+    events.sort_by_key(TestEvent::time_ms);
+    let found = run(&SPEC, &events);
+    assert!(found.is_empty(), "{} of them: {found:#?}", found.len());
+}
+
 #[test]
 fn what_the_thief_was_given_is_followed() {
     let theft = |second| thief(second).refresh("r1", "x1");

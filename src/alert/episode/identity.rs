@@ -4,10 +4,18 @@
 //! give the same ids anywhere, so whoever is told twice of one alert can know it, and a finding that turns out to be
 //! older than the first does not rename it.
 
+use bartizan_core::{Finding, Spec};
 use sha2::{Digest, Sha256};
 
 /// Tenant, detector and the key of its findings.
 pub(super) type EpisodeKey = (String, String, String);
+
+/// When an episode that a finding opens began, as far as its id goes. A detector that looks back further than its quiet
+/// gap may count what belonged to an episode of the same key before, which had that beginning: an id's never lies
+/// further back than the gap.
+pub(super) fn start_ms(spec: &Spec, finding: &Finding) -> i64 {
+    finding.first_time_ms.max(finding.time_ms.saturating_sub(spec.quiet_gap_ms))
+}
 
 pub(super) fn alert_id((tenant, detector, key): &EpisodeKey, start_ms: i64) -> String {
     let mut hash = Sha256::new();

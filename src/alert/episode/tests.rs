@@ -82,6 +82,10 @@ fn a_late_event_does_not_rename_and_a_new_wave_does() {
     assert_eq!(out[1].first_event_time, TimeMs(500));
     episodes.apply(spec(), finding(1_001 + gap, Severity::Medium, "u3", false), 0, &mut out);
     assert!(!out[2].ongoing && out[3].version == 1 && out[3].id != out[0].id);
+    let looks_back = Finding { first_time_ms: 1_001 + gap, ..finding(1_002 + 2 * gap, Severity::Medium, "u4", false) };
+    episodes.apply(spec(), looks_back, 0, &mut out);
+    assert_eq!(out[5].first_event_time, out[3].first_event_time, "it counts what the wave before began with");
+    assert_ne!(out[5].id, out[3].id, "and is another one");
 }
 
 /// With so little room.

@@ -6,7 +6,7 @@
 
 use super::Limits;
 use super::evidence::Plain;
-use super::identity::{EpisodeKey, alert_id};
+use super::identity::{EpisodeKey, alert_id, start_ms};
 use super::saving::plain_subjects;
 use crate::alert::model::{Alert, Attack, Entities, Status, campaign_key};
 use bartizan_core::{Finding, Severity, Spec, Subject, TimeMs};
@@ -73,7 +73,7 @@ pub(super) struct AlertState {
 impl Episode {
     pub(super) fn open(spec: &Spec, key: &EpisodeKey, finding: Finding, limits: &Limits) -> Self {
         let alert = AlertState {
-            id: alert_id(key, finding.first_time_ms),
+            id: alert_id(key, start_ms(spec, &finding)),
             version: 0,
             title: String::new(),
             severity: finding.severity,
