@@ -41,13 +41,16 @@ pub struct Foreseen {
     pub samples: Vec<ActionRecord>,
 }
 
+/// Policy, action, target, state and brake.
+type KindOfAction = (Option<String>, ActionKind, String, State, Option<String>);
+
 /// What would have been done about these alerts, oldest first, if nothing had been a dry run.
 ///
 /// # Errors
 /// SQLite cannot make a database in memory, or says no.
 pub fn foresee(alerts: &[Alert], routing: &Routing) -> Result<Vec<Foreseen>, DbError> {
     let (db, routing) = (Db::in_memory()?, meant(routing));
-    let mut by_kind: BTreeMap<(Option<String>, ActionKind, String, State, Option<String>), Vec<ActionRecord>> = BTreeMap::new();
+    let mut by_kind: BTreeMap<KindOfAction, Vec<ActionRecord>> = BTreeMap::new();
     db.write(|tx| {
         for alert in alerts {
             let detected = Detected { alert, facts: &[], active_sessions: None };
