@@ -184,7 +184,7 @@ fn ask(realm: &Realm<'_>, members: Value) -> Outcome {
         channel: config.channel(),
         message_id: "msg_1".to_owned(),
         kind: "session.revoke".to_owned(),
-        alert_id: "a1".to_owned(),
+        about: "a1".to_owned(),
         version: 1,
         body: body.to_string(),
         attempts: 1,

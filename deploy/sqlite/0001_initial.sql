@@ -48,7 +48,7 @@ CREATE TABLE outbox (
     channel     TEXT NOT NULL,
     message_id  TEXT NOT NULL,        -- webhook-id: stays the same over retries and restarts
     kind        TEXT NOT NULL,        -- alert.opened, alert.updated, alert.resolved, session.revoke, backlog.notice …
-    alert_id    TEXT NOT NULL,
+    about       TEXT NOT NULL,        -- the alert, incident or action that it tells of; empty: none
     version     INTEGER NOT NULL,
     state       TEXT NOT NULL,        -- pending, delivered, failed, expired, held, cancelled, dry_run
     attempts    INTEGER NOT NULL DEFAULT 0,  -- tries begun
@@ -61,7 +61,7 @@ CREATE TABLE outbox (
     UNIQUE (channel, message_id)
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (channel, state, next_ms);
-CREATE INDEX outbox_order ON outbox (channel, alert_id, state, id);  -- one alert's messages go in their order
+CREATE INDEX outbox_order ON outbox (channel, about, state, id);  -- messages about one thing go in their order
 CREATE INDEX outbox_delivered ON outbox (channel, finished_ms) WHERE state = 'delivered';
 CREATE INDEX outbox_trying ON outbox (channel, next_ms) WHERE state = 'pending' AND attempts > 0;
 CREATE INDEX outbox_finished ON outbox (finished_ms) WHERE finished_ms IS NOT NULL;

@@ -44,7 +44,7 @@ CREATE TABLE incident_history (
 
 ALTER TABLE alerts ADD COLUMN incident_id TEXT REFERENCES incidents (id) ON DELETE SET NULL;
 CREATE INDEX alerts_by_incident ON alerts (incident_id, status);
-CREATE INDEX outbox_by_alert ON outbox (alert_id) WHERE kind <> 'alert';  -- what was told and done, for the timeline
+CREATE INDEX outbox_about ON outbox (about) WHERE kind <> 'alert';  -- what was told and done, for the timeline
 CREATE INDEX outbox_opened ON outbox (channel, created_ms) WHERE kind = 'incident.opened';  -- how many an hour
 
 -- Times in which people hear of no incident of a tenant.

@@ -2,9 +2,10 @@
 //! decide on it.
 
 use super::auth::Caller;
+use super::cases::{IdPath, id_of, none_of_this_id};
 use super::page::{self, Page};
 use super::problem::Problem;
-use super::query::{NoParams, Params, VALUE_BYTES_MAX};
+use super::query::{NoParams, Params};
 use super::{ApiState, openapi};
 use crate::clock::now_ms;
 use crate::db::actions::{self, Filter};
@@ -13,8 +14,7 @@ use crate::respond::decide::{Decision, DecisionError, Person};
 use crate::respond::order::ActionKind;
 use crate::respond::record::State as ActionState;
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -80,29 +80,18 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
 /// One action.
 #[utoipa::path(get, path = "/api/v1/actions/{id}", tag = "actions", params(("id" = String, Path, description = "Action id")),
     responses((status = 200, description = "As it stands now", body = ActionRecord), openapi::ItemErrors))]
-pub async fn get(State(state): State<ApiState>, caller: Caller, path: ActionPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
+pub async fn get(State(state): State<ApiState>, caller: Caller, path: IdPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
     caller.may_read()?;
     Params::read::<NoParams>(&uri)?;
     let id = id_of(path)?;
     let action = state.read(move |tx| actions::get(tx, &id)).await?;
-    action.filter(|action| caller.sees(&action.tenant)).map(Json).ok_or_else(no_such_action)
-}
-
-type ActionPath = Result<Path<String>, PathRejection>;
-
-fn id_of(path: ActionPath) -> Result<String, Problem> {
-    let Path(id) = path.map_err(|_| no_such_action())?;
-    if id.len() > VALUE_BYTES_MAX { Err(no_such_action()) } else { Ok(id) }
-}
-
-fn no_such_action() -> Problem {
-    Problem::not_found("there is no action of this id")
+    action.filter(|action| caller.sees(&action.tenant)).map(Json).ok_or_else(none_of_this_id)
 }
 
 impl From<DecisionError> for Problem {
     fn from(error: DecisionError) -> Self {
         match error {
-            DecisionError::NotFound => no_such_action(),
+            DecisionError::NotFound => none_of_this_id(),
             DecisionError::Conflict(reason) => Self::new(StatusCode::CONFLICT, reason),
             DecisionError::Db(error) => error.into(),
         }
@@ -113,14 +102,14 @@ impl From<DecisionError> for Problem {
 /// as it wants, each with a token of their own.
 #[utoipa::path(post, path = "/api/v1/actions/{id}/approve", tag = "actions", params(("id" = String, Path, description = "Action id")),
     responses((status = 200, description = "As it stands now", body = ActionRecord), openapi::DecisionErrors))]
-pub async fn approve(State(state): State<ApiState>, caller: Caller, path: ActionPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
+pub async fn approve(State(state): State<ApiState>, caller: Caller, path: IdPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
     decide(state, caller, path, uri, |decision, id| decision.approve(id)).await
 }
 
 /// Says no to an action that waits.
 #[utoipa::path(post, path = "/api/v1/actions/{id}/reject", tag = "actions", params(("id" = String, Path, description = "Action id")),
     responses((status = 200, description = "As it stands now", body = ActionRecord), openapi::DecisionErrors))]
-pub async fn reject(State(state): State<ApiState>, caller: Caller, path: ActionPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
+pub async fn reject(State(state): State<ApiState>, caller: Caller, path: IdPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
     decide(state, caller, path, uri, |decision, id| decision.reject(id)).await
 }
 
@@ -128,7 +117,7 @@ pub async fn reject(State(state): State<ApiState>, caller: Caller, path: ActionP
 /// action of its own.
 #[utoipa::path(post, path = "/api/v1/actions/{id}/undo", tag = "actions", params(("id" = String, Path, description = "Action id")),
     responses((status = 200, description = "The action that undoes it, or the block as it stands now", body = ActionRecord), openapi::DecisionErrors))]
-pub async fn undo(State(state): State<ApiState>, caller: Caller, path: ActionPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
+pub async fn undo(State(state): State<ApiState>, caller: Caller, path: IdPath, uri: Uri) -> Result<Json<ActionRecord>, Problem> {
     decide(state, caller, path, uri, |decision, id| decision.undo(id)).await
 }
 
@@ -136,7 +125,7 @@ pub async fn undo(State(state): State<ApiState>, caller: Caller, path: ActionPat
 async fn decide(
     state: ApiState,
     caller: Caller,
-    path: ActionPath,
+    path: IdPath,
     uri: Uri,
     work: impl FnOnce(&Decision<'_>, &str) -> Result<ActionRecord, DecisionError> + Send + 'static,
 ) -> Result<Json<ActionRecord>, Problem> {

@@ -10,6 +10,7 @@ use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use flate2::bufread::MultiGzDecoder;
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::time::Duration;
 
@@ -76,6 +77,15 @@ pub async fn read(mut body: Body, headers: &HeaderMap, config: &HttpConfig, byte
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.into())
+}
+
+/// Reads the small JSON document that a request for an action is.
+///
+/// # Errors
+/// As [`read`], or it is not of the form that is wanted.
+pub async fn json<T: DeserializeOwned>(body: Body, headers: &HeaderMap, config: &HttpConfig) -> Result<T, Problem> {
+    let bytes = read(body, headers, config, config.action_body_bytes_max).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))
 }
 
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {

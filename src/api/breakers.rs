@@ -105,9 +105,7 @@ pub async fn close(
 ) -> Result<StatusCode, Problem> {
     caller.may_triage()?;
     Params::read::<NoParams>(&uri)?;
-    let bytes = body::read(body, &headers, &state.config, state.config.action_body_bytes_max).await?;
-    let asked: CloseBreaker =
-        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))?;
+    let asked: CloseBreaker = body::json(body, &headers, &state.config).await?;
     let tenant = caller.acts_for(asked.tenant)?;
     let none = || Problem::not_found("no breaker of this detector and tenant is open");
     let Path(detector) = path.map_err(|_| none())?;

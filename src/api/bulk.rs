@@ -1,6 +1,7 @@
 //! `/api/v1/alerts/triage`, `/api/v1/incidents/triage`: one step on many, and first a preview of it.
 
 use super::auth::Caller;
+use super::cases::bounded;
 use super::problem::Problem;
 use super::query::Params;
 use super::triage::{Triage, read};
@@ -14,9 +15,6 @@ use axum::http::{HeaderMap, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
-
-/// Alerts or incidents of one call: each is a transaction of its own.
-const IDS_MAX: usize = 200;
 
 /// Whether it is done.
 #[derive(Debug, IntoParams)]
@@ -115,15 +113,11 @@ async fn triage(
     caller.may_triage()?;
     let params = Params::read::<BulkQuery>(uri)?;
     let preview = params.parsed("preview", "true or false", |text| text.parse::<bool>().ok())?.unwrap_or(false);
-    let bytes = body::read(body, headers, &state.config, state.config.action_body_bytes_max).await?;
-    let asked: Asked =
-        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))?;
-    if asked.ids.is_empty() || asked.ids.len() > IDS_MAX {
-        return Err(Problem::parameter("ids", format_args!("1 to {IDS_MAX}")));
-    }
+    let asked: Asked = body::json(body, headers, &state.config).await?;
+    let ids = bounded("ids", asked.ids)?;
     let change = read(asked.change)?;
     let desk = state.desk.clone();
-    let work = move || asked.ids.into_iter().map(|id| line(&desk, case, &caller, &change, id, preview)).collect::<Result<Vec<_>, _>>();
+    let work = move || ids.into_iter().map(|id| line(&desk, case, &caller, &change, id, preview)).collect::<Result<Vec<_>, _>>();
     let items = tokio::task::spawn_blocking(work).await??;
     let refused = items.iter().filter(|line| line.refused.is_some()).count();
     Ok(Json(BulkAnswer { changed: items.len() - refused, refused, items }))

@@ -8,7 +8,7 @@ use super::triage::{change_of, expected_version};
 use super::{ApiState, body, openapi};
 use crate::alert::model::Status;
 use crate::db::DbError;
-use crate::db::alert_list::{self, Cursor, Filter};
+use crate::db::alert_list::{self, Filter};
 use crate::db::alerts::{TriageError, TriageStep};
 use crate::notify::Desk;
 use axum::body::Body;
@@ -17,8 +17,10 @@ use axum::extract::rejection::PathRejection;
 use axum::http::HeaderMap;
 use bartizan_core::{EntityKind, Severity};
 use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
+
+/// Ids of one body. Stands in the OpenAPI document.
+const IDS_MAX: usize = 200;
 
 /// Which of them.
 #[derive(Debug, IntoParams)]
@@ -60,15 +62,6 @@ pub struct CaseQuery {
     limit: u32,
 }
 
-/// Where a page begins, as it stands in a cursor.
-#[derive(Serialize, Deserialize)]
-pub struct Place {
-    /// Time of the last item of the page before.
-    pub t: i64,
-    /// What tells it from others of that time.
-    pub id: String,
-}
-
 /// One page of what `list` finds for the query; `action` names it on record, and tells its cursors from others'.
 ///
 /// # Errors
@@ -80,7 +73,6 @@ pub async fn list<T: Send + 'static>(
     list: impl FnOnce(&Connection, &Filter) -> Result<alert_list::Page<T>, DbError> + Send + 'static,
 ) -> Result<Page<T>, Problem> {
     let question = params.fingerprint(action, caller.tenant.as_deref());
-    let place: Option<Place> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;
     let ip = params.ip("ip")?.map(|ip| ip.to_string());
     let named = [(EntityKind::User, params.text("user")), (EntityKind::Ip, ip), (EntityKind::Session, params.text("session"))];
     let filter = Filter {
@@ -91,12 +83,12 @@ pub async fn list<T: Send + 'static>(
         statuses: params.statuses()?,
         tenant: caller.scope(params.text("tenant"))?,
         entities: named.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect(),
-        cursor: place.map(|place| Cursor { updated_ms: place.t, id: place.id }),
+        cursor: params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?,
         limit: params.limit()?,
     };
     state.reads.note_list(caller, action, params, filter.tenant.as_deref());
     let found = state.read(move |tx| list(tx, &filter)).await?;
-    let next_cursor = found.next.and_then(|next| page::cursor(&question, &Place { t: next.updated_ms, id: next.id }));
+    let next_cursor = found.next.and_then(|next| page::cursor(&question, &next));
     Ok(Page { items: found.items, next_cursor })
 }
 
@@ -109,6 +101,14 @@ pub type IdPath = Result<Path<String>, PathRejection>;
 /// 404: nothing has such an id.
 pub fn id_of(path: IdPath) -> Result<String, Problem> {
     path.ok().map(|Path(id)| id).filter(|id| id.len() <= VALUE_BYTES_MAX).ok_or_else(none_of_this_id)
+}
+
+/// The ids that a body names, of which one step takes so many at most: each costs a transaction, or part of one.
+///
+/// # Errors
+/// There are none, or too many; `member` names them.
+pub fn bounded(member: &str, ids: Vec<String>) -> Result<Vec<String>, Problem> {
+    if ids.is_empty() || ids.len() > IDS_MAX { Err(Problem::parameter(member, format_args!("1 to {IDS_MAX}"))) } else { Ok(ids) }
 }
 
 /// 404: there is none, for this caller.

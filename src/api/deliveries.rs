@@ -13,6 +13,7 @@ use crate::clock::now_ms;
 use crate::db::outbox::{self, Delivery, State as OutboxState};
 use crate::db::{DbError, audit, channels};
 use crate::respond::decide::Decision;
+use crate::respond::progress::ACTION;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -73,9 +74,13 @@ pub struct DeliveryView {
     pub channel: String,
     /// `alert.opened`, `session.revoke` …
     pub kind: String,
-    /// The alert that it tells of.
+    /// The alert that it tells of, or that an order follows from.
     pub alert: Option<String>,
-    /// That alert's version.
+    /// The incident that it tells of.
+    pub incident: Option<String>,
+    /// The action that it tells of.
+    pub action: Option<String>,
+    /// The version of that.
     pub version: u32,
     /// Where it stands.
     #[schema(value_type = String, example = "failed")]
@@ -101,11 +106,20 @@ pub struct DeliveryView {
 impl From<Delivery> for DeliveryView {
     fn from(delivery: Delivery) -> Self {
         let Delivery { message, state, next_ms, finished_ms } = delivery;
+        let (mut alert, mut incident, mut action) = (None, None, None);
+        let named = match message.kind.as_str() {
+            ACTION => &mut action,
+            kind if kind.starts_with("incident.") => &mut incident,
+            _ => &mut alert,
+        };
+        *named = Some(message.about).filter(|about| !about.is_empty());
         Self {
             message_id: message.message_id,
             channel: message.channel,
             kind: message.kind,
-            alert: Some(message.alert_id).filter(|id| !id.is_empty()),
+            alert,
+            incident,
+            action,
             version: message.version,
             next_attempt_time: (state == OutboxState::Pending.as_str()).then_some(TimeMs(next_ms)),
             state,
@@ -235,8 +249,7 @@ fn not_configured(parameter: &str) -> Problem {
 
 async fn request<T: serde::de::DeserializeOwned>(state: &ApiState, uri: &Uri, body: Body, headers: &HeaderMap) -> Result<T, Problem> {
     Params::read::<NoParams>(uri)?;
-    let bytes = body::read(body, headers, &state.config, state.config.action_body_bytes_max).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))
+    body::json(body, headers, &state.config).await
 }
 
 /// One transaction on a blocking thread; the deliverers look at the outbox after it.

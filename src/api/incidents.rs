@@ -4,12 +4,13 @@
 //! incident stand with its alerts.
 
 use super::auth::Caller;
-use super::cases::{self, CaseQuery, IdPath, Place, id_of, none_of_this_id};
+use super::cases::{self, CaseQuery, IdPath, id_of, none_of_this_id};
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::{NoParams, Params};
 use super::triage::{Triage, etag};
 use super::{ApiState, openapi};
+use crate::db::alert_list::Cursor;
 use crate::db::incidents;
 use crate::incident::Incident;
 use crate::notify::Desk;
@@ -151,18 +152,18 @@ pub async fn timeline(State(state): State<ApiState>, caller: Caller, path: IdPat
     let params = Params::read::<TimelineQuery>(&uri)?;
     let (id, limit) = (id_of(path)?, params.limit()?);
     let question = params.fingerprint(&id, caller.tenant.as_deref());
-    let place: Option<Place> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;
-    let place = place.unwrap_or(Place { t: i64::MAX, id: String::new() });
+    let before: Option<Cursor> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;
+    let before = before.unwrap_or(Cursor { updated_ms: i64::MAX, id: String::new() });
     let read = state.read(move |tx| {
         let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };
-        Ok(Some((incident, incidents::timeline(tx, &id, (place.t, &place.id), limit + 1)?)))
+        Ok(Some((incident, incidents::timeline(tx, &id, (before.updated_ms, &before.id), limit + 1)?)))
     });
     let (incident, mut happened) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(none_of_this_id)?;
     note(&state, &caller, &incident);
     let more = happened.len() > limit as usize;
     happened.truncate(limit as usize);
     let last = happened.last().filter(|_| more);
-    let next_cursor = last.and_then(|last| page::cursor(&question, &Place { t: last.at_ms, id: last.key.clone() }));
+    let next_cursor = last.and_then(|last| page::cursor(&question, &Cursor { updated_ms: last.at_ms, id: last.key.clone() }));
     let of_all = caller.tenant.is_none();
     let entry = |one: incidents::Happened| TimelineEntry {
         time: TimeMs(one.at_ms),

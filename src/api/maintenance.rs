@@ -98,9 +98,7 @@ pub async fn put(
 ) -> Result<Json<WindowView>, Problem> {
     caller.may_triage()?;
     Params::read::<NoParams>(&uri)?;
-    let bytes = body::read(body, &headers, &state.config, state.config.action_body_bytes_max).await?;
-    let new: NewWindow =
-        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))?;
+    let new: NewWindow = body::json(body, &headers, &state.config).await?;
     let now_ms = now_ms();
     let from_ms = new.from.map_or(now_ms, |from| from.0.max(now_ms));
     if !(now_ms..=now_ms + AHEAD_MAX_MS).contains(&from_ms) {

@@ -1,7 +1,7 @@
 //! `/api/v1/incidents/{id}/merge` and `/split`: what people put together or take apart.
 
 use super::auth::Caller;
-use super::cases::{IdPath, id_of};
+use super::cases::{IdPath, bounded, id_of};
 use super::incidents::{IncidentDetail, detail};
 use super::problem::Problem;
 use super::query::{NoParams, Params};
@@ -20,9 +20,6 @@ use axum::http::{HeaderMap, HeaderName, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
-
-/// Incidents or alerts of one call.
-const IDS_MAX: usize = 200;
 
 /// What is merged.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -90,12 +87,7 @@ async fn read<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     caller.may_triage()?;
     Params::read::<NoParams>(uri)?;
-    let bytes = body::read(body, headers, &state.config, state.config.action_body_bytes_max).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))
-}
-
-fn bounded(name: &str, ids: Vec<String>) -> Result<Vec<String>, Problem> {
-    if ids.is_empty() || ids.len() > IDS_MAX { Err(Problem::parameter(name, format_args!("1 to {IDS_MAX}"))) } else { Ok(ids) }
+    body::json(body, headers, &state.config).await
 }
 
 fn remark(note: Option<String>) -> Result<Option<String>, Problem> {

@@ -9,7 +9,7 @@ use crate::clock::now_ms;
 use crate::db::alert_list::{self, Filter, PAGE_MAX};
 use crate::db::{Db, DbError};
 use crate::respond::PolicyConfig;
-use crate::respond::preview::{Foreseen, foresee, with_policy};
+use crate::respond::preview::{Foreseen, foresee};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -64,29 +64,22 @@ pub async fn preview(
 ) -> Result<Json<PolicyForesight>, Problem> {
     caller.may_triage()?;
     Params::read::<NoParams>(&uri)?;
-    let bytes = body::read(body, &headers, &state.config, state.config.action_body_bytes_max).await?;
-    let asked: PolicyTrial =
-        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))?;
+    let asked: PolicyTrial = body::json(body, &headers, &state.config).await?;
     let now_ms = now_ms();
     let since_ms = asked.since.map_or(now_ms - BACK_MS, |since| since.0);
     if !(now_ms - BACK_MAX_MS..=now_ms).contains(&since_ms) {
         return Err(Problem::parameter("since", format_args!("must lie within the last {} days", BACK_MAX_MS / DAY_MS)));
     }
-    let configured = Arc::clone(&state.desk.routing);
-    let routing = match asked.policy {
-        None => configured,
-        Some(policy) => {
-            let policy: PolicyConfig = serde_json::from_value(policy).map_err(|error| Problem::parameter("policy", error))?;
-            if let Some(problem) = policy.problems(&configured.targets).first() {
-                return Err(Problem::parameter("policy", problem));
-            }
-            Arc::new(with_policy(&configured, policy))
-        }
-    };
+    let routing = Arc::clone(&state.desk.routing);
+    let policy: Option<PolicyConfig> =
+        asked.policy.map(serde_json::from_value).transpose().map_err(|error| Problem::parameter("policy", error))?;
+    if let Some(problem) = policy.as_ref().and_then(|policy| policy.problems(&routing.targets).into_iter().next()) {
+        return Err(Problem::parameter("policy", problem));
+    }
     let (db, tenant) = (state.db.clone(), caller.tenant);
     let work = move || {
         let (alerts, truncated) = since(&db, tenant.as_deref(), since_ms)?;
-        Ok::<_, DbError>(PolicyForesight { alerts: alerts.len(), truncated, items: foresee(&alerts, &routing)? })
+        Ok::<_, DbError>(PolicyForesight { alerts: alerts.len(), truncated, items: foresee(&alerts, policy.as_ref(), &routing)? })
     };
     Ok(Json(tokio::task::spawn_blocking(work).await??))
 }

@@ -74,9 +74,7 @@ pub async fn stop(
 ) -> Result<Json<ResponseView>, Problem> {
     caller.may_stop_response()?;
     Params::read::<NoParams>(&uri)?;
-    let bytes = body::read(body, &headers, &state.config, state.config.action_body_bytes_max).await?;
-    let StopRequest { reason } =
-        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body is not what it should be: {error}")))?;
+    let StopRequest { reason } = body::json(body, &headers, &state.config).await?;
     let reason = reason.trim().to_owned();
     if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
         return Err(Problem::parameter("reason", format_args!("must have 1 to {REASON_BYTES_MAX} bytes")));

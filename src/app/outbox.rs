@@ -112,7 +112,7 @@ mod tests {
             channel: channel.to_owned(),
             message_id,
             kind: kind.to_owned(),
-            alert_id: String::new(),
+            about: String::new(),
             version: 1,
             body: "{}".to_owned(),
             state,

@@ -8,12 +8,12 @@
 use super::pipeline::Seen;
 use crate::canary;
 use crate::clock::now_ms;
-use crate::db::outbox::Message;
 use crate::db::{Db, DbError};
 use crate::flow::Positions;
 use crate::log::Committer;
 use crate::notify::notice::{Announcement, tell_everyone};
-use crate::notify::payload::{Notice, Payload, message_id};
+use crate::notify::payload::Notice;
+use crate::notify::sample;
 use crate::notify::{Channel, Routing, Wake};
 use crate::telemetry::health::HealthAlert;
 use crate::telemetry::{HealthId, Telemetry, TelemetryConfig};
@@ -30,8 +30,6 @@ use tokio_util::sync::CancellationToken;
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Longest try of a sign of life.
 const BEAT_MAX: Duration = Duration::from_secs(15);
-/// Kind of the message.
-const HEARTBEAT: &str = "heartbeat";
 /// What the outbox tells by notices of its own.
 const TOLD_OTHERWISE: [HealthId; 3] = [HealthId::DeliveryFailed, HealthId::RevocationFailing, HealthId::BreakerOpen];
 
@@ -135,7 +133,7 @@ impl Vigil {
 impl Heart {
     async fn beat(&self, now_ms: i64) {
         let name = self.channel.name();
-        let Ok(message) = sign_of_life(name, now_ms) else { return };
+        let message = sample::sign_of_life(name, now_ms);
         match tokio::time::timeout(BEAT_MAX, self.channel.deliver(&message, now_ms)).await {
             Ok(outcome) => {
                 if let Some(error) = outcome.failure() {
@@ -145,28 +143,6 @@ impl Heart {
             Err(_) => crate::warn_limited!(channel = name, "a sign of life took too long"),
         }
     }
-}
-
-fn sign_of_life(channel: &str, now_ms: i64) -> Result<Message, serde_json::Error> {
-    let data = Notice {
-        title: "Bartizan is watching".to_owned(),
-        text: "Events are read and judged. When this stays away, look at the daemon.".to_owned(),
-        details: json!({}),
-    };
-    let payload = Payload { kind: HEARTBEAT.to_owned(), timestamp: TimeMs(now_ms), data, response: <_>::default(), url: None };
-    Ok(Message {
-        id: 0,
-        channel: channel.to_owned(),
-        message_id: message_id(&[HEARTBEAT, channel, &now_ms.to_string()]),
-        kind: HEARTBEAT.to_owned(),
-        alert_id: String::new(),
-        version: 0,
-        body: serde_json::to_string(&payload)?,
-        attempts: 1,
-        created_ms: now_ms,
-        not_after_ms: None,
-        last_error: None,
-    })
 }
 
 /// Health alerts that were told and are still raised.

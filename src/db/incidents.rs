@@ -339,8 +339,8 @@ pub fn timeline(tx: &Connection, id: &str, before: (i64, &str), limit: u32) -> R
              FROM alerts JOIN alert_history ON alert_id = alerts.id WHERE incident_id = ?1
              UNION ALL
              SELECT coalesce(finished_ms, created_ms), printf('m:%020d', outbox.id), 'notification', channel,
-                    alert_id, json_object('type', kind, 'state', state, 'attempts', attempts, 'error', last_error)
-             FROM (SELECT ?1 AS of UNION ALL SELECT id FROM alerts WHERE incident_id = ?1) JOIN outbox ON alert_id = of
+                    about, json_object('type', kind, 'state', state, 'attempts', attempts, 'error', last_error)
+             FROM (SELECT ?1 AS of UNION ALL SELECT id FROM alerts WHERE incident_id = ?1) JOIN outbox ON outbox.about = of
              WHERE kind <> 'alert' AND not_after_ms IS NULL
              UNION ALL
              SELECT actions.updated_ms, 'x:' || actions.id, 'action', 'revoke:' || target, alert_id, actions.body

@@ -126,6 +126,17 @@ impl Db {
         Ok(value)
     }
 
+    /// Runs `work` in one immediate transaction that is taken back: tells what would become of it.
+    ///
+    /// # Errors
+    /// Whatever `work` returns.
+    pub fn rehearse<T, E: From<rusqlite::Error>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+        let mut connection = self.connection.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // It is rolled back where it is dropped.
+        work(&tx)
+    }
+
     /// Runs `work` for reading.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ pub struct NewMessage {
     pub kind: String,
     /// The alert or incident (or, to the topic of actions, the action) that it tells of; empty: none, and no order among
     /// such messages.
-    pub alert_id: String,
+    pub about: String,
     /// Its version.
     pub version: u32,
     /// JSON as it is sent.
@@ -90,7 +90,7 @@ pub struct Message {
     /// `alert.opened`, `session.revoke` …
     pub kind: String,
     /// The alert or incident that it tells of, or empty.
-    pub alert_id: String,
+    pub about: String,
     /// Its version.
     pub version: u32,
     /// JSON as it is sent.
@@ -113,7 +113,7 @@ impl Message {
     }
 }
 
-const COLUMNS: &str = "id, channel, message_id, kind, alert_id, version, body, attempts, created_ms, not_after_ms, last_error";
+const COLUMNS: &str = "id, channel, message_id, kind, about, version, body, attempts, created_ms, not_after_ms, last_error";
 
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
@@ -121,7 +121,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         channel: row.get(1)?,
         message_id: row.get(2)?,
         kind: row.get(3)?,
-        alert_id: row.get(4)?,
+        about: row.get(4)?,
         version: row.get(5)?,
         body: row.get(6)?,
         attempts: row.get(7)?,
@@ -137,7 +137,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
 /// SQLite says no.
 pub fn enqueue(tx: &Connection, new: &NewMessage, now_ms: i64) -> rusqlite::Result<bool> {
     let mut statement = tx.prepare_cached(
-        "INSERT INTO outbox (channel, message_id, kind, alert_id, version, body, state, created_ms, next_ms, not_after_ms, finished_ms)
+        "INSERT INTO outbox (channel, message_id, kind, about, version, body, state, created_ms, next_ms, not_after_ms, finished_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (channel, message_id) DO NOTHING",
     )?;
     let finished = (new.state != State::Pending).then_some(now_ms);
@@ -145,7 +145,7 @@ pub fn enqueue(tx: &Connection, new: &NewMessage, now_ms: i64) -> rusqlite::Resu
         new.channel,
         new.message_id,
         new.kind,
-        new.alert_id,
+        new.about,
         new.version,
         new.body,
         new.state.as_str(),
@@ -195,7 +195,7 @@ pub struct Newest {
 /// SQLite says no.
 pub fn newest_about(tx: &Connection, channel: &str, about: &str) -> rusqlite::Result<Option<Newest>> {
     let sql = "SELECT message_id, kind, body, state = 'pending' AND attempts = 0 FROM outbox
-               WHERE channel = ?1 AND alert_id = ?2 AND state <> 'cancelled' ORDER BY id DESC LIMIT 1";
+               WHERE channel = ?1 AND about = ?2 AND state <> 'cancelled' ORDER BY id DESC LIMIT 1";
     let newest = |row: &Row<'_>| Ok(Newest { message_id: row.get(0)?, kind: row.get(1)?, body: row.get(2)?, waits: row.get(3)? });
     tx.prepare_cached(sql)?.query_row([channel, about], newest).optional()
 }
@@ -206,7 +206,7 @@ pub fn newest_about(tx: &Connection, channel: &str, about: &str) -> rusqlite::Re
 /// SQLite says no.
 pub fn hasten(tx: &Connection, tenant: &str, until_ms: i64, now_ms: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE outbox SET next_ms = ?3, created_ms = ?3 WHERE state = 'pending' AND attempts = 0 AND next_ms = ?2
-               AND alert_id IN (SELECT id FROM incidents WHERE tenant = ?1)";
+               AND about IN (SELECT id FROM incidents WHERE tenant = ?1)";
     tx.execute(sql, params![tenant, until_ms, now_ms])?;
     Ok(())
 }
@@ -238,11 +238,11 @@ pub fn openings_since(tx: &Connection, channel: &str, since_ms: i64) -> rusqlite
 /// # Errors
 /// SQLite says no.
 pub fn due(tx: &Connection, channel: &str, now_ms: i64, limit: usize) -> rusqlite::Result<Vec<Message>> {
-    let waits = if sabotaged!(VersionsOvertake) { "alert_id <> '' OR " } else { "" };
+    let waits = if sabotaged!(VersionsOvertake) { "about <> '' OR " } else { "" };
     let sql = format!(
         "SELECT {COLUMNS} FROM outbox AS o WHERE channel = ?1 AND state = 'pending' AND next_ms <= ?2
-         AND ({waits}alert_id = '' OR not_after_ms IS NOT NULL OR NOT EXISTS (
-             SELECT 1 FROM outbox AS e WHERE e.channel = ?1 AND e.alert_id = o.alert_id AND e.state = 'pending' AND e.id < o.id))
+         AND ({waits}about = '' OR not_after_ms IS NOT NULL OR NOT EXISTS (
+             SELECT 1 FROM outbox AS e WHERE e.channel = ?1 AND e.about = o.about AND e.state = 'pending' AND e.id < o.id))
          ORDER BY next_ms, id LIMIT ?3"
     );
     tx.prepare_cached(&sql)?.query_map(params![channel, now_ms, limit as i64], message)?.collect()

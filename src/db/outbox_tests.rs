@@ -2,12 +2,12 @@
 use super::*;
 use crate::db::{Db, DbError};
 
-fn new(id: &str, alert_id: &str) -> NewMessage {
+fn new(id: &str, about: &str) -> NewMessage {
     NewMessage {
         channel: "oncall".into(),
         message_id: id.into(),
         kind: "alert.opened".into(),
-        alert_id: alert_id.into(),
+        about: about.into(),
         version: 1,
         body: "{}".into(),
         state: State::Pending,

@@ -125,7 +125,8 @@ impl Hand<'_> {
             change.insert("note".to_owned(), note.into());
         }
         incidents::put_version(tx, incident, self.actor, &change, self.now_ms)?;
-        audit::record(tx, self.now_ms, self.actor, action, &incident.id, &change)?;
+        let detail = json!({"tenant": incident.tenant, "version": incident.version, "change": change});
+        audit::record(tx, self.now_ms, self.actor, action, &incident.id, &detail)?;
         Ok(())
     }
 }

@@ -399,7 +399,7 @@ impl Step {
         let notice = Notice {
             title: format!("Messages to the channel {channel} are given up"),
             text: "They were tried for a day, or refused for good. They are kept as failed and can be tried again.".to_owned(),
-            details: json!({"channel": channel, "error": error, "first_message": self.message.message_id, "alert": self.message.alert_id}),
+            details: json!({"channel": channel, "error": error, "first_message": self.message.message_id, "about": self.message.about}),
         };
         self.tell_others(tx, "delivery.failed", &[channel, &hour], &notice)
     }

@@ -105,18 +105,11 @@ impl Desk {
     pub fn each(&self, case: Case, step: &TriageStep<'_>, preview: bool) -> Result<(String, Standing, Standing), TriageError> {
         let (title, from) = self.db.read(|tx| case.find(tx, step.id))?;
         if preview {
-            let mut seen = None;
-            let refused = self.db.write(|tx| {
+            let (_, to) = self.db.rehearse(|tx| {
                 case.triage(tx, step, self.clock.now_ms())?;
-                seen = Some(case.find(tx, step.id)?);
-                // Nothing of it is kept.
-                Err::<(), _>(TriageError::NotFound)
-            });
-            return match (seen, refused) {
-                (Some((_, to)), _) => Ok((title, from, to)),
-                (None, Err(error)) => Err(error),
-                (None, Ok(())) => Err(TriageError::NotFound),
-            };
+                case.find(tx, step.id)
+            })?;
+            return Ok((title, from, to));
         }
         match case {
             Case::Alert => self.alert(step)?,

@@ -165,7 +165,7 @@ impl IncidentTeller<'_> {
             channel: self.route.name.clone(),
             message_id: message_id(&["incident", &self.route.name, &incident.id, kind, &incident.version.to_string()]),
             kind: kind.to_owned(),
-            alert_id: incident.id.clone(),
+            about: incident.id.clone(),
             version: incident.version,
             body: self.body(kind, incident, response)?,
             state: State::Pending,
@@ -193,6 +193,10 @@ impl IncidentTeller<'_> {
     }
 
     fn digest(&self, incident: &Incident, held_back: bool) -> Result<(), DbError> {
+        if self.route.keeps_state && !held_back {
+            // What it never heard of is over; what it knows, it is told singly.
+            return Ok(());
+        }
         grow(self.tx, self.route, (DIGEST, &[]), self.now_ms, |details| {
             let mut digest: Digest = details.map(serde_json::from_value).transpose()?.unwrap_or_default();
             let before = digest.samples.len();

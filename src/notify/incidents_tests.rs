@@ -145,6 +145,14 @@ fn steps_are_told_to_those_who_know_and_silence_only_to_those_who_keep_a_state()
 }
 
 #[test]
+fn who_keeps_a_state_gets_no_digest_of_what_it_never_heard_of() {
+    let world = World::new([Route { keeps_state: true, ..route("pager") }, route("oncall")]);
+    let id = world.commit(&of_attack("a1", Severity::High, true), NOW_MS);
+    world.triage(&id, Status::Resolved, NOW_MS + 1);
+    assert_eq!((world.kinds("pager").len(), world.kinds("oncall")), (0, vec![DIGEST.kind.to_owned()]));
+}
+
+#[test]
 fn who_escalates_hears_only_of_what_nobody_acknowledged() {
     let manager = || Route { escalate_after_ms: 15 * MINUTE_MS, ..route("manager") };
     let world = World::new([manager()]);

@@ -58,7 +58,7 @@ fn new_message(route: &Route, message_id: String, kind: &str, body: String, next
         channel: route.name.clone(),
         message_id,
         kind: kind.to_owned(),
-        alert_id: String::new(),
+        about: String::new(),
         version: 0,
         body,
         state: State::Pending,

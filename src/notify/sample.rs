@@ -1,4 +1,5 @@
-//! One message of each type, made up: to try templates, to preview and to test channels.
+//! Messages that no alert caused: one of each type, made up, to try templates and preview channels; tests of a channel; signs
+//! of life.
 
 use super::notice::Tally;
 use super::payload::{Notice, Payload, Response, message_id};
@@ -14,6 +15,8 @@ use serde_json::{Map, json};
 pub const START_MS: i64 = 1_772_366_400_000;
 /// The type of the message that tests a channel.
 pub const TEST: &str = "channel.test";
+/// The type of a sign of life.
+const HEARTBEAT: &str = "heartbeat";
 /// The types of messages that people get.
 pub const KINDS: [&str; 18] = [
     "alert.opened",
@@ -123,6 +126,18 @@ pub fn test(channel: &str, now_ms: i64) -> Message {
     outgoing(channel, TEST, body(TEST, TimeMs(now_ms), notice, None), id, now_ms)
 }
 
+/// A message that says that all is well.
+#[must_use]
+pub fn sign_of_life(channel: &str, now_ms: i64) -> Message {
+    let notice = Notice {
+        title: "Bartizan is watching".to_owned(),
+        text: "Events are read and judged. When this stays away, look at the daemon.".to_owned(),
+        details: json!({}),
+    };
+    let id = message_id(&[HEARTBEAT, channel, &now_ms.to_string()]);
+    outgoing(channel, HEARTBEAT, body(HEARTBEAT, TimeMs(now_ms), notice, None), id, now_ms)
+}
+
 fn notice(kind: &str, alert: &Alert) -> Notice {
     let mut tally = Tally::default();
     tally.add(alert, 10);
@@ -149,7 +164,7 @@ fn outgoing(channel: &str, kind: &str, body: String, message_id: String, now_ms:
         channel: channel.to_owned(),
         message_id,
         kind: kind.to_owned(),
-        alert_id: String::new(),
+        about: String::new(),
         version: 0,
         body,
         attempts: 0,

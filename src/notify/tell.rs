@@ -178,7 +178,7 @@ impl<'a> Teller<'a> {
             channel: route.name.clone(),
             message_id: message_id(&["alert", &route.name, &alert.id, &alert.version.to_string()]),
             kind: kind.to_owned(),
-            alert_id: alert.id.clone(),
+            about: alert.id.clone(),
             version: alert.version,
             body,
             state: State::Pending,

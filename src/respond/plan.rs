@@ -38,15 +38,28 @@ pub const VALID_MS: i64 = 15 * MINUTE_MS;
 /// # Errors
 /// SQLite says no.
 pub fn plan(tx: &Connection, detected: &Detected<'_>, routing: &Routing, now_ms: i64) -> Result<Response, DbError> {
+    plan_by(tx, &routing.policies_for(detected.alert), detected, routing, now_ms)
+}
+
+/// The same by these policies, all of which are about the alert.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_by(
+    tx: &Connection,
+    policies: &[PolicyConfig],
+    detected: &Detected<'_>,
+    routing: &Routing,
+    now_ms: i64,
+) -> Result<Response, DbError> {
     let alert = detected.alert;
     let mut response = Response::default();
     let judged_harmless = matches!(alert.disposition, Some(Disposition::FalsePositive | Disposition::Benign));
     if judged_harmless || age_ms(alert, now_ms) > ACTED_UPON_MS {
         return Ok(response);
     }
-    let policies = routing.policies_for(alert);
     let ended = if policies.is_empty() { <_>::default() } else { channels::ended(tx)? };
-    for policy in &policies {
+    for policy in policies {
         let target = routing.targets.iter().find(|target| target.name == policy.target);
         if target.is_some_and(|target| ended.contains(&target.channel())) {
             continue;
@@ -273,7 +286,7 @@ pub(super) fn message(
         channel: channel.to_owned(),
         message_id: id.to_owned(),
         kind,
-        alert_id: order.alert.clone(),
+        about: order.alert.clone(),
         version,
         body: serde_json::to_string(&payload)?,
         state,

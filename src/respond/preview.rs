@@ -44,17 +44,22 @@ pub struct Foreseen {
 /// Policy, action, target, state and brake.
 type KindOfAction = (Option<String>, ActionKind, String, State, Option<String>);
 
-/// What would have been done about these alerts, oldest first, if nothing had been a dry run.
+/// What would have been done about these alerts, oldest first, if nothing had been a dry run: by a policy alone, or by all
+/// that is configured.
 ///
 /// # Errors
 /// SQLite cannot make a database in memory, or says no.
-pub fn foresee(alerts: &[Alert], routing: &Routing) -> Result<Vec<Foreseen>, DbError> {
-    let (db, routing) = (Db::in_memory()?, meant(routing));
+pub fn foresee(alerts: &[Alert], alone: Option<&PolicyConfig>, routing: &Routing) -> Result<Vec<Foreseen>, DbError> {
+    let (db, routing, alone) = (Db::in_memory()?, meant(routing), alone.map(|policy| PolicyConfig { shadow: false, ..policy.clone() }));
     let mut by_kind: BTreeMap<KindOfAction, Vec<ActionRecord>> = BTreeMap::new();
     db.write(|tx| {
         for alert in alerts {
             let detected = Detected { alert, facts: &[], active_sessions: None };
-            plan::plan(tx, &detected, &routing, alert.detected_time.0)?;
+            let policies = match &alone {
+                Some(policy) => Some(policy.clone()).filter(|policy| policy.takes(alert)).into_iter().collect(),
+                None => routing.policies_for(alert),
+            };
+            plan::plan_by(tx, &policies, &detected, &routing, alert.detected_time.0)?;
         }
         let mut filter = Filter { limit: PAGE_MAX, ..Filter::default() };
         loop {
@@ -92,17 +97,6 @@ fn meant(routing: &Routing) -> Routing {
     routing
 }
 
-/// The same targets with this policy alone.
-#[must_use]
-pub fn with_policy(routing: &Routing, policy: PolicyConfig) -> Routing {
-    let mut routing = Routing { policies: vec![policy], ..routing.clone() };
-    for target in &mut routing.targets {
-        // By itself it takes nothing.
-        target.detectors = vec![String::new()];
-    }
-    routing
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -127,13 +121,13 @@ mod tests {
     fn what_a_dry_run_would_have_done_is_told_with_the_brakes_that_would_have_held_it() {
         let routing = Routing { targets: vec![target("identity", "http://127.0.0.1:9/revoke", true)], ..Routing::default() };
         let together: Vec<Alert> = (0..30).map(|number| stolen(number, 0)).collect();
-        let foreseen = foresee(&together, &routing).unwrap();
+        let foreseen = foresee(&together, None, &routing).unwrap();
         let counts: Vec<_> =
             foreseen.iter().map(|one| (one.state, one.brake.as_deref(), one.count, one.users, one.samples.len())).collect();
         // A fifth of the thirty is kept for critical alerts.
         assert_eq!(counts, [(State::Held, Some("tenant_ten_minutes"), 6, 6, 6), (State::Requested, None, 24, 24, 10)]);
         let apart: Vec<Alert> = (0..30).map(|number| stolen(number, number)).collect();
-        assert_eq!(foresee(&apart, &routing).unwrap().len(), 1, "spread over half an hour no brake holds");
+        assert_eq!(foresee(&apart, None, &routing).unwrap().len(), 1, "spread over half an hour no brake holds");
     }
 
     #[test]
@@ -141,8 +135,9 @@ mod tests {
         let routing = Routing { targets: vec![target("identity", "http://127.0.0.1:9/revoke", true)], ..Routing::default() };
         let policy =
             json!({"name": "careful", "detectors": ["token_reuse"], "actions": ["revoke_session"], "target": "identity", "approvals": 1});
-        let routing = with_policy(&routing, serde_json::from_value(policy).unwrap());
-        let foreseen = foresee(&[stolen(1, 0), Alert { detector: "brute_force".to_owned(), ..stolen(2, 0) }], &routing).unwrap();
+        let policy: PolicyConfig = serde_json::from_value(policy).unwrap();
+        let other = Alert { detector: "brute_force".to_owned(), ..stolen(2, 0) };
+        let foreseen = foresee(&[stolen(1, 0), other], Some(&policy), &routing).unwrap();
         assert_eq!(foreseen.len(), 1);
         let one = &foreseen[0];
         assert_eq!((one.policy.as_deref(), one.state, one.count), (Some("careful"), State::Proposed, 1));

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Kind of the messages to the topic of actions.
-const ACTION: &str = "action";
+pub const ACTION: &str = "action";
 
 /// Writes an action as it is now, and tells the topic of it. At `due_ms` its state changes by time alone.
 ///
@@ -33,7 +33,7 @@ pub fn write(tx: &Connection, action: &ActionRecord, due_ms: Option<i64>, now_ms
         channel: ACTIONS_TOPIC_CHANNEL.to_owned(),
         message_id: message_id(&[ACTION, &action.id, &action.version.to_string()]),
         kind: ACTION.to_owned(),
-        alert_id: action.id.clone(),
+        about: action.id.clone(),
         version: action.version,
         body: serde_json::to_string(action)?,
         state: outbox::State::Pending,

@@ -26,7 +26,7 @@ fn write(api: &Api, channel: &str, number: i64, state: State) {
         channel: channel.to_owned(),
         message_id: format!("msg-{number}"),
         kind: "session.revoke".to_owned(),
-        alert_id: "a1".to_owned(),
+        about: "a1".to_owned(),
         version: 1,
         body: body.to_string(),
         state,
@@ -150,4 +150,29 @@ async fn a_full_disk_takes_no_events() {
     answer.is_problem(429, None);
     assert!(!answer.header("retry-after").is_empty());
     assert!(api.log.appended.lock().is_empty());
+}
+
+#[tokio::test]
+async fn a_delivery_names_what_it_is_about() {
+    let (api, token) = (api(), "");
+    assert_eq!(api.get(token, "/api/v1/deliveries").await.status, 401);
+    for (number, kind) in [(1, "alert.opened"), (2, "incident.opened"), (3, "action"), (4, "backlog.notice")] {
+        let new = NewMessage {
+            channel: "oncall".to_owned(),
+            message_id: kind.to_owned(),
+            kind: kind.to_owned(),
+            about: if number == 4 { String::new() } else { format!("id-{number}") },
+            version: 1,
+            body: "{}".to_owned(),
+            state: State::Pending,
+            next_ms: number,
+            not_after_ms: None,
+        };
+        api.db.write::<_, DbError>(|tx| Ok(outbox::enqueue(tx, &new, number)?)).unwrap();
+    }
+    let page = api.get(&api.token(Role::Admin, None), "/api/v1/deliveries").await.json();
+    let named: Vec<_> = page["items"].as_array().unwrap().iter().map(|one| [&one["alert"], &one["incident"], &one["action"]]).collect();
+    let null = Value::Null;
+    let ids = [1, 2, 3].map(|number| json!(format!("id-{number}")));
+    assert_eq!(named, [[&null, &null, &null], [&null, &null, &ids[2]], [&null, &ids[1], &null], [&ids[0], &null, &null]]);
 }

@@ -102,6 +102,8 @@ async fn incidents_are_merged_and_split_by_hand() {
     let own = api.post(&analyst, &split, body).await.json();
     assert_eq!((&own["alert_count"], &own["alerts"][0]["id"]), (&json!(1), &json!("a2-acme")));
     assert_eq!(own["history"][0]["change"]["note"], "another thief");
+    let audited = api.get(&api.token(Role::Admin, Some("acme")), "/api/v1/audit?action=incident.split").await.json();
+    assert_eq!(audited["items"][0]["detail"]["change"]["note"], "another thief", "the tenant's own admins see it: {audited}");
     assert_eq!(api.get(&viewer, &path).await.json()["alert_count"], 1);
     let own = own["id"].as_str().unwrap();
     let merged = api.post(&analyst, &merge, json!({"incidents": [own]}).to_string()).await;

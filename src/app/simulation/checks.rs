@@ -236,7 +236,7 @@ fn deliveries(house: &House, reference: &[Alert]) -> Vec<String> {
     let mut newest: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     let topic: Vec<Receipt> = topic_receipts(house, &state);
     for receipt in state.receipts.iter().chain(&topic) {
-        let Receipt { channel, message_id, kind, alert_id, version, body } = receipt;
+        let Receipt { channel, message_id, kind, about, version, body } = receipt;
         let first = match bodies.insert((channel, message_id), body) {
             Some(before) if before != body => {
                 wrong.push(format!("{channel} got two bodies under {message_id}"));
@@ -244,17 +244,17 @@ fn deliveries(house: &House, reference: &[Alert]) -> Vec<String> {
             }
             before => before.is_none(),
         };
-        if alert_id.is_empty() {
+        if about.is_empty() {
             continue;
         }
         // Without its id, a message is known by what it says.
         if ids.insert((channel, kind, body), message_id).is_some_and(|before| before != message_id) {
-            wrong.push(format!("{channel} got {kind} {alert_id} v{version} under two ids"));
+            wrong.push(format!("{channel} got {kind} {about} v{version} under two ids"));
         }
         if first && kind != "session.revoke" {
-            let newest = newest.entry((channel, alert_id)).or_default();
+            let newest = newest.entry((channel, about)).or_default();
             if *version <= *newest {
-                wrong.push(format!("{channel} got version {version} of {alert_id} after {newest}"));
+                wrong.push(format!("{channel} got version {version} of {about} after {newest}"));
             }
             *newest = *version;
         }
@@ -276,7 +276,7 @@ fn topic_receipts(house: &House, state: &State) -> Vec<Receipt> {
         channel: ALERTS_TOPIC_CHANNEL.to_owned(),
         message_id: header(record, "message-id"),
         kind: header(record, "type"),
-        alert_id: record.key.clone(),
+        about: record.key.clone(),
         version: serde_json::from_slice::<Alert>(&record.payload).map(|alert| alert.version).unwrap_or_default(),
         body: String::from_utf8_lossy(&record.payload).into_owned(),
     };

@@ -317,14 +317,14 @@ impl Channel for Receiver {
 
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let what = || format!("{} gets {} {} v{} {}", self.name, message.kind, message.alert_id, message.version, message.message_id);
+            let what = || format!("{} gets {} {} v{} {}", self.name, message.kind, message.about, message.version, message.message_id);
             let effect = |state: &mut super::world::State, share| {
                 if share == Share::Whole {
                     state.receipts.push(Receipt {
                         channel: self.name.clone(),
                         message_id: message.message_id.clone(),
                         kind: message.kind.clone(),
-                        alert_id: message.alert_id.clone(),
+                        about: message.about.clone(),
                         version: message.version,
                         body: message.body.clone(),
                     });

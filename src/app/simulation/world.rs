@@ -33,7 +33,7 @@ pub(super) struct Receipt {
     pub channel: String,
     pub message_id: String,
     pub kind: String,
-    pub alert_id: String,
+    pub about: String,
     pub version: u32,
     pub body: String,
 }

@@ -46,7 +46,7 @@ impl Channel for TopicChannel {
     fn deliver<'a>(&'a self, message: &'a Message, _now_ms: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let headers = vec![("message-id", message.message_id.clone().into_bytes()), ("type", message.kind.clone().into_bytes())];
-            let record = Outgoing { key: message.alert_id.clone(), headers, payload: message.body.clone().into_bytes() };
+            let record = Outgoing { key: message.about.clone(), headers, payload: message.body.clone().into_bytes() };
             let append = self.log.append(&self.topic, vec![record]);
             match tokio::time::timeout(TRY_MAX, append).await {
                 Ok(Ok(())) => Outcome::Delivered(None),
