@@ -30,8 +30,9 @@ use tokio_util::sync::CancellationToken;
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Longest try of a sign of life.
 const BEAT_MAX: Duration = Duration::from_secs(15);
-/// What the outbox tells by notices of its own.
-const TOLD_OTHERWISE: [HealthId; 3] = [HealthId::DeliveryFailed, HealthId::RevocationFailing, HealthId::BreakerOpen];
+/// What has notices, or a campaign, of its own.
+const TOLD_OTHERWISE: [HealthId; 4] =
+    [HealthId::DeliveryFailed, HealthId::RevocationFailing, HealthId::BreakerOpen, HealthId::ResponseStopped];
 
 /// Whether records are judged soon after they are there.
 #[derive(Debug)]
@@ -235,12 +236,13 @@ mod tests {
         let (telemetry, mut told) = (Telemetry::default(), Told::default());
         telemetry.health.raise(HealthId::StoreDown, "", 0, "refused");
         telemetry.health.raise(HealthId::BreakerOpen, "token_reuse", 0, "acme");
+        telemetry.health.raise(HealthId::ResponseStopped, "", 0, "by ann");
         let mut kinds = |now_ms| {
             let news = told.news(&telemetry.health.active(), MINUTE_MS, now_ms);
             news.iter().map(|one| (one.alert.id, one.over)).collect::<Vec<_>>()
         };
         assert_eq!(kinds(MINUTE_MS - 1), []);
-        assert_eq!(kinds(MINUTE_MS), [(HealthId::StoreDown, false)], "breakers have their campaign");
+        assert_eq!(kinds(MINUTE_MS), [(HealthId::StoreDown, false)], "breakers have their campaign, the switch its notice");
         assert_eq!(kinds(2 * MINUTE_MS), []);
         telemetry.health.clear(HealthId::StoreDown, "");
         assert_eq!(kinds(3 * MINUTE_MS), [(HealthId::StoreDown, true)]);

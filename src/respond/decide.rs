@@ -185,21 +185,7 @@ impl Decision<'_> {
             undone_by: None,
             ..action.clone()
         };
-        let order = Order {
-            action: back,
-            tenant: undo.tenant.clone(),
-            source: None,
-            user: undo.user.clone(),
-            session: undo.session.clone(),
-            token_id: undo.token_id.clone(),
-            token_hash: None,
-            issued_before: now,
-            not_after: undo.not_after,
-            alert: undo.alert.clone(),
-            detector: undo.detector.clone(),
-            severity: undo.severity,
-            reason: undo.remark.clone().unwrap_or_default(),
-        };
+        let order = Order::of(&undo, undo.remark.as_deref().unwrap_or_default());
         let message: NewMessage = plan::message(&undo.channel(), &undo.id, 1, &order, outbox::State::Pending, self.now_ms)?;
         outbox::enqueue(self.tx, &message, self.now_ms)?;
         progress::write(self.tx, &undo, None, self.now_ms)?;

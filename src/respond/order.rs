@@ -1,6 +1,7 @@
 //! What a target is asked to do, as it is sent.
 
 use super::adapter::Granularity;
+use super::record::ActionRecord;
 use bartizan_core::{Severity, TimeMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -132,4 +133,26 @@ pub struct Order {
     pub severity: Severity,
     /// Its reason.
     pub reason: String,
+}
+
+impl Order {
+    /// The order that an action comes to, as far as the action knows.
+    #[must_use]
+    pub fn of(action: &ActionRecord, reason: &str) -> Self {
+        Self {
+            action: action.action,
+            tenant: action.tenant.clone(),
+            source: None,
+            user: action.user.clone(),
+            session: action.session.clone(),
+            token_id: action.token_id.clone(),
+            token_hash: None,
+            issued_before: action.event_time,
+            not_after: action.not_after,
+            alert: action.alert.clone(),
+            detector: action.detector.clone(),
+            severity: action.severity,
+            reason: reason.to_owned(),
+        }
+    }
 }

@@ -202,21 +202,8 @@ impl Planner<'_> {
             _ => outbox::State::Pending,
         };
         if let Some(target) = self.target {
-            let order = Order {
-                action: action.action,
-                tenant: action.tenant.clone(),
-                source: about.facts.source.clone(),
-                user: action.user.clone(),
-                session: action.session.clone(),
-                token_id: action.token_id.clone(),
-                token_hash: about.facts.token_hash.clone(),
-                issued_before: action.event_time,
-                not_after: action.not_after,
-                alert: action.alert.clone(),
-                detector: action.detector.clone(),
-                severity: action.severity,
-                reason: self.alert.reason.clone(),
-            };
+            let SessionFacts { source, token_hash, .. } = about.facts.clone();
+            let order = Order { source, token_hash, ..Order::of(action, &self.alert.reason) };
             let message = message(&target.channel(), &action.id, self.alert.version, &order, message_state, self.now_ms)?;
             outbox::enqueue(self.tx, &message, self.now_ms)?;
         }
