@@ -44,13 +44,21 @@ function of_alert({ by, about, change }, alert_link) {
   return { head: untrusted(by ?? "Someone", 60), text: [text, ", on ", alert_link(about)], note: change.note, human: true };
 }
 
-function of_message({ kind, by, about, change }, alert_link) {
+/** As `/api/v1/actions` has it: what was asked of whom, about whom, and where it stands. */
+function of_action({ about, change }, alert_link) {
+  const whom = change.session ?? change.address ?? change.user;
+  return { head: "Action", text: [untrusted(words(change.action ?? "action").toLowerCase(), 60), whom ? [" ", untrusted(whom, 80)] : null,
+    change.target ? [" at ", untrusted(change.target, 60)] : null, ": ", untrusted(words(change.state ?? "–").toLowerCase(), 40),
+    change.remark ? [", ", untrusted(change.remark, 200)] : null, ", because of ", alert_link(about)] };
+}
+
+function of_message({ by, about, change }, alert_link) {
   const tries = change.attempts > 1 ? `, ${count(change.attempts)} tries` : "";
-  return { head: kind === "action" ? "Action" : "Told", text: [untrusted(change.type ?? "message", 60), by ? [" through ", untrusted(by, 60)] : null,
+  return { head: "Told", text: [untrusted(change.type ?? "message", 60), by ? [" through ", untrusted(by, 60)] : null,
     ": ", untrusted(change.state ?? "–", 40), tries, change.error ? [", ", untrusted(change.error, 200)] : null, ", about ", alert_link(about)] };
 }
 
-const KINDS = { incident: of_incident, alert: of_alert, notification: of_message, action: of_message };
+const KINDS = { incident: of_incident, alert: of_alert, notification: of_message, action: of_action };
 
 /** `id` is the incident's, `titles` those of its alerts by their ids. */
 export function timeline_entry(entry, id, titles) {

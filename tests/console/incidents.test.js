@@ -110,7 +110,7 @@ test("the timeline is one sequence of what was found, done, told and said, read 
   assert.match(lines[0], /^ana lesson its device <i>counts<\/i> from now on, on Unusual location/);
   assert.equal(lines[1], "bo set status to acknowledged, assigned to bo");
   assert.equal(lines[2], `bo set status to resolved as true positive, on ${travel}`);
-  assert.equal(lines[3], `Action session.revoke through identity: delivered, about ${stuffing}`);
+  assert.equal(lines[3], `Action revoke session ses-8f21 at identity: ended, realm people no longer knows the session, because of ${stuffing}`);
   assert.match(lines[4], /^Told incident\.opened through security-mail: failed, 3 tries, 421 service <img src=x.*, about Credential/s);
   assert.equal(lines[5], "kim merged in 4f1d0c9b7a6e4d21b0c3a5f6d7e80009");
   assert.equal(lines[6], "kim split 2 alerts off into 4f1d0c9b7a6e4d21b0c3a5f6d7e80008");
