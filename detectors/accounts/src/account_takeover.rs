@@ -197,8 +197,8 @@ impl AccountTakeover {
     fn explain(&self, key: Key, event: &Event<'_>, signs: Signs, findings: &mut Findings) {
         let weight_min = self.config.weight_min;
         let changes = matches!(event.kind(), Kind::PasswordChange | Kind::AccountChange) && signs.is_strange();
-        let held = self.strangers.get(key.hash, event.watermark_ms()).and_then(|strangers| strangers.held(event));
-        match held.filter(|_| changes) {
+        let strangers = self.strangers.get(key.hash, event.watermark_ms()).filter(|_| changes);
+        match strangers.and_then(|strangers| strangers.held(event)) {
             Some((gate, weight)) => findings.excuse(gate, user_key(event), Severity::High, {
                 format!(
                     "Changed the account with a client that does not fit this person: {} (weight {weight:.1}, limit {weight_min:.1}).",

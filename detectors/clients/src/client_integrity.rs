@@ -35,7 +35,7 @@ mod population;
 mod report;
 mod verdict;
 
-use agent::Memo;
+use agent::Memos;
 use bartizan_core::time::HOUR_MS;
 use bartizan_core::{
     Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Severity, Spec, State, UserKind,
@@ -116,7 +116,7 @@ struct ClientIntegrity {
     grants: KeyedState<Grant>,
     models: KeyedState<Models>,
     devices: KeyedState<Device>,
-    memo: Memo,
+    memos: Memos,
 }
 
 /// Sets apart from what is told what is explained.
@@ -143,14 +143,14 @@ impl ClientIntegrity {
             grants: KeyedState::new(budget),
             models: KeyedState::new(budget),
             devices: KeyedState::new(budget),
-            memo: Memo::default(),
+            memos: Memos::default(),
         }
     }
 
     fn observe_app(&mut self, key: Key, event: &Event<'_>, findings: &mut Findings) {
         let (watermark_ms, gate) = (event.watermark_ms(), &self.config.gate);
         let mut app = self.apps.entry(key.hash, watermark_ms, || Population::new(event.time_ms()));
-        let Some(look) = Look::of(event, &mut self.memo) else {
+        let Some(look) = Look::of(event, &mut self.memos) else {
             return findings.remark("no_client", || "Says nothing of a person's client of this application.".to_owned());
         };
         let standing = app.standing(&look, gate);

@@ -5,10 +5,11 @@
 //! strings once into the arena and allocates nothing else: from a draft ([`EventBatch::push`]), or, on the
 //! hot path, from the line it stands in ([`EventBatch::write`]).
 
-use crate::client::{Software, SoftwareMemo};
+use crate::client::{Software, region};
 use crate::colleagues::Standing;
 use crate::event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind, names};
 use crate::keys::{Key, KeyHasher, KeyKind, TenantHash};
+use crate::memo::Memo;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -140,6 +141,8 @@ pub struct Record {
     texts: [Text; Field::COUNT],
     keys: [u64; KeyKind::COUNT],
     pub(crate) software: Software,
+    /// Print of the region.
+    pub(crate) region: u32,
     pub(crate) identity: u64,
 }
 
@@ -169,7 +172,8 @@ impl Record {
             texts: [Text::default(); Field::COUNT],
             keys: [0; KeyKind::COUNT],
             identity: 0,
-            software: Software { agent: 0, ja4: 0 },
+            software: Software { agent: 0, ja4: 0, phone: false },
+            region: 0,
         }
     }
 
@@ -449,7 +453,7 @@ impl EventBatch {
     /// Hashes the keys of the events that were added since the last call. Whoever prepares a batch may do it;
     /// whoever detects sees to it that it is done.
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
-        let mut memo = SoftwareMemo::default();
+        let mut memo = Memo::new(Software::default());
         let Self { arena, records, hashed } = self;
         let nobody = hasher.tenant("");
         // Neighbours are often of one tenant.
@@ -462,8 +466,10 @@ impl EventBatch {
             let event = Event::new(arena, record);
             let identity = hasher.identity(last.1, event.id(), event.time_ms());
             let keys = keys_of(&event, last.1, nobody, hasher);
-            let software = memo.get(keys.get(KeyKind::Client as usize).copied().unwrap_or(0), &event);
-            (record.keys, record.identity, record.software) = (keys, identity, software);
+            let client = keys.get(KeyKind::Client as usize).copied().unwrap_or(0);
+            let software = memo.get(client, || Software::of(event.text(Field::UserAgent), event.text(Field::Ja4)));
+            let region = region(&event);
+            (record.keys, record.identity, record.software, record.region) = (keys, identity, software, region);
         }
         *hashed = records.len();
     }

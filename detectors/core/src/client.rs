@@ -10,7 +10,7 @@
 //! Prints are 32-bit: they are compared within one user's or session's few clients, never looked up
 //! in a large set, so chance collisions do not matter and a wilful one only hides its maker from one
 //! of several pieces of evidence, which sending the same text would do as well. Prints of texts are made
-//! once for an event, with its keys ([`SoftwareMemo`]).
+//! once for an event, with its keys.
 
 use crate::batch::Field;
 use crate::event::{Event, NetworkClass};
@@ -81,7 +81,7 @@ impl ClientPrint {
             subnet: short(event.key(KeyKind::Subnet)),
             ja4: event.software().ja4,
             agent: event.software().agent,
-            region: if is_fixed_line(event.network_class()) { region(event) } else { 0 },
+            region: if is_fixed_line(event.network_class()) { event.region_print() } else { 0 },
             ipv6: event.ip().is_some_and(|ip| ip.is_ipv6()),
         }
     }
@@ -153,9 +153,8 @@ fn is_fixed_line(class: NetworkClass) -> bool {
     class.tells_place() && !matches!(class, NetworkClass::Mobile | NetworkClass::Corporate)
 }
 
-/// Print of an event's region within its country; 0 if there is none.
-#[must_use]
-pub fn region(event: &Event<'_>) -> u32 {
+/// Print of an event's region within its country; 0 if there is none. It is made once, with the keys ([`Event::region_print`]).
+pub(crate) fn region(event: &Event<'_>) -> u32 {
     match (event.place(), event.text(Field::Region)) {
         (None, _) | (_, "") => 0,
         (Some(place), region) => print(mix(SEED, country(place.country).into()), region.as_bytes()),
@@ -251,35 +250,14 @@ pub struct Software {
     pub agent: u32,
     /// Cipher part of the JA4.
     pub ja4: u32,
+    /// Does the user agent say that its program runs on a phone or tablet?
+    pub phone: bool,
 }
 
 impl Software {
-    fn of(agent: &str, ja4: &str) -> Self {
+    pub(crate) fn of(agent: &str, ja4: &str) -> Self {
         let print = |text: &str, print: fn(&str) -> u32| if text.is_empty() { 0 } else { print(text) };
-        Self { agent: print(agent, agent_family), ja4: print(ja4, ciphers) }
-    }
-}
-
-/// Prints of the software that the last events had, by client key: most events come from a few programs.
-pub(crate) struct SoftwareMemo([(u64, Software); 256]);
-
-impl Default for SoftwareMemo {
-    fn default() -> Self {
-        Self([(0, Software::default()); 256])
-    }
-}
-
-impl SoftwareMemo {
-    /// The prints of an event with this client key (0: it has none).
-    pub fn get(&mut self, client: u64, event: &Event<'_>) -> Software {
-        match self.0.get_mut(client as usize & 0xff) {
-            Some((known, software)) if *known == client => *software,
-            Some(slot) => {
-                *slot = (client, Software::of(event.text(Field::UserAgent), event.text(Field::Ja4)));
-                slot.1
-            }
-            None => Software::default(),
-        }
+        Self { agent: print(agent, agent_family), ja4: print(ja4, ciphers), phone: says_phone(agent) }
     }
 }
 

@@ -395,6 +395,11 @@ impl<'a> Event<'a> {
     pub fn software(&self) -> Software {
         self.record.software
     }
+    /// Print of the region within its country, set with the keys; 0 if there is none.
+    #[must_use]
+    pub fn region_print(&self) -> u32 {
+        self.record.region
+    }
     /// The hashed key of one kind; `None` if the event has no such member.
     #[must_use]
     pub fn key(&self, kind: KeyKind) -> Option<Key> {

@@ -2,7 +2,6 @@
 
 use super::Config;
 use super::lines::{Line, Lines, Whose};
-use bartizan_core::client::says_phone;
 use bartizan_core::finding::names_of;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{ClientPrint, Event, Familiar, Finding, Kind, NetworkClass, Retained, Severity, heap_bytes};
@@ -54,10 +53,10 @@ impl Signs {
         let print = ClientPrint::of(event);
         let class = event.network_class();
         let line = Line::of(event);
-        let whose = lines.whose(&line, is_phone(event), event.time_ms());
+        let whose = lines.whose(&line, event.software().phone, event.time_ms());
         // Of whom no carrier is known, to them none of their country is new.
         let is_at_home = event.place().is_some() && familiar.country;
-        let first_carrier = is_phone(event) && line.may_be_carrier() && is_at_home && !lines.has_carrier();
+        let first_carrier = event.software().phone && line.may_be_carrier() && is_at_home && !lines.has_carrier();
         // Where the device is told and is not theirs, a neighbour's browser on the same provider looks like theirs.
         let known = familiar.device || (familiar.is_own() && print.device == 0);
         let hiding = matches!(class, NetworkClass::Hosting | NetworkClass::Vpn | NetworkClass::Relay);
@@ -139,11 +138,6 @@ impl Signs {
     }
 }
 
-/// Does the client say that it runs on a phone?
-fn is_phone(event: &Event<'_>) -> bool {
-    event.user_agent().is_some_and(says_phone)
-}
-
 /// A client and its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Source {
@@ -154,7 +148,7 @@ struct Source {
 
 impl Source {
     fn of(event: &Event<'_>) -> Self {
-        Self { client: ClientPrint::of(event).installation(), is_phone: is_phone(event), line: Line::of(event) }
+        Self { client: ClientPrint::of(event).installation(), is_phone: event.software().phone, line: Line::of(event) }
     }
 
     /// The same client on the same provider: addresses change.
@@ -275,13 +269,13 @@ impl Strangers {
 
     /// Would an own client's use of this line be no news?
     pub fn knows_now(&self, event: &Event<'_>) -> bool {
-        self.is_empty() && self.lines.knows_now(&Line::of(event), is_phone(event), event.time_ms())
+        self.is_empty() && self.lines.knows_now(&Line::of(event), event.software().phone, event.time_ms())
     }
 
     /// An own client is at work. Who is on its line was the person then, unless that was told.
     pub fn own_seen(&mut self, event: &Event<'_>) {
         let (own, now_ms) = (Line::of(event), event.time_ms());
-        self.lines.note(own, is_phone(event), now_ms);
+        self.lines.note(own, event.software().phone, now_ms);
         if event.kind() == Kind::MfaResult && event.factor() != Some("recovery") {
             self.proved_ms = self.proved_ms.max(now_ms);
         } else if event.kind() == Kind::AccountChange && event.factor().is_some() {
@@ -373,7 +367,7 @@ impl Strangers {
     /// The change that is to be told now: it is worse than what was told of its client so far.
     pub fn takeover(&mut self, config: &Config) -> Option<Takeover> {
         self.list.iter_mut().find_map(|one| {
-            let changed = one.changed.clone()?;
+            let changed = one.changed.as_ref()?;
             let after_ms = changed.time_ms.saturating_sub(one.in_ms?);
             let weight = one.signs.weight() - changed.what.discount();
             if !(0..=config.used_ms).contains(&after_ms) || !one.signs.is_enough() || weight < config.weight_min {
@@ -386,7 +380,7 @@ impl Strangers {
             };
             let told = std::mem::replace(&mut one.told, severity as u8 + 1);
             one.told = one.told.max(told);
-            (told <= severity as u8).then_some(Takeover { signs: one.signs, weight, severity, changed, after_ms })
+            (told <= severity as u8).then(|| Takeover { signs: one.signs, weight, severity, changed: changed.clone(), after_ms })
         })
     }
 }

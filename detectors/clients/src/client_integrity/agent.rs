@@ -2,10 +2,11 @@
 //!
 //! User agents of apps name the phone's model, of which there are hundreds: all of one app and system are one family here.
 //! So are all browsers of desks, and all of phones, whose TLS clients tell more than they say. Reading a text takes a microsecond,
-//! and most events come from a few hundred programs; so what was read of the last ones is at hand ([`Memo`]).
+//! and most events come from a few hundred programs; so what was read of the last ones is at hand ([`Memos`]).
 
-use bartizan_core::client::{agent_family, has_word, says_phone, short};
-use bartizan_core::{Event, KeyKind};
+use bartizan_core::batch::Field;
+use bartizan_core::client::{agent_family, has_word, says_phone};
+use bartizan_core::{Event, KeyKind, Memo};
 use serde::{Deserialize, Serialize};
 
 /// A kind of program.
@@ -95,7 +96,7 @@ impl Program {
 }
 
 /// Does an application's name speak of phones?
-pub(super) fn is_phone_app(name: &str) -> bool {
+fn is_phone_app(name: &str) -> bool {
     has_word(name, &["mobile", "android", "ios", "iphone", "ipad"], false)
 }
 
@@ -129,28 +130,32 @@ impl Reading {
     }
 }
 
-/// What the last programs' user agents said. It remembers nothing that an event does not say again.
-pub(super) struct Memo(Box<[(u64, Reading)]>);
+/// What the last events' programs and applications said of themselves.
+pub(super) struct Memos {
+    programs: Memo<Reading>,
+    apps_of_phones: Memo<bool>,
+}
 
-impl Default for Memo {
+impl Default for Memos {
     fn default() -> Self {
-        Self(vec![(0, Reading::of("")); 256].into_boxed_slice())
+        Self { programs: Memo::new(Reading::of("")), apps_of_phones: Memo::new(false) }
     }
 }
 
-impl Memo {
+impl Memos {
     /// What the event's user agent says.
     pub fn read(&mut self, event: &Event<'_>) -> Reading {
-        let client = event.key(KeyKind::Client).map_or(0, |key| key.hash);
-        match self.0.get_mut(short(event.key(KeyKind::Client)) as usize & 0xff) {
-            Some((known, reading)) if *known == client => *reading,
-            Some(slot) => {
-                *slot = (client, Reading::of(event.user_agent().unwrap_or_default()));
-                slot.1
-            }
-            None => Reading::of(""),
-        }
+        self.programs.get(hash(event, KeyKind::Client), || Reading::of(event.user_agent().unwrap_or_default()))
     }
+
+    /// Does the name of the event's application speak of phones?
+    pub fn is_phone_app(&mut self, event: &Event<'_>) -> bool {
+        self.apps_of_phones.get(hash(event, KeyKind::App), || is_phone_app(event.text(Field::App)))
+    }
+}
+
+fn hash(event: &Event<'_>, kind: KeyKind) -> u64 {
+    event.key(kind).map_or(0, |key| key.hash)
 }
 
 /// An app's version from the first product of its user agent (RFC 9110 §10.1.5), comparable; 0 if it has none.

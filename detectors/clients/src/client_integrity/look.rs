@@ -1,7 +1,6 @@
 //! What one event shows of its client, taken together once.
 
-use super::agent::{Memo, Program, is_phone_app};
-use bartizan_core::batch::Field;
+use super::agent::{Memos, Program};
 use bartizan_core::client::short;
 use bartizan_core::people::day_of;
 use bartizan_core::{Attestation, Event, KeyKind, Kind, NetworkClass, Outcome, UserKind};
@@ -35,7 +34,7 @@ pub(super) struct Look {
 impl Look {
     /// `None` for programs with their own credential, for what comes from within the company, for what says nothing of
     /// its client, and for what was refused while somebody signed in, which is for the detectors of guessing.
-    pub fn of(event: &Event<'_>, memo: &mut Memo) -> Option<Self> {
+    pub fn of(event: &Event<'_>, memos: &mut Memos) -> Option<Self> {
         let refused = matches!(event.outcome(), Outcome::Failure | Outcome::Denied) || event.status().is_some_and(|status| status >= 400);
         let is_sign_in = matches!(event.kind(), Kind::Login | Kind::Signup | Kind::PasswordReset);
         let software = event.software();
@@ -43,7 +42,7 @@ impl Look {
         if event.user_kind() == UserKind::Service || (refused && is_sign_in) || says_nothing || event.ip().is_some_and(is_inside) {
             return None;
         }
-        let reading = memo.read(event);
+        let reading = memos.read(event);
         let class = event.network_class();
         Some(Self {
             time_ms: event.time_ms(),
@@ -61,7 +60,7 @@ impl Look {
             hosting: class == NetworkClass::Hosting,
             corporate: class == NetworkClass::Corporate,
             tunnel: matches!(class, NetworkClass::Vpn | NetworkClass::Relay),
-            app_of_phones: is_phone_app(event.text(Field::App)),
+            app_of_phones: memos.is_phone_app(event),
             program_of_phones: reading.of_phones,
         })
     }

@@ -18,7 +18,7 @@ mod habits;
 
 pub use habits::{Feature, Habits};
 
-use crate::client::{ClientPrint, country, region, short};
+use crate::client::{ClientPrint, country, short};
 use crate::colleagues::Voucher;
 use crate::event::{Event, Kind, NetworkClass, Outcome, Place, UserKind};
 use crate::finding::{Findings, Trust};
@@ -338,7 +338,7 @@ impl Traits {
         let known = event.place().map(|place| place.country).filter(|country| *country != [0; 2] && !is_hidden);
         Some(Self {
             country: known.map_or(0, country),
-            region: known.map_or(0, |_| region(event)),
+            region: known.map_or(0, |_| event.region_print()),
             network: print.line(),
             subnet: if is_line(class) { print.subnet } else { 0 },
             device: if print.device == 0 { NO_DEVICE } else { print.device },
