@@ -78,6 +78,25 @@ fn a_backlog_is_one_notice_and_no_machine_acts() {
 }
 
 #[test]
+fn what_is_too_mild_comes_in_a_digest_once_a_day() {
+    let db = Db::in_memory().unwrap();
+    let channel = Route { digest_severity: Some(Severity::Low), ..people("oncall", Severity::Medium) };
+    let routing = Routing { channels: vec![channel], ..Routing::default() };
+    let mild = |id: &str, severity| crate::alert::Alert { severity, ..alert(id) };
+    for (id, severity) in [("a1", Severity::Low), ("a2", Severity::Low), ("a3", Severity::Info)] {
+        commit_at(&db, &mild(id, severity), &routing, NOW_MS);
+    }
+    commit_at(&db, &crate::alert::Alert { version: 2, event_count: 9, ..mild("a1", Severity::Low) }, &routing, NOW_MS + 1);
+    let [message] = messages(&db, "oncall", State::Pending).try_into().unwrap();
+    let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+    assert_eq!((message.kind.as_str(), body["data"]["details"]["alerts"].as_u64()), ("alert.digest", Some(2)));
+    let due = db.read::<_, DbError>(|tx| Ok(outbox::next_due_ms(tx, "oncall", NOW_MS)?)).unwrap();
+    assert_eq!(due, Some(NOW_MS + DAY_MS));
+    commit_at(&db, &crate::alert::Alert { version: 3, ..mild("a1", Severity::High) }, &routing, NOW_MS + 2);
+    assert_eq!(kinds(&db, "oncall"), ["alert.digest", "alert.opened"]);
+}
+
+#[test]
 fn a_tally_that_is_on_its_way_is_followed_by_the_next_periods() {
     let db = Db::in_memory().unwrap();
     let now = START_MS + 2 * DAY_MS;

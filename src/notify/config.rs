@@ -3,6 +3,7 @@
 use super::channels::pagerduty;
 use super::guarded_http::SetupError;
 use super::quiet::QuietHours;
+use crate::alert::EntityPattern;
 use crate::secret::Secret;
 use bartizan_core::Severity;
 use bartizan_core::time::{DAY_MS, SECOND_MS};
@@ -164,6 +165,15 @@ pub struct ChannelConfig {
     /// Only alerts of these tenants; empty (the default): of all.
     #[serde(default)]
     pub tenants: Vec<String>,
+    /// Only what names one of these entities, like `user:*@board.example` or `ip:203.0.113.0/24`; empty (the default): all.
+    #[serde(default)]
+    pub entities: Vec<EntityPattern>,
+    /// Only where somebody was hit: a sign-in that succeeded, a token that was used. Default no.
+    #[serde(default)]
+    pub only_hits: bool,
+    /// Alerts milder than `min_severity`, but at least this bad, come in a digest once a day. Default: nowhere.
+    #[serde(default)]
+    pub digest_severity: Option<Severity>,
     /// What it is told of. Default `alert` for programs (webhook, HTTP), `incident` for people.
     #[serde(default)]
     pub group: Option<Group>,
@@ -258,8 +268,17 @@ impl ChannelConfig {
             let message = "between 10000 and 86400000, of kind webhook or http: a receiver that misses what stays away";
             problems.push(Problem::new(key("heartbeat_ms"), message));
         }
-        if self.kind == ChannelKind::Kafka && self.group.is_some() {
-            problems.push(Problem::new(key("group"), "a topic gets every version of every alert"));
+        let chosen = [
+            ("group", self.group.is_some()),
+            ("entities", !self.entities.is_empty()),
+            ("only_hits", self.only_hits),
+            ("digest_severity", self.digest_severity.is_some()),
+        ];
+        for (name, _) in chosen.iter().filter(|(_, given)| *given && self.kind == ChannelKind::Kafka) {
+            problems.push(Problem::new(key(name), "a topic gets every version of every alert"));
+        }
+        if self.digest_severity.is_some_and(|least| least >= self.min_severity) {
+            problems.push(Problem::new(key("digest_severity"), "must be milder than min_severity: what is as bad is told by itself"));
         }
         problems
     }

@@ -34,7 +34,7 @@ const HOLD_MS: i64 = 2 * SECOND_MS;
 /// How long news that is not worse waits for more, where the other end keeps a state.
 const GATHER_MS: i64 = 30 * SECOND_MS;
 /// Other news of all incidents that a channel knows, for people.
-const DIGEST: TallyKind = TallyKind { kind: "incident.digest", period_ms: 15 * MINUTE_MS, hold_ms: 15 * MINUTE_MS };
+const DIGEST: TallyKind = TallyKind { kind: "incident.digest", period_ms: 15 * MINUTE_MS, hold_ms: 15 * MINUTE_MS, can_wait: true };
 /// Incidents that a digest names; more are counted.
 const DIGEST_MAX: usize = 100;
 

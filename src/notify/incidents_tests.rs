@@ -122,6 +122,27 @@ fn a_channel_meets_an_incident_when_it_is_bad_enough_for_it_and_of_its_tenant_an
 }
 
 #[test]
+fn a_channel_meets_what_names_somebody_it_is_about_and_what_hit_them() {
+    let of = |entities: &[&str], only_hits| {
+        let entities = entities.iter().map(|text| (*text).to_owned().try_into().unwrap()).collect();
+        crate::alert::Concern { entities, only_hits }
+    };
+    let world = World::new([
+        Route { concern: of(&["user:*@board.example"], false), ..route("board") },
+        Route { concern: of(&["ip:198.51.100.0/24", "user:x"], true), ..route("hits") },
+        Route { concern: of(&[], true), ..route("all-hits") },
+    ]);
+    world.commit(&of_attack("a1", Severity::High, false), NOW_MS);
+    let of_all = |world: &World| ["board", "hits", "all-hits"].map(|channel| world.kinds(channel).len());
+    assert_eq!(of_all(&world), [0, 0, 0]);
+    let member = Subject::new(EntityKind::User, "kim@board.example", Role::Victim);
+    let mut second = of_attack("a2", Severity::High, true);
+    second.subjects.push(member);
+    world.commit(&second, NOW_MS + 1);
+    assert_eq!(of_all(&world), [1, 0, 1], "the address that is meant was not hit");
+}
+
+#[test]
 fn steps_are_told_to_those_who_know_and_silence_only_to_those_who_keep_a_state() {
     let world = World::new([route("oncall"), Route { min_severity: Severity::Critical, ..route("pager") }]);
     let id = world.commit(&of_attack("a1", Severity::High, true), NOW_MS);

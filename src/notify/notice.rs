@@ -76,6 +76,8 @@ pub struct TallyKind {
     pub period_ms: i64,
     /// How long the first one waits for more to come.
     pub hold_ms: i64,
+    /// Does it wait for the end of quiet hours, too?
+    pub can_wait: bool,
 }
 
 /// The particulars of a tally.
@@ -186,6 +188,7 @@ pub fn grow(
             outbox::rewrite(tx, &route.name, &id, &body, i64::MAX)?;
         } else {
             let due = if number == period { now_ms.saturating_add(tally.hold_ms) } else { number.saturating_mul(tally.period_ms) };
+            let due = if tally.can_wait { route.due_ms(Severity::Info, due) } else { due };
             outbox::enqueue(tx, &new_message(route, id, tally.kind, body, due), now_ms)?;
         }
         return Ok(());

@@ -2,7 +2,7 @@
 
 use super::config::{ChannelConfig, ChannelKind, Group, NotifyConfig, Problem};
 use super::quiet::Quiet;
-use crate::alert::Alert;
+use crate::alert::{Alert, Concern};
 use crate::incident::{Incident, IncidentConfig};
 use crate::respond::{PolicyConfig, ResponseConfig, RevocationConfig};
 use bartizan_core::Severity;
@@ -26,6 +26,10 @@ pub struct Route {
     pub detectors: Vec<String>,
     /// Only alerts of these tenants; empty: of all.
     pub tenants: Vec<String>,
+    /// Only what concerns these, in alerts, and in incidents by the subjects that they show.
+    pub concern: Concern,
+    /// Milder alerts, at least this bad, come in a digest once a day.
+    pub digest_severity: Option<Severity>,
     /// Every version of every alert, bare, and nothing else: topics, not people.
     pub every_version: bool,
     /// Single alerts, or incidents?
@@ -53,6 +57,8 @@ impl Route {
             min_severity,
             detectors: Vec::new(),
             tenants: Vec::new(),
+            concern: Concern::default(),
+            digest_severity: None,
             every_version: false,
             group: Group::Alert,
             keeps_state: false,
@@ -64,8 +70,18 @@ impl Route {
     /// Does an alert belong here, at this severity?
     #[must_use]
     pub fn takes(&self, alert: &Alert, severity: Severity) -> bool {
+        severity >= self.min_severity && self.is_about(alert)
+    }
+
+    /// Does an alert belong into the digest, at this severity?
+    #[must_use]
+    pub fn digests(&self, alert: &Alert, severity: Severity) -> bool {
+        severity < self.min_severity && self.digest_severity.is_some_and(|least| severity >= least) && self.is_about(alert)
+    }
+
+    fn is_about(&self, alert: &Alert) -> bool {
         let wanted = |names: &[String], name: &String| names.is_empty() || names.contains(name);
-        severity >= self.min_severity && wanted(&self.detectors, &alert.detector) && wanted(&self.tenants, &alert.tenant)
+        wanted(&self.detectors, &alert.detector) && wanted(&self.tenants, &alert.tenant) && self.concern.is_met(&alert.subjects)
     }
 
     /// Does an incident belong here, as it is now?
@@ -73,7 +89,7 @@ impl Route {
     pub fn takes_incident(&self, incident: &Incident) -> bool {
         let of_tenant = self.tenants.is_empty() || self.tenants.contains(&incident.tenant);
         let of_detector = self.detectors.is_empty() || self.detectors.iter().any(|name| incident.detectors.contains_key(name));
-        incident.severity >= self.min_severity && of_tenant && of_detector
+        incident.severity >= self.min_severity && of_tenant && of_detector && self.concern.is_met(&incident.subjects)
     }
 
     /// When a message about something of this severity may go that is due at `due_ms`.
@@ -111,6 +127,8 @@ impl Routing {
             _ => Route {
                 detectors: config.detectors.clone(),
                 tenants: config.tenants.clone(),
+                concern: Concern { entities: config.entities.clone(), only_hits: config.only_hits },
+                digest_severity: config.digest_severity,
                 group: config.group(),
                 keeps_state: config.kind.keeps_state(),
                 escalate_after_ms: config.escalate_after_ms,

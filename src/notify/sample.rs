@@ -18,7 +18,7 @@ pub const TEST: &str = "channel.test";
 /// The type of a sign of life.
 const HEARTBEAT: &str = "heartbeat";
 /// The types of messages that people get.
-pub const KINDS: [&str; 18] = [
+pub const KINDS: [&str; 20] = [
     "alert.opened",
     "alert.updated",
     "alert.resolved",
@@ -28,10 +28,12 @@ pub const KINDS: [&str; 18] = [
     "incident.resolved",
     "alert.campaign",
     "backlog.notice",
+    "alert.digest",
     "incident.digest",
     "health.raised",
     "health.cleared",
     "heartbeat",
+    "action.proposed",
     "revocation.held",
     "revocation.failed",
     "delivery.failed",
@@ -142,7 +144,7 @@ fn notice(kind: &str, alert: &Alert) -> Notice {
     let mut tally = Tally::default();
     tally.add(alert, 10);
     let details = match kind {
-        "alert.campaign" | "backlog.notice" => json!(tally),
+        "alert.campaign" | "backlog.notice" | "alert.digest" => json!(tally),
         "incident.digest" => json!({"incidents": 1, "held_back": 0, "samples": [incident(alert)]}),
         "health.raised" | "health.cleared" => {
             json!({"id": "pipeline_late", "subject": "", "detail": "10 records have waited for over 300 s"})

@@ -3,7 +3,8 @@
 //! Singly is the rule. Two things fold alerts together, so that nobody is paged forty times for one
 //! cause: a backlog (the last event is older than a day when it is found) and a detector that opens
 //! more alerts a minute in one tenant than `notify.opened_per_minute_max`. Alerts with hits are told singly even then, and
-//! so is the one that stands for all that a circuit breaker folded.
+//! so is the one that stands for all that a circuit breaker folded. What is too mild for a channel comes in a digest once a
+//! day, where it wants one.
 
 use super::config::Group;
 use super::incidents::IncidentTeller;
@@ -22,10 +23,12 @@ use rusqlite::Connection;
 /// An alert about older events is backlog.
 pub const BACKLOG_MS: i64 = DAY_MS;
 
-const BACKLOG: TallyKind = TallyKind { kind: "backlog.notice", period_ms: HOUR_MS, hold_ms: 30 * SECOND_MS };
-const CAMPAIGN: TallyKind = TallyKind { kind: "alert.campaign", period_ms: 5 * MINUTE_MS, hold_ms: 30 * SECOND_MS };
+const BACKLOG: TallyKind = TallyKind { kind: "backlog.notice", period_ms: HOUR_MS, hold_ms: 30 * SECOND_MS, can_wait: false };
+const CAMPAIGN: TallyKind = TallyKind { kind: "alert.campaign", period_ms: 5 * MINUTE_MS, hold_ms: 30 * SECOND_MS, can_wait: false };
 /// The same of all detectors of a tenant, for those who hear of incidents.
 const CAMPAIGNS: TallyKind = TallyKind { period_ms: HOUR_MS, ..CAMPAIGN };
+/// Alerts that are too mild to be told by themselves.
+const MILD: TallyKind = TallyKind { kind: "alert.digest", period_ms: DAY_MS, hold_ms: DAY_MS, can_wait: true };
 
 /// How a version is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,10 @@ impl<'a> Teller<'a> {
     pub fn detection(&self, applied: &Applied, joined: Option<&Joined>, response: Response) -> Result<Way, DbError> {
         self.every_version(&applied.alert)?;
         let (way, samples_max) = (self.way(applied)?, self.routing.limits.samples_max);
+        if way != Way::Silent {
+            let into = |_: &Route| Gathering { tally: MILD, scope: &[], words: mild_words, samples_max };
+            self.gather(applied, into, |route, severity| route.digests(&applied.alert, severity))?;
+        }
         match way {
             Way::Silent => {}
             Way::Singly => {
@@ -149,8 +156,16 @@ impl<'a> Teller<'a> {
     }
 
     fn fold<'s>(&self, applied: &Applied, into: impl Fn(&Route) -> Gathering<'s>) -> Result<(), DbError> {
+        self.gather(applied, into, |route, severity| route.takes(&applied.alert, severity))
+    }
+
+    fn gather<'s>(
+        &self,
+        applied: &Applied,
+        into: impl Fn(&Route) -> Gathering<'s>,
+        counted: impl Fn(&Route, Severity) -> bool,
+    ) -> Result<(), DbError> {
         let alert = &applied.alert;
-        let counted = |route: &Route, severity: Severity| route.takes(alert, severity);
         for route in self.people().filter(|route| counted(route, alert.severity)) {
             // Each alert counts once, however many versions it has.
             if !applied.severity_before.is_some_and(|before| counted(route, before)) {
@@ -203,6 +218,11 @@ fn backlog_words(_: &Alert, tally: &Tally) -> (String, String) {
     let title = format!("{} from a backlog of old events", alerts_counted(tally.alerts));
     let text = "They are about events more than a day older than their arrival, were stored, and are not told singly; no machine acted on them. Look them up by their event time.";
     (title, text.to_owned())
+}
+
+fn mild_words(_: &Alert, tally: &Tally) -> (String, String) {
+    let title = format!("{} too mild to be told by themselves", alerts_counted(tally.alerts));
+    (title, "They are what this channel leaves out (min_severity), down to its digest_severity, since the last digest.".to_owned())
 }
 
 fn campaign_words(alert: &Alert, tally: &Tally) -> (String, String) {

@@ -67,8 +67,8 @@ pub fn plan_by(
         for action in &policy.actions {
             let target = action.granularity().and(target);
             let planner = Planner { tx, alert, policy, target, active_sessions: detected.active_sessions, routing, now_ms };
-            for about in subjects::of(*action, alert, detected.facts) {
-                match planner.decide(*action, &about)? {
+            for about in subjects::of(*action, alert, detected.facts).iter().filter(|about| policy.means(*action, about)) {
+                match planner.decide(*action, about)? {
                     Some(State::Shadow) => response.dry_run += 1,
                     Some(State::Held | State::Proposed) => response.held += 1,
                     Some(State::Requested | State::InForce) => response.requested += 1,

@@ -73,6 +73,38 @@ fn only_fresh_unjudged_matching_alerts_with_an_action_are_acted_upon() {
 }
 
 #[test]
+fn a_policy_is_about_those_of_an_alert_whom_it_means() {
+    let policy = |entities: serde_json::Value, action: &str| -> PolicyConfig {
+        let target = if action == "block_address" { "" } else { "identity" };
+        let table =
+            json!({"name": "p", "actions": [action], "target": target, "entities": entities, "shadow": false, "min_severity": "info"});
+        serde_json::from_value(table).unwrap()
+    };
+    let asked = |policy: PolicyConfig| {
+        let db = Db::in_memory().unwrap();
+        // By itself the target is about none of it.
+        let identity = RevocationConfig { detectors: vec!["none".to_owned()], ..target("identity", "http://127.0.0.1:9/", false) };
+        let routing = Routing { targets: vec![identity], policies: vec![policy], ..routing(false) };
+        let mut two = about(1, "ann@acme.example");
+        two.subjects =
+            ["ann@acme.example", "kim@board.example"].map(|user| Subject::new(EntityKind::User, user, Role::Victim).hit()).to_vec();
+        two.subjects.push(Subject::new(EntityKind::Ip, "198.51.100.7", Role::Attacker));
+        commit_at(&db, &two, &routing, two.last_event_time.0).unwrap();
+        let states = [State::Requested, State::InForce, State::Held];
+        let actions = db.read(|tx| actions::of_alert(tx, &two.id, &states)).unwrap();
+        let mut named: Vec<String> = actions.into_iter().filter_map(|action| action.user.or(action.address)).collect();
+        named.sort();
+        named
+    };
+    let end_all = "revoke_user_sessions";
+    assert_eq!(asked(policy(json!([]), end_all)), ["ann@acme.example", "kim@board.example"]);
+    assert_eq!(asked(policy(json!(["user:*@board.example"]), end_all)), ["kim@board.example"]);
+    assert_eq!(asked(policy(json!(["ip:198.51.100.0/24"]), end_all)).len(), 2, "an address chooses alerts, not people");
+    assert_eq!(asked(policy(json!(["user:*@board.example"]), "block_address")), ["198.51.100.7"]);
+    assert_eq!(asked(policy(json!(["ip:203.0.113.7"]), "block_address")), [""; 0]);
+}
+
+#[test]
 fn facts_of_a_session_come_before_what_the_alert_says() {
     let db = Db::in_memory().unwrap();
     let mut two = alert("a1");

@@ -2,9 +2,10 @@
 
 use super::config::RevocationConfig;
 use super::order::ActionKind;
-use crate::alert::Alert;
+use super::subjects::About;
+use crate::alert::{Alert, EntityPattern};
 use crate::notify::config::{Problem, name_problems};
-use bartizan_core::Severity;
+use bartizan_core::{EntityKind, Severity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -29,6 +30,10 @@ pub struct PolicyConfig {
     /// Only alerts at least this sure, from 0 to 1. Default 0.
     #[serde(default)]
     pub min_confidence: f32,
+    /// Only alerts that name one of these entities, like `user:*@board.example` or `ip:203.0.113.0/24`, and of what they
+    /// name only what is one of them, by its kind; empty (the default): all.
+    #[serde(default)]
+    pub entities: Vec<EntityPattern>,
     /// What is done.
     pub actions: Vec<ActionKind>,
     /// Who is asked: the name of a `[[revocation]]` table. Not for `block_address`, which Bartizan keeps itself.
@@ -60,6 +65,7 @@ impl PolicyConfig {
             detectors: target.detectors.clone(),
             min_severity: target.min_severity,
             min_confidence: 0.0,
+            entities: Vec::new(),
             actions: vec![target.kind.action()],
             target: target.name.clone(),
             approvals: 0,
@@ -74,6 +80,19 @@ impl PolicyConfig {
             && alert.confidence >= self.min_confidence
             && (self.tenant.is_empty() || self.tenant == alert.tenant)
             && (self.detectors.is_empty() || self.detectors.contains(&alert.detector))
+            && EntityPattern::name_one(&self.entities, &alert.subjects)
+    }
+
+    /// Is whom or what an action of this kind would be about one of those that are meant? Of a session it is its owner, too.
+    #[must_use]
+    pub fn means(&self, action: ActionKind, about: &About) -> bool {
+        let fits = |kind, value: &Option<String>| EntityPattern::leave_in(&self.entities, kind, value.as_deref());
+        let About { facts, address } = about;
+        match action {
+            ActionKind::BlockAddress => fits(EntityKind::Ip, address),
+            ActionKind::RevokeSession => fits(EntityKind::User, &facts.user) && fits(EntityKind::Session, &facts.session),
+            _ => fits(EntityKind::User, &facts.user),
+        }
     }
 
     /// People who must agree before this is done.
