@@ -152,11 +152,13 @@ fn judge(watch: &mut Watch, guess: &Guess, event: &Event<'_>, config: &Config, f
     if watch.newest_ms.saturating_sub(watch.judged_ms) < JUDGED_EVERY_MS {
         return findings.remark("judged_just_now", || "Another failure of this tenant was judged within the same second.".to_owned());
     }
-    let enough = |failing: u16| u32::from(failing) >= config.users_min;
-    let by_client = enough(watch.guesses.client(guess.client).failing) && !watch.knows_client(guess.client);
-    let by_place = enough(watch.guesses.subnet(guess.subnet).failing) && watch.has_few_places();
-    let by_all = watch.guesses.len() as u32 >= config.users_min;
-    let (client, place) = ((Scope::Client(guess.client), by_client), (Scope::Place(guess.subnet), by_place));
+    // Fewer than it takes need not be gone through.
+    let enough = |scope: Scope, failing: u32| failing >= tally::limit(watch, scope, config);
+    let (client, place) = (Scope::Client(guess.client), Scope::Place(guess.subnet));
+    let by_client = enough(client, watch.guesses.client(guess.client).failing.into()) && !watch.knows_client(guess.client);
+    let by_place = enough(place, watch.guesses.subnet(guess.subnet).failing.into()) && watch.has_few_places();
+    let by_all = enough(Scope::Everywhere, watch.guesses.len() as u32);
+    let (client, place) = ((client, by_client), (place, by_place));
     // One attack is told once: under what was told already, else under the place if most of what the client does comes from it.
     let mostly_there = u32::from(watch.guesses.subnet(guess.subnet).failing) * 2 > u32::from(watch.guesses.client(guess.client).failing);
     let place_first = watch.is_open(place.0) || (mostly_there && !watch.is_open(client.0));
@@ -183,6 +185,10 @@ fn judge(watch: &mut Watch, guess: &Guess, event: &Event<'_>, config: &Config, f
         });
     }
     findings.remark("below_limit", || {
-        format!("Fewer than {} users failed as strangers from one network, with one client or in all within a day.", config.users_min)
+        let in_all = tally::limit(watch, Scope::Everywhere, config);
+        format!(
+            "Fewer users failed as strangers within a day than it takes: {} from one network or with one client, {in_all} in all.",
+            config.users_min
+        )
     });
 }

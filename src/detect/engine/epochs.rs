@@ -29,9 +29,9 @@ struct Watch<'a> {
     asked: bool,
 }
 
-/// What some slices said, and which detectors are still on.
+/// What some slices said, and which detectors are still on. Epochs may be a few events long, so the room is kept.
 #[derive(Default)]
-struct Watched {
+pub(super) struct Watched {
     heard: Vec<Heard>,
     reports: Vec<Heard<Report>>,
     enabled: Vec<bool>,
@@ -39,71 +39,68 @@ struct Watched {
 
 impl Engine {
     pub(super) fn detect(&mut self, events: &EventBatch, asked: bool, disabled: &mut Vec<&'static str>) -> Vec<Heard> {
+        let mut heard = Vec::new();
         if self.common.is_empty() {
-            return self.detect_some(events, 0..events.len(), asked, disabled);
+            self.detect_some(events, 0..events.len(), asked, &mut heard, disabled);
+            return heard;
         }
-        let (mut heard, mut start) = (Vec::new(), 0);
+        let mut start = 0;
         while let Some(epoch) = events.get(start).map(|event| Epoch::of(&event)) {
             // By number: a view of all events cannot begin in their middle without going through those before.
             let goes_on = |index: &usize| events.get(*index).is_some_and(|event| Epoch::of(&event) == epoch);
             let end = start + (start..events.len()).take_while(goes_on).count();
             self.common.advance(epoch, &mut self.enabled, |number| disabled.extend(self.specs.get(number).map(|spec| spec.id)));
-            heard.append(&mut self.detect_some(events, start..end, asked, disabled));
+            self.detect_some(events, start..end, asked, &mut heard, disabled);
             start = end;
         }
         heard
     }
 
-    /// Lets the slices see events of one epoch.
-    fn detect_some(&mut self, events: &EventBatch, range: Range<usize>, asked: bool, disabled: &mut Vec<&'static str>) -> Vec<Heard> {
+    /// Lets the slices see events of one epoch, and adds what they say to `heard`.
+    fn detect_some(
+        &mut self,
+        events: &EventBatch,
+        range: Range<usize>,
+        asked: bool,
+        heard: &mut Vec<Heard>,
+        disabled: &mut Vec<&'static str>,
+    ) {
         let threads = if range.len() < EVENTS_FOR_THREADS { 1 } else { self.threads };
         let per_thread = SLICES.div_ceil(threads);
-        let (routes, enabled, suppressions) = (&self.routes, &self.enabled, &*self.suppressions);
-        let watch = Watch { routes, suppressions, common: &self.common, asked };
-        let run =
-            |number: usize, slices: &mut [Slice]| observe_all(number * per_thread, slices, &watch, enabled.clone(), events, range.clone());
-        let mut results: Vec<Watched> = Vec::new();
-        if threads == 1 {
-            results.push(run(0, &mut self.slices));
+        let mut watched = std::mem::take(&mut self.watched);
+        watched.resize_with(threads, Watched::default);
+        watched.iter_mut().for_each(|of| of.enabled.clone_from(&self.enabled));
+        let watch = Watch { routes: &self.routes, suppressions: &self.suppressions, common: &self.common, asked };
+        if let [all] = watched.as_mut_slice() {
+            observe_all(0, &mut self.slices, &watch, events, range, all);
         } else {
             std::thread::scope(|scope| {
-                let run = &run;
-                let parts = self.slices.chunks_mut(per_thread).enumerate();
-                let handles: Vec<_> = parts.map(|(number, slices)| scope.spawn(move || run(number, slices))).collect();
-                results.extend(handles.into_iter().filter_map(|handle| handle.join().ok()));
+                for (number, (slices, of)) in self.slices.chunks_mut(per_thread).zip(&mut watched).enumerate() {
+                    let (watch, range) = (&watch, range.clone());
+                    scope.spawn(move || observe_all(number * per_thread, slices, watch, events, range, of));
+                }
             });
         }
-        let ids: Vec<_> = self.holders().map(|(id, _)| id).collect();
-        for (position, (on, id)) in self.enabled.iter_mut().zip(ids).enumerate() {
-            let still = results.iter().all(|of| of.enabled.get(position).copied().unwrap_or(true));
-            if *on && !still {
-                *on = false;
-                disabled.push(id);
+        for position in 0..self.enabled.len() {
+            let is_on = |enabled: &Vec<bool>| enabled.get(position).copied().unwrap_or(true);
+            if is_on(&self.enabled) && !watched.iter().all(|of| is_on(&of.enabled)) {
+                disabled.extend(self.holders().nth(position).map(|(id, _)| id));
+                self.enabled.get_mut(position).into_iter().for_each(|on| *on = false);
             }
         }
-        let (mut heard, mut reports) = (Vec::new(), Vec::new());
-        for mut of in results {
-            heard.append(&mut of.heard);
-            reports.append(&mut of.reports);
-        }
-        in_order(&mut heard);
+        let before = heard.len();
+        watched.iter_mut().for_each(|of| heard.append(&mut of.heard));
+        in_order(heard.get_mut(before..).unwrap_or_default());
+        let mut reports: Vec<_> = watched.iter_mut().flat_map(|of| of.reports.drain(..)).collect();
         in_order(&mut reports);
         let watermark_ms = |index| events.get(index).map_or(i64::MIN, |event| event.watermark_ms());
         self.common.add(reports.into_iter().map(|of| (of.detector, watermark_ms(of.index), of.said)));
-        heard
+        self.watched = watched;
     }
 }
 
 /// Shows the judged events of a range to the detectors of these slices.
-fn observe_all(
-    first_slice: usize,
-    slices: &mut [Slice],
-    watch: &Watch<'_>,
-    enabled: Vec<bool>,
-    events: &EventBatch,
-    range: Range<usize>,
-) -> Watched {
-    let mut all = Watched { enabled, ..Watched::default() };
+fn observe_all(first_slice: usize, slices: &mut [Slice], watch: &Watch<'_>, events: &EventBatch, range: Range<usize>, all: &mut Watched) {
     let mut findings = Findings::default();
     findings.ask(watch.asked);
     for index in range {
@@ -134,5 +131,4 @@ fn observe_all(
             all.reports.extend(findings.reports().map(|said| Heard { index, detector, kind, said }));
         }
     }
-    all
 }

@@ -37,6 +37,7 @@ use crate::canary;
 use crate::flow::{Change, EventFlow, Order, PartitionId, Positions, Start};
 use crate::suppress::{Held, Lists, Suppressions};
 use bartizan_core::{EventBatch, KeyHasher, Spec, State, colleagues, people};
+use epochs::Watched;
 pub(crate) use heard::Heard;
 use heard::join_halves;
 pub(crate) use join::TOLD_BESIDE;
@@ -99,6 +100,8 @@ pub struct Engine {
     in_force: Vec<Change>,
     suppressions: Arc<Suppressions>,
     saving: Option<Step>,
+    /// Room for what slices say, one for each thread.
+    watched: Vec<Watched>,
 }
 
 impl Engine {
@@ -131,6 +134,7 @@ impl Engine {
             in_force: Vec::new(),
             suppressions: Arc::default(),
             saving: None,
+            watched: Vec::new(),
         }
     }
 

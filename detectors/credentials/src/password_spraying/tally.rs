@@ -96,7 +96,7 @@ impl Tally {
 }
 
 /// Names that it takes.
-fn limit(watch: &Watch, scope: Scope, config: &Config) -> u32 {
+pub(super) fn limit(watch: &Watch, scope: Scope, config: &Config) -> u32 {
     match scope {
         Scope::Client(_) => config.users_min,
         Scope::Place(subnet) if watch.knows_place(subnet) => config.shared_users_min,
