@@ -205,17 +205,22 @@ const PHONES: &[&str] = &["android", "iphone", "ipad", "ios", "cfnetwork", "dalv
 /// Letters of a text that are looked at for words.
 const LOOKED_AT: usize = 256;
 
-/// Does a text, of which the first letters are looked at, have one of these words, whatever the case? `at_start`: as its beginning.
+/// Does a text, of which the first letters are looked at, have one of these words, which begin with letters, whatever the
+/// case? `at_start`: as its beginning.
 #[must_use]
 pub fn has_word(text: &str, words: &[&str], at_start: bool) -> bool {
     let text = text.as_bytes();
     let text = text.get(..text.len().min(LOOKED_AT)).unwrap_or_default();
+    // A bit for each letter that a word begins with: few places are looked at more closely.
+    let bit = |letter: u8| 1_u32 << (letter & 31);
+    let firsts = words.iter().filter_map(|word| word.as_bytes().first()).fold(0, |firsts, letter| firsts | bit(*letter));
+    let may_begin = |place: usize| text.get(place).is_some_and(|letter| letter.is_ascii_alphabetic() && firsts & bit(*letter) != 0);
     let starts = |text: &[u8], word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
     let places = if at_start { 1 } else { text.len() };
     // A short word within another says nothing (a studio is no iOS).
     let within = |place: usize| place > 0 && text.get(place - 1).is_some_and(u8::is_ascii_alphabetic);
     let at = |place: usize, word: &str| text.get(place..).is_some_and(|rest| starts(rest, word)) && (word.len() > 3 || !within(place));
-    (0..places).any(|place| words.iter().any(|word| at(place, word)))
+    (0..places).any(|place| may_begin(place) && words.iter().any(|word| at(place, word)))
 }
 
 /// Does a user agent say that its program runs on a phone or tablet?

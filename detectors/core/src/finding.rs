@@ -330,6 +330,12 @@ impl Findings {
         self.list.drain(..)
     }
 
+    /// Anything said or reported since the last call?
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !(self.list.is_empty() && self.reports.is_empty())
+    }
+
     /// Nothing said?
     #[must_use]
     pub fn is_empty(&self) -> bool {

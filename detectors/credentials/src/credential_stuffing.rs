@@ -70,7 +70,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0006", "T1110.004")],
     yields: false,
     quiet_gap_ms: QUIET_GAP_MS,
-    state_version: 3,
+    state_version: 4,
     build: |parameters, budget| Box::new(CredentialStuffing::new(parameters, budget)),
 };
 

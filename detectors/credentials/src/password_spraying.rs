@@ -37,7 +37,7 @@ mod usual;
 mod watch;
 
 use crate::guess::{Ended, Guess};
-use bartizan_core::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
+use bartizan_core::time::{HOUR_MS, MINUTE_MS};
 use bartizan_core::{Budget, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Parameter, Parameters, Spec, State};
 use std::sync::Arc;
 use tally::Tally;
@@ -60,7 +60,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0006", "T1110.003")],
     yields: false,
     quiet_gap_ms: QUIET_GAP_MS,
-    state_version: 2,
+    state_version: 3,
     build: |parameters, budget| Box::new(PasswordSpraying::new(parameters, budget)),
 };
 
@@ -68,8 +68,6 @@ pub static SPEC: Spec = Spec {
 const QUIET_GAP_MS: i64 = 8 * HOUR_MS;
 /// From the first to the last failure it takes so long, if names do not come again.
 const SPAN_MIN_MS: i64 = HOUR_MS;
-/// Names are gone through at most this often, however many fail.
-const JUDGED_EVERY_MS: i64 = SECOND_MS;
 
 static PARAMETERS: &[Parameter] = &[
     Parameter::int("users_min", 10, 3, 200, "Users who failed as strangers within a day, from one network, with one client or in all."),
@@ -149,8 +147,8 @@ impl Detector for PasswordSpraying {
 
 /// A stranger failed: is it, with what came before, an attack? Told under what is most in common.
 fn judge(watch: &mut Watch, guess: &Guess, event: &Event<'_>, config: &Config, findings: &mut Findings) {
-    if watch.newest_ms.saturating_sub(watch.judged_ms) < JUDGED_EVERY_MS {
-        return findings.remark("judged_just_now", || "Another failure of this tenant was judged within the same second.".to_owned());
+    if watch.is_judged() {
+        return findings.remark("judged_just_now", || "Of this tenant's failures others were judged just now.".to_owned());
     }
     // Fewer than it takes need not be gone through.
     let enough = |scope: Scope, failing: u32| failing >= tally::limit(watch, scope, config);
@@ -168,7 +166,7 @@ fn judge(watch: &mut Watch, guess: &Guess, event: &Event<'_>, config: &Config, f
         if !open && !possible {
             continue;
         }
-        watch.judged_ms = watch.newest_ms;
+        watch.judged();
         let tally = tally::tally(watch, scope, config);
         if !tally.slow.is_empty() && (open || tally.passes(scope, config)) {
             findings.push(report::failures(event, scope, &tally, watch, config));

@@ -127,8 +127,10 @@ fn observe_all(first_slice: usize, slices: &mut [Slice], watch: &Watch<'_>, even
                 findings.believe(trust);
             }
             slice.keep_within_budget(event.watermark_ms());
-            all.heard.extend(findings.drain().map(|said| Heard { index, detector, kind, said }));
-            all.reports.extend(findings.reports().map(|said| Heard { index, detector, kind, said }));
+            if findings.has_news() {
+                all.heard.extend(findings.drain().map(|said| Heard { index, detector, kind, said }));
+                all.reports.extend(findings.reports().map(|said| Heard { index, detector, kind, said }));
+            }
         }
     }
 }

@@ -123,12 +123,14 @@ pub(super) struct Lists {
     familiar: Familiar,
     /// By time.
     strange: Vec<Strange>,
+    /// Bytes of their texts, so that they are counted without a look at them.
+    texts: usize,
     open: Vec<Open>,
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { first_ms: i64::MAX, newest_ms: i64::MIN, familiar: Familiar::default(), strange: Vec::new(), open: Vec::new() }
+        Self { first_ms: i64::MAX, newest_ms: i64::MIN, familiar: Familiar::default(), strange: Vec::new(), texts: 0, open: Vec::new() }
     }
 }
 
@@ -144,8 +146,13 @@ impl Retained for Lists {
     fn heap_bytes(&self) -> usize {
         let strange = if self.strange.is_empty() { 0 } else { heap_bytes(STRANGE_MAX * size_of::<Strange>()) };
         let open = if self.open.is_empty() { 0 } else { heap_bytes(OPEN_MAX * size_of::<Open>()) };
-        let texts = |one: &Strange| [&one.name, &one.event, &one.session].into_iter().map(|text| heap_bytes(text.len())).sum::<usize>();
-        self.familiar.heap_bytes() + strange + open + self.strange.iter().map(texts).sum::<usize>()
+        self.familiar.heap_bytes() + strange + open + self.texts
+    }
+}
+
+impl Strange {
+    fn heap_bytes(&self) -> usize {
+        [&self.name, &self.event, &self.session].into_iter().map(|text| heap_bytes(text.len())).sum()
     }
 }
 
@@ -218,6 +225,7 @@ impl Lists {
     /// The oldest one was part of nothing: it was its user's own.
     fn drop_oldest(&mut self) {
         let gone = self.strange.remove(0);
+        self.texts = self.texts.saturating_sub(gone.heap_bytes());
         if !gone.told && gone.ended_in {
             self.learn(gone.user_key, gone.line, gone.device, gone.agent);
         }
@@ -289,6 +297,7 @@ impl Lists {
         if self.strange.len() >= STRANGE_MAX {
             self.drop_oldest();
         }
+        self.texts += one.heap_bytes();
         let place = self.strange.partition_point(|held| held.time_ms <= one.time_ms);
         self.strange.insert(place, one);
     }

@@ -7,7 +7,7 @@ use super::{Config, QUIET_GAP_MS};
 use crate::facts::Of;
 use crate::guess::{Ended, Guess};
 use bartizan_core::familiar::Familiar;
-use bartizan_core::time::{DAY_MS, MINUTE_MS};
+use bartizan_core::time::{DAY_MS, MINUTE_MS, SECOND_MS};
 use bartizan_core::{Event, Retained, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -24,6 +24,9 @@ const OPEN_MAX: usize = 8;
 const PLACES_MAX: usize = 2;
 /// Sign-ins that may turn out to be hits.
 const DOUBTFUL_MAX: usize = 16;
+/// Names are gone through at most this often, and, until an attack goes on, when one failure for so many names has come since.
+const JUDGED_EVERY_MS: i64 = SECOND_MS;
+const JUDGED_EVERY_PART: u64 = 16;
 /// Bytes of name, id and session of such a sign-in; longer ones are hits only while an attack goes on.
 const DOUBTFUL_BYTES_MAX: usize = 512;
 
@@ -63,8 +66,10 @@ pub(super) struct Doubtful {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Watch {
     pub newest_ms: i64,
-    /// When names were last gone through.
-    pub judged_ms: i64,
+    /// Failures of strangers, and how many there were when names were last gone through, and when that was.
+    came: u64,
+    judged: u64,
+    judged_ms: i64,
     pub familiar: Familiar,
     pub guesses: Guesses,
     pub usual: Usual,
@@ -76,6 +81,8 @@ impl Default for Watch {
     fn default() -> Self {
         Self {
             newest_ms: i64::MIN,
+            came: 0,
+            judged: 0,
             judged_ms: i64::MIN,
             familiar: Familiar::default(),
             guesses: Guesses::default(),
@@ -176,7 +183,20 @@ impl Watch {
         if let Some(gone) = self.guesses.add(guess, unknown, stormy, event) {
             self.usual_loses(&gone, config);
         }
+        self.came += 1;
         true
+    }
+
+    /// Were names gone through just now? Where they are many, it pays when some more have come.
+    pub fn is_judged(&self) -> bool {
+        let more = self.came - self.judged;
+        self.newest_ms.saturating_sub(self.judged_ms) < JUDGED_EVERY_MS
+            || (self.open.is_empty() && more <= self.guesses.len() as u64 / JUDGED_EVERY_PART)
+    }
+
+    /// Names are gone through.
+    pub fn judged(&mut self) {
+        (self.judged, self.judged_ms) = (self.came, self.newest_ms);
     }
 
     /// Takes a right password in. Gives the attack that it is a hit of, if one goes on.
