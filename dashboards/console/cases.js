@@ -8,9 +8,9 @@ import { filter_bar } from "./filters.js";
 import { count, words } from "./format.js";
 import { SEVERITIES, status_el } from "./labels.js";
 import { empty, failure, loading } from "./parts.js";
+import { may_triage } from "./roles.js";
 import { CASES, link, parse, replace_filters } from "./router.js";
 import { Ticks } from "./ticks.js";
-import { may_triage } from "./triage.js";
 
 const RENDER_PAUSE_MS = 200;
 /** Rows do not move while the mouse does: a click must hit what was aimed at. */

@@ -11,11 +11,11 @@ import { attack_el, detector_el, severity_el, status_el } from "./labels.js";
 import { paged } from "./paged.js";
 import { facts, panel } from "./parts.js";
 import { ask_to_merge, ask_to_split } from "./regroup.js";
+import { may_triage } from "./roles.js";
 import { link } from "./router.js";
 import { subjects_panel } from "./subjects.js";
 import { Ticks } from "./ticks.js";
 import { timeline_entry } from "./timeline.js";
-import { may_triage } from "./triage.js";
 
 const ALERTS = [{ label: "Severity", class: "c-sev" }, { label: "Alert", class: "c-title" }, { label: "Detector", class: "c-detector" },
   { label: "Tactic", class: "c-tactic" }, { label: "First event", class: "c-age" }];

@@ -38,6 +38,9 @@ pub struct ActionQuery {
     /// The session.
     #[param(max_length = 1024, min_length = 1)]
     pub session: Option<String>,
+    /// The address.
+    #[param(max_length = 1024, min_length = 1)]
+    pub address: Option<String>,
     /// Id of the alert that is the cause.
     #[param(max_length = 1024, min_length = 1)]
     pub alert: Option<String>,
@@ -68,6 +71,7 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
         target: params.text("target"),
         user: params.text("user"),
         session: params.text("session"),
+        address: params.text("address"),
         alert: params.text("alert"),
         cursor: params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?,
         limit: params.limit()?,

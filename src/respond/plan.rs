@@ -157,7 +157,11 @@ impl Planner<'_> {
     fn record(&self, id: String, action: ActionKind, about: &About, state: State, brake: Option<Brake>) -> ActionRecord {
         let (now, facts) = (TimeMs(self.now_ms), about.facts.clone());
         let goes = matches!(state, State::Requested | State::InForce);
-        let valid_ms = if action == ActionKind::BlockAddress { self.routing.response.block_ms } else { VALID_MS };
+        let valid_ms = match (state, action) {
+            (State::Proposed, _) => self.routing.response.approval_ms,
+            (_, ActionKind::BlockAddress) => self.routing.response.block_ms,
+            _ => VALID_MS,
+        };
         ActionRecord {
             id,
             version: 1,
@@ -215,7 +219,7 @@ impl Planner<'_> {
             _ => "revocation.requested",
         };
         audit::record(self.tx, self.now_ms, "detection", audited, subject, &detail)?;
-        progress::write(self.tx, action, self.routing.response.due_ms(action), self.now_ms)
+        progress::write(self.tx, action, action.due_ms(), self.now_ms)
     }
 
     /// People are told once for each alert and kind of action that they are asked.

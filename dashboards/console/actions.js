@@ -1,0 +1,87 @@
+// What machines were asked to do: the list of all of it, and of what concerns one alert or entity.
+
+import { get_actions } from "./api.js";
+import { ACT_KINDS, ACT_STATES, about_el, act_state_el, act_title, approvals_text, kind_text, state_text, took_text, waits } from "./acts.js";
+import { tenant_el } from "./cases.js";
+import { decision_buttons } from "./decide.js";
+import { el, fill, row, table, untrusted } from "./dom.js";
+import { input, select, toggle } from "./filters.js";
+import { age_el, words } from "./format.js";
+import { detector_el, severity_el } from "./labels.js";
+import { Listing } from "./listing.js";
+import { empty, panel } from "./parts.js";
+import { link } from "./router.js";
+import { act_tabs } from "./tabs.js";
+
+const COLUMNS = [{ label: "Stands", class: "c-status" }, { label: "Action", class: "c-title" }, { label: "About", class: "c-who" }, { label: "Because of", class: "c-cause" },
+  { label: "Proof to end", class: "num c-took" }, { label: "Decided", class: "c-age" }, { label: "Decision", class: "c-do" }];
+/** Those of one alert or entity; the rest stands in the list. */
+const PART_ITEMS = 20;
+/** Several states under one name, as the API takes them. */
+const GROUPS = [["held,proposed", "waiting for a person"], ["requested,unconfirmed", "under way"], ["ended,contained,not_found,in_force", "done"], ["failed,expired,unconfirmed", "not done or not sure"]];
+
+export function cause_el(act) {
+  return [severity_el(act.severity), " ", el("a", { href: link(["alerts", act.alert]) }, detector_el(act.detector, true))];
+}
+
+/** Once it was decided on, the row shows what came of it, and keeps the focus. */
+function act_row(act, app) {
+  const done = (answer) => {
+    const after = act_row(answer.id === act.id ? answer : { ...act, undone_by: answer.id }, app);
+    node.replaceWith(after);
+    after.querySelector("a").focus();
+  };
+  const where = [act.target ? ["asked of ", untrusted(act.target, 60)] : null, act.policy ? [" by policy ", untrusted(act.policy, 60)] : null];
+  const why = { proposed: () => [approvals_text(act), ", lapses ", age_el(act.not_after)], held: () => ["by the brake ", untrusted(words(act.brake ?? "unknown").toLowerCase(), 40)] };
+  const node = row(COLUMNS, [
+    [act_state_el(act), Object.hasOwn(why, act.state) ? el("div.more", {}, why[act.state]()) : null],
+    [el("a.title", { href: link(["actions", act.id]), "data-move": "" }, act_title(act)), el("div.reason", {}, where), act.remark ? el("div.reason", {}, untrusted(act.remark, 200)) : null],
+    [about_el(act), tenant_el(act, app)], cause_el(act), took_text(act), age_el(act.decided_time), decision_buttons(act, app, done) ?? "–",
+  ], { class: "case" });
+  return node;
+}
+
+function acts_table(caption, acts, app) {
+  return table(caption, COLUMNS, acts.map((act) => act_row(act, app)), { class: "cases acts cards" });
+}
+
+/** What concerns what `query` says; nothing is shown where there is none. */
+export function acts_panel(query, app, signal) {
+  const host = el("div", {});
+  get_actions({ ...query, limit: PART_ITEMS }, signal).then((page) => {
+    if (signal.aborted || !page.items?.length) return;
+    fill(host, panel("Actions", acts_table("Actions", page.items, app), page.next_cursor ? el("p.more", {}, el("a", { href: link(["actions"], query) }, "All of them")) : null));
+  }, (error) => {
+    if (!signal.aborted) fill(host, panel("Actions", el("p.more", {}, "They cannot be read: ", untrusted(error.message, 200))));
+  });
+  return host;
+}
+
+const LIST = {
+  view: "actions",
+  title: "Actions",
+  older: "Load older actions",
+  fields: (query, app) => [
+    select("state", "Stands", [...GROUPS, ...ACT_STATES.map((state) => [state, state_text(state)])], query.state), toggle(query, "state"),
+    select("action", "Action", ACT_KINDS.map((kind) => [kind, kind_text(kind)]), query.action),
+    input("user", "User", query.user), input("session", "Session", query.session), input("address", "Address", query.address), input("target", "Asked of", query.target),
+    app.caller?.tenant ? null : input("tenant", "Tenant", query.tenant),
+    query.alert ? input("alert", "Alert", query.alert) : null,
+  ],
+  page: get_actions,
+  draw: (acts, view) => acts.length ? acts_table("Actions, the last changed first", acts, view.app)
+    : empty("No such actions", "Machines are asked to do something once an alert hits somebody and a ", el("code", {}, "[[revocation]]"), " table or a policy is configured."),
+};
+
+export class ActionsView extends Listing {
+  constructor(main, route, app) {
+    super({ ...LIST, above: act_tabs("actions", app) }, main, route, app);
+    let waiting = app.response.state?.waiting;
+    app.response.addEventListener("change", () => {
+      const before = waiting;
+      ({ waiting } = app.response.state);
+      // What was decided here is shown already.
+      if (waiting > before) this.offer("More waits for a person. Show it");
+    }, { signal: this.signal });
+  }
+}
