@@ -41,7 +41,7 @@ class LostView {
   title = "Not found";
 
   constructor(host) {
-    fill(host, empty("There is no such page", el("a", { href: link(["incidents"]) }, "Incidents")));
+    fill(host, el("h1.away", {}, "Not found"), empty("There is no such page", el("a", { href: link(["incidents"]) }, "Incidents")));
   }
 
   unmount() {}

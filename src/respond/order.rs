@@ -97,6 +97,13 @@ impl ActionKind {
         }
     }
 
+    /// What is done to whom, in words: `disable user ann`. Whom: the first that is known.
+    #[must_use]
+    pub fn of<const N: usize>(self, whom: [&Option<String>; N]) -> String {
+        let name = self.as_str().replace('_', " ");
+        whom.into_iter().flatten().next().map_or_else(|| name.clone(), |whom| format!("{name} {whom}"))
+    }
+
     /// Does it only undo another one?
     #[must_use]
     pub const fn undoes(self) -> bool {
@@ -136,6 +143,12 @@ pub struct Order {
 }
 
 impl Order {
+    /// What is done to whom, in words.
+    #[must_use]
+    pub fn named(&self) -> String {
+        self.action.of([&self.session, &self.token_id, &self.user])
+    }
+
     /// The order that an action comes to, as far as the action knows.
     #[must_use]
     pub fn of(action: &ActionRecord, reason: &str) -> Self {

@@ -225,10 +225,14 @@ impl Planner<'_> {
     /// People are told once for each alert and kind of action that they are asked.
     fn tell_of_proposal(&self, action: &ActionRecord) -> Result<(), DbError> {
         let kind = action.action.as_str();
+        let people = if action.approvals_needed == 1 { "A person is" } else { "Two people are" };
         let notice = Notice {
-            title: format!("{kind} waits for the word of {}", if action.approvals_needed == 1 { "a person" } else { "two people" }),
-            text: "A policy proposes it because of an alert. Approve or reject it; nothing is done without, and it lapses by itself."
-                .to_owned(),
+            title: format!("{people} asked to agree: {}", action.named()),
+            text: format!(
+                "A policy proposes it because of an alert. Approve or refuse it on the console's page of actions; nothing is done without, and \
+                 it lapses at {}.",
+                action.not_after
+            ),
             details: json!({
                 "action": action.id, "kind": kind, "policy": action.policy, "target": action.target, "tenant": action.tenant,
                 "user": action.user, "session": action.session, "address": action.address, "alert": action.alert,
@@ -249,8 +253,8 @@ impl Planner<'_> {
         };
         let period = self.now_ms.div_euclid(period_ms).to_string();
         let notice = Notice {
-            title: format!("Revocations at {target} are held: {}", brake.as_str()),
-            text: "A brake was reached, so further sessions are not ended by the machine. If the attack is real, release what is held; if not, look at the detector.".to_owned(),
+            title: format!("Actions at {target} are held by the brake {}", brake.as_str()),
+            text: "More was wanted than a brake lets a machine do, so the rest waits for a person. If the attack is real, let go what is held, on the console's page of actions; if not, refuse it and look at the detector.".to_owned(),
             details: json!({
                 "target": self.target_name(), "tenant": self.alert.tenant, "brake": brake.as_str(),
                 "alert": self.alert.id, "detector": self.alert.detector, "user": hit.user, "session": hit.session,

@@ -174,6 +174,12 @@ impl ActionRecord {
         format!("{CHANNEL_PREFIX}{}", self.target)
     }
 
+    /// What is done to whom, in words: `disable user ann`.
+    #[must_use]
+    pub fn named(&self) -> String {
+        self.action.of([&self.session, &self.address, &self.token_id, &self.user])
+    }
+
     /// When it leaves the state that it has just come to by time alone.
     #[must_use]
     pub fn due_ms(&self) -> Option<i64> {
