@@ -3,15 +3,17 @@
 import { get_actions } from "./api.js";
 import { ACT_KINDS, ACT_STATES, about_el, act_state_el, act_title, approvals_text, kind_text, state_text, took_text, waits } from "./acts.js";
 import { tenant_el } from "./cases.js";
-import { decision_buttons } from "./decide.js";
+import { ask_to_decide_many, decision_buttons } from "./decide.js";
 import { el, fill, row, table, untrusted } from "./dom.js";
 import { input, select, toggle } from "./filters.js";
 import { age_el, words } from "./format.js";
 import { detector_el, severity_el } from "./labels.js";
 import { Listing } from "./listing.js";
 import { empty, panel } from "./parts.js";
+import { may_triage } from "./roles.js";
 import { link } from "./router.js";
 import { act_tabs } from "./tabs.js";
+import { Ticks } from "./ticks.js";
 
 const COLUMNS = [{ label: "Stands", class: "c-status" }, { label: "Action", class: "c-title" }, { label: "About", class: "c-who" }, { label: "Because of", class: "c-cause" },
   { label: "Proof to end", class: "num c-took" }, { label: "Decided", class: "c-age" }, { label: "Decision", class: "c-do" }];
@@ -24,16 +26,18 @@ export function cause_el(act) {
   return [severity_el(act.severity), " ", el("a", { href: link(["alerts", act.alert]) }, detector_el(act.detector, true))];
 }
 
-/** Once it was decided on, the row shows what came of it, and keeps the focus. */
-function act_row(act, app) {
+/** Once it was decided on, the row shows what came of it, and keeps the focus; `decided(act)` is told. */
+function act_row(act, app, columns, tick, decided) {
   const done = (answer) => {
-    const after = act_row(answer.id === act.id ? answer : { ...act, undone_by: answer.id }, app);
+    const next = answer.id === act.id ? answer : { ...act, undone_by: answer.id };
+    const after = act_row(next, app, columns, tick, decided);
+    decided(next);
     node.replaceWith(after);
     after.querySelector("a").focus();
   };
   const where = [act.target ? ["asked of ", untrusted(act.target, 60)] : null, act.policy ? [" by policy ", untrusted(act.policy, 60)] : null];
   const why = { proposed: () => [approvals_text(act), ", lapses ", age_el(act.not_after)], held: () => ["by the brake ", untrusted(words(act.brake ?? "unknown").toLowerCase(), 40)] };
-  const node = row(COLUMNS, [
+  const node = row(columns, [...tick(act),
     [act_state_el(act), Object.hasOwn(why, act.state) ? el("div.more", {}, why[act.state]()) : null],
     [el("a.title", { href: link(["actions", act.id]), "data-move": "" }, act_title(act)), el("div.reason", {}, where), act.remark ? el("div.reason", {}, untrusted(act.remark, 200)) : null],
     [about_el(act), tenant_el(act, app)], cause_el(act), took_text(act), age_el(act.decided_time), decision_buttons(act, app, done) ?? "–",
@@ -41,8 +45,18 @@ function act_row(act, app) {
   return node;
 }
 
-function acts_table(caption, acts, app) {
-  return table(caption, COLUMNS, acts.map((act) => act_row(act, app)), { class: "cases acts cards" });
+/** With `ticks`, those that wait can be ticked. */
+function acts_table(caption, acts, app, ticks = null) {
+  const columns = ticks ? [ticks.column, ...COLUMNS] : COLUMNS;
+  const waiting = new Set(acts.filter(waits).map((act) => act.id));
+  const tick = (act) => !ticks ? [] : [waits(act) ? ticks.cell(act.id, el("span", {}, act_title(act)).textContent) : ""];
+  const decided = (act) => {
+    if (!waits(act)) waiting.delete(act.id);
+    ticks?.show([...waiting]);
+  };
+  const node = table(caption, columns, acts.map((act) => act_row(act, app, columns, tick, decided)), { class: "cases acts cards" });
+  ticks?.show([...waiting]);
+  return node;
 }
 
 /** What concerns what `query` says; nothing is shown where there is none. */
@@ -57,6 +71,14 @@ export function acts_panel(query, app, signal) {
   return host;
 }
 
+function acts_list(acts, view) {
+  const { app } = view;
+  const decide = (step) => (ids) => ask_to_decide_many(step, acts.filter((act) => ids.includes(act.id)), app, () => view.load());
+  const ticks = may_triage(app.caller) && acts.some(waits) ? new Ticks(["Approve …", decide("approve")], ["Refuse …", decide("reject")]) : null;
+  view.ticks = ticks;
+  return [acts_table("Actions, the last changed first", acts, app, ticks), ticks?.bar];
+}
+
 const LIST = {
   view: "actions",
   title: "Actions",
@@ -69,7 +91,7 @@ const LIST = {
     query.alert ? input("alert", "Alert", query.alert) : null,
   ],
   page: get_actions,
-  draw: (acts, view) => acts.length ? acts_table("Actions, the last changed first", acts, view.app)
+  draw: (acts, view) => acts.length ? acts_list(acts, view)
     : empty("No such actions", "Machines are asked to do something once an alert hits somebody and a ", el("code", {}, "[[revocation]]"), " table or a policy is configured."),
 };
 
@@ -83,5 +105,10 @@ export class ActionsView extends Listing {
       // What was decided here is shown already.
       if (waiting > before) this.offer("More waits for a person. Show it");
     }, { signal: this.signal });
+  }
+
+  /** What `t` does. */
+  focus_triage() {
+    this.ticks?.start();
   }
 }

@@ -49,7 +49,7 @@ export class CasesView {
     this.#app = app;
     this.#feed = app.feeds[list.kind];
     this.#query = only_filters(route.query);
-    if (may_triage(app.caller)) this.#ticks = new Ticks("Triage …", (ids) => this.#triage(ids));
+    if (may_triage(app.caller)) this.#ticks = new Ticks(["Triage …", (ids) => this.#triage(ids)]);
     this.#columns = this.#ticks ? [this.#ticks.column, ...list.columns] : list.columns;
     this.bar = filter_bar(list.kind, this.#query, app);
     this.summary = el("p.summary", {});

@@ -5,17 +5,21 @@ import { decide_action, get_action, get_case } from "./api.js";
 import { act_state_el, act_title, approvals_of, approvals_text, effect_text, may_undo, state_meaning, undo_text, waits } from "./acts.js";
 import { Dialog } from "./dialog.js";
 import { el, untrusted } from "./dom.js";
-import { age_el, counted, time_el, words } from "./format.js";
+import { age_el, count, counted, time_el, words } from "./format.js";
 import { detector_el, severity_el } from "./labels.js";
 import { facts, failure, loading } from "./parts.js";
 import { may_triage } from "./roles.js";
 
-/** `able(act)`: whether it is to be decided so; `title`, `button`, `said`: before, for and after it. */
+/** `able(act)`: whether it is to be decided so; `title`, of many `title_many`, `button`, `said`: before, for and after it. */
 const STEPS = {
-  approve: { able: waits, title: "Approve this action?", button: "Approve", said: "Approved" },
-  reject: { able: waits, title: "Refuse this action?", button: "Refuse", said: "Refused" },
+  approve: { able: waits, title: "Approve this action?", title_many: (acts) => `Approve ${acts}?`, button: "Approve", said: "Approved" },
+  reject: { able: waits, title: "Refuse this action?", title_many: (acts) => `Refuse ${acts}?`, button: "Refuse", said: "Refused" },
   undo: { able: may_undo, title: "Undo this action?", button: "Undo", said: "It is undone, or on its way to be" },
 };
+
+function agreed_by(act, caller) {
+  return approvals_of(act).some((approval) => approval.token === caller?.id);
+}
 
 function whom_el(act, alert) {
   return facts([
@@ -59,8 +63,7 @@ export async function ask_to_decide(step, id, app, done) {
   }
   const head = el("p", {}, act_title(act), ": ", act_state_el(act));
   if (!able(act)) return dialog.show([head, el("p", {}, "It stands elsewhere by now. ", state_meaning(act))], null);
-  const own = approvals_of(act).some((approval) => approval.token === app.caller?.id);
-  if (step === "approve" && own) return dialog.show([head, el("p", {}, "You agreed already: the word of another person is wanted, with a token of their own.")], null);
+  if (step === "approve" && agreed_by(act, app.caller)) return dialog.show([head, el("p", {}, "You agreed already: the word of another person is wanted, with a token of their own.")], null);
   dialog.show([head, whom_el(act, alert), TELL[step](act, app.response.state)], [button, async () => {
     const answer = await decide_action(id, step);
     dialog.close();
@@ -68,6 +71,29 @@ export async function ask_to_decide(step, id, app, done) {
     app.response.load();
     await done(answer);
   }]);
+}
+
+/** Agrees to many, or says no to them, one after the other: each stands or falls by itself. `done()` once all were tried. */
+export function ask_to_decide_many(step, acts, app, done) {
+  const { title_many, button, said } = STEPS[step];
+  const dialog = new Dialog(title_many(counted(acts.length, "action")));
+  const agreed = acts.filter((act) => step === "approve" && agreed_by(act, app.caller));
+  const left = acts.filter((act) => !agreed.includes(act));
+  const effects = [...new Set(left.map(effect_text))];
+  dialog.show([
+    step === "approve" ? effects.map((effect) => el("p", {}, effect)) : TELL.reject(),
+    el("ul.plain", {}, left.map((act) => el("li", {}, act_title(act), el("span.more", {}, " in ", untrusted(act.tenant ?? "–", 60)), step === "approve" ? el("div.more", {}, next_text(act, app.response.state)) : null))),
+    agreed.length ? el("p", {}, `You agreed already to ${count(agreed.length)} more: the word of another person is wanted.`) : null,
+  ], left.length ? [`${button} ${count(left.length)}`, async () => {
+    const failed = [];
+    for (const act of left) await decide_action(act.id, step).catch((error) => failed.push([act, error]));
+    app.response.load();
+    app.announce(`${said}: ${count(left.length - failed.length)}`);
+    done();
+    if (!failed.length) return dialog.close();
+    dialog.show([el("p", { role: "status" }, `${count(left.length - failed.length)} done, ${count(failed.length)} not:`),
+      el("ul.plain", {}, failed.map(([act, error]) => el("li", {}, act_title(act), ": ", el("span.refused", {}, untrusted(error.message, 200)))))], null);
+  }] : null);
 }
 
 /** The buttons for what this caller may decide on `act` now; `null` where there is nothing. */

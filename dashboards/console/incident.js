@@ -90,7 +90,7 @@ export class IncidentView extends CaseView {
     const alerts = members(incident);
     const left = incident.alert_count - alerts.length;
     if (!alerts.length) return panel("Alerts", el("p.more", {}, "None any more."));
-    const ticks = this.#may_regroup(incident) && incident.alert_count > 1 ? new Ticks("Split off …", (ids) => this.#split(incident, ids)) : null;
+    const ticks = this.#may_regroup(incident) && incident.alert_count > 1 ? new Ticks(["Split off …", (ids) => this.#split(incident, ids)]) : null;
     const columns = ticks ? [ticks.column, ...ALERTS] : ALERTS;
     const rows = alerts.map((alert) => row(columns, [...(ticks ? [ticks.cell(alert.id, alert.title)] : []),
       severity_el(alert.severity), title_cell("alerts", alert, alert.reason), detector_el(alert.detector, true),

@@ -8,7 +8,7 @@ import { link } from "./router.js";
 const SEQUENCE_MS = 1200;
 const HELP = [
   ["j  k", "next, previous row"], ["Enter", "open"], ["u  Esc", "back to the list"], ["[  ]", "newer, older one"],
-  ["x", "tick this row"], ["t", "triage this one (Ctrl Enter saves), or what is ticked"], ["/", "search"],
+  ["x", "tick this row"], ["t", "triage this one (Ctrl Enter saves), or what is ticked; of actions, approve it"], ["/", "search"],
   ["g i", "incidents"], ["g a", "alerts"], ["g d", "what machines did"], ["g s", "status"], ["?", "this help"],
 ];
 

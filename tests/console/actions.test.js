@@ -16,7 +16,7 @@ async function open_actions(page, hash = "#/actions", token = "good-token") {
 
 test("actions are listed with where they stand, what was asked of whom about whom, why, and how long it took", async ({ page, mock }) => {
   await open_actions(page);
-  const cells = await page.locator("tr.case").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.replaceAll(/\s+/g, " ").trim())));
+  const cells = await page.locator("tr.case").evaluateAll((rows) => rows.map((row) => [...row.cells].filter((cell) => !cell.matches(".c-tick")).map((cell) => cell.innerText.replaceAll(/\s+/g, " ").trim())));
   assert.deepEqual(cells[0].slice(0, 2), ["waits for approval 1 of 2 people agreed, lapses in 3 h", "Disable the account of m.okafor asked of identity by policy taken-accounts"]);
   assert.deepEqual(cells[1].slice(0, 3), ["held by the brake tenant", "End session ses-1c77 of j.lindqvist asked of identity", "session ses-1c77 user j.lindqvist acme"]);
   assert.deepEqual(cells[3].slice(0, 5), ["done, confirmed", "End session ses-8f21 of m.okafor asked of identity realm people no longer knows the session", "session ses-8f21 user m.okafor acme", "critical Credential stuffing", "2.4 s"]);
@@ -219,6 +219,34 @@ test("the audit trail is for admins: filtered by who, what and to what, opened, 
   mock.audit[1].previous = "f".repeat(64);
   await page.click("text=Clear");
   await page.waitForSelector("text=The chain is broken: record 411 does not follow the one before it.");
+});
+
+test("many that wait are ticked and decided together, each as if alone, and what fails is said", async ({ page, mock }) => {
+  mock.acts[0].approvals.push({ by: "ana", token: "tok_ana", time: new Date().toISOString() });
+  mock.acts[0].approvals_needed = 3;
+  await open_actions(page);
+  assert.equal(await page.locator("td input[type=checkbox]").count(), 3, "only what waits can be ticked");
+  await page.check("th input[type=checkbox]");
+  await page.keyboard.press("t");
+  const dialog = dialog_of(page);
+  await dialog.locator("text=Approve 3 actions?").waitFor();
+  const text = await dialog.innerText();
+  for (const part of ["This one session is to end.", "Every session of this person", "End session ses-1c77 of j.lindqvist in acme", "is asked at once", "You agreed already to 1 more"]) assert.ok(text.includes(part), part);
+  assert.doesNotMatch(text, BIDI);
+  mock.refuse = "msg_held";
+  await dialog.locator("button", { hasText: /^Approve 2$/ }).click();
+  await dialog.locator("text=1 done, 1 not:").waitFor();
+  await dialog.locator("text=its order is not kept <b>any more</b>").waitFor();
+  assert.deepEqual(mock.decided, [["approve", "msg_held"], ["approve", "msg_hostile"]]);
+  await page.keyboard.press("Escape");
+  await eventually(() => document.querySelectorAll("td input[type=checkbox]").length === 2);
+  await page.check("th input[type=checkbox]");
+  await page.locator(".ticked >> text=Refuse …").click();
+  mock.refuse = null;
+  await dialog.locator("button", { hasText: /^Refuse 2$/ }).click();
+  await page.waitForFunction(() => document.querySelectorAll("td input[type=checkbox]").length === 0);
+  assert.ok(["msg_held", "msg_propose2"].every((id) => mock.acts.find((act) => act.id === id).state === "rejected"));
+  assert.ok(await page.locator(".ticked").count() === 0);
 });
 
 test("a viewer sees actions and the switch and is offered neither", async ({ page }) => {

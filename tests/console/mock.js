@@ -40,6 +40,7 @@ class Mock {
     this.audit = load("audit").items;
     this.response = { stopped: false, since: null, by: null, reason: null };
     this.decided = [];
+    this.refuse = null;
     this.breakers = [];
     this.closed = [];
     this.bulk = [];
@@ -208,7 +209,7 @@ class Mock {
     if (!step) return act;
     if (role === "viewer") return { problem: [403, "Forbidden", "the role viewer may not triage"] };
     this.decided.push([step, id]);
-    if (act.state === "steeping") return { problem: [409, "Conflict", "it does not wait for anybody"] };
+    if (id === this.refuse) return { problem: [409, "Conflict", "its order is not kept <b>any more</b>"] };
     const states = { reject: "rejected", undo: "undone", approve: (act.approvals.length + 1 >= act.approvals_needed) ? "requested" : act.state };
     if (step === "approve") act.approvals.push({ by: "ana", token: "tok_ana", time: new Date().toISOString() });
     Object.assign(act, { state: states[step], version: act.version + 1 });
