@@ -17,6 +17,8 @@ import { Ticks } from "./ticks.js";
 
 const COLUMNS = [{ label: "Stands", class: "c-status" }, { label: "Action", class: "c-title" }, { label: "About", class: "c-who" }, { label: "Because of", class: "c-cause" },
   { label: "Proof to end", class: "num c-took" }, { label: "Decided", class: "c-age" }, { label: "Decision", class: "c-do" }];
+/** What a decision needs to be seen of it, where there is less room. */
+const NARROW = COLUMNS.filter(({ label }) => ["Stands", "Action", "Decided", "Decision"].includes(label));
 /** Those of one alert or entity; the rest stands in the list. */
 const PART_ITEMS = 20;
 /** Several states under one name, as the API takes them. */
@@ -37,19 +39,20 @@ function act_row(act, app, columns, tick, decided) {
   };
   const where = [act.target ? ["asked of ", untrusted(act.target, 60)] : null, act.policy ? [" by policy ", untrusted(act.policy, 60)] : null];
   const why = { proposed: () => [approvals_text(act), ", lapses ", age_el(act.not_after)], held: () => ["by the brake ", untrusted(words(act.brake ?? "unknown").toLowerCase(), 40)] };
-  const node = row(columns, [...tick(act),
-    [act_state_el(act), Object.hasOwn(why, act.state) ? el("div.more", {}, why[act.state]()) : null],
-    [el("a.title", { href: link(["actions", act.id]), "data-move": "" }, act_title(act)), el("div.reason", {}, where), act.remark ? el("div.reason", {}, untrusted(act.remark, 200)) : null],
-    [about_el(act), tenant_el(act, app)], cause_el(act), took_text(act), age_el(act.decided_time), decision_buttons(act, app, done) ?? "–",
-  ], { class: "case" });
+  const cells = { "c-tick": tick(act), "c-who": [about_el(act), tenant_el(act, app)], "c-cause": cause_el(act), "c-took": took_text(act), "c-age": age_el(act.decided_time),
+    "c-do": decision_buttons(act, app, done) ?? "–",
+    "c-status": [act_state_el(act), Object.hasOwn(why, act.state) ? el("div.more", {}, why[act.state]()) : null],
+    "c-title": [el("a.title", { href: link(["actions", act.id]), "data-move": "" }, act_title(act)), el("div.reason", {}, where), act.remark ? el("div.reason", {}, untrusted(act.remark, 200)) : null],
+  };
+  const node = row(columns, columns.map((column) => cells[column.class.split(" ").at(-1)]), { class: "case" });
   return node;
 }
 
 /** With `ticks`, those that wait can be ticked. */
-function acts_table(caption, acts, app, ticks = null) {
-  const columns = ticks ? [ticks.column, ...COLUMNS] : COLUMNS;
+function acts_table(caption, acts, app, own_columns = COLUMNS, ticks = null) {
+  const columns = ticks ? [ticks.column, ...own_columns] : own_columns;
   const waiting = new Set(acts.filter(waits).map((act) => act.id));
-  const tick = (act) => !ticks ? [] : [waits(act) ? ticks.cell(act.id, el("span", {}, act_title(act)).textContent) : ""];
+  const tick = (act) => (ticks && waits(act) ? ticks.cell(act.id, el("span", {}, act_title(act)).textContent) : "");
   const decided = (act) => {
     if (!waits(act)) waiting.delete(act.id);
     ticks?.show([...waiting]);
@@ -59,14 +62,19 @@ function acts_table(caption, acts, app, ticks = null) {
   return node;
 }
 
-/** What concerns what `query` says; nothing is shown where there is none. */
-export function acts_panel(query, app, signal) {
+/** What waits for a person because of one incident, in a panel; nothing where there is none. */
+export function waiting_panel(incident, app, signal) {
+  return acts_panel("Waits for a decision", { incident, state: "held,proposed" }, app, signal, NARROW);
+}
+
+/** What concerns what `query` says, in a panel of this `title`; nothing is shown where there is none. */
+export function acts_panel(title, query, app, signal, columns = COLUMNS) {
   const host = el("div", {});
   get_actions({ ...query, limit: PART_ITEMS }, signal).then((page) => {
     if (signal.aborted || !page.items?.length) return;
-    fill(host, panel("Actions", acts_table("Actions", page.items, app), page.next_cursor ? el("p.more", {}, el("a", { href: link(["actions"], query) }, "All of them")) : null));
+    fill(host, panel(title, acts_table(title, page.items, app, columns), page.next_cursor ? el("p.more", {}, el("a", { href: link(["actions"], query) }, "All of them")) : null));
   }, (error) => {
-    if (!signal.aborted) fill(host, panel("Actions", el("p.more", {}, "They cannot be read: ", untrusted(error.message, 200))));
+    if (!signal.aborted) fill(host, panel(title, el("p.more", {}, "They cannot be read: ", untrusted(error.message, 200))));
   });
   return host;
 }
@@ -76,7 +84,7 @@ function acts_list(acts, view) {
   const decide = (step) => (ids) => ask_to_decide_many(step, acts.filter((act) => ids.includes(act.id)), app, () => view.load());
   const ticks = may_triage(app.caller) && acts.some(waits) ? new Ticks(["Approve …", decide("approve")], ["Refuse …", decide("reject")]) : null;
   view.ticks = ticks;
-  return [acts_table("Actions, the last changed first", acts, app, ticks), ticks?.bar];
+  return [acts_table("Actions, the last changed first", acts, app, COLUMNS, ticks), ticks?.bar];
 }
 
 const LIST = {
@@ -88,7 +96,7 @@ const LIST = {
     select("action", "Action", ACT_KINDS.map((kind) => [kind, kind_text(kind)]), query.action),
     input("user", "User", query.user), input("session", "Session", query.session), input("address", "Address", query.address), input("target", "Asked of", query.target),
     app.caller?.tenant ? null : input("tenant", "Tenant", query.tenant),
-    query.alert ? input("alert", "Alert", query.alert) : null,
+    query.alert ? input("alert", "Alert", query.alert) : null, query.incident ? input("incident", "Incident", query.incident) : null,
   ],
   page: get_actions,
   draw: (acts, view) => acts.length ? acts_list(acts, view)

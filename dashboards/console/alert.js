@@ -74,7 +74,7 @@ export class AlertView extends CaseView {
       el("div.columns", {},
         el("div.side", {}, this.triage_panel(alert), subjects_panel(alert), attack_panel(alert)),
         el("div.wide", {}, panel("Evidence", evidence_table(alert.evidence)), el("div", {}, history_panel(alert), facts_panel(alert)))),
-      acts_panel({ alert: alert.id }, this.app, this.signal), why_panel(alert, this.app.tenant_of(alert), this.signal), events_panel(alert),
+      acts_panel("Actions", { alert: alert.id }, this.app, this.signal), why_panel(alert, this.app.tenant_of(alert), this.signal), events_panel(alert),
     ];
   }
 }

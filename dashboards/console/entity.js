@@ -96,6 +96,6 @@ export class EntityView {
         seen_table("Networks", "Network", entity.networks, network_el),
         seen_table("Devices", "Device", entity.devices, device_el),
         related("user", "Users"), related("ip", "Addresses"), related("session", "Sessions")),
-      acts_panel({ [type === "ip" ? "address" : type]: value, tenant }, this.#app, this.#abort.signal), held_back_panel(held_back), panel("Events", events)));
+      acts_panel("Actions", { [type === "ip" ? "address" : type]: value, tenant }, this.#app, this.#abort.signal), held_back_panel(held_back), panel("Events", events)));
   }
 }

@@ -1,6 +1,7 @@
 // One incident: alerts that have one cause. What happened to whom in which order, what people and machines
 // did about it, and what it hangs together with.
 
+import { waiting_panel } from "./actions.js";
 import { get_case, get_timeline } from "./api.js";
 import { CaseView, attack_panel } from "./case.js";
 import { title_cell } from "./cases.js";
@@ -79,7 +80,7 @@ export class IncidentView extends CaseView {
     const merged = incident.merged_into ? ["It was merged into ", el("a", { href: link(["incidents", incident.merged_into]) }, "another incident"), ", which is the one to work on."] : null;
     return el("div.columns", {},
       el("div.side", {}, this.triage_panel(incident, merged), subjects_panel(incident), attack_panel(incident), this.#related_panel(incident)),
-      el("div.wide", {}, el("div.span", {}, this.#alerts_panel(incident)), panel("Timeline", timeline), facts_panel(incident)));
+      el("div.wide", {}, el("div.span", {}, this.#alerts_panel(incident), waiting_panel(this.id, this.app, this.signal)), panel("Timeline", timeline), facts_panel(incident)));
   }
 
   #may_regroup(incident) {

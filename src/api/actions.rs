@@ -44,6 +44,9 @@ pub struct ActionQuery {
     /// Id of the alert that is the cause.
     #[param(max_length = 1024, min_length = 1)]
     pub alert: Option<String>,
+    /// Id of that alert's incident.
+    #[param(max_length = 1024, min_length = 1)]
+    pub incident: Option<String>,
     /// Tenant; for tokens of all tenants.
     #[param(max_length = 1024, min_length = 1)]
     pub tenant: Option<String>,
@@ -73,6 +76,7 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
         session: params.text("session"),
         address: params.text("address"),
         alert: params.text("alert"),
+        incident: params.text("incident"),
         cursor: params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?,
         limit: params.limit()?,
     };

@@ -66,6 +66,8 @@ pub struct Filter {
     pub address: Option<String>,
     /// The alert that is the cause.
     pub alert: Option<String>,
+    /// The incident of that alert.
+    pub incident: Option<String>,
     /// The page after this place.
     pub cursor: Option<Cursor>,
     /// Actions on the page; at least 1, at most [`PAGE_MAX`].
@@ -85,6 +87,7 @@ pub fn list(tx: &Connection, filter: &Filter) -> Result<Page<ActionRecord>, DbEr
         ("session = ?", &filter.session),
         ("address = ?", &filter.address),
         ("alert_id = ?", &filter.alert),
+        ("alert_id IN (SELECT id FROM alerts WHERE incident_id = ?)", &filter.incident),
     ];
     for (sql, value) in texts {
         if let Some(value) = value {

@@ -131,10 +131,13 @@ test("an action is refused or undone from its page, which tells its course and l
   assert.equal(await page.locator("main button").count(), 0);
 });
 
-test("an alert and an entity show the actions about them", async ({ page, mock }) => {
+test("alerts and entities show the actions about them, incidents what waits for a person", async ({ page, mock }) => {
   await sign_in(`#/alerts/${mock.alerts[0].id}`);
   await panel(page, "Actions").locator("tr.case").first().waitFor();
   assert.equal(await panel(page, "Actions").locator("tr.case").count(), 6);
+  await page.goto(url(`#/incidents/${mock.incidents[0].id}`));
+  await panel(page, "Waits for a decision").locator("tr.case").first().waitFor();
+  assert.equal(await panel(page, "Waits for a decision").locator("tr.case").count(), 2, "what waits because of its alerts");
   await page.goto(url("#/entities/ip/203.0.113.7?tenant=acme"));
   await panel(page, "Actions").locator("text=Block address").waitFor();
   assert.equal(asked(mock, /\/actions\?address=203\.0\.113\.7&tenant=acme&limit=20$/).length, 1);

@@ -201,6 +201,7 @@ class Mock {
   get_actions(request, [, id, step], query, role) {
     if (id === undefined) {
       const items = this.acts.filter((act) => (!query.state || query.state.split(",").includes(act.state))
+        && (!query.incident || this.alerts.some((alert) => alert.id === act.alert && alert.incident === query.incident))
         && ["action", "user", "session", "address", "alert", "target", "tenant"].every((name) => !query[name] || act[name] === query[name]));
       return { items, next_cursor: null };
     }

@@ -27,7 +27,9 @@ async fn actions_are_found_by_what_they_are_about() {
     assert_eq!(list("").await, ["a2", "a1"], "the last changed first");
     assert_eq!(list("tenant=acme").await, ["a1"]);
     assert_eq!(list("alert=a2&session=ses-1&user=u1&target=identity&action=revoke_session").await, ["a2"]);
-    for nothing in ["user=u2", "session=ses-2", "target=other", "state=held,ended", "action=revoke_token"] {
+    let incident = api.get(&token, "/api/v1/alerts/a1").await.json()["incident"].as_str().unwrap().to_owned();
+    assert_eq!(list(&format!("incident={incident}")).await, ["a1"]);
+    for nothing in ["incident=other", "user=u2", "session=ses-2", "target=other", "state=held,ended", "action=revoke_token"] {
         assert_eq!(list(nothing).await, [""; 0], "{nothing}");
     }
     assert_eq!(list("state=requested").await.len(), 2);
