@@ -7,9 +7,10 @@
 use super::notice::{Sample, Tally};
 use super::payload::{Notice, Payload, Response, message_id};
 use super::visible::visible;
-use crate::alert::model::Attack;
+use crate::alert::model::{Attack, Disposition};
 use crate::alert::{Alert, Status};
 use crate::incident::Incident;
+use crate::incident::model::Resolution;
 use bartizan_core::{EntityKind, Role, Severity, Subject, TimeMs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -207,7 +208,7 @@ fn of_alert(alert: &Alert, course: Course, response: Response) -> Told {
         ("Found", line(&format!("by {}, {:.0} % sure, {}", alert.detector, alert.confidence * 100.0, techniques(&alert.attack)))),
         ("Numbers", numbers(alert)),
         ("Tenant", line(&alert.tenant)),
-        ("Alert", format!("{} version {}, {}", line(&alert.id), alert.version, alert.status.as_str())),
+        ("Alert", format!("{} version {}, {}", line(&alert.id), alert.version, standing(alert.status, alert.disposition, None))),
         ("Assignee", alert.assignee.as_deref().map(line).unwrap_or_default()),
     ];
     Told {
@@ -241,7 +242,15 @@ fn of_incident(incident: &Incident, course: Course, response: Response) -> Told 
     rows.extend([
         ("Found", line(&format!("by {detectors}, {}", techniques(&incident.attack)))),
         ("Tenant", line(&incident.tenant)),
-        ("Incident", format!("{} version {}, {}", line(&incident.id), incident.version, incident.status.as_str())),
+        (
+            "Incident",
+            format!(
+                "{} version {}, {}",
+                line(&incident.id),
+                incident.version,
+                standing(incident.status, incident.disposition, incident.resolution)
+            ),
+        ),
         ("Assignee", incident.assignee.as_deref().map(line).unwrap_or_default()),
     ]);
     Told {
@@ -330,6 +339,21 @@ fn counted(count: impl Into<u64>, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
+/// Where it stands; of what is resolved, as what people judged it, or what ended it instead.
+fn standing(status: Status, disposition: Option<Disposition>, resolution: Option<Resolution>) -> String {
+    let how = match (disposition, resolution) {
+        _ if status != Status::Resolved => "",
+        (Some(Disposition::TruePositive), _) => " as a true positive",
+        (Some(Disposition::FalsePositive), _) => " as a false positive",
+        (Some(Disposition::Benign), _) => " as benign",
+        (None, Some(Resolution::Silence)) => " by silence",
+        (None, Some(Resolution::Alerts)) => " with its alerts",
+        (None, Some(Resolution::Merged)) => ", merged into another one",
+        (None, Some(Resolution::Person) | None) => "",
+    };
+    format!("{}{how}", status.as_str())
+}
+
 /// From one time to another in UTC, to the second; the day once if it is the same.
 fn span(first: TimeMs, last: TimeMs) -> String {
     let (first, last) = (second(first), second(last));
@@ -340,8 +364,9 @@ fn span(first: TimeMs, last: TimeMs) -> String {
     }
 }
 
-/// `2026-03-01 12:00:00`.
-fn second(time: TimeMs) -> String {
+/// A time in UTC for people, to the second: `2026-03-01 12:00:00`.
+#[must_use]
+pub fn second(time: TimeMs) -> String {
     let text = time.to_string();
     text.split_once('.').map_or(text.as_str(), |(whole, _)| whole).replace('T', " ")
 }

@@ -75,6 +75,15 @@ fn what_machines_did_and_left_to_people_is_said() {
 }
 
 #[test]
+fn what_is_resolved_says_how() {
+    let said = |disposition, resolution| standing(Status::Resolved, disposition, resolution);
+    assert_eq!(said(Some(Disposition::TruePositive), Some(Resolution::Person)), "resolved as a true positive");
+    assert_eq!(said(None, Some(Resolution::Silence)), "resolved by silence");
+    assert_eq!(said(None, None), "resolved");
+    assert_eq!(standing(Status::Acknowledged, None, None), "acknowledged");
+}
+
+#[test]
 fn a_span_names_its_day_once() {
     let at = |text: &str| TimeMs::parse(text).unwrap();
     let first = at("2026-03-01T23:59:59.999Z");

@@ -97,10 +97,16 @@ impl ActionKind {
         }
     }
 
-    /// What is done to whom, in words: `disable user ann`. Whom: the first that is known.
+    /// What is done to whom, in words: `disable the account of ann`. Whom: the first that is known.
     #[must_use]
     pub fn of<const N: usize>(self, whom: [&Option<String>; N]) -> String {
-        let name = self.as_str().replace('_', " ");
+        let name = match self {
+            Self::RevokeSession => "end session".to_owned(),
+            Self::RevokeUserSessions => "end all sessions of".to_owned(),
+            Self::RequireSignIn => "ask more at the next sign-in of".to_owned(),
+            Self::DisableUser => "disable the account of".to_owned(),
+            other => other.as_str().replace('_', " "),
+        };
         whom.into_iter().flatten().next().map_or_else(|| name.clone(), |whom| format!("{name} {whom}"))
     }
 

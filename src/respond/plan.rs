@@ -23,6 +23,7 @@ use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, Response, message_id};
 use crate::notify::routing::Routing;
 use crate::notify::tell::age_ms;
+use crate::notify::view::second;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use bartizan_core::{Severity, TimeMs};
 use rusqlite::Connection;
@@ -230,8 +231,8 @@ impl Planner<'_> {
             title: format!("{people} asked to agree: {}", action.named()),
             text: format!(
                 "A policy proposes it because of an alert. Approve or refuse it on the console's page of actions; nothing is done without, and \
-                 it lapses at {}.",
-                action.not_after
+                 it lapses at {} UTC.",
+                second(action.not_after)
             ),
             details: json!({
                 "action": action.id, "kind": kind, "policy": action.policy, "target": action.target, "tenant": action.tenant,

@@ -174,7 +174,7 @@ impl ActionRecord {
         format!("{CHANNEL_PREFIX}{}", self.target)
     }
 
-    /// What is done to whom, in words: `disable user ann`.
+    /// What is done to whom, in words: `disable the account of ann`.
     #[must_use]
     pub fn named(&self) -> String {
         self.action.of([&self.session, &self.address, &self.token_id, &self.user])
