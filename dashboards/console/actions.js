@@ -15,10 +15,10 @@ import { link } from "./router.js";
 import { act_tabs } from "./tabs.js";
 import { Ticks } from "./ticks.js";
 
-const COLUMNS = [{ label: "Stands", class: "c-status" }, { label: "Action", class: "c-title" }, { label: "About", class: "c-who" }, { label: "Because of", class: "c-cause" },
+const COLUMNS = [{ label: "State", class: "c-status" }, { label: "Action", class: "c-title" }, { label: "About", class: "c-who" }, { label: "Because of", class: "c-cause" },
   { label: "Proof to end", class: "num c-took" }, { label: "Decided", class: "c-age" }, { label: "Decision", class: "c-do" }];
 /** What a decision needs to be seen of it, where there is less room. */
-const NARROW = COLUMNS.filter(({ label }) => ["Stands", "Action", "Decided", "Decision"].includes(label));
+const NARROW = COLUMNS.filter(({ label }) => ["State", "Action", "Decided", "Decision"].includes(label));
 /** Those of one alert or entity; the rest stands in the list. */
 const PART_ITEMS = 20;
 /** Several states under one name, as the API takes them. */
@@ -92,7 +92,7 @@ const LIST = {
   title: "Actions",
   older: "Load older actions",
   fields: (query, app) => [
-    select("state", "Stands", [...GROUPS, ...ACT_STATES.map((state) => [state, state_text(state)])], query.state), toggle(query, "state"),
+    select("state", "State", [...GROUPS, ...ACT_STATES.map((state) => [state, state_text(state)])], query.state), toggle(query, "state"),
     select("action", "Action", ACT_KINDS.map((kind) => [kind, kind_text(kind)]), query.action),
     input("user", "User", query.user), input("session", "Session", query.session), input("address", "Address", query.address), input("target", "Asked of", query.target),
     app.caller?.tenant ? null : input("tenant", "Tenant", query.tenant),

@@ -15,39 +15,47 @@ function of_user(act) {
   return act.user ? [" of ", value(act.user)] : null;
 }
 
-/** `title`: what is to be done to whom; `effect`: what comes of it; `undo`: what undoing it comes to. */
+/** `name`: what it is; `title`: what is to be done to whom; `effect`: what comes of it; `undo`: what undoing it comes to. */
 const ACTS = {
   revoke_session: {
+    name: "End session",
     title: (act) => ["End session ", value(act.session), of_user(act)],
     effect: "This one session is to end. What its owner signed in to after the proof lives on.",
   },
   revoke_user_sessions: {
+    name: "End all sessions",
     title: (act) => ["End all sessions of ", value(act.user)],
     effect: "Every session of this person that began before the proof is to end, on all devices, the owner's own ones too. The person has to sign in again.",
   },
   revoke_token: {
+    name: "Revoke token",
     title: (act) => ["Revoke token ", value(act.token_id), of_user(act)],
     effect: "This one token is to be good no more. What was issued after the proof lives on.",
   },
   require_sign_in: {
+    name: "Ask more at sign-in",
     title: (act) => ["Ask more of ", value(act.user), " at the next sign-in"],
     effect: "At the next sign-in the identity provider asks this person for what is configured there, such as a new password.",
     undo: "The identity provider is told to ask no more than usual of this person.",
   },
   waive_sign_in: {
+    name: "Ask no more at sign-in",
     title: (act) => ["Ask no more of ", value(act.user), " at the next sign-in"],
     effect: "The identity provider asks this person for no more than usual again.",
   },
   disable_user: {
+    name: "Disable account",
     title: (act) => ["Disable the account of ", value(act.user)],
     effect: "This person can sign in nowhere any more until somebody enables the account again.",
     undo: "The account is enabled: this person, and whoever knows the password, can sign in again.",
   },
   enable_user: {
+    name: "Enable account",
     title: (act) => ["Enable the account of ", value(act.user)],
     effect: "This person can sign in again.",
   },
   block_address: {
+    name: "Block address",
     title: (act) => ["Block address ", value(act.address)],
     effect: "Gateways that read the block list turn away everything from this address for the configured time, innocent people behind it included.",
     undo: "The address leaves the block list: gateways let it in again.",
@@ -67,9 +75,7 @@ export function act_title(act) {
 }
 
 export function kind_text(kind) {
-  const names = { block_address: "Block address", disable_user: "Disable account", enable_user: "Enable account", require_sign_in: "Ask more at sign-in",
-    revoke_session: "End session", revoke_token: "Revoke token", revoke_user_sessions: "End all sessions", waive_sign_in: "Ask no more at sign-in" };
-  return names[kind] ?? words(kind);
+  return known({ action: kind })?.name ?? words(kind);
 }
 
 export function effect_text(act) {
