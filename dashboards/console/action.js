@@ -108,7 +108,7 @@ export class ActionView {
     const reads_only = waits(act) && !may_triage(this.#app.caller) ? el("p.more", {}, "The role of this token only reads. Deciding needs analyst or admin.") : null;
     fill(this.#main, el("article.act-page", {}, crumbs(this.#app.up()),
       el("div.head", {}, el("div.badges", {}, act_state_el(act), took === null ? null : el("span.more", {}, `${duration_ms(took)} from proof to end`), until_el(act)),
-        title, el("p.because", {}, state_meaning(act), act.remark ? [" ", untrusted(act.remark, 400), "."] : null)),
+        title, el("p.because", {}, state_meaning(act)), act.remark ? el("p.more", {}, "Remark: ", untrusted(act.remark, 400)) : null),
       el("div.columns.halves", {},
         el("div", {}, waits(act) || buttons ? panel("Decision", el("p", {}, effect_text(act)), buttons ? el("div.actions", {}, buttons) : reads_only) : null, course_panel(act)), facts_panel(act, this.#alert))));
   }

@@ -109,7 +109,7 @@ test("an action is refused or undone from its page, which tells its course and l
   await page.waitForSelector(".badges >> text=refused");
   await page.goto(url("#/actions/msg_5c1f0b7e29d84a63"));
   await page.waitForSelector("h1 >> text=End session ses-8f21 of m.okafor");
-  assert.match(await page.locator(".head").innerText(), /done, confirmed\s+2\.4 s from proof to end.*said, when asked again, that it is done\. realm people no longer knows the session\./s);
+  assert.match(await page.locator(".head").innerText(), /done, confirmed\s+2\.4 s from proof to end.*said, when asked again, that it is done\.\s+Remark: realm people no longer knows the session/s);
   const course = await panel(page, "Course").locator(".entry > div:first-child").allInnerTexts();
   assert.deepEqual(course.map((line) => line.trim()), ["Ended the target says so 2.4 s after the proof", "Taken the target has it 1.9 s after the proof",
     "Asked of identity 1.2 s after the proof", "Decided by its target's table 1.2 s after the proof", "Proof the event that proves it"]);
