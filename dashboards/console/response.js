@@ -58,6 +58,7 @@ export class ResponseWatch extends EventTarget {
 
   #take(state) {
     if (!this.#app.view) return;
+    if (state.stopped && this.state && !this.state.stopped) this.#app.announce("Machines are stopped");
     this.state = state;
     const shown = JSON.stringify([state, this.#app.caller]);
     // Drawing the same anew would take the focus from its button.
@@ -86,7 +87,6 @@ export class ResponseWatch extends EventTarget {
     ], ["Stop machines", async (form) => {
       this.#take(await stop_response(form.elements.reason.value.trim()));
       dialog.close();
-      this.#app.announce("Machines are stopped");
     }]);
   }
 

@@ -167,6 +167,7 @@ test("machines are stopped with a reason, which every page says, and an admin le
   await dialog.locator("button.primary").click();
   const banner = page.locator("#response .stopped");
   await banner.waitFor();
+  assert.equal(await page.locator("#live").textContent(), "Machines are stopped", "it is spoken, too");
   assert.match(await banner.innerText(), /Machines are stopped by ana since .*Reason: it ends <b>the wrong ones<\/b>\s*RLO/s);
   assert.equal(await banner.locator("button").count(), 0, "that they act again is an admin's word");
   await page.goto(url("#/alerts"));
