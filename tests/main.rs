@@ -9,6 +9,7 @@ mod channels_down;
 mod cli;
 mod console_suite;
 mod crash;
+mod decisions;
 mod deploy;
 mod dispositions;
 mod export;

@@ -1,5 +1,6 @@
 // One alert: what happened, how sure, to whom, what proves it, and what people did about it.
 
+import { acts_panel } from "./actions.js";
 import { CaseView, attack_panel } from "./case.js";
 import { el, untrusted } from "./dom.js";
 import { evidence_table } from "./evidence.js";
@@ -20,7 +21,7 @@ function facts_panel(alert) {
     ["First event", time_el(alert.first_event_time)], ["Last event", time_el(alert.last_event_time)],
     ["Lasted", span > 0 ? duration_ms(span) : null], ["Detected", time_el(alert.detected_time)],
     ["Tenant", untrusted(alert.tenant ?? "–", 60)], ["Version", count(alert.version)],
-    ["Actions", alert.actions?.length ? alert.actions.map((action, i) => [i ? ", " : "", untrusted(words(action), 60)]) : null],
+    ["Recommended", alert.actions?.length ? alert.actions.map((action, i) => [i ? ", " : "", untrusted(words(action), 60)]) : null],
     ["Networks", alert.entities?.networks?.length ? el("ul.plain", {}, alert.entities.networks.slice(0, 20).map((name) => el("li", {}, untrusted(name, 60)))) : null],
     ["Id", el("code", {}, untrusted(alert.id, 80))],
   ]));
@@ -73,7 +74,7 @@ export class AlertView extends CaseView {
       el("div.columns", {},
         el("div.side", {}, this.triage_panel(alert), subjects_panel(alert), attack_panel(alert)),
         el("div.wide", {}, panel("Evidence", evidence_table(alert.evidence)), el("div", {}, history_panel(alert), facts_panel(alert)))),
-      why_panel(alert, this.app.tenant_of(alert), this.signal), events_panel(alert),
+      acts_panel("Actions", { alert: alert.id }, this.app, this.signal), why_panel(alert, this.app.tenant_of(alert), this.signal), events_panel(alert),
     ];
   }
 }

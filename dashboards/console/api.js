@@ -145,3 +145,34 @@ export function close_breaker(detector, tenant) {
 export function get_entity(type, value, query, signal) {
   return json(with_query(`/api/v1/entities/${encode(type)}/${encode(value)}`, query), { signal });
 }
+
+// What machines do.
+
+export function get_actions(query, signal) {
+  return json(with_query("/api/v1/actions", query), { signal });
+}
+
+export function get_action(id, signal) {
+  return json(`/api/v1/actions/${encode(id)}`, { signal });
+}
+
+/** `step`: `approve`, `reject` or `undo`. Answers the action as it stands, or the one that undoes it. */
+export function decide_action(id, step) {
+  return json(`/api/v1/actions/${encode(id)}/${step}`, { method: "POST" });
+}
+
+export function get_response() {
+  return json("/api/v1/response");
+}
+
+export function stop_response(reason) {
+  return json("/api/v1/response/stop", { method: "POST", body: { reason } });
+}
+
+export function start_response() {
+  return json("/api/v1/response/start", { method: "POST" });
+}
+
+export function get_audit(query, signal) {
+  return json(with_query("/api/v1/audit", query), { signal });
+}

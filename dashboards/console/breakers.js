@@ -5,7 +5,8 @@ import { close_breaker, get_breakers } from "./api.js";
 import { el, fill, untrusted } from "./dom.js";
 import { count, number, time_el } from "./format.js";
 import { detector_el } from "./labels.js";
-import { may_triage } from "./triage.js";
+import { Poll } from "./poll.js";
+import { may_triage } from "./roles.js";
 
 const POLL_MS = 30_000;
 const SHOWN_MAX = 5;
@@ -17,7 +18,7 @@ function key_of(open) {
 export class BreakerBar {
   #host;
   #app;
-  #timer = null;
+  #poll = new Poll(() => this.#ask(), POLL_MS);
   #shown = "";
   /** Closed here, which counts from the next batch of events on: until then the daemon still lists them. */
   #closed = new Set();
@@ -25,24 +26,23 @@ export class BreakerBar {
   constructor(host, app) {
     this.#host = host;
     this.#app = app;
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.load(); });
   }
 
-  async load() {
-    clearTimeout(this.#timer);
-    if (!this.#app.view || document.hidden) return;
+  load() {
+    if (this.#app.view) this.#poll.now();
+  }
+
+  async #ask() {
     try {
       const { items } = await get_breakers();
       this.#draw(Array.isArray(items) ? items : []);
     } catch {
       // That the daemon does not answer is said elsewhere; what was open may still be.
     }
-    clearTimeout(this.#timer);
-    if (this.#app.view) this.#timer = setTimeout(() => this.load(), POLL_MS);
   }
 
   stop() {
-    clearTimeout(this.#timer);
+    this.#poll.stop();
     this.#shown = "";
     this.#closed.clear();
     fill(this.#host);

@@ -6,8 +6,9 @@ import { el, fill, untrusted } from "./dom.js";
 import { age_el, words } from "./format.js";
 import { attack_el, severity_el, status_el } from "./labels.js";
 import { crumbs, failure, loading, panel } from "./parts.js";
+import { may_triage } from "./roles.js";
 import { CASES, link } from "./router.js";
-import { may_triage, triage_form } from "./triage.js";
+import { triage_form } from "./triage.js";
 
 export function attack_panel(item) {
   const entries = Array.isArray(item.attack) ? item.attack : [];

@@ -8,9 +8,9 @@ import { filter_bar } from "./filters.js";
 import { count, words } from "./format.js";
 import { SEVERITIES, status_el } from "./labels.js";
 import { empty, failure, loading } from "./parts.js";
+import { may_triage } from "./roles.js";
 import { CASES, link, parse, replace_filters } from "./router.js";
 import { Ticks } from "./ticks.js";
-import { may_triage } from "./triage.js";
 
 const RENDER_PAUSE_MS = 200;
 /** Rows do not move while the mouse does: a click must hit what was aimed at. */
@@ -49,7 +49,7 @@ export class CasesView {
     this.#app = app;
     this.#feed = app.feeds[list.kind];
     this.#query = only_filters(route.query);
-    if (may_triage(app.caller)) this.#ticks = new Ticks("Triage …", (ids) => this.#triage(ids));
+    if (may_triage(app.caller)) this.#ticks = new Ticks(["Triage …", (ids) => this.#triage(ids)]);
     this.#columns = this.#ticks ? [this.#ticks.column, ...list.columns] : list.columns;
     this.bar = filter_bar(list.kind, this.#query, app);
     this.summary = el("p.summary", {});

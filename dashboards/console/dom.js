@@ -68,6 +68,17 @@ export function row(columns, cells, props = {}) {
     el("td", { role: "cell", class: columns[i].class, "data-label": columns[i].label, "data-none": is_none(cell) }, cell)));
 }
 
+/** A row whose first cell is a button that opens `details()` below it. */
+export function opening_row(columns, label, cells, details) {
+  const detail = el("tr.detail", { hidden: true, role: "row" });
+  const button = el("button.disclose", { type: "button", "aria-expanded": "false", "data-move": "", onclick: () => {
+    if (!detail.firstChild) detail.append(el("td", { role: "cell", colspan: columns.length }, details()));
+    detail.hidden = !detail.hidden;
+    button.setAttribute("aria-expanded", String(!detail.hidden));
+  } }, label, el("span.away", {}, ", all members"));
+  return [row(columns, [button, ...cells]), detail];
+}
+
 // Cells without a value are left out where rows are cards.
 function is_none(cell) {
   return cell === "–" || (cell instanceof Node && cell.textContent === "–");

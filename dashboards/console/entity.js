@@ -1,5 +1,6 @@
 // What is known of one user, address or session, its alerts and its events.
 
+import { acts_panel } from "./actions.js";
 import { get_entity, get_events, get_held_back } from "./api.js";
 import { title_cell } from "./cases.js";
 import { el, fill, row, table, untrusted } from "./dom.js";
@@ -95,6 +96,6 @@ export class EntityView {
         seen_table("Networks", "Network", entity.networks, network_el),
         seen_table("Devices", "Device", entity.devices, device_el),
         related("user", "Users"), related("ip", "Addresses"), related("session", "Sessions")),
-      held_back_panel(held_back), panel("Events", events)));
+      acts_panel("Actions", { [type === "ip" ? "address" : type]: value, tenant }, this.#app, this.#abort.signal), held_back_panel(held_back), panel("Events", events)));
   }
 }

@@ -1,8 +1,8 @@
 // Events as rows; a row opens to show every member the API sent.
 
-import { el, row, table, untrusted } from "./dom.js";
-import { number, time_el, words } from "./format.js";
-import { facts, network_el, pivot, place_text } from "./parts.js";
+import { el, opening_row, table, untrusted } from "./dom.js";
+import { time_el, words } from "./format.js";
+import { facts, member_text, network_el, pivot, place_text } from "./parts.js";
 
 const COLUMNS = [
   { label: "Time", class: "c-time" }, { label: "Kind", class: "c-kind" }, { label: "Outcome", class: "c-outcome" },
@@ -23,11 +23,6 @@ function request_text(event) {
   return event.status ? `${what} → ${event.status}` : what;
 }
 
-function member_text(value) {
-  if (typeof value === "number") return number(value);
-  return untrusted(typeof value === "object" ? JSON.stringify(value) : value, 2000);
-}
-
 function details(event) {
   const { attrs, time, ...members } = event;
   const rest = Object.entries(members).filter(([, value]) => value !== null && value !== "" && value !== undefined);
@@ -37,20 +32,13 @@ function details(event) {
 }
 
 function event_rows(event) {
-  const detail = el("tr.detail", { hidden: true, role: "row" });
-  const button = el("button.disclose", { type: "button", "aria-expanded": "false", "data-move": "", onclick: () => {
-    if (!detail.firstChild) detail.append(el("td", { role: "cell", colspan: COLUMNS.length }, details(event)));
-    detail.hidden = !detail.hidden;
-    button.setAttribute("aria-expanded", String(!detail.hidden));
-  } }, time_el(event.time), el("span.away", {}, ", all members"));
   const what = request_text(event);
-  const line = row(COLUMNS, [
-    button, [untrusted(words(event.kind ?? "–"), 40), what ? el("div.more", {}, untrusted(what, 80)) : null], outcome_el(event),
+  return opening_row(COLUMNS, time_el(event.time), [
+    [untrusted(words(event.kind ?? "–"), 40), what ? el("div.more", {}, untrusted(what, 80)) : null], outcome_el(event),
     pivot("user", event.user, event.tenant), pivot("ip", event.ip, event.tenant), untrusted(place_text(event.place) ?? "–", 60),
     network_el(event.network), untrusted(event.device ?? "–", 40), untrusted(event.user_agent ?? "–", 90),
     pivot("session", event.session, event.tenant),
-  ]);
-  return [line, detail];
+  ], () => details(event));
 }
 
 export function events_table(caption, events) {

@@ -17,12 +17,13 @@ const API_FILTERS = ["severity", "status", "detector", "user", "ip", "session", 
 export const FILTERS = [...API_FILTERS, "within", "text"];
 export const WITHIN = Object.keys(WITHIN_MS);
 
+/** Where the time `within`, such as `24h`, begins; undefined for any time. */
+export function since_of(within) {
+  return Object.hasOwn(WITHIN_MS, within ?? "") ? new Date(Date.now() - WITHIN_MS[within]).toISOString() : undefined;
+}
+
 function api_query(query) {
-  const out = Object.fromEntries(API_FILTERS.map((name) => [name, query[name]]));
-  if (Object.hasOwn(WITHIN_MS, query.within ?? "")) {
-    out.since = new Date(Date.now() - WITHIN_MS[query.within]).toISOString();
-  }
-  return out;
+  return { ...Object.fromEntries(API_FILTERS.map((name) => [name, query[name]])), since: since_of(query.within) };
 }
 
 /** An alert has one detector, an incident those of its alerts. */

@@ -108,6 +108,6 @@ export function refresh_ages(root = document) {
 }
 
 export function words(name) {
-  const text = String(name).replaceAll("_", " ");
+  const text = String(name).replaceAll("_", " ").replaceAll(/\b(api|ip|mfa|tls|vpn)\b/g, (short) => short.toUpperCase());
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

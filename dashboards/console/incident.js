@@ -1,6 +1,7 @@
 // One incident: alerts that have one cause. What happened to whom in which order, what people and machines
 // did about it, and what it hangs together with.
 
+import { waiting_panel } from "./actions.js";
 import { get_case, get_timeline } from "./api.js";
 import { CaseView, attack_panel } from "./case.js";
 import { title_cell } from "./cases.js";
@@ -11,11 +12,11 @@ import { attack_el, detector_el, severity_el, status_el } from "./labels.js";
 import { paged } from "./paged.js";
 import { facts, panel } from "./parts.js";
 import { ask_to_merge, ask_to_split } from "./regroup.js";
+import { may_triage } from "./roles.js";
 import { link } from "./router.js";
 import { subjects_panel } from "./subjects.js";
 import { Ticks } from "./ticks.js";
 import { timeline_entry } from "./timeline.js";
-import { may_triage } from "./triage.js";
 
 const ALERTS = [{ label: "Severity", class: "c-sev" }, { label: "Alert", class: "c-title" }, { label: "Detector", class: "c-detector" },
   { label: "Tactic", class: "c-tactic" }, { label: "First event", class: "c-age" }];
@@ -79,7 +80,7 @@ export class IncidentView extends CaseView {
     const merged = incident.merged_into ? ["It was merged into ", el("a", { href: link(["incidents", incident.merged_into]) }, "another incident"), ", which is the one to work on."] : null;
     return el("div.columns", {},
       el("div.side", {}, this.triage_panel(incident, merged), subjects_panel(incident), attack_panel(incident), this.#related_panel(incident)),
-      el("div.wide", {}, el("div.span", {}, this.#alerts_panel(incident)), panel("Timeline", timeline), facts_panel(incident)));
+      el("div.wide", {}, el("div.span", {}, this.#alerts_panel(incident), waiting_panel(this.id, this.app, this.signal)), panel("Timeline", timeline), facts_panel(incident)));
   }
 
   #may_regroup(incident) {
@@ -90,7 +91,7 @@ export class IncidentView extends CaseView {
     const alerts = members(incident);
     const left = incident.alert_count - alerts.length;
     if (!alerts.length) return panel("Alerts", el("p.more", {}, "None any more."));
-    const ticks = this.#may_regroup(incident) && incident.alert_count > 1 ? new Ticks("Split off …", (ids) => this.#split(incident, ids)) : null;
+    const ticks = this.#may_regroup(incident) && incident.alert_count > 1 ? new Ticks(["Split off …", (ids) => this.#split(incident, ids)]) : null;
     const columns = ticks ? [ticks.column, ...ALERTS] : ALERTS;
     const rows = alerts.map((alert) => row(columns, [...(ticks ? [ticks.cell(alert.id, alert.title)] : []),
       severity_el(alert.severity), title_cell("alerts", alert, alert.reason), detector_el(alert.detector, true),

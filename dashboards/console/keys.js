@@ -8,8 +8,8 @@ import { link } from "./router.js";
 const SEQUENCE_MS = 1200;
 const HELP = [
   ["j  k", "next, previous row"], ["Enter", "open"], ["u  Esc", "back to the list"], ["[  ]", "newer, older one"],
-  ["x", "tick this row"], ["t", "triage this one (Ctrl Enter saves), or what is ticked"], ["/", "search"],
-  ["g i", "incidents"], ["g a", "alerts"], ["g s", "status"], ["?", "this help"],
+  ["x", "tick this row"], ["t", "triage this one (Ctrl Enter saves), or what is ticked; of actions, approve it"], ["/", "search"],
+  ["g i", "incidents"], ["g a", "alerts"], ["g d", "what machines did"], ["g s", "status"], ["?", "this help"],
 ];
 
 export function help_dialog() {
@@ -54,7 +54,7 @@ export function listen(app, { back, search, help }) {
     "[": () => app.view.go?.("newer"), "]": () => app.view.go?.("older"), t: () => app.view.focus_triage?.(),
     g: () => { armed_until_ms = performance.now() + SEQUENCE_MS; },
   };
-  const after_g = { i: () => { location.hash = app.lists.incidents; }, a: () => { location.hash = app.lists.alerts; }, s: () => { location.hash = link(["status"]); } };
+  const after_g = { i: () => { location.hash = app.lists.incidents; }, a: () => { location.hash = app.lists.alerts; }, d: () => { location.hash = app.lists.actions; }, s: () => { location.hash = link(["status"]); } };
   addEventListener("keydown", (event) => {
     if (!app.view || dialog_is_open() || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (typing(event.target)) {

@@ -1,8 +1,12 @@
 // The console's composition: which view is shown, who is signed in, the live stream, the banner.
 
 import * as api from "./api.js";
+import { ActionView } from "./action.js";
+import { ActionsView } from "./actions.js";
 import { AlertView } from "./alert.js";
 import { AlertsView } from "./alerts.js";
+import { AuditView } from "./audit.js";
+import { BlocksView } from "./blocks.js";
 import { BreakerBar } from "./breakers.js";
 import { close_dialogs } from "./dialog.js";
 import { el, fill, untrusted } from "./dom.js";
@@ -13,7 +17,9 @@ import { IncidentView } from "./incident.js";
 import { IncidentsView } from "./incidents.js";
 import { help_dialog, listen } from "./keys.js";
 import { empty, failure, loading } from "./parts.js";
-import { CASES, link, parse } from "./router.js";
+import { ResponseWatch } from "./response.js";
+import { may_audit } from "./roles.js";
+import { CASES, LISTS, link, parse } from "./router.js";
 import { show_sign_in } from "./signin.js";
 import { StatusView } from "./status.js";
 import { AlertStream } from "./stream.js";
@@ -35,18 +41,19 @@ class LostView {
   title = "Not found";
 
   constructor(host) {
-    fill(host, empty("There is no such page", el("a", { href: link(["incidents"]) }, "Incidents")));
+    fill(host, el("h1.away", {}, "Not found"), empty("There is no such page", el("a", { href: link(["incidents"]) }, "Incidents")));
   }
 
   unmount() {}
 }
 
-const VIEWS = { incidents: IncidentsView, incident: IncidentView, alerts: AlertsView, alert: AlertView, status: StatusView, entity: EntityView, lost: LostView };
+const VIEWS = { incidents: IncidentsView, incident: IncidentView, alerts: AlertsView, alert: AlertView, actions: ActionsView, action: ActionView,
+  blocks: BlocksView, audit: AuditView, status: StatusView, entity: EntityView, lost: LostView };
 
 /** Where one was: the lists with their filters and how far they were scrolled, the list or incident that was looked at
  * last, and what was opened from a list. */
 function places() {
-  return { lists: { incidents: link(["incidents"]), alerts: link(["alerts"]) }, scrolls: {}, origin: { view: "incidents", href: link(["incidents"]) }, opened: null };
+  return { lists: Object.fromEntries(Object.keys(LISTS).map((view) => [view, link([view])])), scrolls: {}, origin: { view: "incidents", href: link(["incidents"]) }, opened: null };
 }
 
 const app = {
@@ -59,7 +66,7 @@ const app = {
   ...places(),
   /** Notes what is looked at, if one may want to come back to it. */
   seen: ({ view, params, query }) => {
-    if (Object.hasOwn(CASES, view)) {
+    if (Object.hasOwn(LISTS, view)) {
       app.lists[view] = link([view], query);
       app.origin = { view, href: app.lists[view] };
     } else if (view === "incident") app.origin = { view, href: link(["incidents", ...params]) };
@@ -68,7 +75,8 @@ const app = {
   up: () => {
     const list = (view) => ({ view, href: app.lists[view] });
     const { view } = app.route;
-    const to = view === "incident" ? list("incidents") : view === "alert" && app.origin.view !== "incident" ? list("alerts") : app.origin;
+    const of_cases = Object.hasOwn(CASES, app.origin.view);
+    const to = view === "incident" ? list("incidents") : view === "alert" && of_cases ? list("alerts") : view === "action" && of_cases ? list("actions") : app.origin;
     return { href: to.href, text: words(to.view) };
   },
   /** What to ask for: a token of one tenant may not name a tenant. */
@@ -92,12 +100,14 @@ const app = {
   },
 };
 
+app.response = new ResponseWatch(document.getElementById("response"), app);
 const breakers = new BreakerBar(document.getElementById("breakers"), app);
 
 /** Which of the bar's links the present view belongs to. */
 function section() {
   const view = app.route?.view === "entity" ? app.origin.view : app.route?.view;
-  return Object.keys(CASES).find((kind) => CASES[kind] === view) ?? view;
+  if (view === "blocks") return "actions";
+  return Object.keys(LISTS).find((kind) => LISTS[kind] === view) ?? view;
 }
 
 function nav_link(name, text, key) {
@@ -109,12 +119,14 @@ function draw_bar() {
   const who = app.caller ? el("span.who", { title: "signed in as" }, untrusted(app.caller.name ?? "", 40), el("span.tag", {}, untrusted(app.caller.role ?? "", 20))) : null;
   fill(bar,
     el("a.brand", { href: link(["incidents"]), "aria-label": "Bartizan" }, logo, el("span", {}, "Bartizan")),
-    el("nav", { "aria-label": "Main" }, nav_link("incidents", "Incidents", "g i"), nav_link("alerts", "Alerts", "g a"), nav_link("status", ["Status", el("span.badge", { id: "health" })], "g s")),
+    el("nav", { "aria-label": "Main" }, nav_link("incidents", "Incidents", "g i"), nav_link("alerts", "Alerts", "g a"), 
+      nav_link("actions", ["Actions", el("span.badge", { id: "waiting" })], "g d"), may_audit(app.caller) ? nav_link("audit", "Audit") : null, nav_link("status", ["Status", el("span.badge", { id: "health" })], "g s")),
     el("span.gap", {}), el("span.stream", { id: "stream" }), who,
     el("button.quiet", { type: "button", title: "Keys (?)", "aria-label": "Keys", onclick: () => help.showModal() }, "?"),
     el("button.quiet", { type: "button", onclick: () => sign_out(null) }, "Sign out"));
   draw_stream();
   draw_health();
+  draw_waiting();
 }
 
 function draw_stream() {
@@ -129,6 +141,12 @@ function draw_health() {
   const node = document.getElementById("health");
   const problems = Array.isArray(app.status?.health) ? app.status.health.length : 0;
   if (node) fill(node, problems ? [el("span", { "aria-hidden": "true" }, problems), el("span.away", {}, ` (${problems} health alerts)`)] : null);
+}
+
+function draw_waiting() {
+  const node = document.getElementById("waiting");
+  const waiting = app.response.state?.waiting ?? 0;
+  if (node) fill(node, waiting ? [el("span", { "aria-hidden": "true" }, count(waiting)), el("span.away", {}, ` (${count(waiting)} wait for a person)`)] : null);
 }
 
 function show(route) {
@@ -167,6 +185,7 @@ function signed_in(status) {
   app.set_status(status);
   app.stream.start();
   show(parse(location.hash));
+  app.response.load();
   breakers.load();
 }
 
@@ -180,6 +199,7 @@ function sign_out(notice) {
   draw_bar();
   fill(banner);
   breakers.stop();
+  app.response.stop();
   document.title = "Sign in · Bartizan";
   show_sign_in(main, notice, signed_in);
 }
@@ -222,9 +242,11 @@ function start() {
   app.stream.addEventListener("resumed", () => {
     for (const feed of Object.values(app.feeds)) feed.reload();
     breakers.load();
+    app.response.load();
     if (main.querySelector(".failure")) app.view?.load?.();
   });
   app.stream.addEventListener("state", draw_stream);
+  app.response.addEventListener("change", draw_waiting);
   api.events.addEventListener("unreachable", () => draw_banner(true));
   api.events.addEventListener("reached", () => draw_banner(false));
   api.events.addEventListener("signed_out", () => { if (app.view || !main.querySelector(".sign-in")) sign_out("The session has ended: the token was revoked or has expired. Sign in again."); });

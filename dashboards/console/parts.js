@@ -1,7 +1,7 @@
 // Pieces that several views show: panels, facts, pivot links, empty and error states.
 
 import { el, fill, untrusted } from "./dom.js";
-import { words } from "./format.js";
+import { number, words } from "./format.js";
 import { link } from "./router.js";
 
 export function panel(title, ...body) {
@@ -13,6 +13,12 @@ export function panel(title, ...body) {
 export function facts(pairs) {
   const kept = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return el("dl.facts", {}, kept.map(([label, value]) => el("div", {}, el("dt", {}, label), el("dd", {}, value))));
+}
+
+/** The value of a member whose meaning is not known here. */
+export function member_text(value) {
+  if (typeof value === "number") return number(value);
+  return untrusted(value !== null && typeof value === "object" ? JSON.stringify(value) : value, 2000);
 }
 
 /** A link to what is known of a user, an address or a session. */

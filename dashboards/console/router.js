@@ -2,11 +2,13 @@
 // a link to a view can be passed on. The token is never part of it.
 //
 //   #/incidents?severity=high   #/incidents/ID   #/alerts?…   #/alerts/ID
-//   #/entities/user/VALUE?tenant=t   #/status
+//   #/entities/user/VALUE?tenant=t   #/status   #/actions?state=held   #/actions/ID   #/blocks   #/audit?actor=ana
 
 export const ENTITY_TYPES = ["user", "ip", "session"];
-/** Lists, and the view of one of each. */
+/** Lists of what is triaged, and the view of one of each. */
 export const CASES = { incidents: "incident", alerts: "alert" };
+/** All lists, with the view of one of each, if there is one. */
+export const LISTS = { ...CASES, actions: "action", blocks: null, audit: null };
 
 function decode(part) {
   try {
@@ -25,7 +27,7 @@ export function parse(hash) {
   const lost = { view: "lost", params: [], query };
   if (parts.includes(null)) return lost;
   if (parts.length === 0) return { view: "incidents", params: [], query };
-  if (Object.hasOwn(CASES, view) && params.length <= 1) return { view: params.length ? CASES[view] : view, params, query };
+  if (Object.hasOwn(LISTS, view) && params.length <= (LISTS[view] ? 1 : 0)) return { view: params.length ? LISTS[view] : view, params, query };
   if (view === "status" && params.length === 0) return { view, params, query };
   if (view === "entities" && params.length === 2 && ENTITY_TYPES.includes(params[0])) return { view: "entity", params, query };
   return lost;

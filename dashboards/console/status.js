@@ -5,6 +5,7 @@ import { el, fill, row, table, untrusted } from "./dom.js";
 import { age_el, count, duration_us, refresh_ages, short_count, time_el, words } from "./format.js";
 import { SEVERITIES, severity_el, state_el } from "./labels.js";
 import { failure, loading, panel } from "./parts.js";
+import { Poll } from "./poll.js";
 
 const POLL_MS = 5000;
 const ROWS_MAX = 500;
@@ -91,18 +92,20 @@ export class StatusView {
   #abort = new AbortController();
   #before = null;
   #last = null;
-  #timer = null;
+  #poll = new Poll(() => this.#ask(), POLL_MS, this.#abort.signal);
 
   constructor(main, _route, app) {
     this.#main = main;
     this.#app = app;
     fill(main, el("h1.away", {}, "Status"), loading());
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.load(); }, { signal: this.#abort.signal });
     this.load();
   }
 
-  async load() {
-    clearTimeout(this.#timer);
+  load() {
+    this.#poll.now();
+  }
+
+  async #ask() {
     try {
       const status = await get_status(this.#abort.signal);
       if (this.#abort.signal.aborted) return;
@@ -115,12 +118,9 @@ export class StatusView {
       if (this.#abort.signal.aborted) return;
       if (!this.#last) fill(this.#main, failure(error, () => this.load()));
     }
-    clearTimeout(this.#timer);
-    if (!document.hidden) this.#timer = setTimeout(() => this.load(), POLL_MS);
   }
 
   unmount() {
-    clearTimeout(this.#timer);
     this.#abort.abort();
   }
 

@@ -37,7 +37,7 @@ function subject_row(subject, tenant) {
   const role = ["attacker", "victim", "shared"].includes(subject.role) ? subject.role : "other";
   return row(COLUMNS, [
     [el(`span.tag.tag-${role}`, {}, untrusted(subject.role ?? "–", 20)), subject.hit ? [" ", el("span.tag.tag-hit", { title: "a success, or a stolen session" }, "hit")] : null],
-    untrusted(subject.type ?? "–", 20),
+    subject.type === "ip" ? "address" : untrusted(subject.type ?? "–", 20),
     known ? pivot(subject.type, subject.value, tenant) : untrusted(subject.value, 96),
   ]);
 }

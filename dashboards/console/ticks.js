@@ -19,10 +19,10 @@ export class Ticks {
   /** Shows itself once something is ticked. */
   bar;
 
-  /** What can be done with what is ticked: `work(ids)`, behind a button that says `text`. */
-  constructor(text, work) {
+  /** What can be done with what is ticked: `[text, work]`, where `text` stands on a button and `work(ids)` is behind it. The first is what `t` does. */
+  constructor(...steps) {
     this.bar = el("div.ticked", { role: "region", "aria-label": "Ticked rows", hidden: true }, this.#status,
-      el("button.primary", { type: "button", onclick: () => work([...this.#ids]) }, text),
+      steps.map(([text, work], i) => el(i ? "button" : "button.primary", { type: "button", onclick: () => work([...this.#ids]) }, text)),
       el("button.quiet", { type: "button", onclick: () => this.clear() }, "Untick"));
     this.#all = el("input", { type: "checkbox", "aria-label": "Tick all", onchange: () => this.#tick_all(this.#all.checked) });
     this.column = { label: "Tick", class: "c-tick", head: el("label.tick", {}, this.#all, el("span.tick-all", {}, "Tick all")) };

@@ -1,6 +1,7 @@
 // An entry of an incident's timeline: what detection found, what people did and said, what was told, what
 // machines were asked to do.
 
+import { act_state_el, act_title } from "./acts.js";
 import { el, untrusted } from "./dom.js";
 import { count, counted, duration_ms, words } from "./format.js";
 import { entry_el, lesson_text, step_text } from "./history.js";
@@ -46,9 +47,9 @@ function of_alert({ by, about, change }, alert_link) {
 
 /** As `/api/v1/actions` has it: what was asked of whom, about whom, and where it stands. */
 function of_action({ about, change }, alert_link) {
-  const whom = change.session ?? change.address ?? change.user;
-  return { head: "Action", text: [untrusted(words(change.action ?? "action").toLowerCase(), 60), whom ? [" ", untrusted(whom, 80)] : null,
-    change.target ? [" at ", untrusted(change.target, 60)] : null, ": ", untrusted(words(change.state ?? "–").toLowerCase(), 40),
+  const title = act_title(change);
+  return { head: "Action", text: [change.id ? el("a", { href: link(["actions", change.id]) }, title) : title,
+    change.target ? [" at ", untrusted(change.target, 60)] : null, ": ", act_state_el(change),
     change.remark ? [", ", untrusted(change.remark, 200)] : null, ", because of ", alert_link(about)] };
 }
 

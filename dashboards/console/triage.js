@@ -10,11 +10,6 @@ import { attempt } from "./parts.js";
 const NOTE_CHARS_MAX = 4000;
 const NAME_CHARS_MAX = 128;
 
-/** Unknown role: offer it and let the API decide. */
-export function may_triage(caller) {
-  return !caller?.role || caller.role === "analyst" || caller.role === "admin";
-}
-
 function choice(name, label, options, value) {
   return el("fieldset.choice", {}, el("legend", {}, label), el("div.choices", {}, options.map((option) =>
     el("label", {}, el("input", { type: "radio", name, value: option, checked: option === value }), el("span", {}, words(option))))));

@@ -8,6 +8,7 @@ CREATE TABLE actions (
     tenant      TEXT NOT NULL,
     user        TEXT,
     session     TEXT,
+    address     TEXT,
     alert_id    TEXT NOT NULL,
     state       TEXT NOT NULL,             -- shadow, held, requested …
     by_machine  INTEGER NOT NULL,          -- it went, or would have, without a person's word
@@ -22,6 +23,8 @@ CREATE INDEX actions_by_update ON actions (updated_ms DESC, id DESC);
 CREATE INDEX actions_by_alert ON actions (alert_id);
 CREATE INDEX actions_by_session ON actions (session, tenant) WHERE session IS NOT NULL;
 CREATE INDEX actions_by_user ON actions (user, tenant) WHERE user IS NOT NULL;
+CREATE INDEX actions_by_address ON actions (address, tenant) WHERE address IS NOT NULL;
+CREATE INDEX actions_waiting ON actions (tenant) WHERE state IN ('held', 'proposed');
 CREATE INDEX actions_blocks ON actions (state, tenant, updated_ms) WHERE action = 'block_address';
 CREATE INDEX actions_due ON actions (due_ms) WHERE due_ms IS NOT NULL;
 

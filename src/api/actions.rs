@@ -38,9 +38,15 @@ pub struct ActionQuery {
     /// The session.
     #[param(max_length = 1024, min_length = 1)]
     pub session: Option<String>,
+    /// The address.
+    #[param(max_length = 1024, min_length = 1)]
+    pub address: Option<String>,
     /// Id of the alert that is the cause.
     #[param(max_length = 1024, min_length = 1)]
     pub alert: Option<String>,
+    /// Id of that alert's incident.
+    #[param(max_length = 1024, min_length = 1)]
+    pub incident: Option<String>,
     /// Tenant; for tokens of all tenants.
     #[param(max_length = 1024, min_length = 1)]
     pub tenant: Option<String>,
@@ -68,7 +74,9 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
         target: params.text("target"),
         user: params.text("user"),
         session: params.text("session"),
+        address: params.text("address"),
         alert: params.text("alert"),
+        incident: params.text("incident"),
         cursor: params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?,
         limit: params.limit()?,
     };

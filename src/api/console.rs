@@ -26,13 +26,15 @@ macro_rules! files {
 /// Name, content type, content.
 const FILES: &[(&str, &str, &[u8])] = files! {
     "index.html": HTML, "favicon.svg": SVG, "base.css": STYLE, "views.css": STYLE,
-    "alert.js": SCRIPT, "alerts.js": SCRIPT, "api.js": SCRIPT, "breakers.js": SCRIPT, "bulk.js": SCRIPT,
-    "case.js": SCRIPT, "cases.js": SCRIPT, "dialog.js": SCRIPT, "dom.js": SCRIPT, "entity.js": SCRIPT,
+    "action.js": SCRIPT, "actions.js": SCRIPT, "acts.js": SCRIPT, "alert.js": SCRIPT, "alerts.js": SCRIPT, "api.js": SCRIPT,
+    "audit.js": SCRIPT, "blocks.js": SCRIPT, "breakers.js": SCRIPT, "bulk.js": SCRIPT,
+    "case.js": SCRIPT, "cases.js": SCRIPT, "decide.js": SCRIPT, "dialog.js": SCRIPT, "dom.js": SCRIPT, "entity.js": SCRIPT,
     "events_table.js": SCRIPT, "evidence.js": SCRIPT, "feed.js": SCRIPT, "filters.js": SCRIPT, "format.js": SCRIPT,
     "history.js": SCRIPT, "incident.js": SCRIPT, "incidents.js": SCRIPT, "keys.js": SCRIPT, "labels.js": SCRIPT,
-    "ledger.js": SCRIPT, "main.js": SCRIPT, "paged.js": SCRIPT, "parts.js": SCRIPT, "regroup.js": SCRIPT,
+    "ledger.js": SCRIPT, "listing.js": SCRIPT, "main.js": SCRIPT, "paged.js": SCRIPT, "parts.js": SCRIPT, "poll.js": SCRIPT,
+    "regroup.js": SCRIPT, "response.js": SCRIPT, "roles.js": SCRIPT,
     "router.js": SCRIPT, "signin.js": SCRIPT, "sse.js": SCRIPT, "status.js": SCRIPT, "stream.js": SCRIPT,
-    "subjects.js": SCRIPT, "ticks.js": SCRIPT, "timeline.js": SCRIPT, "triage.js": SCRIPT, "visible.js": SCRIPT,
+    "subjects.js": SCRIPT, "tabs.js": SCRIPT, "ticks.js": SCRIPT, "timeline.js": SCRIPT, "triage.js": SCRIPT, "visible.js": SCRIPT,
     "why.js": SCRIPT,
 };
 

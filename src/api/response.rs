@@ -7,6 +7,7 @@ use super::problem::Problem;
 use super::query::{NoParams, Params};
 use super::{ApiState, body, openapi};
 use crate::clock::now_ms;
+use crate::db::actions;
 use crate::respond::stop::{REASON_BYTES_MAX, SwitchError};
 use axum::Json;
 use axum::body::Body;
@@ -16,7 +17,7 @@ use bartizan_core::TimeMs;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// May machines act?
+/// May machines act, and what waits for people?
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResponseView {
     /// Is nothing done by machines now?
@@ -28,17 +29,23 @@ pub struct ResponseView {
     pub by: Option<String>,
     /// Why; for callers of all tenants.
     pub reason: Option<String>,
+    /// Actions that wait for a person, of the caller's tenant or of all.
+    pub waiting: u64,
 }
 
 impl ResponseView {
     /// As this caller may see it.
-    #[must_use]
-    pub fn of(state: &ApiState, caller: &Caller) -> Self {
+    ///
+    /// # Errors
+    /// SQLite says no.
+    pub async fn of(state: &ApiState, caller: &Caller) -> Result<Self, Problem> {
+        let tenant = caller.tenant.clone();
+        let waiting = state.read(move |tx| Ok(actions::count_waiting(tx, tenant.as_deref())?)).await?;
         let stopped = state.switch.stopped();
         let since = stopped.as_ref().and_then(|stopped| stopped.time);
         let shown = stopped.as_ref().filter(|_| caller.tenant.is_none());
         let (by, reason) = shown.map(|stopped| (stopped.by.clone(), stopped.reason.clone())).unzip();
-        Self { stopped: stopped.is_some(), since, by, reason }
+        Ok(Self { stopped: stopped.is_some(), since, by, reason, waiting })
     }
 }
 
@@ -51,13 +58,13 @@ pub struct StopRequest {
     reason: String,
 }
 
-/// May machines act?
+/// May machines act, and what waits for people?
 #[utoipa::path(get, path = "/api/v1/response", tag = "operation",
     responses((status = 200, description = "How the switch stands", body = ResponseView), openapi::QuestionErrors))]
 pub async fn get(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Result<Json<ResponseView>, Problem> {
     caller.may_read()?;
     Params::read::<NoParams>(&uri)?;
-    Ok(Json(ResponseView::of(&state, &caller)))
+    ResponseView::of(&state, &caller).await.map(Json)
 }
 
 /// Stops machines from acting, at once: no session is asked to be ended any more, and no call is tried again. What runs
@@ -89,7 +96,7 @@ pub async fn stop(
         Ok(())
     })
     .await?;
-    Ok(Json(ResponseView::of(&state, &caller)))
+    ResponseView::of(&state, &caller).await.map(Json)
 }
 
 /// Lets machines act again. What waits and has not run out of time is done now.
@@ -100,7 +107,7 @@ pub async fn start(State(state): State<ApiState>, caller: Caller, uri: Uri) -> R
     Params::read::<NoParams>(&uri)?;
     let (shared, by) = (state.clone(), caller.name.clone());
     turn(&state, move || shared.switch.start(&shared.db, &shared.desk.routing, &by, now_ms()).map(drop)).await?;
-    Ok(Json(ResponseView::of(&state, &caller)))
+    ResponseView::of(&state, &caller).await.map(Json)
 }
 
 /// Turns the switch on a blocking thread; people are told after it, and what waits goes out or not.

@@ -225,6 +225,8 @@ impl PipelineStatus {
 /// Whose token it is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CallerView {
+    /// Id of the token, which approvals of actions name.
+    pub id: String,
     /// Name of the token.
     pub name: String,
     /// Its role.
@@ -373,9 +375,9 @@ pub async fn get(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Res
         alerts: AlertCounts { open },
         latency: state.latencies.snapshot().into_iter().map(StageLatency::from).collect(),
         health,
-        response: ResponseView::of(&state, &caller),
+        response: ResponseView::of(&state, &caller).await?,
         audit_head: (!one_tenant).then(|| head.into()),
         pipeline: if one_tenant { pipeline.for_one_tenant() } else { pipeline },
-        caller: CallerView { name: caller.name, role: caller.role.as_str(), tenant: caller.tenant },
+        caller: CallerView { id: caller.id, name: caller.name, role: caller.role.as_str(), tenant: caller.tenant },
     }))
 }

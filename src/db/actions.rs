@@ -24,9 +24,9 @@ pub fn get(tx: &Connection, id: &str) -> Result<Option<ActionRecord>, DbError> {
 /// SQLite says no.
 pub fn put(tx: &Connection, action: &ActionRecord, due_ms: Option<i64>, now_ms: i64) -> Result<(), DbError> {
     tx.prepare_cached(
-        "INSERT INTO actions (id, target, action, tenant, user, session, alert_id, state, by_machine, decided_ms, updated_ms, due_ms, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-         ON CONFLICT (id) DO UPDATE SET state = ?8, updated_ms = ?11, due_ms = ?12, body = ?13",
+        "INSERT INTO actions (id, target, action, tenant, user, session, address, alert_id, state, by_machine, decided_ms, updated_ms, due_ms, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         ON CONFLICT (id) DO UPDATE SET state = ?9, updated_ms = ?12, due_ms = ?13, body = ?14",
     )?
     .execute(params![
         action.id,
@@ -35,6 +35,7 @@ pub fn put(tx: &Connection, action: &ActionRecord, due_ms: Option<i64>, now_ms: 
         action.tenant,
         action.user,
         action.session,
+        action.address,
         action.alert,
         action.state.as_str(),
         action.is_by_machine(),
@@ -61,8 +62,12 @@ pub struct Filter {
     pub user: Option<String>,
     /// The session.
     pub session: Option<String>,
+    /// The address.
+    pub address: Option<String>,
     /// The alert that is the cause.
     pub alert: Option<String>,
+    /// The incident of that alert.
+    pub incident: Option<String>,
     /// The page after this place.
     pub cursor: Option<Cursor>,
     /// Actions on the page; at least 1, at most [`PAGE_MAX`].
@@ -80,7 +85,9 @@ pub fn list(tx: &Connection, filter: &Filter) -> Result<Page<ActionRecord>, DbEr
         ("target = ?", &filter.target),
         ("user = ?", &filter.user),
         ("session = ?", &filter.session),
+        ("address = ?", &filter.address),
         ("alert_id = ?", &filter.alert),
+        ("alert_id IN (SELECT id FROM alerts WHERE incident_id = ?)", &filter.incident),
     ];
     for (sql, value) in texts {
         if let Some(value) = value {
@@ -137,6 +144,16 @@ pub fn blocks(tx: &Connection, tenant: Option<&str>, state: State, since_ms: i64
     )?;
     let bodies: Vec<String> = statement.query_map((state.as_str(), tenant, since_ms), |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(bodies.iter().map(|body| serde_json::from_str(body)).collect::<Result<_, _>>()?)
+}
+
+/// How many actions wait for a person, of one tenant or of all.
+///
+/// # Errors
+/// SQLite says no.
+pub fn count_waiting(tx: &Connection, tenant: Option<&str>) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM actions WHERE state IN ('held', 'proposed') AND (?1 IS NULL OR tenant = ?1)";
+    let count: i64 = tx.prepare_cached(sql)?.query_row([tenant], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
 }
 
 /// How many addresses a tenant has blocked.

@@ -42,7 +42,8 @@ pub struct Announcement<'a> {
 pub fn tell_everyone(tx: &Connection, routing: &Routing, telling: &Announcement<'_>, now_ms: i64) -> Result<(), DbError> {
     let ended = channels::ended(tx)?;
     let kind = telling.kind;
-    let payload = Payload { kind: kind.to_owned(), timestamp: TimeMs(now_ms), data: telling.notice, response: <_>::default(), url: None };
+    let url = url_of(kind, &telling.notice.details, routing.public_url.as_deref());
+    let payload = Payload { kind: kind.to_owned(), timestamp: TimeMs(now_ms), data: telling.notice, response: <_>::default(), url };
     let body = serde_json::to_string(&payload)?;
     for route in routing.channels.iter().filter(|route| !route.every_version && !ended.contains(&route.name)) {
         if telling.except != Some(route.name.as_str()) {
@@ -51,6 +52,20 @@ pub fn tell_everyone(tx: &Connection, routing: &Routing, telling: &Announcement<
         }
     }
     Ok(())
+}
+
+/// Where the console at `console` shows what a notice is about, if it has a page for that.
+#[must_use]
+pub fn url_of(kind: &str, details: &Value, console: Option<&str>) -> Option<String> {
+    let id = |member: &str| details.get(member).and_then(Value::as_str);
+    let page = match kind {
+        "action.proposed" => format!("/{}", id("action")?),
+        "revocation.failed" => format!("/{}", id("message_id").or_else(|| id("id"))?),
+        "revocation.held" => "?state=held".to_owned(),
+        "response.stopped" | "response.started" => String::new(),
+        _ => return None,
+    };
+    console.map(|console| format!("{console}/#/actions{page}"))
 }
 
 fn new_message(route: &Route, message_id: String, kind: &str, body: String, next_ms: i64) -> NewMessage {

@@ -1,7 +1,7 @@
 //! Messages that no alert caused: one of each type, made up, to try templates and preview channels; tests of a channel; signs
 //! of life.
 
-use super::notice::Tally;
+use super::notice::{Tally, url_of};
 use super::payload::{Notice, Payload, Response, message_id};
 use crate::alert::model::{Attack, Entities};
 use crate::alert::{Alert, Status};
@@ -18,7 +18,7 @@ pub const TEST: &str = "channel.test";
 /// The type of a sign of life.
 const HEARTBEAT: &str = "heartbeat";
 /// The types of messages that people get.
-pub const KINDS: [&str; 20] = [
+pub const KINDS: [&str; 22] = [
     "alert.opened",
     "alert.updated",
     "alert.resolved",
@@ -34,6 +34,8 @@ pub const KINDS: [&str; 20] = [
     "health.cleared",
     "heartbeat",
     "action.proposed",
+    "response.stopped",
+    "response.started",
     "revocation.held",
     "revocation.failed",
     "delivery.failed",
@@ -111,7 +113,11 @@ pub fn message(channel: &str, kind: &str, console: Option<&str>) -> Message {
             let url = link("alerts", &alert.id);
             body(kind, alert.detected_time, Alert { status, version, ..alert }, url)
         }
-        _ => body(kind, TimeMs(START_MS), notice(kind, &alert), None),
+        _ => {
+            let notice = notice(kind, &alert);
+            let url = url_of(kind, &notice.details, console);
+            body(kind, TimeMs(START_MS), notice, url)
+        }
     };
     outgoing(channel, kind, body, message_id(&["sample", channel, kind]), START_MS)
 }
@@ -149,7 +155,9 @@ fn notice(kind: &str, alert: &Alert) -> Notice {
         "health.raised" | "health.cleared" => {
             json!({"id": "pipeline_late", "subject": "", "detail": "10 records have waited for over 300 s"})
         }
-        _ => json!({"channel": "oncall", "error": "HTTP 503", "alert": alert.id}),
+        "action.proposed" => json!({"action": "msg_00", "kind": "disable_user", "user": "u1", "alert": alert.id}),
+        "response.stopped" | "response.started" => json!({"by": "kim", "reason": "it ends the wrong sessions"}),
+        _ => json!({"channel": "oncall", "error": "HTTP 503", "alert": alert.id, "message_id": "msg_00"}),
     };
     Notice { title: format!("A notice of the type {kind}"), text: "What happened, and what there is to do.".to_owned(), details }
 }

@@ -7,9 +7,10 @@
 use super::notice::{Sample, Tally};
 use super::payload::{Notice, Payload, Response, message_id};
 use super::visible::visible;
-use crate::alert::model::Attack;
+use crate::alert::model::{Attack, Disposition};
 use crate::alert::{Alert, Status};
 use crate::incident::Incident;
+use crate::incident::model::Resolution;
 use bartizan_core::{EntityKind, Role, Severity, Subject, TimeMs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +29,8 @@ const ROWS_BYTES_MAX: usize = 4 * ROW_BYTES_MAX;
 const NAMES_MAX: usize = 12;
 /// Numbers of the evidence.
 const NUMBERS_MAX: usize = 16;
+/// Bytes of a date, as it begins a time.
+const DATE_BYTES: usize = "2026-03-01".len();
 /// Alerts of an incident or tally.
 const ALERTS_MAX: usize = 10;
 
@@ -191,20 +194,21 @@ impl Told {
     }
 }
 
+/// Rows in the order in which somebody who was woken asks: why, who, what now; the particulars after that.
 fn of_alert(alert: &Alert, course: Course, response: Response) -> Told {
     let ongoing = if alert.ongoing { "goes on" } else { "over" };
+    let when = span(alert.first_event_time, alert.last_event_time);
     let rows = vec![
-        ("What", line(&format!("{} ({}, {})", alert.title, alert.detector, techniques(&alert.attack)))),
+        ("Why", visible(&alert.reason, REASON_CHARS_MAX)),
         ("Who", names(&alert.subjects, |subject| subject.role == Role::Victim)),
         ("From", names(&alert.subjects, |subject| subject.role != Role::Victim)),
-        ("Since", format!("{}, last event {}, {} events, {ongoing}", alert.first_event_time, alert.last_event_time, alert.event_count)),
-        ("Why", visible(&alert.reason, REASON_CHARS_MAX)),
-        ("Sure", format!("{:.0} %", alert.confidence * 100.0)),
-        ("Numbers", numbers(alert)),
-        ("Done", done(response).unwrap_or_else(|| "no session was asked to be ended because of this version".to_owned())),
         ("Next", next(course, alert.subjects.iter().any(|subject| subject.hit), response)),
+        ("Done", done(response).unwrap_or_else(|| "no machine was asked to act because of this version".to_owned())),
+        ("When", format!("{when}, {}, {ongoing}", counted(alert.event_count, "event"))),
+        ("Found", line(&format!("by {}, {:.0} % sure, {}", alert.detector, alert.confidence * 100.0, techniques(&alert.attack)))),
+        ("Numbers", numbers(alert)),
         ("Tenant", line(&alert.tenant)),
-        ("Alert", format!("{} version {}, {}", line(&alert.id), alert.version, alert.status.as_str())),
+        ("Alert", format!("{} version {}, {}", line(&alert.id), alert.version, standing(alert.status, alert.disposition, None))),
         ("Assignee", alert.assignee.as_deref().map(line).unwrap_or_default()),
     ];
     Told {
@@ -222,28 +226,31 @@ fn of_alert(alert: &Alert, course: Course, response: Response) -> Told {
 }
 
 fn of_incident(incident: &Incident, course: Course, response: Response) -> Told {
-    let counted = |(detector, count): (&String, &u64)| if *count == 1 { detector.clone() } else { format!("{detector} × {count}") };
-    let detectors = incident.detectors.iter().map(counted).collect::<Vec<_>>().join(", ");
+    let times = |(detector, count): (&String, &u64)| if *count == 1 { detector.clone() } else { format!("{detector} × {count}") };
+    let detectors = incident.detectors.iter().map(times).collect::<Vec<_>>().join(", ");
+    let when = span(incident.first_event_time, incident.last_event_time);
     let mut rows = vec![
-        ("What", line(&format!("{} ({detectors}; {})", incident.title, techniques(&incident.attack)))),
+        ("Why", visible(&incident.summary, REASON_CHARS_MAX)),
         ("Who", names(&incident.subjects, |subject| subject.role == Role::Victim)),
         ("From", names(&incident.subjects, |subject| subject.role != Role::Victim)),
-        (
-            "Since",
-            format!(
-                "{}, last event {}, {} alerts, {} hit",
-                incident.first_event_time, incident.last_event_time, incident.alert_count, incident.hit_count
-            ),
-        ),
-        ("Why", visible(&incident.summary, REASON_CHARS_MAX)),
+        ("Next", next(course, incident.hit_count > 0, response)),
+        ("Done", done(response).unwrap_or_default()),
+        ("When", format!("{when}, {}, {} hit", counted(incident.alert_count, "alert"), incident.hit_count)),
     ];
     let members = incident.alerts.iter().take(ALERTS_MAX);
     rows.extend(members.map(|one| ("Alerts", line(&format!("{} {}: {}", one.severity, one.detector, one.title)))));
     rows.extend([
-        ("Done", done(response).unwrap_or_default()),
-        ("Next", next(course, incident.hit_count > 0, response)),
+        ("Found", line(&format!("by {detectors}, {}", techniques(&incident.attack)))),
         ("Tenant", line(&incident.tenant)),
-        ("Incident", format!("{} version {}, {}", line(&incident.id), incident.version, incident.status.as_str())),
+        (
+            "Incident",
+            format!(
+                "{} version {}, {}",
+                line(&incident.id),
+                incident.version,
+                standing(incident.status, incident.disposition, incident.resolution)
+            ),
+        ),
         ("Assignee", incident.assignee.as_deref().map(line).unwrap_or_default()),
     ]);
     Told {
@@ -326,6 +333,44 @@ fn line(text: &str) -> String {
     visible(text, VALUE_CHARS_MAX)
 }
 
+/// "1 alert", "3 alerts".
+fn counted(count: impl Into<u64>, one: &str) -> String {
+    let count = count.into();
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+/// Where it stands; of what is resolved, as what people judged it, or what ended it instead.
+fn standing(status: Status, disposition: Option<Disposition>, resolution: Option<Resolution>) -> String {
+    let how = match (disposition, resolution) {
+        _ if status != Status::Resolved => "",
+        (Some(Disposition::TruePositive), _) => " as a true positive",
+        (Some(Disposition::FalsePositive), _) => " as a false positive",
+        (Some(Disposition::Benign), _) => " as benign",
+        (None, Some(Resolution::Silence)) => " by silence",
+        (None, Some(Resolution::Alerts)) => " with its alerts",
+        (None, Some(Resolution::Merged)) => ", merged into another one",
+        (None, Some(Resolution::Person) | None) => "",
+    };
+    format!("{}{how}", status.as_str())
+}
+
+/// From one time to another in UTC, to the second; the day once if it is the same.
+fn span(first: TimeMs, last: TimeMs) -> String {
+    let (first, last) = (second(first), second(last));
+    match last.strip_prefix(first.get(..DATE_BYTES).unwrap_or_default()) {
+        _ if first == last => format!("{first} UTC"),
+        Some(clock) => format!("{first} to {} UTC", clock.trim_start()),
+        None => format!("{first} to {last} UTC"),
+    }
+}
+
+/// A time in UTC for people, to the second: `2026-03-01 12:00:00`.
+#[must_use]
+pub fn second(time: TimeMs) -> String {
+    let text = time.to_string();
+    text.split_once('.').map_or(text.as_str(), |(whole, _)| whole).replace('T', " ")
+}
+
 fn techniques(attack: &[Attack]) -> String {
     attack.iter().map(|attack| format!("{} {}", attack.tactic, attack.technique)).collect::<Vec<_>>().join(", ")
 }
@@ -362,16 +407,10 @@ fn plain(value: &Value) -> String {
 
 /// What machines were asked to do; `None`: nothing.
 fn done(response: Response) -> Option<String> {
-    let parts = [
-        (response.requested, "asked to be ended"),
-        (response.dry_run, "would have been asked to be ended (dry run)"),
-        (response.held, "held by a brake: a person decides"),
-    ];
-    let said: Vec<String> = parts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {} {what}", if *count == 1 { "session" } else { "sessions" }))
-        .collect();
+    let parts =
+        [(response.requested, "asked for"), (response.dry_run, "only recorded (dry run)"), (response.held, "left to a person to decide")];
+    let said: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", counted(*count, "action"))).collect();
     (!said.is_empty()).then(|| said.join("; "))
 }
 
@@ -379,9 +418,12 @@ fn done(response: Response) -> Option<String> {
 fn next(course: Course, anything_hit: bool, response: Response) -> String {
     let step = match course {
         Course::Acknowledged | Course::Resolved | Course::Notice => "",
-        _ if response.held > 0 => "decide about the sessions that are held: release them, or resolve this as a false alarm",
-        _ if anything_hit => "ask the owner, end what was hit and still lives, and renew what was stolen",
-        _ => "nothing got in so far: see that it stays so",
+        _ if response.held > 0 => "decide on the actions that wait (approve or refuse them), or resolve this as a false alarm",
+        _ if anything_hit => {
+            "ask the owner whether it was them; if not, end the sessions that were hit and still live, and renew what was stolen (password, \
+             tokens, factors)"
+        }
+        _ => "nothing got in so far: watch whether it stays so",
     };
     step.to_owned()
 }

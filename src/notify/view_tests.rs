@@ -10,7 +10,8 @@ fn every_type_of_message_says_what_it_is_and_what_to_do() {
         assert_eq!(view.kind, kind);
         assert!(!view.subject.is_empty() && view.rows.len() >= 2, "{view:?}");
         assert_eq!(view.key.is_empty(), view.course == Course::Notice, "{view:?}");
-        assert_eq!(view.url.is_some(), !view.tenant.is_empty(), "{view:?}");
+        let has_page = !view.tenant.is_empty() || ["action.", "response.", "revocation."].iter().any(|about| kind.starts_with(about));
+        assert_eq!(view.url.is_some(), has_page, "{view:?}");
         let next = !view.tenant.is_empty() && matches!(view.course, Course::Opened | Course::Updated);
         assert_eq!(view.rows.iter().any(|row| row.label == "Next"), next, "{view:?}");
     }
@@ -24,7 +25,7 @@ fn an_incident_is_told_with_its_alerts() {
     assert_eq!((view.key.len(), view.severity, view.course), (32, Severity::High, Course::Acknowledged));
     let lines = view.lines();
     assert!(lines.contains("Alerts   high token_reuse: Refresh token used again\n"), "{lines}");
-    assert!(lines.contains("Since    2026-03-01T12:00:00.000Z, last event 2026-03-01T12:00:01.000Z, 1 alerts, 1 hit\n"), "{lines}");
+    assert!(lines.contains("When     2026-03-01 12:00:00 to 12:00:01 UTC, 1 alert, 1 hit\n"), "{lines}");
 }
 
 #[test]
@@ -66,11 +67,29 @@ fn a_health_alert_ends_under_the_key_that_it_began_with() {
 fn what_machines_did_and_left_to_people_is_said() {
     let said = |response: Response, hit| (done(response), next(Course::Opened, hit, response));
     let (asked, left) = said(Response { requested: 2, dry_run: 0, held: 1 }, true);
-    assert_eq!(asked.unwrap(), "2 sessions asked to be ended; 1 session held by a brake: a person decides");
-    assert!(left.contains("release"), "{left}");
+    assert_eq!(asked.unwrap(), "2 actions asked for; 1 action left to a person to decide");
+    assert!(left.contains("approve"), "{left}");
     assert_eq!(said(Response::default(), true).0, None);
     assert_ne!(said(Response::default(), true).1, said(Response::default(), false).1);
     assert_eq!(next(Course::Resolved, true, Response::default()), "");
+}
+
+#[test]
+fn what_is_resolved_says_how() {
+    let said = |disposition, resolution| standing(Status::Resolved, disposition, resolution);
+    assert_eq!(said(Some(Disposition::TruePositive), Some(Resolution::Person)), "resolved as a true positive");
+    assert_eq!(said(None, Some(Resolution::Silence)), "resolved by silence");
+    assert_eq!(said(None, None), "resolved");
+    assert_eq!(standing(Status::Acknowledged, None, None), "acknowledged");
+}
+
+#[test]
+fn a_span_names_its_day_once() {
+    let at = |text: &str| TimeMs::parse(text).unwrap();
+    let first = at("2026-03-01T23:59:59.999Z");
+    assert_eq!(span(first, first), "2026-03-01 23:59:59 UTC");
+    assert_eq!(span(at("2026-03-01T00:00:01Z"), first), "2026-03-01 00:00:01 to 23:59:59 UTC");
+    assert_eq!(span(first, at("2026-03-02T00:00:00Z")), "2026-03-01 23:59:59 to 2026-03-02 00:00:00 UTC");
 }
 
 #[test]

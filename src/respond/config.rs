@@ -3,7 +3,6 @@
 use super::adapter::{Abilities, Granularity};
 use super::brakes::Brakes;
 use super::order::ActionKind;
-use super::record::{ActionRecord, State};
 use crate::keycloak::RealmConfig;
 use crate::notify::config::{Problem, name_problems};
 use crate::secret::Secret;
@@ -102,16 +101,6 @@ impl ResponseConfig {
         let networks = || self.protected_networks.iter().filter_map(|text| network(text));
         user.is_some_and(|user| self.protected_users.iter().any(|one| one == user))
             || address.is_some_and(|address| networks().any(|network| network.contains(&address)))
-    }
-
-    /// When an action that has just come to its state leaves it by time alone.
-    #[must_use]
-    pub fn due_ms(&self, action: &ActionRecord) -> Option<i64> {
-        match action.state {
-            State::Proposed => Some(action.decided_time.0.saturating_add(self.approval_ms)),
-            State::InForce => Some(action.not_after.0),
-            _ => None,
-        }
     }
 }
 

@@ -198,7 +198,7 @@ impl Decision<'_> {
         let detail = json!({"action": action.action, "target": action.target, "tenant": action.tenant, "alert": action.alert, "user": action.user,
                             "session": action.session, "address": action.address, "state": action.state});
         audit::record(self.tx, self.now_ms, &self.person.name, audited, &action.id, &detail)?;
-        progress::write(self.tx, &action, self.routing.response.due_ms(&action), self.now_ms)?;
+        progress::write(self.tx, &action, action.due_ms(), self.now_ms)?;
         Ok(action)
     }
 }

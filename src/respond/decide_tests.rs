@@ -73,8 +73,11 @@ fn what_wants_two_people_goes_with_the_second() {
     let house = House::new(json!({"actions": ["revoke_user_sessions"], "approvals": 2}));
     let action = house.only();
     assert_eq!((action.state, action.approvals_needed, action.user.as_deref()), (State::Proposed, 2, Some("u1")));
+    assert_eq!(action.not_after, TimeMs(NOW_MS + 4 * HOUR_MS), "it lapses when people are waited for no longer");
     let told = messages(&house.db, "oncall", outbox::State::Pending);
-    assert!(told.iter().any(|message| message.kind == "action.proposed"), "people are told that they are asked");
+    let asked = told.iter().find(|message| message.kind == "action.proposed").unwrap();
+    assert!(asked.body.contains("Two people are asked to agree: end all sessions of u1"), "{}", asked.body);
+    assert!(asked.body.contains(&format!("it lapses at {} UTC", crate::notify::view::second(action.not_after))), "{}", asked.body);
     let (kim, lee) = (person("kim"), person("lee"));
     assert_eq!(house.decide(&kim, |decision| decision.approve(&action.id)).unwrap().state, State::Proposed);
     let again = house.decide(&kim, |decision| decision.approve(&action.id));

@@ -97,6 +97,19 @@ impl ActionKind {
         }
     }
 
+    /// What is done to whom, in words: `disable the account of ann`. Whom: the first that is known.
+    #[must_use]
+    pub fn of<const N: usize>(self, whom: [&Option<String>; N]) -> String {
+        let name = match self {
+            Self::RevokeSession => "end session".to_owned(),
+            Self::RevokeUserSessions => "end all sessions of".to_owned(),
+            Self::RequireSignIn => "ask more at the next sign-in of".to_owned(),
+            Self::DisableUser => "disable the account of".to_owned(),
+            other => other.as_str().replace('_', " "),
+        };
+        whom.into_iter().flatten().next().map_or_else(|| name.clone(), |whom| format!("{name} {whom}"))
+    }
+
     /// Does it only undo another one?
     #[must_use]
     pub const fn undoes(self) -> bool {
@@ -136,6 +149,12 @@ pub struct Order {
 }
 
 impl Order {
+    /// What is done to whom, in words.
+    #[must_use]
+    pub fn named(&self) -> String {
+        self.action.of([&self.session, &self.token_id, &self.user])
+    }
+
     /// The order that an action comes to, as far as the action knows.
     #[must_use]
     pub fn of(action: &ActionRecord, reason: &str) -> Self {

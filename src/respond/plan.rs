@@ -23,6 +23,7 @@ use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, Response, message_id};
 use crate::notify::routing::Routing;
 use crate::notify::tell::age_ms;
+use crate::notify::view::second;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use bartizan_core::{Severity, TimeMs};
 use rusqlite::Connection;
@@ -157,7 +158,11 @@ impl Planner<'_> {
     fn record(&self, id: String, action: ActionKind, about: &About, state: State, brake: Option<Brake>) -> ActionRecord {
         let (now, facts) = (TimeMs(self.now_ms), about.facts.clone());
         let goes = matches!(state, State::Requested | State::InForce);
-        let valid_ms = if action == ActionKind::BlockAddress { self.routing.response.block_ms } else { VALID_MS };
+        let valid_ms = match (state, action) {
+            (State::Proposed, _) => self.routing.response.approval_ms,
+            (_, ActionKind::BlockAddress) => self.routing.response.block_ms,
+            _ => VALID_MS,
+        };
         ActionRecord {
             id,
             version: 1,
@@ -215,16 +220,20 @@ impl Planner<'_> {
             _ => "revocation.requested",
         };
         audit::record(self.tx, self.now_ms, "detection", audited, subject, &detail)?;
-        progress::write(self.tx, action, self.routing.response.due_ms(action), self.now_ms)
+        progress::write(self.tx, action, action.due_ms(), self.now_ms)
     }
 
     /// People are told once for each alert and kind of action that they are asked.
     fn tell_of_proposal(&self, action: &ActionRecord) -> Result<(), DbError> {
         let kind = action.action.as_str();
+        let people = if action.approvals_needed == 1 { "A person is" } else { "Two people are" };
         let notice = Notice {
-            title: format!("{kind} waits for the word of {}", if action.approvals_needed == 1 { "a person" } else { "two people" }),
-            text: "A policy proposes it because of an alert. Approve or reject it; nothing is done without, and it lapses by itself."
-                .to_owned(),
+            title: format!("{people} asked to agree: {}", action.named()),
+            text: format!(
+                "A policy proposes it because of an alert. Approve or refuse it on the console's page of actions; nothing is done without, and \
+                 it lapses at {} UTC.",
+                second(action.not_after)
+            ),
             details: json!({
                 "action": action.id, "kind": kind, "policy": action.policy, "target": action.target, "tenant": action.tenant,
                 "user": action.user, "session": action.session, "address": action.address, "alert": action.alert,
@@ -245,8 +254,8 @@ impl Planner<'_> {
         };
         let period = self.now_ms.div_euclid(period_ms).to_string();
         let notice = Notice {
-            title: format!("Revocations at {target} are held: {}", brake.as_str()),
-            text: "A brake was reached, so further sessions are not ended by the machine. If the attack is real, release what is held; if not, look at the detector.".to_owned(),
+            title: format!("Actions at {target} are held by the brake {}", brake.as_str()),
+            text: "More was wanted than a brake lets a machine do, so the rest waits for a person. If the attack is real, let go what is held, on the console's page of actions; if not, refuse it and look at the detector.".to_owned(),
             details: json!({
                 "target": self.target_name(), "tenant": self.alert.tenant, "brake": brake.as_str(),
                 "alert": self.alert.id, "detector": self.alert.detector, "user": hit.user, "session": hit.session,

@@ -150,17 +150,19 @@ fn escalate(
     now_ms: i64,
 ) -> Result<(), DbError> {
     let order = serde_json::from_str::<Payload<Order>>(&message.body)?.data;
-    let session = order.session.as_deref().unwrap_or_default();
     let detail = record_end(tx, message, "revocation.failed", ("error", error), now_ms)?;
     let notice = match delivered {
         None => Notice {
-            title: format!("{} could not be done", order.action.as_str()),
-            text: "The target did not take the order in time. Do it by hand, and look at why the target failed.".to_owned(),
+            title: format!("Not done: {}", order.named()),
+            text: "The target did not take the order. Do it by hand, and look at why the target failed.".to_owned(),
             details: detail,
         },
         Some(delivered) => Notice {
-            title: still_active(session, now_ms - delivered.0),
-            text: "The target took the order, but still knows the session, or does not say. End it by hand, and look at the target."
+            title: order
+                .session
+                .as_deref()
+                .map_or_else(|| format!("Not confirmed: {}", order.named()), |session| still_active(session, now_ms - delivered.0)),
+            text: "The target took the order, but says that it is not done, or does not say. Do it by hand, and look at the target."
                 .to_owned(),
             details: detail,
         },

@@ -88,7 +88,7 @@ fn what_never_arrived_or_is_refused_is_told_to_people() {
     let (db, message) = requested();
     db.write(|tx| expired(tx, &routing(), &message, "never tried in time", NOW_MS + VALID_MS)).unwrap();
     assert_eq!(action(&db, &message).state, State::Expired);
-    assert!(told(&db)[0].contains("revoke_session could not be done"));
+    assert!(told(&db)[0].contains("Not done: end session ses-1"));
 
     let (db, message) = requested();
     let refused = answer(&db, &message, &Answer::Refused("no such realm".to_owned()), NOW_MS + 300);

@@ -153,7 +153,8 @@ pub struct ActionRecord {
     /// When it was ended or contained.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub confirmed_time: Option<TimeMs>,
-    /// It is void after this, unless it was delivered. Of an address: until then it is blocked.
+    /// It is void after this, unless it was delivered; of what waits for people's word, if they did not agree by then. Of an
+    /// address: until then it is blocked.
     #[schema(value_type = String, format = DateTime)]
     pub not_after: TimeMs,
     /// People who must agree.
@@ -171,6 +172,18 @@ impl ActionRecord {
     #[must_use]
     pub fn channel(&self) -> String {
         format!("{CHANNEL_PREFIX}{}", self.target)
+    }
+
+    /// What is done to whom, in words: `disable the account of ann`.
+    #[must_use]
+    pub fn named(&self) -> String {
+        self.action.of([&self.session, &self.address, &self.token_id, &self.user])
+    }
+
+    /// When it leaves the state that it has just come to by time alone.
+    #[must_use]
+    pub fn due_ms(&self) -> Option<i64> {
+        matches!(self.state, State::Proposed | State::InForce).then_some(self.not_after.0)
     }
 
     /// Did it go, or would it have, without a person's word? That is what the brakes count.

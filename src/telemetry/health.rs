@@ -61,7 +61,7 @@ ids! {
     DiskFull = "disk_full", unready, "The disk is full or over its budget; nothing new is taken.";
     ChannelFailing = "channel_failing", ready, "A channel does not take messages; they are tried again.";
     DeliveryFailed = "delivery_failed", ready, "Messages could not be delivered in time and were given up.";
-    RevocationFailing = "revocation_failing", ready, "Sessions that should be ended could not be; people have to decide.";
+    RevocationFailing = "revocation_failing", ready, "Actions failed or wait for people: somebody has to decide.";
     ResponseStopped = "response_stopped", ready, "Machines were stopped from acting; people have to end sessions themselves.";
     CheckpointFailed = "checkpoint_failed", ready, "State and positions could not be saved; a restart would repeat more work.";
     PositionsLost = "positions_lost", ready, "The log no longer has the records after the saved positions; some were never judged.";

@@ -169,7 +169,7 @@ test("an alert tells on demand why each detector said something or nothing, and 
   assert.deepEqual(verdicts, [["Credential stuffing", "Found critical", "–"], ["Unusual location", "Suppressed medium", "suppression sup_00000000000000a7"],
     ["Impossible travel", "Held back high", "Own at both ends"], ["Brute force", "Silent", "Below limit"]]);
   const text = await why.innerText();
-  for (const part of ["It was judged, after 1,841 stored events before it; there are more", "limit 1000 km/h", "Not concerned: Api enumeration.", "al_0000000000000002", "never had"]) assert.ok(text.includes(part), part);
+  for (const part of ["It was judged, after 1,841 stored events before it; there are more", "limit 1000 km/h", "Not concerned: API enumeration.", "al_0000000000000002", "never had"]) assert.ok(text.includes(part), part);
   assert.ok(!(await why.locator("p", { hasText: "Other alerts" }).innerText()).includes(mock.alerts[0].id), "not itself");
   const ledger = why.locator("table.ledger");
   assert.equal(await ledger.locator("tbody tr").count(), 2);

@@ -58,9 +58,17 @@ async function sign_in_to_list(hash = "#/alerts") {
 
 const eventually = (check, argument) => page.waitForFunction(check, argument, { timeout: WAIT_MS });
 
+const panel = (page, title) => page.locator("section.panel", { has: page.locator("h2", { hasText: new RegExp(`^${title}$`) }) });
+
+/** On a phone nothing is wider than the screen. */
+async function narrow(page) {
+  await page.setViewportSize({ width: 390, height: 800 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, "wider than the screen");
+}
+
 /** A test whose body is given the page and the mock. */
 function test(name, body) {
   node.test(name, () => body({ page, mock }));
 }
 
-module.exports = { eventually, sign_in, sign_in_to_list, test, url };
+module.exports = { eventually, narrow, panel, sign_in, sign_in_to_list, test, url };

@@ -2,7 +2,7 @@
 
 const assert = require("node:assert/strict");
 const { fixture } = require("./mock.js");
-const { eventually, sign_in, sign_in_to_list, test, url } = require("./harness.js");
+const { eventually, narrow, panel, sign_in, sign_in_to_list, test, url } = require("./harness.js");
 
 const FIRST = fixture("incidents").items[0].id;
 const OTHERS = fixture("incidents").items.slice(1).map((incident) => incident.id);
@@ -18,11 +18,6 @@ async function open_first(page) {
   await page.waitForSelector(".incident-page .history");
 }
 
-const panel = (page, title) => page.locator("section.panel", { has: page.locator("h2", { hasText: new RegExp(`^${title}$`) }) });
-const narrow = async (page) => {
-  await page.setViewportSize({ width: 390, height: 800 });
-  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, "wider than the screen");
-};
 const asked = (mock, pattern) => mock.requests.filter((request) => pattern.test(request.url));
 
 test("the first page lists incidents: how bad, what, who, how many alerts and hits, since when, where they stand", async ({ page }) => {
@@ -110,7 +105,7 @@ test("the timeline is one sequence of what was found, done, told and said, read 
   assert.match(lines[0], /^ana lesson its device <i>counts<\/i> from now on, on Unusual location/);
   assert.equal(lines[1], "bo set status to acknowledged, assigned to bo");
   assert.equal(lines[2], `bo set status to resolved as true positive, on ${travel}`);
-  assert.equal(lines[3], `Action revoke session ses-8f21 at identity: ended, realm people no longer knows the session, because of ${stuffing}`);
+  assert.equal(lines[3], `Action End session ses-8f21 at identity: done, confirmed, realm people no longer knows the session, because of ${stuffing}`);
   assert.match(lines[4], /^Told incident\.opened through security-mail: failed, 3 tries, 421 service <img src=x.*, about Credential/s);
   assert.equal(lines[5], "kim merged in 4f1d0c9b7a6e4d21b0c3a5f6d7e80009");
   assert.equal(lines[6], "kim split 2 alerts off into 4f1d0c9b7a6e4d21b0c3a5f6d7e80008");

@@ -22,7 +22,7 @@ function rebase(document, shift_ms) {
 class Mock {
   constructor() {
     this.shift_ms = Date.now() - Date.parse(fixture("status").now);
-    this.tokens = new Map([["good-token", "analyst"], ["viewer-token", "viewer"]]);
+    this.tokens = new Map([["good-token", "analyst"], ["viewer-token", "viewer"], ["admin-token", "admin"]]);
     this.requests = [];
     this.streams = new Set();
     this.patches = [];
@@ -36,6 +36,11 @@ class Mock {
     this.alert = load("alert");
     this.timeline = load("timeline").items;
     Object.assign(this, { status: load("status"), entity: load("entity"), events: load("events"), explanation: load("explain") });
+    this.acts = load("actions").items;
+    this.audit = load("audit").items;
+    this.response = { stopped: false, since: null, by: null, reason: null };
+    this.decided = [];
+    this.refuse = null;
     this.breakers = [];
     this.closed = [];
     this.bulk = [];
@@ -97,6 +102,7 @@ class Mock {
       incidents: () => this.get_incidents(request, parts, query, role, body),
       events: () => this.events, entities: () => ({ ...this.entity, type: parts[1], value: parts[2] }), stream: () => this.open_stream(response),
       explain: () => ({ ...this.explanation, event: { ...this.explanation.event, user: query.user } }), suppressed: () => this.held_back(query),
+      actions: () => this.get_actions(request, parts, query, role), response: () => this.get_response(request, parts, role, body), audit: () => this.get_audit(query, role),
       breakers: () => this.get_breakers(request, parts, role, body, response) }[parts[0]];
     const answer = found ? found() : { problem: [404, "Not Found", "no such route"] };
     if (answer === null) return;
@@ -190,6 +196,41 @@ class Mock {
     this.closed.push([parts[1], JSON.parse(body)]);
     response.writeHead(204).end();
     return null;
+  }
+
+  get_actions(request, [, id, step], query, role) {
+    if (id === undefined) {
+      const items = this.acts.filter((act) => (!query.state || query.state.split(",").includes(act.state))
+        && (!query.incident || this.alerts.some((alert) => alert.id === act.alert && alert.incident === query.incident))
+        && ["action", "user", "session", "address", "alert", "target", "tenant"].every((name) => !query[name] || act[name] === query[name]));
+      return { items, next_cursor: null };
+    }
+    const act = this.acts.find((one) => one.id === id);
+    if (!act) return { problem: [404, "Not Found", "there is none of this id"] };
+    if (!step) return act;
+    if (role === "viewer") return { problem: [403, "Forbidden", "the role viewer may not triage"] };
+    this.decided.push([step, id]);
+    if (id === this.refuse) return { problem: [409, "Conflict", "its order is not kept <b>any more</b>"] };
+    const states = { reject: "rejected", undo: "undone", approve: (act.approvals.length + 1 >= act.approvals_needed) ? "requested" : act.state };
+    if (step === "approve") act.approvals.push({ by: "ana", token: "tok_ana", time: new Date().toISOString() });
+    Object.assign(act, { state: states[step], version: act.version + 1 });
+    return act;
+  }
+
+  get_response(request, [, step], role, body) {
+    if (step === "stop" && role === "viewer") return { problem: [403, "Forbidden", "the role viewer may not stop machines"] };
+    if (step === "start" && role !== "admin") return { problem: [403, "Forbidden", "the role may not administer"] };
+    if (step === "stop") {
+      const { reason } = JSON.parse(body);
+      if (reason === "refuse") return { problem: [400, "Bad Request", "must have 1 to 1000 bytes", "reason"] };
+      this.response = { stopped: true, since: new Date().toISOString(), by: "ana", reason };
+    } else if (step === "start") this.response = { stopped: false, since: null, by: null, reason: null };
+    return { ...this.response, waiting: this.acts.filter((act) => ["held", "proposed"].includes(act.state)).length };
+  }
+
+  get_audit(query, role) {
+    if (role !== "admin") return { problem: [403, "Forbidden", "the role may not read the audit trail"] };
+    return { items: this.audit.filter((record) => ["actor", "action", "subject"].every((name) => !query[name] || record[name] === query[name])), next_cursor: null };
   }
 
   list(all, query) {

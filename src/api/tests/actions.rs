@@ -27,7 +27,9 @@ async fn actions_are_found_by_what_they_are_about() {
     assert_eq!(list("").await, ["a2", "a1"], "the last changed first");
     assert_eq!(list("tenant=acme").await, ["a1"]);
     assert_eq!(list("alert=a2&session=ses-1&user=u1&target=identity&action=revoke_session").await, ["a2"]);
-    for nothing in ["user=u2", "session=ses-2", "target=other", "state=held,ended", "action=revoke_token"] {
+    let incident = api.get(&token, "/api/v1/alerts/a1").await.json()["incident"].as_str().unwrap().to_owned();
+    assert_eq!(list(&format!("incident={incident}")).await, ["a1"]);
+    for nothing in ["incident=other", "user=u2", "session=ses-2", "target=other", "state=held,ended", "action=revoke_token"] {
         assert_eq!(list(nothing).await, [""; 0], "{nothing}");
     }
     assert_eq!(list("state=requested").await.len(), 2);
@@ -86,11 +88,16 @@ async fn two_people_approve_with_tokens_of_their_own() {
     let api = proposing(2, &["disable_user"]);
     let (first, second, viewer) = (api.token(Role::Analyst, None), api.token(Role::Analyst, Some("acme")), api.token(Role::Viewer, None));
     let listed = api.get(&viewer, "/api/v1/actions?alert=a1").await.json();
+    let waiting = async |token: &str| api.get(token, "/api/v1/response").await.json()["waiting"].clone();
+    assert_eq!((waiting(&viewer).await, waiting(&second).await), (json!(2), json!(1)), "each sees what its tenant waits for");
     let path = |step: &str| format!("/api/v1/actions/{}/{step}", listed["items"][0]["id"].as_str().unwrap());
     api.post(&viewer, &path("approve"), "").await.is_problem(403, None);
     assert_eq!(api.post(&first, &path("approve"), "").await.json()["state"], "proposed");
     api.post(&first, &path("approve"), "").await.is_problem(409, None);
     let gone = api.post(&second, &path("approve"), "").await.json();
+    let own_id = api.get(&second, "/api/v1/status").await.json()["caller"]["id"].clone();
+    assert_eq!(gone["approvals"][1]["token"], own_id, "who agreed can be told from who did not");
+    assert_eq!((waiting(&viewer).await, waiting(&second).await), (json!(1), json!(0)));
     let by: Vec<_> = gone["approvals"].as_array().unwrap().iter().map(|approval| approval["by"].as_str().unwrap()).collect();
     assert_eq!((gone["state"].as_str(), by), (Some("requested"), vec!["analyst-name"; 2]));
     api.post(&first, &path("reject"), "").await.is_problem(409, None);
@@ -124,6 +131,8 @@ async fn blocked_addresses_are_told_to_gateways_and_bouncers() {
     assert!(decision["duration"].as_str().unwrap().starts_with("3h59m") && decision["id"].as_u64().is_some(), "{decision}");
     assert_eq!(count(&as_bouncer(&own, "startup=true&scopes=country").await), [0, 0]);
 
+    assert_eq!(alerts(&api.get(&all, "/api/v1/actions?address=198.51.100.7&tenant=acme").await), ["a1"]);
+    assert_eq!(alerts(&api.get(&all, "/api/v1/actions?address=198.51.100.8").await), [""; 0]);
     let id = api.get(&own, "/api/v1/actions").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(api.post(&own, &format!("/api/v1/actions/{id}/undo"), "").await.json()["state"], "undone");
     let after = as_bouncer(&own, "startup=false").await;

@@ -16,7 +16,10 @@ async fn who_triages_stops_machines_and_an_admin_alone_starts_them() {
     api.post(&tenant, stop, reason).await.is_problem(403, None);
     api.post(&analyst, stop, r#"{"reason":" "}"#).await.is_problem(400, Some("reason"));
     api.post(&analyst, stop, "{}").await.is_problem(400, None);
-    assert_eq!(api.get(&viewer, "/api/v1/response").await.json(), json!({"stopped": false, "since": null, "by": null, "reason": null}));
+    assert_eq!(
+        api.get(&viewer, "/api/v1/response").await.json(),
+        json!({"stopped": false, "since": null, "by": null, "reason": null, "waiting": 0})
+    );
     let stopped = api.post(&analyst, stop, reason).await.json();
     assert_eq!(
         (&stopped["stopped"], &stopped["by"], &stopped["reason"]),

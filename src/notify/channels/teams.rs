@@ -7,7 +7,7 @@ use super::{Service, post};
 use crate::db::outbox::Message;
 use crate::notify::Outcome;
 use crate::notify::guarded_http::{Answer, Call};
-use crate::notify::view::View;
+use crate::notify::view::{Course, View};
 use bartizan_core::Severity;
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ impl Service for Teams {
 }
 
 fn card(view: &View) -> Value {
-    let heading = json!({"type": "TextRun", "text": view.heading, "size": "Large", "weight": "Bolder", "color": colour(view.severity)});
+    let heading = json!({"type": "TextRun", "text": view.heading, "size": "Large", "weight": "Bolder", "color": colour(view)});
     let block = |inlines: Vec<Value>| json!({"type": "RichTextBlock", "spacing": "Small", "inlines": inlines});
     let rows = view.rows.iter().map(|row| {
         let label = json!({"type": "TextRun", "text": format!("{} ", row.label), "weight": "Bolder"});
@@ -48,8 +48,10 @@ fn card(view: &View) -> Value {
     })
 }
 
-fn colour(severity: Severity) -> &'static str {
-    match severity {
+/// What is over is no alarm any more, however bad it was.
+fn colour(view: &View) -> &'static str {
+    match view.severity {
+        _ if view.course == Course::Resolved => "Good",
         Severity::Critical | Severity::High => "Attention",
         Severity::Medium => "Warning",
         Severity::Low | Severity::Info => "Default",

@@ -51,7 +51,7 @@ fn a_part_that_only_some_messages_have_is_asked_for() {
     let shown = preview(json!({"body": body}), &sample::message("x", "alert.opened", None));
     let body: Json = serde_json::from_str(shown.split_once("\n\n").unwrap().1).unwrap();
     assert!((body["sure"].as_f64().unwrap() - 0.93).abs() < 0.001);
-    assert_eq!(body["rows"][0]["label"], "What");
+    assert_eq!(body["rows"][0]["label"], "Why");
 }
 
 #[test]
