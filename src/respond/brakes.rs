@@ -50,6 +50,8 @@ pub enum Brake {
     User,
     /// As many addresses are blocked as may be.
     Blocks,
+    /// Machines are [stopped](super::stop): what asks nobody, and so is not stopped on its way, does not begin.
+    Stopped,
     /// The alert stands for many that a [circuit breaker](crate::detect::breaker) folded.
     CircuitBreaker,
 }
@@ -64,6 +66,7 @@ impl Brake {
             Self::ActiveShare => "tenant_active_share",
             Self::User => "user_day",
             Self::Blocks => "blocks",
+            Self::Stopped => "stopped",
             Self::CircuitBreaker => CIRCUIT_BREAKER,
         }
     }

@@ -13,6 +13,7 @@ use super::order::{ActionKind, Order};
 use super::policy::PolicyConfig;
 use super::progress;
 use super::record::{ActionRecord, State};
+use super::stop;
 use super::subjects::{self, About, SessionFacts};
 use crate::alert::Alert;
 use crate::alert::model::Disposition;
@@ -140,6 +141,7 @@ impl Planner<'_> {
         let brake = match self.target {
             _ if self.alert.is_campaign() => Some(Brake::CircuitBreaker),
             Some(target) => target.brakes.hold(self.tx, &asked, self.now_ms)?,
+            None if stop::is_told(self.tx)? => Some(Brake::Stopped),
             None => self.are_blocks_full()?.then_some(Brake::Blocks),
         };
         let state = match brake {

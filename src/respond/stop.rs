@@ -184,6 +184,14 @@ impl StopSwitch {
     }
 }
 
+/// Do people know that machines are stopped? For what is decided in a transaction, where the file is not asked.
+///
+/// # Errors
+/// SQLite says no, or the fact does not read.
+pub fn is_told(tx: &Connection) -> Result<bool, DbError> {
+    Ok(told(tx)?.is_some())
+}
+
 fn told(tx: &Connection) -> Result<Option<Stopped>, DbError> {
     let sql = "SELECT value FROM facts WHERE name = ?1";
     let fact: Option<Vec<u8>> = tx.prepare_cached(sql)?.query_row([TOLD], |row| row.get(0)).optional()?;

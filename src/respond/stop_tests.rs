@@ -1,9 +1,13 @@
 //! The switch as a file, and what is told of it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 use super::*;
+use crate::alert::Alert;
+use crate::db::actions;
 use crate::db::outbox::State;
-use crate::notify::testing::{START_MS, messages, people};
-use bartizan_core::Severity;
+use crate::notify::testing::{START_MS, alert, commit_at, messages, people};
+use crate::respond::record;
+use bartizan_core::{EntityKind, Role, Severity, Subject};
+use serde_json::json;
 
 struct House {
     folder: tempfile::TempDir,
@@ -53,6 +57,24 @@ fn who_stops_first_counts_and_it_is_told_once() {
     assert_eq!(house.recorded(), [pair("ann", "response.stopped"), pair("kim", "response.started")]);
     assert_eq!(house.told(), ["response.stopped", "response.started"]);
     assert_eq!(std::fs::read_dir(house.folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn an_address_is_not_blocked_while_machines_are_stopped() {
+    let mut house = House::new();
+    let policy = json!({"name": "p", "actions": ["block_address"], "shadow": false, "min_severity": "info"});
+    house.routing.policies = vec![serde_json::from_value(policy).unwrap()];
+    let block_of = |house: &House, alert: &Alert| {
+        commit_at(&house.db, alert, &house.routing, START_MS + 5).unwrap();
+        let found = house.db.read(|tx| actions::of_alert(tx, &alert.id, &[record::State::InForce, record::State::Held])).unwrap();
+        found.into_iter().map(|action| (action.state, action.brake)).collect::<Vec<_>>()
+    };
+    house.switch.stop("ann", "a wrong detector", START_MS).unwrap();
+    house.tell(START_MS + 1);
+    assert_eq!(block_of(&house, &alert("a1")), [(record::State::Held, Some("stopped".to_owned()))]);
+    house.switch.start(&house.db, &house.routing, "ann", START_MS + 2).unwrap();
+    let other = Subject::new(EntityKind::Ip, "198.51.100.9", Role::Attacker);
+    assert_eq!(block_of(&house, &Alert { subjects: vec![other], ..alert("a2") }), [(record::State::InForce, None)]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub static SPEC: Spec = Spec {
 
 static PARAMETERS: &[Parameter] = &[
     Parameter::float("surprise_min", 2.5, 1.0, 20.0, "Sum of surprises (negative decimal logarithms) for a finding of low severity."),
-    Parameter::float("surprise_medium_min", 3.5, 1.0, 20.0, "The same for medium, which also takes a new country, network and device."),
+    Parameter::float("surprise_medium_min", 2.6, 1.0, 20.0, "The same for medium, which also takes a new country, network and device."),
     Parameter::int("sign_ins_min", 3, 1, 1_000, "Sign-ins known before it judges."),
     Parameter::int("days_min", 2, 1, 100, "Days on which they were."),
 ];
