@@ -275,3 +275,126 @@ fn keycloak_does_what_is_asked_about_a_person() {
     let unknown = ask(&realm, json!({"action": "disable_user", "user": "nobody"}));
     assert!(matches!(unknown, Outcome::Answered(Answer::NotKnown(_))), "{unknown:?}");
 }
+
+/// A user who is imported as a whole, so with the times of everything; its id.
+fn imported(realm: &Realm<'_>, name: &str, members: Value) -> String {
+    let mut user = json!({"username": name, "enabled": true, "firstName": name, "lastName": "Example"});
+    user.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    realm.admin(reqwest::Method::POST, "/partialImport", Some(&json!({"ifResourceExists": "FAIL", "users": [user]})));
+    let found = realm.admin(reqwest::Method::GET, &format!("/users?exact=true&username={name}"), None).json();
+    found[0]["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn keycloak_removes_a_factor_of_the_attack_and_no_other() {
+    let realm = keycloak().realm("factor");
+    realm.grant_service("manage-users");
+    let event_ms = now_ms();
+    let factor = |label: &str, kind: &str, after_ms: i64| {
+        let (secret, data) = (json!({"value": "secret"}), json!({"subType": "totp", "digits": 6, "period": 30, "algorithm": "HmacSHA1"}));
+        json!({"type": kind, "userLabel": label, "createdDate": event_ms + after_ms, "secretData": secret.to_string(), "credentialData": data.to_string()})
+    };
+    let all = [
+        factor("old", "otp", -86_400_000),
+        factor("before the attack", "otp", -40_000),
+        factor("the attacker's", "otp", -10),
+        factor("of another kind", "webauthn", -10),
+        factor("again its owner's", "otp", 60_000),
+        json!({"type": "password", "value": "right", "createdDate": event_ms}),
+    ];
+    let dora = imported(&realm, "dora", json!({"credentials": all}));
+    let credentials = || realm.admin(reqwest::Method::GET, &format!("/users/{dora}/credentials"), None).json().as_array().unwrap().clone();
+    let labels = || {
+        let mut labels: Vec<String> = credentials().iter().map(|one| one["userLabel"].as_str().unwrap_or("password").to_owned()).collect();
+        labels.sort();
+        labels
+    };
+    assert_eq!(labels().len(), 6);
+    let id = credentials().iter().find(|one| one["userLabel"] == "the attacker's").unwrap()["id"].as_str().unwrap().to_owned();
+    let time = |after_ms: i64| bartizan_core::TimeMs(event_ms + after_ms);
+    let remove = |added: Value| ask(&realm, json!({"action": "remove_factor", "user": dora, "issued_before": time(0), "added": added}));
+    let another = remove(json!({"since": time(-30_000), "factor": "totp", "id": "of another one"}));
+    assert!(matches!(another, Outcome::Answered(Answer::NotKnown(_))), "{another:?}");
+    let removed = remove(json!({"since": time(-30_000), "factor": "totp"}));
+    assert!(
+        matches!(&removed, Outcome::Answered(Answer::Ended(text)) if text.ends_with(&format!("no longer knows otp {id}"))),
+        "{removed:?}"
+    );
+    assert_eq!(labels(), ["again its owner's", "before the attack", "of another kind", "old", "password"]);
+    let gone = remove(json!({"since": time(-30_000), "factor": "totp"}));
+    assert!(matches!(gone, Outcome::Answered(Answer::NotKnown(_))), "{gone:?}");
+    let any = remove(json!({"since": time(-30_000)}));
+    assert!(matches!(any, Outcome::Answered(Answer::Ended(_))), "{any:?}");
+    assert_eq!(labels(), ["again its owner's", "before the attack", "old", "password"], "of no kind is the password one");
+    let unsaid = ask(&realm, json!({"action": "remove_factor", "user": dora}));
+    assert!(matches!(unsaid, Outcome::Answered(Answer::Refused(_))), "{unsaid:?}");
+    let key = ask(&realm, json!({"action": "remove_api_key", "user": dora, "added": {"since": time(0), "id": "key-7"}}));
+    assert!(matches!(&key, Outcome::Answered(Answer::Refused(reason)) if reason.contains("cannot remove_api_key")), "{key:?}");
+}
+
+#[test]
+fn keycloak_takes_back_what_a_client_was_let_do() {
+    let realm = keycloak().realm("grant");
+    realm.grant_service("manage-users");
+    let app = json!({"clientId": "mail-merge", "publicClient": true, "consentRequired": true, "redirectUris": ["http://127.0.0.1/back"]});
+    realm.admin(reqwest::Method::POST, "/clients", Some(&app));
+    let consents = json!([{"clientId": "mail-merge", "grantedClientScopes": ["profile", "email"]}]);
+    let credentials = json!([{"type": "password", "value": "right"}]);
+    let before_ms = now_ms();
+    let fred = imported(
+        &realm,
+        "fred",
+        json!({"email": "fred@example.org", "emailVerified": true, "clientConsents": consents, "credentials": credentials}),
+    );
+    let clients = || -> Vec<String> {
+        let consents = realm.admin(reqwest::Method::GET, &format!("/users/{fred}/consents"), None).json();
+        consents.as_array().unwrap().iter().map(|consent| consent["clientId"].as_str().unwrap().to_owned()).collect()
+    };
+    let form =
+        [("grant_type", "password"), ("client_id", APP), ("username", "fred"), ("password", "right"), ("scope", "openid offline_access")];
+    let offline = Tokens::of(&realm.openid("token", OWNER, &form));
+    assert_eq!(clients().len(), 2);
+    let remove = |client: &str, issued_before_ms: i64| {
+        let time = bartizan_core::TimeMs(issued_before_ms);
+        ask(&realm, json!({"action": "remove_grant", "user": fred, "issued_before": time, "added": {"since": time, "client": client}}))
+    };
+    let newer = remove("mail-merge", before_ms - 60_000);
+    assert!(matches!(&newer, Outcome::Answered(Answer::NotKnown(text)) if text.contains("newer than the proof")), "{newer:?}");
+    let unknown = remove("nobody", now_ms());
+    assert!(matches!(unknown, Outcome::Answered(Answer::NotKnown(_))), "{unknown:?}");
+    let ended = remove("mail-merge", now_ms());
+    assert!(matches!(&ended, Outcome::Answered(Answer::Ended(text)) if text.contains("a consent of")), "{ended:?}");
+    assert_eq!(clients(), [APP]);
+    assert_eq!(realm.refresh(&offline.refresh, OWNER).status, 200, "another client's goes on");
+    let ended = remove(APP, now_ms());
+    assert!(matches!(&ended, Outcome::Answered(Answer::Ended(text)) if text.contains("offline tokens alone")), "{ended:?}");
+    assert_eq!((clients(), realm.refresh(&offline.refresh, OWNER).status), (Vec::new(), 400));
+}
+
+#[test]
+fn keycloak_puts_the_former_address_back_unless_its_owner_changed_it_since() {
+    let realm = keycloak().realm("email");
+    realm.grant_service("manage-users");
+    let gina = imported(&realm, "gina", json!({"email": "eve@example.net", "emailVerified": false, "attributes": {"locale": ["de"]}}));
+    let email = || realm.admin(reqwest::Method::GET, &format!("/users/{gina}"), None).json()["email"].as_str().unwrap().to_owned();
+    let restore = |put: Option<&str>, former: &str| {
+        let mut added = json!({"since": bartizan_core::TimeMs(0), "former_email": former});
+        if let Some(put) = put {
+            added["email"] = put.into();
+        }
+        ask(&realm, json!({"action": "restore_email", "user": gina, "added": added}))
+    };
+    let unsaid = restore(None, "gina@example.org");
+    assert!(matches!(unsaid, Outcome::Answered(Answer::Refused(_))), "{unsaid:?}");
+    let owners = restore(Some("mallory@example.net"), "gina@example.org");
+    assert!(matches!(owners, Outcome::Answered(Answer::NotKnown(_))), "{owners:?}");
+    realm.user("taken", "right");
+    let taken = restore(Some("eve@example.net"), "taken@example.org");
+    assert!(matches!(&taken, Outcome::Answered(Answer::Refused(reason)) if reason.contains("another account")), "{taken:?}");
+    assert_eq!(email(), "eve@example.net");
+    for said in ["has the former address again", "has the former address already"] {
+        let restored = restore(Some("Eve@example.net"), "Gina@example.org");
+        assert!(matches!(&restored, Outcome::Answered(Answer::Ended(text)) if text.ends_with(said)), "{restored:?}");
+        assert_eq!(email(), "gina@example.org");
+    }
+}

@@ -48,7 +48,7 @@ function of_alert({ by, about, change }, alert_link) {
 function of_action({ about, change }, alert_link) {
   const whom = change.session ?? change.address ?? change.user;
   return { head: "Action", text: [untrusted(words(change.action ?? "action").toLowerCase(), 60), whom ? [" ", untrusted(whom, 80)] : null,
-    change.target ? [" at ", untrusted(change.target, 60)] : null, ": ", untrusted(words(change.state ?? "–").toLowerCase(), 40),
+    change.what ? [" (", untrusted(change.what, 80), ")"] : null, change.target ? [" at ", untrusted(change.target, 60)] : null, ": ", untrusted(words(change.state ?? "–").toLowerCase(), 40),
     change.remark ? [", ", untrusted(change.remark, 200)] : null, ", because of ", alert_link(about)] };
 }
 

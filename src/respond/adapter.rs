@@ -25,6 +25,14 @@ pub enum Granularity {
     User,
     /// One token.
     Token,
+    /// A factor of a person's.
+    Factor,
+    /// What a person lets a client do.
+    Grant,
+    /// An API key of a person's.
+    ApiKey,
+    /// A person's mail address.
+    Email,
 }
 
 /// What a kind of target can do.
@@ -39,7 +47,7 @@ pub struct Abilities {
 /// What came of an order that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is done, and was read back: the provider no longer knows the session.
+    /// It is done, and was read back: the provider no longer knows what was to be ended.
     Ended(String),
     /// The provider does not know what was to be ended: it is gone, or never was its own.
     NotKnown(String),

@@ -31,10 +31,10 @@ impl TargetKind {
     /// What targets of this kind can do.
     #[must_use]
     pub const fn abilities(self) -> Abilities {
-        use Granularity::{Session, Token, User};
+        use Granularity::{ApiKey, Email, Factor, Grant, Session, Token, User};
         match self {
-            Self::Hook => Abilities { granularity: &[Session, User, Token], reads_back: false },
-            Self::Keycloak => Abilities { granularity: &[Session, User], reads_back: true },
+            Self::Hook => Abilities { granularity: &[Session, User, Token, Factor, Grant, ApiKey, Email], reads_back: false },
+            Self::Keycloak => Abilities { granularity: &[Session, User, Factor, Grant, Email], reads_back: true },
             Self::Rfc7009 => Abilities { granularity: &[Token], reads_back: false },
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! Only what the alert names as hit, or as an attacker's address; only if a policy wants it, while the alert
 //! is fresh, and never against the word of a person. Sessions and tokens end only if the detector says that a
-//! machine may end them. What a campaign names waits for a person: where a detector finds something out of all
+//! machine may end them; what takes back something that was added only waits for a person. What a campaign names waits for a person: where a detector finds something out of all
 //! proportion, it may be wrong about all of it. The id comes from action, target, what it is about and the
 //! alert, so nothing is asked twice for one cause, through restarts, repetitions and further versions,
 //! however many policies want it.
 
+use super::added::Added;
 use super::brakes::{Asked, Brake};
 use super::config::RevocationConfig;
 use super::order::{ActionKind, Order};
@@ -96,7 +97,7 @@ impl Planner<'_> {
     fn decide(&self, action: ActionKind, about: &About) -> Result<Option<State>, DbError> {
         // What a hook was always told of a session keeps the id that it always had.
         let kind = if action == ActionKind::RevokeSession { "revoke" } else { action.as_str() };
-        let id = message_id(&[kind, self.target_name(), about.named(action), &self.alert.id]);
+        let id = message_id(&[kind, self.target_name(), &about.named(action), &self.alert.id]);
         if actions::get(self.tx, &id)?.is_some() {
             return Ok(None);
         }
@@ -169,6 +170,8 @@ impl Planner<'_> {
             session: facts.session,
             token_id: facts.token_id,
             address: about.address.clone(),
+            what: about.added.as_ref().map(Added::shown),
+            since: about.added.as_ref().map(|added| added.since),
             alert: self.alert.id.clone(),
             detector: self.alert.detector.clone(),
             severity: self.alert.severity,
@@ -194,7 +197,7 @@ impl Planner<'_> {
         let detail = json!({
             "action": action.action, "target": action.target, "tenant": action.tenant, "alert": action.alert, "alert_version": self.alert.version,
             "detector": action.detector, "user": action.user, "session": action.session, "address": action.address,
-            "state": action.state, "reason": self.alert.reason, "dry_run": self.is_dry_run(), "brake": action.brake, "message_id": action.id,
+            "what": action.what, "since": action.since, "state": action.state, "reason": self.alert.reason, "dry_run": self.is_dry_run(), "brake": action.brake, "message_id": action.id,
         });
         let message_state = match action.state {
             State::Held | State::Proposed => outbox::State::Held,
@@ -203,7 +206,7 @@ impl Planner<'_> {
         };
         if let Some(target) = self.target {
             let SessionFacts { source, token_hash, .. } = about.facts.clone();
-            let order = Order { source, token_hash, ..Order::of(action, &self.alert.reason) };
+            let order = Order { source, token_hash, added: about.added.clone(), ..Order::of(action, &self.alert.reason) };
             let message = message(&target.channel(), &action.id, self.alert.version, &order, message_state, self.now_ms)?;
             outbox::enqueue(self.tx, &message, self.now_ms)?;
         }
@@ -221,14 +224,18 @@ impl Planner<'_> {
     /// People are told once for each alert and kind of action that they are asked.
     fn tell_of_proposal(&self, action: &ActionRecord) -> Result<(), DbError> {
         let kind = action.action.as_str();
+        let mut text =
+            "A policy proposes it because of an alert. Approve or reject it; nothing is done without, and it lapses by itself.".to_owned();
+        if let Some(if_wrong) = action.action.if_wrong() {
+            text += &format!(" It cannot be undone: if it was wrong, {if_wrong}.");
+        }
         let notice = Notice {
             title: format!("{kind} waits for the word of {}", if action.approvals_needed == 1 { "a person" } else { "two people" }),
-            text: "A policy proposes it because of an alert. Approve or reject it; nothing is done without, and it lapses by itself."
-                .to_owned(),
+            text,
             details: json!({
                 "action": action.id, "kind": kind, "policy": action.policy, "target": action.target, "tenant": action.tenant,
-                "user": action.user, "session": action.session, "address": action.address, "alert": action.alert,
-                "detector": action.detector, "severity": action.severity,
+                "user": action.user, "session": action.session, "address": action.address, "what": action.what, "since": action.since,
+                "alert": action.alert, "detector": action.detector, "severity": action.severity,
             }),
         };
         let key = [action.target.as_str(), kind, &action.alert];

@@ -1,12 +1,14 @@
 //! What policies would have done about alerts that are stored: the same planning, in a database of its own.
 //!
 //! Time passes as it did then, so that brakes hold as they would have; nothing of it is sent or kept. Of an alert its
-//! newest version counts: what would have been done at an earlier one comes a little later here.
+//! newest version counts: what would have been done at an earlier one comes a little later here. What only its events tell
+//! (the client that was given access, a key, a mail address) is not known here.
 
 use super::order::ActionKind;
 use super::plan;
 use super::policy::PolicyConfig;
 use super::record::{ActionRecord, State};
+use super::subjects::Facts;
 use crate::alert::Alert;
 use crate::db::actions::{self, Filter};
 use crate::db::alert_list::PAGE_MAX;
@@ -54,7 +56,7 @@ pub fn foresee(alerts: &[Alert], alone: Option<&PolicyConfig>, routing: &Routing
     let mut by_kind: BTreeMap<KindOfAction, Vec<ActionRecord>> = BTreeMap::new();
     db.write(|tx| {
         for alert in alerts {
-            let detected = Detected { alert, facts: &[], active_sessions: None };
+            let detected = Detected { alert, facts: &Facts::default(), active_sessions: None };
             let policies = match &alone {
                 Some(policy) => Some(policy.clone()).filter(|policy| policy.takes(alert)).into_iter().collect(),
                 None => routing.policies_for(alert),

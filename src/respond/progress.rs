@@ -6,6 +6,7 @@
 //! the order is void, and what was never done, is for people.
 
 use super::adapter::Answer;
+use super::added::Added;
 use super::later_use::LaterUse;
 use super::order::Order;
 use super::record::{ActionRecord, State};
@@ -73,7 +74,9 @@ pub fn answered(tx: &Connection, routing: &Routing, message: &Message, answer: &
         Answer::NotKnown(remark) => (State::NotFound, Some(remark.as_str())),
     };
     outbox::finish(tx, message.id, outbox::State::Delivered, remark, now_ms)?;
-    let contained_ms = (state == State::Unconfirmed).then(|| now_ms.saturating_add(routing.response.access_token_max_ms));
+    let ends_with_time =
+        state == State::Unconfirmed && actions::get(tx, &message.message_id)?.is_some_and(|one| one.action.ends_with_time());
+    let contained_ms = ends_with_time.then(|| now_ms.saturating_add(routing.response.access_token_max_ms));
     change(tx, &message.message_id, contained_ms, now_ms, |action| {
         // What an earlier try had ended is not there for a later one.
         let ended_before = state == State::NotFound && action.delivered_time.is_some();
@@ -97,7 +100,7 @@ fn record_end(tx: &Connection, message: &Message, action: &str, (word, text): (&
     let detail = json!({
         "target": message.channel, (word): text, "tries": message.attempts, "action": order.action, "tenant": order.tenant,
         "source": order.source, "user": order.user, "session": order.session, "token_id": order.token_id,
-        "token_hash": order.token_hash, "issued_before": order.issued_before, "alert": order.alert, "detector": order.detector,
+        "token_hash": order.token_hash, "what": order.added.as_ref().map(Added::shown), "issued_before": order.issued_before, "alert": order.alert, "detector": order.detector,
         "severity": order.severity, "message_id": message.message_id,
     });
     audit::record(tx, now_ms, "delivery", action, order.session.as_deref().unwrap_or_default(), &detail)?;
@@ -150,7 +153,6 @@ fn escalate(
     now_ms: i64,
 ) -> Result<(), DbError> {
     let order = serde_json::from_str::<Payload<Order>>(&message.body)?.data;
-    let session = order.session.as_deref().unwrap_or_default();
     let detail = record_end(tx, message, "revocation.failed", ("error", error), now_ms)?;
     let notice = match delivered {
         None => Notice {
@@ -159,9 +161,11 @@ fn escalate(
             details: detail,
         },
         Some(delivered) => Notice {
-            title: still_active(session, now_ms - delivered.0),
-            text: "The target took the order, but still knows the session, or does not say. End it by hand, and look at the target."
-                .to_owned(),
+            title: match &order.session {
+                Some(session) => still_active(session, now_ms - delivered.0),
+                None => format!("{} is not confirmed {} s after it was ordered", order.action.as_str(), (now_ms - delivered.0) / SECOND_MS),
+            },
+            text: "The target took the order, but does not show that it is done. Do it by hand, and look at the target.".to_owned(),
             details: detail,
         },
     };
