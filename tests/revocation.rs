@@ -291,7 +291,10 @@ fn keycloak_removes_a_factor_of_the_attack_and_no_other() {
     realm.grant_service("manage-users");
     let event_ms = now_ms();
     let factor = |label: &str, kind: &str, after_ms: i64| {
-        let (secret, data) = (json!({"value": "secret"}), json!({"subType": "totp", "digits": 6, "period": 30, "algorithm": "HmacSHA1"}));
+        let (secret, data) = match kind {
+            "otp" => (json!({"value": "secret"}), json!({"subType": "totp", "digits": 6, "period": 30, "algorithm": "HmacSHA1"})),
+            _ => (json!({}), json!({"aaguid": "none", "credentialId": "AQID", "counter": 0, "credentialPublicKey": "AQID"})),
+        };
         json!({"type": kind, "userLabel": label, "createdDate": event_ms + after_ms, "secretData": secret.to_string(), "credentialData": data.to_string()})
     };
     let all = [
@@ -344,7 +347,8 @@ fn keycloak_takes_back_what_a_client_was_let_do() {
     let fred = imported(
         &realm,
         "fred",
-        json!({"email": "fred@example.org", "emailVerified": true, "clientConsents": consents, "credentials": credentials}),
+        json!({"email": "fred@example.org", "emailVerified": true, "clientConsents": consents, "credentials": credentials,
+               "realmRoles": ["offline_access"]}),
     );
     let clients = || -> Vec<String> {
         let consents = realm.admin(reqwest::Method::GET, &format!("/users/{fred}/consents"), None).json();
