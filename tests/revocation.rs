@@ -193,7 +193,7 @@ fn ask(realm: &Realm<'_>, members: Value) -> Outcome {
         last_error: None,
     };
     let db = bartizan::db::Db::in_memory().unwrap();
-    block_on(async { Target::new(&config, &db).unwrap().deliver(&message, 0).await })
+    block_on(async { Target::new(&config, &db, &bartizan::normalise::HeldTokens::default()).unwrap().deliver(&message, 0).await })
 }
 
 #[test]

@@ -204,6 +204,8 @@ impl CommitStage {
 struct Telling<'d> {
     /// By session that an alert names.
     by_session: HashMap<&'d str, Vec<Event<'d>>>,
+    /// Those that an alert names and that have a token and no session, by id.
+    tokens: HashMap<&'d str, Vec<Event<'d>>>,
     /// Those that an alert names and that may show what was added or changed, by id.
     changes: HashMap<&'d str, Vec<Event<'d>>>,
 }
@@ -221,7 +223,13 @@ impl<'d> Telling<'d> {
             if let Some(session) = event.session().filter(|session| sessions.contains(session)) {
                 telling.by_session.entry(session).or_default().push(event);
             }
-            if Change::may_be_in(event.kind()) && ids.contains(event.id()) {
+            if !ids.contains(event.id()) {
+                continue;
+            }
+            if event.session().is_none() && event.token().is_some() {
+                telling.tokens.entry(event.id()).or_default().push(event);
+            }
+            if Change::may_be_in(event.kind()) {
                 telling.changes.entry(event.id()).or_default().push(event);
             }
         }
@@ -235,7 +243,8 @@ impl<'d> Telling<'d> {
         }
         let ids: BTreeSet<&str> = alert.event_ids.iter().map(String::as_str).collect();
         let sessions: BTreeSet<&str> = sessions_of(alert).collect();
-        let events = sessions.iter().filter_map(|session| self.by_session.get(session)).flatten();
+        let tokens = ids.iter().filter_map(|id| self.tokens.get(id));
+        let events = sessions.iter().filter_map(|session| self.by_session.get(session)).chain(tokens).flatten();
         let named = events.filter(|event| event.tenant() == alert.tenant && ids.contains(event.id()));
         let facts = named.map(|event| SessionFacts {
             session: event.session().map(str::to_owned),

@@ -18,14 +18,14 @@ use super::subjects::{self, About, SessionFacts};
 use crate::alert::Alert;
 use crate::alert::model::Disposition;
 use crate::db::outbox::{self, NewMessage};
-use crate::db::{DbError, actions, audit, channels};
+use crate::db::{DbError, actions, audit, channels, held_tokens};
 use crate::notify::Detected;
 use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, Response, message_id};
 use crate::notify::routing::Routing;
 use crate::notify::tell::age_ms;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
-use bartizan_core::{Severity, TimeMs};
+use bartizan_core::{Severity, TimeMs, TokenHash};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -209,6 +209,9 @@ impl Planner<'_> {
             let order = Order { source, token_hash, added: about.added.clone(), ..Order::of(action, &self.alert.reason) };
             let message = message(&target.channel(), &action.id, self.alert.version, &order, message_state, self.now_ms)?;
             outbox::enqueue(self.tx, &message, self.now_ms)?;
+            if target.token_itself && message_state != outbox::State::DryRun {
+                self.keep_token(&action.id, order.token_hash.as_deref())?;
+            }
         }
         let audited = match action.state {
             State::Held => "revocation.held",
@@ -219,6 +222,14 @@ impl Planner<'_> {
         };
         audit::record(self.tx, self.now_ms, "detection", audited, subject, &detail)?;
         progress::write(self.tx, action, self.routing.response.due_ms(action), self.now_ms)
+    }
+
+    /// The token itself goes with its order, sealed, so that a restart does not lose it.
+    fn keep_token(&self, id: &str, hash: Option<&str>) -> Result<(), DbError> {
+        if let Some(token) = hash.and_then(TokenHash::from_hex).and_then(|hash| self.routing.held.sealed(hash)) {
+            held_tokens::put(self.tx, id, &token, self.routing.response.hold_tokens_max)?;
+        }
+        Ok(())
     }
 
     /// People are told once for each alert and kind of action that they are asked.

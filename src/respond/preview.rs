@@ -13,6 +13,7 @@ use crate::alert::Alert;
 use crate::db::actions::{self, Filter};
 use crate::db::alert_list::PAGE_MAX;
 use crate::db::{Db, DbError};
+use crate::normalise::HeldTokens;
 use crate::notify::{Detected, Routing};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +90,7 @@ pub fn foresee(alerts: &[Alert], alone: Option<&PolicyConfig>, routing: &Routing
 
 /// The same, meant seriously, and told to nobody.
 fn meant(routing: &Routing) -> Routing {
-    let mut routing = Routing { channels: Vec::new(), ..routing.clone() };
+    let mut routing = Routing { channels: Vec::new(), held: HeldTokens::default(), ..routing.clone() };
     for target in &mut routing.targets {
         target.dry_run = false;
     }

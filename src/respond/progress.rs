@@ -11,7 +11,7 @@ use super::later_use::LaterUse;
 use super::order::Order;
 use super::record::{ActionRecord, State};
 use crate::db::outbox::{self, Message, NewMessage};
-use crate::db::{DbError, actions, audit};
+use crate::db::{DbError, actions, audit, held_tokens};
 use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, message_id};
 use crate::notify::routing::{ACTIONS_TOPIC_CHANNEL, Routing};
@@ -30,6 +30,10 @@ pub const ACTION: &str = "action";
 /// SQLite says no.
 pub fn write(tx: &Connection, action: &ActionRecord, due_ms: Option<i64>, now_ms: i64) -> Result<(), DbError> {
     actions::put(tx, action, due_ms, now_ms)?;
+    if !matches!(action.state, State::Held | State::Proposed | State::Requested) {
+        // Its order is not sent any more.
+        held_tokens::erase(tx, &action.id)?;
+    }
     let message = NewMessage {
         channel: ACTIONS_TOPIC_CHANNEL.to_owned(),
         message_id: message_id(&[ACTION, &action.id, &action.version.to_string()]),

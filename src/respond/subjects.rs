@@ -89,10 +89,10 @@ fn hit_sessions(alert: &Alert, facts: &[SessionFacts]) -> Vec<SessionFacts> {
     let tokens: Vec<&Subject> = if alert.actions.is_empty() { Vec::new() } else { hit(alert, EntityKind::Token).collect() };
     let common = SessionFacts { user: only_user(alert), ..common(alert) };
     if sessions.is_empty() && alert.actions.contains(&Action::RevokeTokens) {
-        return tokens.iter().map(|token| with_token(&common, token)).collect();
+        return tokens.iter().map(|token| with_token(&common, token, facts)).collect();
     }
     let only_token = if let ([_], [token]) = (sessions.as_slice(), tokens.as_slice()) { Some(*token) } else { None };
-    let fallback = only_token.map_or_else(|| common.clone(), |token| with_token(&common, token));
+    let fallback = only_token.map_or_else(|| common.clone(), |token| with_token(&common, token, facts));
     sessions
         .iter()
         .map(|subject| {
@@ -137,10 +137,14 @@ fn common(alert: &Alert) -> SessionFacts {
     }
 }
 
-fn with_token(facts: &SessionFacts, token: &Subject) -> SessionFacts {
+fn with_token(common: &SessionFacts, token: &Subject, facts: &[SessionFacts]) -> SessionFacts {
     match token.value.strip_prefix("hash:") {
-        Some(hash) => SessionFacts { token_hash: Some(hash.to_owned()), ..facts.clone() },
-        None => SessionFacts { token_id: Some(token.value.clone()), ..facts.clone() },
+        Some(hash) => SessionFacts { token_hash: Some(hash.to_owned()), ..common.clone() },
+        None => {
+            let known = facts.iter().find(|facts| facts.token_id.as_ref() == Some(&token.value));
+            let token_hash = known.and_then(|facts| facts.token_hash.clone());
+            SessionFacts { token_id: Some(token.value.clone()), token_hash, ..common.clone() }
+        }
     }
 }
 
