@@ -402,3 +402,67 @@ fn keycloak_puts_the_former_address_back_unless_its_owner_changed_it_since() {
         assert_eq!(email(), "gina@example.org");
     }
 }
+
+/// Does any file below this folder hold the text?
+fn is_written_below(folder: &std::path::Path, text: &str) -> bool {
+    let finder = |bytes: Vec<u8>| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        // The embedded store may remove a file meanwhile.
+        if path.is_dir() { is_written_below(&path, text) } else { std::fs::read(&path).is_ok_and(finder) }
+    })
+}
+
+#[test]
+fn a_stolen_token_that_only_its_text_can_end_is_revoked_and_its_text_is_nowhere() {
+    let realm = keycloak().realm("itself");
+    let audience = json!({"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
+                          "config": {"included.client.audience": SERVICE, "access.token.claim": "true"}});
+    let api = json!({"clientId": "api", "secret": "a secret of the api", "directAccessGrantsEnabled": true, "protocolMappers": [audience]});
+    realm.admin(reqwest::Method::POST, "/clients", Some(&api));
+    realm.user("hal", "right");
+    let form = [
+        ("grant_type", "password"),
+        ("client_id", "api"),
+        ("client_secret", "a secret of the api"),
+        ("username", "hal"),
+        ("password", "right"),
+    ];
+    let tokens = Tokens::of(&realm.openid("token", OWNER, &form));
+    assert!(realm.is_active(&tokens.access));
+
+    let target = format!(
+        "[response]\nhold_key_file = \"hold.key\"\n[[revocation]]\nname = \"tokens\"\nkind = \"rfc7009\"\n\
+         url = \"{}/realms/{}/protocol/openid-connect/revoke\"\nclient_id = \"api\"\nclient_secret_file = \"api.secret\"\n\
+         detectors = [\"token_reuse\"]\ntoken_itself = true\nallow_private = true\ndry_run = false\n",
+        keycloak().url,
+        realm.name
+    );
+    let mut daemon = Daemon::prepare(&(BASE.to_owned() + &target));
+    daemon.write("api.secret", "a secret of the api");
+    daemon.write("hold.key", "too short");
+    let checked = daemon.run(&["check", "-c", "bartizan.toml"]);
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("response.hold_key_file: must have at least 32"), "{checked:?}");
+    daemon.write("hold.key", "thirty-two letters and some more of them");
+    daemon.launch();
+    daemon.wait_until_ready(SETTLED);
+    let (admin, start_ms) = (daemon.token("admin", None), now_ms() - 200_000);
+    let request = |after_ms: i64, ip: &str, client: &str| {
+        let event = json!({"time": start_ms + after_ms, "kind": "api_request", "outcome": "success", "user": "hal", "ip": ip, "device": client,
+                           "user_agent": client, "token": tokens.access, "method": "GET", "path": "/orders", "status": 200});
+        event.to_string()
+    };
+    let (owner, thief) = ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "python-requests/2.32");
+    let lines = [request(0, OWNER, owner), request(60_000, THIEF, thief), request(120_000, OWNER, owner)].join("\n");
+    let answer = daemon.post("/api/v1/events", &admin, lines).json();
+    assert_eq!(answer["accepted"], 3, "{answer}");
+    let action = daemon.wait_for("the token to be revoked", SETTLED, |daemon| {
+        let action = daemon.get("/api/v1/actions?target=tokens", &admin).json()["items"].get(0).cloned()?;
+        (action["state"] != "requested").then_some(action)
+    });
+    assert_eq!((action["action"].as_str(), action["state"].as_str()), (Some("revoke_token"), Some("unconfirmed")), "{action}");
+    assert!(!realm.is_active(&tokens.access), "{action}");
+    let signature = tokens.access.rsplit('.').next().expect("a signature");
+    assert!(!is_written_below(&daemon.folder, signature), "the token is in no file");
+    assert!(is_written_below(&daemon.folder, "thirty-two letters"), "files are looked into");
+}
