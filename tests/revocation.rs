@@ -432,7 +432,7 @@ fn a_stolen_token_that_only_its_text_can_end_is_revoked_and_its_text_is_nowhere(
     assert!(realm.is_active(&tokens.access));
 
     let target = format!(
-        "[response]\nhold_key_file = \"hold.key\"\n[[revocation]]\nname = \"tokens\"\nkind = \"rfc7009\"\n\
+        "[[revocation]]\nname = \"tokens\"\nkind = \"rfc7009\"\n\
          url = \"{}/realms/{}/protocol/openid-connect/revoke\"\nclient_id = \"api\"\nclient_secret_file = \"api.secret\"\n\
          detectors = [\"token_reuse\"]\ntoken_itself = true\nallow_private = true\ndry_run = false\n",
         keycloak().url,
@@ -440,10 +440,16 @@ fn a_stolen_token_that_only_its_text_can_end_is_revoked_and_its_text_is_nowhere(
     );
     let mut daemon = Daemon::prepare(&(BASE.to_owned() + &target));
     daemon.write("api.secret", "a secret of the api");
-    daemon.write("hold.key", "too short");
     let checked = daemon.run(&["check", "-c", "bartizan.toml"]);
-    assert!(String::from_utf8_lossy(&checked.stderr).contains("response.hold_key_file: must have at least 32"), "{checked:?}");
-    daemon.write("hold.key", "thirty-two letters and some more of them");
+    assert!(
+        String::from_utf8_lossy(&checked.stderr).contains("response.hold_key_file: a target with token_itself needs it"),
+        "{checked:?}"
+    );
+    daemon.set_env("BARTIZAN_HOLD_KEY", "too short");
+    let checked = daemon.run(&["check", "-c", "bartizan.toml"]);
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("must have at least 32 characters"), "{checked:?}");
+    let key = "thirty-two letters and some more of them";
+    daemon.set_env("BARTIZAN_HOLD_KEY", key);
     daemon.launch();
     daemon.wait_until_ready(SETTLED);
     let (admin, start_ms) = (daemon.token("admin", None), now_ms() - 200_000);
@@ -463,6 +469,8 @@ fn a_stolen_token_that_only_its_text_can_end_is_revoked_and_its_text_is_nowhere(
     assert_eq!((action["action"].as_str(), action["state"].as_str()), (Some("revoke_token"), Some("unconfirmed")), "{action}");
     assert!(!realm.is_active(&tokens.access), "{action}");
     let signature = tokens.access.rsplit('.').next().expect("a signature");
-    assert!(!is_written_below(&daemon.folder, signature), "the token is in no file");
-    assert!(is_written_below(&daemon.folder, "thirty-two letters"), "files are looked into");
+    for secret in [signature, key] {
+        assert!(!is_written_below(&daemon.folder, secret), "{secret} is in a file");
+    }
+    assert!(is_written_below(&daemon.folder, "a secret of the api"), "files are looked into");
 }
