@@ -12,7 +12,8 @@ use crate::support::http::block_on;
 use crate::support::kafka::shared as kafka;
 use crate::support::keycloak::{APP, NETWORKS, OWNER, Realm, SECRET, SERVICE, THIEF, Tokens, forward, section, shared as keycloak};
 use crate::support::process::Process;
-use crate::support::scenario::{BASE, now_ms};
+use crate::support::scenario::{BASE, now_ms, revocation_section};
+use crate::support::webhook::{Received, Webhook};
 use crate::support::{folder, setting, unique};
 
 const SETTLED: Duration = Duration::from_secs(90);
@@ -473,4 +474,56 @@ fn a_stolen_token_that_only_its_text_can_end_is_revoked_and_its_text_is_nowhere(
         assert!(!is_written_below(&daemon.folder, secret), "{secret} is in a file");
     }
     assert!(is_written_below(&daemon.folder, "a secret of the api"), "files are looked into");
+}
+
+#[test]
+fn what_a_stranger_added_is_taken_back_once_a_person_agrees() {
+    let hook = Webhook::start();
+    let policy = "[[policies]]\nname = \"back\"\ndetectors = [\"account_takeover\"]\nactions = [\"remove_factor\", \"restore_email\"]\n\
+                  target = \"identity\"\nshadow = false\n";
+    let base = BASE.replace("networks = []", "networks = [\"asn.csv\"]");
+    let hooked = revocation_section("identity", &hook.url("/revoke"), false) + "detectors = [\"token_reuse\"]\n";
+    let mut daemon = Daemon::prepare(&(base + &hooked + policy));
+    daemon.write("asn.csv", NETWORKS);
+    daemon.launch();
+    daemon.wait_until_ready(SETTLED);
+    let (admin, start_ms) = (daemon.token("admin", None), now_ms() - 600_000);
+    let event = |minute: i64, kind: &str, (ip, device): (&str, &str), members: Value| {
+        let mut event = json!({"time": start_ms + minute * 60_000, "kind": kind, "outcome": "success", "user": "ivy", "ip": ip, "device": device,
+                               "user_agent": device, "session": device});
+        event.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        event.to_string()
+    };
+    let (owner, stranger) = ((OWNER, "Firefox/140"), (THIEF, "Chrome/140"));
+    let mut lines: Vec<String> = (1..8).rev().map(|day| event(-day * 1_440, "login", owner, json!({}))).collect();
+    lines.push(event(0, "login", stranger, json!({})));
+    let change = json!({"factor": "totp", "previous_email": "ivy@example.org", "updated_email": "eve@example.net"});
+    lines.push(event(9, "account_change", stranger, change));
+    assert_eq!(daemon.post("/api/v1/events", &admin, lines.join("\n")).json()["accepted"], 9);
+    let proposed = daemon.wait_for("what is proposed", SETTLED, |daemon| {
+        let actions = daemon.get("/api/v1/actions?state=proposed", &admin).json()["items"].as_array().unwrap().clone();
+        (actions.len() == 2).then_some(actions)
+    });
+    assert!(hook.received().iter().all(|call| call.json()["type"] == "test"), "nothing goes without a person");
+    for action in &proposed {
+        let path = format!("/api/v1/actions/{}/approve", action["id"].as_str().unwrap());
+        assert_eq!(daemon.post(&path, &admin, "").status, 200);
+    }
+    let orders = |calls: &[Received]| -> Vec<Value> {
+        let orders = calls.iter().map(Received::json).filter(|call| call["type"] != "test");
+        orders.collect()
+    };
+    let mut orders = orders(&hook.wait_until("the orders", SETTLED, |calls| orders(calls).len() == 2));
+    orders.sort_by_key(|order| order["type"].to_string());
+    let time = |after_ms: i64| bartizan_core::TimeMs(start_ms + after_ms);
+    let added = [
+        ("user.remove_factor", json!({"since": time(7 * 60_000), "factor": "totp"})),
+        ("user.restore_email", json!({"since": time(7 * 60_000), "email": "eve@example.net", "former_email": "ivy@example.org"})),
+    ];
+    for (order, (kind, added)) in orders.iter().zip(added) {
+        assert_eq!((&order["type"], &order["data"]["added"]), (&json!(kind), &added), "{order}");
+        assert_eq!((&order["data"]["user"], &order["data"]["issued_before"]), (&json!("ivy"), &json!(time(9 * 60_000))), "{order}");
+    }
+    let log = daemon.log() + &daemon.get("/api/v1/audit?limit=1000", &admin).body + &daemon.get("/api/v1/actions", &admin).body;
+    assert!(log.contains("i…@example.org") && !log.contains("ivy@example.org") && !log.contains("eve@example.net"), "{log}");
 }

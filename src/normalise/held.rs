@@ -30,7 +30,7 @@ const PURPOSE: &[u8] = b"bartizan: tokens held for revocation";
 /// How long tokens are held, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldLimits {
-    /// A token that is not seen for so long is forgotten.
+    /// How long what was sealed is held. A token that is seen in its second half is sealed anew.
     pub hold_ms: i64,
     /// Tokens at once; beyond them the oldest goes.
     pub tokens_max: usize,

@@ -62,8 +62,8 @@ pub struct ResponseConfig {
     pub block_ms: i64,
     /// Addresses that are blocked at once in a tenant; a person decides on more. Default 1,000.
     pub blocks_max: u32,
-    /// How long a token is held, sealed, after it was last seen, where a target wants the token itself (`token_itself`).
-    /// Default 15 minutes.
+    /// How long a token is held at most, sealed, where a target wants the token itself (`token_itself`); at least half as
+    /// long after it was last seen. Default 15 minutes.
     pub hold_tokens_ms: i64,
     /// Tokens that are held at once, in memory and, of orders that wait, in the database; default 100,000.
     pub hold_tokens_max: u32,
