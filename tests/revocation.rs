@@ -456,7 +456,7 @@ fn a_stolen_token_that_only_its_text_can_end_is_revoked_and_its_text_is_nowhere(
     let (admin, start_ms) = (daemon.token("admin", None), now_ms() - 200_000);
     let request = |after_ms: i64, ip: &str, client: &str| {
         let event = json!({"time": start_ms + after_ms, "kind": "api_request", "outcome": "success", "user": "hal", "ip": ip, "device": client,
-                           "user_agent": client, "token": tokens.access, "method": "GET", "path": "/orders", "status": 200});
+                           "user_agent": client, "token": tokens.access, "token_id": "a handle", "method": "GET", "path": "/orders", "status": 200});
         event.to_string()
     };
     let (owner, thief) = ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "python-requests/2.32");
@@ -468,6 +468,7 @@ fn a_stolen_token_that_only_its_text_can_end_is_revoked_and_its_text_is_nowhere(
         (action["state"] != "requested").then_some(action)
     });
     assert_eq!((action["action"].as_str(), action["state"].as_str()), (Some("revoke_token"), Some("unconfirmed")), "{action}");
+    assert_eq!(action["token_id"], "a handle", "{action}");
     assert!(!realm.is_active(&tokens.access), "{action}");
     let signature = tokens.access.rsplit('.').next().expect("a signature");
     for secret in [signature, key] {

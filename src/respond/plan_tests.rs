@@ -109,6 +109,21 @@ fn a_token_without_a_session_is_named_by_itself() {
 }
 
 #[test]
+fn a_token_that_is_named_by_its_handle_has_the_hash_of_its_event() {
+    let db = Db::in_memory().unwrap();
+    let mut token = alert("a1");
+    token.actions = vec![Action::RevokeTokens];
+    token.subjects = vec![Subject::new(EntityKind::Token, "jti-1", Role::Victim).hit()];
+    let fact =
+        |id: &str, hash: &str| SessionFacts { token_id: Some(id.to_owned()), token_hash: Some(hash.to_owned()), ..SessionFacts::default() };
+    let facts = Facts { sessions: vec![fact("jti-2", "0c0d"), fact("jti-1", "0a0b")], ..Facts::default() };
+    let detected = Detected { alert: &token, facts: &facts, active_sessions: None };
+    db.write(|tx| commit_alert(tx, &detected, &routing(false), START_MS)).unwrap();
+    let orders = orders(&db, outbox::State::Pending);
+    assert_eq!((orders[0].token_id.as_deref(), orders[0].token_hash.as_deref()), (Some("jti-1"), Some("0a0b")));
+}
+
+#[test]
 fn brakes_hold_and_keep_a_part_for_critical_alerts() {
     let (db, routing) = (Db::in_memory().unwrap(), routing(false));
     let go = |number: i64, severity: Severity| {
