@@ -63,7 +63,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0003", "T1098"), ("TA0006", "T1528")],
     yields: false,
     quiet_gap_ms: 6 * HOUR_MS,
-    state_version: 5,
+    state_version: 6,
     build: |parameters, budget| Box::new(AccountTakeover::new(parameters, budget)),
 };
 

@@ -50,6 +50,16 @@ fn a_factor_added_by_a_stranger_in_the_same_town_is_a_takeover() {
 }
 
 #[test]
+fn each_kind_of_change_is_told_once() {
+    let mail = |minute| near(minute).kind(Kind::AccountChange);
+    let factor = |minute| near(minute).kind(Kind::AccountChange).factor("totp");
+    let found = after_past([near(0), mail(4), mail(5), factor(6), factor(7), mail(8)]);
+    let changed: Vec<_> =
+        found.iter().filter_map(|one| one.evidence.iter().find(|(name, _)| name == "changed")).map(|(_, what)| what).collect();
+    assert_eq!(changed, ["account", "second factor"], "{found:#?}");
+}
+
+#[test]
 fn what_is_less_strange_is_high() {
     // A kind of program that Ann uses, on a device and a line that she does not.
     let found = after_past([near(0).agent("Firefox/140"), near(9).agent("Firefox/140").kind(Kind::AccountChange)]);
