@@ -12,7 +12,8 @@ use crate::support::http::block_on;
 use crate::support::kafka::shared as kafka;
 use crate::support::keycloak::{APP, NETWORKS, OWNER, Realm, SECRET, SERVICE, THIEF, Tokens, forward, section, shared as keycloak};
 use crate::support::process::Process;
-use crate::support::scenario::{BASE, now_ms};
+use crate::support::scenario::{BASE, now_ms, revocation_section};
+use crate::support::webhook::{Received, Webhook};
 use crate::support::{folder, setting, unique};
 
 const SETTLED: Duration = Duration::from_secs(90);
@@ -193,7 +194,7 @@ fn ask(realm: &Realm<'_>, members: Value) -> Outcome {
         last_error: None,
     };
     let db = bartizan::db::Db::in_memory().unwrap();
-    block_on(async { Target::new(&config, &db).unwrap().deliver(&message, 0).await })
+    block_on(async { Target::new(&config, &db, &bartizan::normalise::HeldTokens::default()).unwrap().deliver(&message, 0).await })
 }
 
 #[test]
@@ -274,4 +275,256 @@ fn keycloak_does_what_is_asked_about_a_person() {
     realm.sign_in("erin", "right", OWNER);
     let unknown = ask(&realm, json!({"action": "disable_user", "user": "nobody"}));
     assert!(matches!(unknown, Outcome::Answered(Answer::NotKnown(_))), "{unknown:?}");
+}
+
+/// A user who is imported as a whole, so with the times of everything; its id.
+fn imported(realm: &Realm<'_>, name: &str, members: Value) -> String {
+    let mut user = json!({"username": name, "enabled": true, "firstName": name, "lastName": "Example"});
+    user.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    realm.admin(reqwest::Method::POST, "/partialImport", Some(&json!({"ifResourceExists": "FAIL", "users": [user]})));
+    let found = realm.admin(reqwest::Method::GET, &format!("/users?exact=true&username={name}"), None).json();
+    found[0]["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn keycloak_removes_a_factor_of_the_attack_and_no_other() {
+    let realm = keycloak().realm("factor");
+    realm.grant_service("manage-users");
+    let event_ms = now_ms();
+    let factor = |label: &str, kind: &str, after_ms: i64| {
+        let (secret, data) = match kind {
+            "otp" => (json!({"value": "secret"}), json!({"subType": "totp", "digits": 6, "period": 30, "algorithm": "HmacSHA1"})),
+            _ => (json!({}), json!({"aaguid": "none", "credentialId": "AQID", "counter": 0, "credentialPublicKey": "AQID"})),
+        };
+        json!({"type": kind, "userLabel": label, "createdDate": event_ms + after_ms, "secretData": secret.to_string(), "credentialData": data.to_string()})
+    };
+    let all = [
+        factor("old", "otp", -86_400_000),
+        factor("before the attack", "otp", -40_000),
+        factor("the attacker's", "otp", -10),
+        factor("of another kind", "webauthn", -10),
+        factor("again its owner's", "otp", 60_000),
+        json!({"type": "password", "value": "right", "createdDate": event_ms}),
+    ];
+    let dora = imported(&realm, "dora", json!({"credentials": all}));
+    let credentials = || realm.admin(reqwest::Method::GET, &format!("/users/{dora}/credentials"), None).json().as_array().unwrap().clone();
+    let labels = || {
+        let mut labels: Vec<String> = credentials().iter().map(|one| one["userLabel"].as_str().unwrap_or("password").to_owned()).collect();
+        labels.sort();
+        labels
+    };
+    assert_eq!(labels().len(), 6);
+    let id = credentials().iter().find(|one| one["userLabel"] == "the attacker's").unwrap()["id"].as_str().unwrap().to_owned();
+    let time = |after_ms: i64| bartizan_core::TimeMs(event_ms + after_ms);
+    let remove = |added: Value| ask(&realm, json!({"action": "remove_factor", "user": dora, "issued_before": time(0), "added": added}));
+    let another = remove(json!({"since": time(-30_000), "factor": "totp", "id": "of another one"}));
+    assert!(matches!(another, Outcome::Answered(Answer::NotKnown(_))), "{another:?}");
+    let removed = remove(json!({"since": time(-30_000), "factor": "totp"}));
+    assert!(
+        matches!(&removed, Outcome::Answered(Answer::Ended(text)) if text.ends_with(&format!("no longer knows otp {id}"))),
+        "{removed:?}"
+    );
+    assert_eq!(labels(), ["again its owner's", "before the attack", "of another kind", "old", "password"]);
+    let gone = remove(json!({"since": time(-30_000), "factor": "totp"}));
+    assert!(matches!(gone, Outcome::Answered(Answer::NotKnown(_))), "{gone:?}");
+    let any = remove(json!({"since": time(-30_000)}));
+    assert!(matches!(any, Outcome::Answered(Answer::Ended(_))), "{any:?}");
+    assert_eq!(labels(), ["again its owner's", "before the attack", "old", "password"], "of no kind is the password one");
+    let unsaid = ask(&realm, json!({"action": "remove_factor", "user": dora}));
+    assert!(matches!(unsaid, Outcome::Answered(Answer::Refused(_))), "{unsaid:?}");
+    let key = ask(&realm, json!({"action": "remove_api_key", "user": dora, "added": {"since": time(0), "id": "key-7"}}));
+    assert!(matches!(&key, Outcome::Answered(Answer::Refused(reason)) if reason.contains("cannot remove_api_key")), "{key:?}");
+}
+
+#[test]
+fn keycloak_takes_back_what_a_client_was_let_do() {
+    let realm = keycloak().realm("grant");
+    realm.grant_service("manage-users");
+    let app = json!({"clientId": "mail-merge", "publicClient": true, "consentRequired": true, "redirectUris": ["http://127.0.0.1/back"]});
+    realm.admin(reqwest::Method::POST, "/clients", Some(&app));
+    let consents = json!([{"clientId": "mail-merge", "grantedClientScopes": ["profile", "email"]}]);
+    let credentials = json!([{"type": "password", "value": "right"}]);
+    let before_ms = now_ms();
+    let fred = imported(
+        &realm,
+        "fred",
+        json!({"email": "fred@example.org", "emailVerified": true, "clientConsents": consents, "credentials": credentials,
+               "realmRoles": ["offline_access"]}),
+    );
+    let clients = || -> Vec<String> {
+        let consents = realm.admin(reqwest::Method::GET, &format!("/users/{fred}/consents"), None).json();
+        consents.as_array().unwrap().iter().map(|consent| consent["clientId"].as_str().unwrap().to_owned()).collect()
+    };
+    let form =
+        [("grant_type", "password"), ("client_id", APP), ("username", "fred"), ("password", "right"), ("scope", "openid offline_access")];
+    let offline = Tokens::of(&realm.openid("token", OWNER, &form));
+    assert_eq!(clients().len(), 2);
+    let remove = |client: &str, issued_before_ms: i64| {
+        let time = bartizan_core::TimeMs(issued_before_ms);
+        ask(&realm, json!({"action": "remove_grant", "user": fred, "issued_before": time, "added": {"since": time, "client": client}}))
+    };
+    let newer = remove("mail-merge", before_ms - 60_000);
+    assert!(matches!(&newer, Outcome::Answered(Answer::NotKnown(text)) if text.contains("newer than the proof")), "{newer:?}");
+    let unknown = remove("nobody", now_ms());
+    assert!(matches!(unknown, Outcome::Answered(Answer::NotKnown(_))), "{unknown:?}");
+    let ended = remove("mail-merge", now_ms());
+    assert!(matches!(&ended, Outcome::Answered(Answer::Ended(text)) if text.contains("a consent of")), "{ended:?}");
+    assert_eq!(clients(), [APP]);
+    assert_eq!(realm.refresh(&offline.refresh, OWNER).status, 200, "another client's goes on");
+    let ended = remove(APP, now_ms());
+    assert!(matches!(&ended, Outcome::Answered(Answer::Ended(text)) if text.contains("offline tokens alone")), "{ended:?}");
+    assert_eq!((clients(), realm.refresh(&offline.refresh, OWNER).status), (Vec::new(), 400));
+}
+
+#[test]
+fn keycloak_puts_the_former_address_back_unless_its_owner_changed_it_since() {
+    let realm = keycloak().realm("email");
+    realm.grant_service("manage-users");
+    let gina = imported(&realm, "gina", json!({"email": "eve@example.net", "emailVerified": false, "attributes": {"locale": ["de"]}}));
+    let email = || realm.admin(reqwest::Method::GET, &format!("/users/{gina}"), None).json()["email"].as_str().unwrap().to_owned();
+    let restore = |put: Option<&str>, former: &str| {
+        let mut added = json!({"since": bartizan_core::TimeMs(0), "former_email": former});
+        if let Some(put) = put {
+            added["email"] = put.into();
+        }
+        ask(&realm, json!({"action": "restore_email", "user": gina, "added": added}))
+    };
+    let unsaid = restore(None, "gina@example.org");
+    assert!(matches!(unsaid, Outcome::Answered(Answer::Refused(_))), "{unsaid:?}");
+    let owners = restore(Some("mallory@example.net"), "gina@example.org");
+    assert!(matches!(owners, Outcome::Answered(Answer::NotKnown(_))), "{owners:?}");
+    realm.user("taken", "right");
+    let taken = restore(Some("eve@example.net"), "taken@example.org");
+    assert!(matches!(&taken, Outcome::Answered(Answer::Refused(reason)) if reason.contains("another account")), "{taken:?}");
+    assert_eq!(email(), "eve@example.net");
+    for said in ["has the former address again", "has the former address already"] {
+        let restored = restore(Some("Eve@example.net"), "Gina@example.org");
+        assert!(matches!(&restored, Outcome::Answered(Answer::Ended(text)) if text.ends_with(said)), "{restored:?}");
+        assert_eq!(email(), "gina@example.org");
+    }
+}
+
+/// Does any file below this folder hold the text?
+fn is_written_below(folder: &std::path::Path, text: &str) -> bool {
+    let finder = |bytes: Vec<u8>| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        // The embedded store may remove a file meanwhile.
+        if path.is_dir() { is_written_below(&path, text) } else { std::fs::read(&path).is_ok_and(finder) }
+    })
+}
+
+#[test]
+fn a_stolen_token_that_only_its_text_can_end_is_revoked_and_its_text_is_nowhere() {
+    let realm = keycloak().realm("itself");
+    let audience = json!({"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
+                          "config": {"included.client.audience": SERVICE, "access.token.claim": "true"}});
+    let api = json!({"clientId": "api", "secret": "a secret of the api", "directAccessGrantsEnabled": true, "protocolMappers": [audience]});
+    realm.admin(reqwest::Method::POST, "/clients", Some(&api));
+    realm.user("hal", "right");
+    let form = [
+        ("grant_type", "password"),
+        ("client_id", "api"),
+        ("client_secret", "a secret of the api"),
+        ("username", "hal"),
+        ("password", "right"),
+    ];
+    let tokens = Tokens::of(&realm.openid("token", OWNER, &form));
+    assert!(realm.is_active(&tokens.access));
+
+    let target = format!(
+        "[[revocation]]\nname = \"tokens\"\nkind = \"rfc7009\"\n\
+         url = \"{}/realms/{}/protocol/openid-connect/revoke\"\nclient_id = \"api\"\nclient_secret_file = \"api.secret\"\n\
+         detectors = [\"token_reuse\"]\ntoken_itself = true\nallow_private = true\ndry_run = false\n",
+        keycloak().url,
+        realm.name
+    );
+    let mut daemon = Daemon::prepare(&(BASE.to_owned() + &target));
+    daemon.write("api.secret", "a secret of the api");
+    let checked = daemon.run(&["check", "-c", "bartizan.toml"]);
+    assert!(
+        String::from_utf8_lossy(&checked.stderr).contains("response.hold_key_file: a target with token_itself needs it"),
+        "{checked:?}"
+    );
+    daemon.set_env("BARTIZAN_HOLD_KEY", "too short");
+    let checked = daemon.run(&["check", "-c", "bartizan.toml"]);
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("must have at least 32 characters"), "{checked:?}");
+    let key = "thirty-two letters and some more of them";
+    daemon.set_env("BARTIZAN_HOLD_KEY", key);
+    daemon.launch();
+    daemon.wait_until_ready(SETTLED);
+    let (admin, start_ms) = (daemon.token("admin", None), now_ms() - 200_000);
+    let request = |after_ms: i64, ip: &str, client: &str| {
+        let event = json!({"time": start_ms + after_ms, "kind": "api_request", "outcome": "success", "user": "hal", "ip": ip, "device": client,
+                           "user_agent": client, "token": tokens.access, "token_id": "a handle", "method": "GET", "path": "/orders", "status": 200});
+        event.to_string()
+    };
+    let (owner, thief) = ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "python-requests/2.32");
+    let lines = [request(0, OWNER, owner), request(60_000, THIEF, thief), request(120_000, OWNER, owner)].join("\n");
+    let answer = daemon.post("/api/v1/events", &admin, lines).json();
+    assert_eq!(answer["accepted"], 3, "{answer}");
+    let action = daemon.wait_for("the token to be revoked", SETTLED, |daemon| {
+        let action = daemon.get("/api/v1/actions?target=tokens", &admin).json()["items"].get(0).cloned()?;
+        (action["state"] != "requested").then_some(action)
+    });
+    assert_eq!((action["action"].as_str(), action["state"].as_str()), (Some("revoke_token"), Some("unconfirmed")), "{action}");
+    assert_eq!(action["token_id"], "a handle", "{action}");
+    assert!(!realm.is_active(&tokens.access), "{action}");
+    let signature = tokens.access.rsplit('.').next().expect("a signature");
+    for secret in [signature, key] {
+        assert!(!is_written_below(&daemon.folder, secret), "{secret} is in a file");
+    }
+    assert!(is_written_below(&daemon.folder, "a secret of the api"), "files are looked into");
+}
+
+#[test]
+fn what_a_stranger_added_is_taken_back_once_a_person_agrees() {
+    let hook = Webhook::start();
+    let policy = "[[policies]]\nname = \"back\"\ndetectors = [\"account_takeover\"]\nactions = [\"remove_factor\", \"restore_email\"]\n\
+                  target = \"identity\"\nshadow = false\n";
+    let base = BASE.replace("networks = []", "networks = [\"asn.csv\"]");
+    let hooked = revocation_section("identity", &hook.url("/revoke"), false) + "detectors = [\"token_reuse\"]\n";
+    let mut daemon = Daemon::prepare(&(base + &hooked + policy));
+    daemon.write("asn.csv", NETWORKS);
+    daemon.launch();
+    daemon.wait_until_ready(SETTLED);
+    let (admin, start_ms) = (daemon.token("admin", None), now_ms() - 600_000);
+    let event = |minute: i64, kind: &str, (ip, device): (&str, &str), members: Value| {
+        let mut event = json!({"time": start_ms + minute * 60_000, "kind": kind, "outcome": "success", "user": "ivy", "ip": ip, "device": device,
+                               "user_agent": device, "session": device});
+        event.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        event.to_string()
+    };
+    let (owner, stranger) = ((OWNER, "Firefox/140"), (THIEF, "Chrome/140"));
+    let mut lines: Vec<String> = (1..8).rev().map(|day| event(-day * 1_440, "login", owner, json!({}))).collect();
+    lines.push(event(0, "login", stranger, json!({})));
+    let change = json!({"factor": "totp", "previous_email": "ivy@example.org", "updated_email": "eve@example.net"});
+    lines.push(event(9, "account_change", stranger, change));
+    assert_eq!(daemon.post("/api/v1/events", &admin, lines.join("\n")).json()["accepted"], 9);
+    let proposed = daemon.wait_for("what is proposed", SETTLED, |daemon| {
+        let actions = daemon.get("/api/v1/actions?state=proposed", &admin).json()["items"].as_array().unwrap().clone();
+        (actions.len() == 2).then_some(actions)
+    });
+    assert!(hook.received().iter().all(|call| call.json()["type"] == "test"), "nothing goes without a person");
+    for action in &proposed {
+        let path = format!("/api/v1/actions/{}/approve", action["id"].as_str().unwrap());
+        assert_eq!(daemon.post(&path, &admin, "").status, 200);
+    }
+    let orders = |calls: &[Received]| -> Vec<Value> {
+        let orders = calls.iter().map(Received::json).filter(|call| call["type"] != "test");
+        orders.collect()
+    };
+    let mut orders = orders(&hook.wait_until("the orders", SETTLED, |calls| orders(calls).len() == 2));
+    orders.sort_by_key(|order| order["type"].to_string());
+    let time = |after_ms: i64| bartizan_core::TimeMs(start_ms + after_ms);
+    let added = [
+        ("user.remove_factor", json!({"since": time(7 * 60_000), "factor": "totp"})),
+        ("user.restore_email", json!({"since": time(7 * 60_000), "email": "eve@example.net", "former_email": "ivy@example.org"})),
+    ];
+    for (order, (kind, added)) in orders.iter().zip(added) {
+        assert_eq!((&order["type"], &order["data"]["added"]), (&json!(kind), &added), "{order}");
+        assert_eq!((&order["data"]["user"], &order["data"]["issued_before"]), (&json!("ivy"), &json!(time(9 * 60_000))), "{order}");
+    }
+    let log = daemon.log() + &daemon.get("/api/v1/audit?limit=1000", &admin).body + &daemon.get("/api/v1/actions", &admin).body;
+    assert!(log.contains("i…@example.org") && !log.contains("ivy@example.org") && !log.contains("eve@example.net"), "{log}");
 }

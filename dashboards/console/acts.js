@@ -15,6 +15,10 @@ function of_user(act) {
   return act.user ? [" of ", value(act.user)] : null;
 }
 
+function of_what(act) {
+  return act.what ? [" (", untrusted(act.what, VALUE_CHARS_MAX), ")"] : null;
+}
+
 /** `name`: what it is; `title`: what is to be done to whom; `effect`: what comes of it; `undo`: what undoing it comes to. */
 const ACTS = {
   revoke_session: {
@@ -53,6 +57,26 @@ const ACTS = {
     name: "Enable account",
     title: (act) => ["Enable the account of ", value(act.user)],
     effect: "This person can sign in again.",
+  },
+  remove_factor: {
+    name: "Remove factor",
+    title: (act) => ["Remove a factor of ", value(act.user), of_what(act)],
+    effect: "A factor that was added since the attack is to go; older ones and the password stay. It cannot be undone: if it was the person's own, they have to enrol it again.",
+  },
+  remove_grant: {
+    name: "Remove grant",
+    title: (act) => ["Take an application's access from ", value(act.user), of_what(act)],
+    effect: "The application loses the access that was given since the attack, with its offline tokens. It cannot be undone: if it was the person's own, they have to give access again.",
+  },
+  remove_api_key: {
+    name: "Remove API key",
+    title: (act) => ["Remove an API key of ", value(act.user), of_what(act)],
+    effect: "The key that was made since the attack is to be good no more. It cannot be undone: if it was the person's own, they have to make a new one.",
+  },
+  restore_email: {
+    name: "Restore e-mail",
+    title: (act) => ["Restore the e-mail address of ", value(act.user), of_what(act)],
+    effect: "The address from before the attack is set again, if the attacker's is still there. It cannot be undone: if the change was the person's own, they have to make it again.",
   },
   block_address: {
     name: "Block address",

@@ -29,3 +29,11 @@ CREATE INDEX actions_blocks ON actions (state, tenant, updated_ms) WHERE action 
 CREATE INDEX actions_due ON actions (due_ms) WHERE due_ms IS NOT NULL;
 
 DROP TABLE revocations;
+
+-- Tokens that orders need themselves, sealed by a key that is not here. Each ends with its order, or when its time is over.
+CREATE TABLE held_tokens (
+    message_id TEXT PRIMARY KEY,           -- of the order
+    sealed     BLOB NOT NULL,
+    until_ms   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX held_tokens_over ON held_tokens (until_ms);

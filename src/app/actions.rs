@@ -1,9 +1,9 @@
 //! What happens to actions by itself: what a target cannot confirm is seen in later events or runs out, blocks and
-//! proposals end.
+//! proposals end, tokens that were held for them are forgotten.
 
 use crate::blocking::blocking;
 use crate::clock::Clock;
-use crate::db::{Db, DbError, actions};
+use crate::db::{Db, DbError, actions, held_tokens};
 use crate::notify::{Routing, Wake};
 use crate::respond::{LaterUses, progress};
 use std::sync::Arc;
@@ -42,6 +42,11 @@ impl Actions {
     fn look(&self) -> impl FnOnce() -> Result<usize, DbError> + use<> {
         let (db, routing, later_uses, now_ms) = (self.db.clone(), Arc::clone(&self.routing), self.later_uses.clone(), self.clock.now_ms());
         move || {
+            routing.held.expire();
+            // Also where holding was switched off meanwhile.
+            if db.read(|tx| Ok::<_, DbError>(held_tokens::is_any_over(tx, now_ms)?))? {
+                db.write(|tx| Ok::<_, DbError>(held_tokens::erase_over(tx, now_ms)?))?;
+            }
             let seen = later_uses.take();
             let waits = db.read(|tx| Ok::<_, DbError>(!actions::due(tx, now_ms, 1)?.is_empty()))?;
             if !seen.is_empty() || waits {

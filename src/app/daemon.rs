@@ -22,7 +22,7 @@ use crate::flow::{Order, Start};
 use crate::log::kafka::{KafkaAppender, KafkaConfig};
 use crate::log::sequencer::Sequencer;
 use crate::log::{Appender, LogError};
-use crate::normalise::Normaliser;
+use crate::normalise::{HeldTokens, Normaliser};
 use crate::notify::routing::HISTORY_CHANNEL;
 use crate::notify::schedule::Schedule;
 use crate::notify::{self, Channel, Deliveries, Desk, Route, Wake};
@@ -126,7 +126,8 @@ impl Daemon {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
 
-        let normaliser = Arc::new(normaliser(&config, &db)?);
+        let held = secrets::held_tokens(&config).map_err(StartError::Config)?;
+        let normaliser = Arc::new(normaliser(&config, &db)?.holding(held.clone()));
         let (enricher, problems) = open_enricher(&config);
         let enricher = enricher.keeping(places::kept(&config.data_dir));
         tell_places(&telemetry, problems);
@@ -147,7 +148,8 @@ impl Daemon {
             tasks.spawn(store::watch_embedded(embedded.state()));
         }
 
-        let Delivering { routing, channels, wake, tasks: deliveries } = deliver(&config, &db, (&appender, &store), &telemetry, &stop)?;
+        let Delivering { routing, channels, wake, tasks: deliveries } =
+            deliver(&config, (&db, &held), (&appender, &store), &telemetry, &stop)?;
         let hearts = hearts(&config, &channels);
         let switch = StopSwitch::of(&config.data_dir);
         let (changes, _) = broadcast::channel(config.http.stream_changes_max);
@@ -427,16 +429,17 @@ struct Delivering {
 /// Starts the deliverers of all channels.
 fn deliver(
     config: &Config,
-    db: &Db,
+    (db, held): (&Db, &HeldTokens),
     (appender, store): (&Arc<dyn Appender>, &watch::Receiver<Option<crate::store::Store>>),
     telemetry: &Telemetry,
     stop: &CancellationToken,
 ) -> Result<Delivering, StartError> {
     let public_url = Some(config.http.public_url.as_str()).filter(|url| !url.is_empty());
-    let built = notify::build(&config.channels, &config.revocation, &config.notify, public_url, db, appender).map_err(|problems| {
-        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        StartError::Config(problems.join("\n"))
-    })?;
+    let built =
+        notify::build(&config.channels, &config.revocation, &config.notify, public_url, (db, held), appender).map_err(|problems| {
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            StartError::Config(problems.join("\n"))
+        })?;
     let (mut routing, mut channels) = (built.routing, built.channels);
     routing.incidents.clone_from(&config.incidents);
     routing.response.clone_from(&config.response);

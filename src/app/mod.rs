@@ -23,7 +23,7 @@ mod vigil;
 pub use daemon::{Daemon, StartError};
 pub use export::{ExportError, Exported, export};
 pub(crate) use log::own_formats;
-pub use secrets::{installed_token_key, token_key_of};
+pub use secrets::{held_tokens, installed_token_key, token_key_of};
 
 use crate::config::Config;
 use crate::db::{Db, DbError};

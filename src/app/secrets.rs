@@ -1,10 +1,44 @@
 //! Secrets of the installation: configured, or drawn at the first start and kept in the database.
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, DbError};
-use crate::normalise::TokenKey;
+use crate::normalise::held::HoldLimits;
+use crate::normalise::{HeldTokens, TokenKey};
+use crate::secret::Secret;
 use bartizan_core::KeyHasher;
 use sha2::{Digest, Sha256};
+
+/// Names the environment variable that may hold the secret of [`held_tokens`].
+const HOLD_KEY: &str = "BARTIZAN_HOLD_KEY";
+/// Least characters of that secret.
+const HOLD_KEY_CHARS_MIN: usize = 32;
+
+/// Holds tokens if a target that is no dry run wants them themselves.
+///
+/// # Errors
+/// One does, and the secret is missing, unreadable or too short, with its configuration key.
+pub fn held_tokens(config: &Config) -> Result<HeldTokens, String> {
+    if !config.revocation.iter().any(|target| target.token_itself && !target.dry_run) {
+        return Ok(HeldTokens::default());
+    }
+    let (key, response) = ("response.hold_key_file", &config.response);
+    let given = std::env::var(HOLD_KEY).ok().filter(|secret| !secret.is_empty()).map(Secret::new);
+    let secret = match Secret::resolve(None, response.hold_key_file.as_deref()).map_err(|error| format!("{key}: {error}"))? {
+        Some(secret) => Some(secret),
+        None => given,
+    };
+    let secret = secret.ok_or_else(|| format!("{key}: a target with token_itself needs it, or {HOLD_KEY} in the environment"))?;
+    if secret.expose().chars().count() < HOLD_KEY_CHARS_MIN {
+        return Err(format!("{key}: must have at least {HOLD_KEY_CHARS_MIN} characters"));
+    }
+    let limits = HoldLimits {
+        hold_ms: response.hold_tokens_ms,
+        tokens_max: response.hold_tokens_max as usize,
+        bytes_max: response.hold_tokens_bytes_max,
+    };
+    HeldTokens::new(secret, limits, Clock::system()).ok_or_else(|| format!("{key}: no key can be made of it"))
+}
 
 /// The configured key of token hashes; none if it is to be drawn.
 ///

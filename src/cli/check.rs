@@ -4,7 +4,7 @@
 //! included; it connects to nothing.
 
 use super::{CommandError, load, print};
-use crate::app::token_key_of;
+use crate::app::{held_tokens, token_key_of};
 use crate::config::Config;
 use crate::notify;
 use crate::store::Store;
@@ -36,6 +36,7 @@ fn file_problems(config: &Config) -> Vec<String> {
     let told = notify::problems(&config.channels, &config.revocation, &config.notify);
     let mut problems: Vec<String> = told.iter().map(ToString::to_string).collect();
     problems.extend(token_key_of(config).err());
+    problems.extend(held_tokens(config).err());
     let server = config.clickhouse.as_ref().map(|server| Store::server(server, &config.store));
     problems.extend(server.and_then(Result::err).map(|error| error.to_string()));
     problems

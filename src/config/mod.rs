@@ -321,6 +321,7 @@ impl Config {
         paths.extend(self.clickhouse.iter_mut().filter_map(|server| server.password_file.as_mut()));
         paths.extend(self.embedded.library.as_mut());
         paths.extend(self.secrets.token_key_file.as_mut());
+        paths.extend(self.response.hold_key_file.as_mut());
         for channel in &mut self.channels {
             paths.extend(channel.url_file.as_mut());
             paths.extend(channel.secret_file.as_mut());

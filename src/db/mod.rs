@@ -14,6 +14,7 @@ pub mod audit;
 pub mod breakers;
 pub mod chain;
 pub mod channels;
+pub mod held_tokens;
 pub mod incidents;
 pub mod lessons;
 pub mod maintenance;

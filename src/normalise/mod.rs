@@ -10,11 +10,13 @@
 //! line); or a reject with a code and a reason. Callers count all three.
 //!
 //! Deliberately absent: any I/O, any clock (the caller hands in the reference time), any state that goes
-//! from one record to the next. A [`Normaliser`] is shared between threads.
+//! from one record to the next, but for tokens that are [`held`] where a target needs them; no event shows that. A
+//! [`Normaliser`] is shared between threads.
 
 pub mod draft;
 mod flat;
 pub mod formats;
+pub mod held;
 pub mod json;
 mod output;
 pub mod proxies;
@@ -29,13 +31,14 @@ pub mod validate;
 mod tests;
 
 pub use formats::Format;
+pub use held::HeldTokens;
 pub use output::to_native_json;
 pub use reject::{Reject, RejectCode};
 pub use token_hash::TokenKey;
 
 use crate::canary;
 use bartizan_core::batch::Field;
-use bartizan_core::{EventBatch, EventDraft};
+use bartizan_core::{EventBatch, EventDraft, TokenHash};
 use formats::{Env, Record};
 use proxies::Proxies;
 use serde::{Deserialize, Serialize};
@@ -142,11 +145,12 @@ pub struct Context<'a> {
     pub reference_ms: i64,
 }
 
-/// Turns records into events. Shared by reference between threads; keeps nothing between records.
+/// Turns records into events. Shared by reference between threads; keeps nothing between records that events depend on.
 pub struct Normaliser {
     proxies: Proxies,
     assumed: Assumed,
     hasher: TokenHasher,
+    held: HeldTokens,
     config: NormaliseConfig,
 }
 
@@ -174,8 +178,22 @@ impl Normaliser {
             proxies,
             assumed: Assumed { year: config.assume_year, zone },
             hasher: TokenHasher::new(token_key),
+            held: HeldTokens::default(),
             config: config.clone(),
         })
+    }
+
+    /// The same, with the tokens that it hashes held there.
+    #[must_use]
+    pub fn holding(self, held: HeldTokens) -> Self {
+        Self { held, ..self }
+    }
+
+    /// What stands for a token from here on.
+    fn hash(&self, token: &str) -> TokenHash {
+        let hash = self.hasher.hash(token);
+        self.held.keep(hash, token);
+        hash
     }
 
     /// The largest record taken, in bytes: what readers may skip without keeping.

@@ -119,7 +119,7 @@ impl<'a> Reader<'a, '_, '_> {
 
     fn token(&mut self, text: &str) -> Option<TokenHash> {
         self.writer.leave_out();
-        (text.len() <= self.normaliser.config.token_bytes_max).then(|| self.normaliser.hasher.hash(text))
+        (text.len() <= self.normaliser.config.token_bytes_max).then(|| self.normaliser.hash(text))
     }
 
     fn attr(&mut self, name: Range<usize>, value: Json<'a>) -> Option<()> {

@@ -127,7 +127,7 @@ fn token(member: &str, secret: Option<&Secret<'_>>, normaliser: &Normaliser) -> 
         Some(Secret::Hashed(hash)) => Ok(Some(*hash)),
         Some(Secret::Clear(text)) if text.is_empty() => Ok(None),
         Some(Secret::Clear(text)) if text.len() > bytes_max => Err(Reject::too_large(member, bytes_max)),
-        Some(Secret::Clear(text)) => Ok(Some(normaliser.hasher.hash(text))),
+        Some(Secret::Clear(text)) => Ok(Some(normaliser.hash(text))),
     }
 }
 

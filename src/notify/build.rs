@@ -15,6 +15,7 @@ use super::guarded_http::SetupError;
 use super::routing::{ACTIONS_TOPIC_CHANNEL, ALERTS_TOPIC_CHANNEL, Route, Routing};
 use crate::db::Db;
 use crate::log::{ACTIONS_TOPIC, ALERTS_TOPIC, Appender};
+use crate::normalise::HeldTokens;
 use crate::respond::RevocationConfig;
 use crate::respond::Target;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ pub struct Built {
 }
 
 /// Makes the channels. The topics `bartizan.alerts` and `bartizan.actions` are always among them. Targets in dry run have
-/// none: nothing is ever sent to them.
+/// none: nothing is ever sent to them. `held`: tokens that targets may want themselves.
 ///
 /// # Errors
 /// Everything that [`problems`] finds.
@@ -77,14 +78,14 @@ pub fn build(
     targets: &[RevocationConfig],
     limits: &NotifyConfig,
     public_url: Option<&str>,
-    db: &Db,
+    (db, held): (&Db, &HeldTokens),
     log: &Arc<dyn Appender>,
 ) -> Result<Built, Vec<Problem>> {
     let found = problems(channels, targets, limits);
     if !found.is_empty() {
         return Err(found);
     }
-    let mut routing = Routing::new(channels, targets, limits, public_url);
+    let mut routing = Routing { held: held.clone(), ..Routing::new(channels, targets, limits, public_url) };
     routing.channels.push(Route::every_version(ALERTS_TOPIC_CHANNEL));
     let topics = [(ALERTS_TOPIC_CHANNEL, ALERTS_TOPIC), (ACTIONS_TOPIC_CHANNEL, ACTIONS_TOPIC)];
     let topic = |(name, topic)| -> Arc<dyn Channel> { Arc::new(TopicChannel::new(name, topic, Arc::clone(log))) };
@@ -100,7 +101,7 @@ pub fn build(
         });
     }
     for config in targets.iter().filter(|config| !config.dry_run) {
-        let target = Target::new(config, db).map_err(|error| vec![Problem::new(format!("revocation.{}", config.name), error)])?;
+        let target = Target::new(config, db, held).map_err(|error| vec![Problem::new(format!("revocation.{}", config.name), error)])?;
         built.push(arc(target));
     }
     Ok(Built { routing, channels: built, telling })

@@ -10,7 +10,7 @@ use crate::db::{DbError, incidents};
 use crate::incident::by_hand::{self, Hand};
 use crate::incident::triage::AT_ONCE_MAX;
 use crate::incident::{self, Incident, quiet};
-use crate::respond::{SessionFacts, plan, progress};
+use crate::respond::{Facts, plan, progress};
 use crate::teach;
 use rusqlite::Connection;
 
@@ -19,8 +19,8 @@ use rusqlite::Connection;
 pub struct Detected<'a> {
     /// The version; triage members at their defaults, `version` detection's own count.
     pub alert: &'a Alert,
-    /// What is known of sessions that were hit; what is missing is taken from the alert itself.
-    pub facts: &'a [SessionFacts],
+    /// What the events that it names say; what is missing is taken from the alert itself.
+    pub facts: &'a Facts,
     /// Sessions of the tenant that were active in the last day, if there is an estimate.
     pub active_sessions: Option<u64>,
 }

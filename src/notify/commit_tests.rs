@@ -175,7 +175,7 @@ fn resolving_is_told_to_those_who_knew_and_stops_machines() {
 #[test]
 fn nothing_is_kept_of_a_transaction_that_fails() {
     let db = Db::in_memory().unwrap();
-    let detected = Detected { alert: &alert("a1"), facts: &[], active_sessions: None };
+    let detected = Detected { alert: &alert("a1"), facts: &crate::respond::Facts::default(), active_sessions: None };
     let failed: Result<(), DbError> = db.write(|tx| {
         commit_alert(tx, &detected, &routing(), NOW_MS)?;
         Err(rusqlite::Error::InvalidQuery.into())

@@ -262,7 +262,7 @@ async fn a_restart_in_the_middle_delivers_each_message_once_in_effect() {
 
 fn hook(db: &Db, url: &str) -> (Routing, Arc<dyn Channel>) {
     let config = target("identity", url, false);
-    let target = Target::new(&config, db).unwrap();
+    let target = Target::new(&config, db, &crate::normalise::HeldTokens::default()).unwrap();
     (Routing { channels: vec![people("oncall", Severity::Info)], targets: vec![config], ..Routing::default() }, Arc::new(target))
 }
 

@@ -4,6 +4,7 @@ use super::config::{ChannelConfig, ChannelKind, Group, NotifyConfig, Problem};
 use super::quiet::Quiet;
 use crate::alert::{Alert, Concern};
 use crate::incident::{Incident, IncidentConfig};
+use crate::normalise::HeldTokens;
 use crate::respond::{PolicyConfig, ResponseConfig, RevocationConfig};
 use bartizan_core::Severity;
 use std::collections::BTreeSet;
@@ -110,6 +111,8 @@ pub struct Routing {
     pub policies: Vec<PolicyConfig>,
     /// What holds for all of them.
     pub response: ResponseConfig,
+    /// Tokens that targets want themselves.
+    pub held: HeldTokens,
     /// What belongs to one incident.
     pub incidents: IncidentConfig,
     /// How many are told singly, and shown.

@@ -5,7 +5,7 @@ use crate::alert::Alert;
 use crate::db::outbox::{Message, State};
 use crate::db::{Db, DbError, outbox};
 use crate::notify::{Detected, Effects, Route, Routing, commit_alert};
-use crate::respond::RevocationConfig;
+use crate::respond::{Facts, RevocationConfig};
 use bartizan_core::Severity;
 use serde_json::json;
 
@@ -36,6 +36,6 @@ pub fn messages(db: &Db, channel: &str, state: State) -> Vec<Message> {
 
 /// Commits a version at a time and returns what followed.
 pub fn commit_at(db: &Db, alert: &Alert, routing: &Routing, now_ms: i64) -> Option<Effects> {
-    let detected = Detected { alert, facts: &[], active_sessions: None };
+    let detected = Detected { alert, facts: &Facts::default(), active_sessions: None };
     db.write(|tx| commit_alert(tx, &detected, routing, now_ms)).unwrap()
 }

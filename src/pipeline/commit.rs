@@ -15,7 +15,7 @@ use crate::db::{Db, DbError, orders, suppressions};
 use crate::flow::Order;
 use crate::notify::tell::{Teller, Way};
 use crate::notify::{self, Effects, Routing, Wake};
-use crate::respond::{ActiveSessions, LaterUses, SessionFacts};
+use crate::respond::{ActiveSessions, Change, Facts, LaterUses, SessionFacts};
 use crate::suppress::Tally;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
@@ -181,7 +181,7 @@ impl CommitStage {
             let all = db.write(|tx| {
                 orders::append(tx, &orders)?;
                 suppressions::count_held(tx, &Tally::of(&detected.held))?;
-                let (mut all, named) = (Vec::new(), BySession::of(&detected));
+                let (mut all, named) = (Vec::new(), Telling::of(&detected));
                 for alert in &detected.alerts {
                     let facts = named.facts(alert, facts_max);
                     let acts = !alert.actions.is_empty();
@@ -199,31 +199,52 @@ impl CommitStage {
     }
 }
 
-/// The events of a batch by session; none if no alert asks for anything to be done.
-struct BySession<'d>(HashMap<&'d str, Vec<Event<'d>>>);
+/// The events of a batch that may tell more of its alerts; none if no alert asks for anything to be done.
+#[derive(Default)]
+struct Telling<'d> {
+    /// By session that an alert names.
+    by_session: HashMap<&'d str, Vec<Event<'d>>>,
+    /// Those that an alert names and that have a token and no session, by id.
+    tokens: HashMap<&'d str, Vec<Event<'d>>>,
+    /// Those that an alert names and that may show what was added or changed, by id.
+    changes: HashMap<&'d str, Vec<Event<'d>>>,
+}
 
-impl<'d> BySession<'d> {
+impl<'d> Telling<'d> {
     fn of(detected: &'d Detected) -> Self {
-        let mut by_session = HashMap::new();
-        let wanted: HashSet<&str> = detected.alerts.iter().filter(|alert| !alert.actions.is_empty()).flat_map(sessions_of).collect();
-        if !wanted.is_empty() {
-            for event in detected.flow.events.iter() {
-                if let Some(session) = event.session().filter(|session| wanted.contains(session)) {
-                    by_session.entry(session).or_insert_with(Vec::new).push(event);
-                }
+        let mut telling = Self::default();
+        let acting = || detected.alerts.iter().filter(|alert| !alert.actions.is_empty());
+        let sessions: HashSet<&str> = acting().flat_map(sessions_of).collect();
+        let ids: HashSet<&str> = acting().flat_map(|alert| &alert.event_ids).map(String::as_str).collect();
+        if sessions.is_empty() && ids.is_empty() {
+            return telling;
+        }
+        for event in detected.flow.events.iter() {
+            if let Some(session) = event.session().filter(|session| sessions.contains(session)) {
+                telling.by_session.entry(session).or_default().push(event);
+            }
+            if !ids.contains(event.id()) {
+                continue;
+            }
+            if event.session().is_none() && event.token().is_some() {
+                telling.tokens.entry(event.id()).or_default().push(event);
+            }
+            if Change::may_be_in(event.kind()) {
+                telling.changes.entry(event.id()).or_default().push(event);
             }
         }
-        Self(by_session)
+        telling
     }
 
-    /// What the events that the alert names say of its sessions.
-    fn facts(&self, alert: &Alert, facts_max: usize) -> Vec<SessionFacts> {
+    /// What the events that the alert names say, at most so much of sessions and of changes each.
+    fn facts(&self, alert: &Alert, facts_max: usize) -> Facts {
         if alert.actions.is_empty() {
-            return Vec::new();
+            return Facts::default();
         }
-        let ids: HashSet<&str> = alert.event_ids.iter().map(String::as_str).collect();
+        let ids: BTreeSet<&str> = alert.event_ids.iter().map(String::as_str).collect();
         let sessions: BTreeSet<&str> = sessions_of(alert).collect();
-        let events = sessions.iter().filter_map(|session| self.0.get(session)).flatten();
+        let tokens = ids.iter().filter_map(|id| self.tokens.get(id));
+        let events = sessions.iter().filter_map(|session| self.by_session.get(session)).chain(tokens).flatten();
         let named = events.filter(|event| event.tenant() == alert.tenant && ids.contains(event.id()));
         let facts = named.map(|event| SessionFacts {
             session: event.session().map(str::to_owned),
@@ -233,7 +254,8 @@ impl<'d> BySession<'d> {
             token_hash: event.token().map(|token| token.to_hex()),
             time_ms: Some(event.time_ms()),
         });
-        facts.take(facts_max).collect()
+        let changes = ids.iter().filter_map(|id| self.changes.get(id)).flatten().filter(|event| event.tenant() == alert.tenant);
+        Facts { sessions: facts.take(facts_max).collect(), changes: changes.flat_map(Change::all_of).take(facts_max).collect() }
     }
 }
 

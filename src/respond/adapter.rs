@@ -11,6 +11,7 @@ use super::order::Order;
 use super::token_endpoint::TokenEndpoint;
 use crate::db::Db;
 use crate::db::outbox::Message;
+use crate::normalise::HeldTokens;
 use crate::notify::guarded_http::SetupError;
 use crate::notify::payload::Payload;
 use crate::notify::{Channel, Outcome};
@@ -25,6 +26,14 @@ pub enum Granularity {
     User,
     /// One token.
     Token,
+    /// A factor of a person's.
+    Factor,
+    /// What a person lets a client do.
+    Grant,
+    /// An API key of a person's.
+    ApiKey,
+    /// A person's mail address.
+    Email,
 }
 
 /// What a kind of target can do.
@@ -39,7 +48,7 @@ pub struct Abilities {
 /// What came of an order that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is done, and was read back: the provider no longer knows the session.
+    /// It is done, and was read back: the provider no longer knows what was to be ended.
     Ended(String),
     /// The provider does not know what was to be ended: it is gone, or never was its own.
     NotKnown(String),
@@ -74,15 +83,15 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target of a table; reads its files.
+    /// The target of a table; reads its files. `held`: where tokens are that it may want themselves.
     ///
     /// # Errors
     /// Something is missing, unreadable or not in its form.
-    pub fn new(config: &RevocationConfig, db: &Db) -> Result<Self, SetupError> {
+    pub fn new(config: &RevocationConfig, db: &Db, held: &HeldTokens) -> Result<Self, SetupError> {
         let adapter: Box<dyn Adapter> = match config.kind {
             TargetKind::Hook => Box::new(RevocationHook::new(config, db.clone())?),
             TargetKind::Keycloak => Box::new(Keycloak::new(config)?),
-            TargetKind::Rfc7009 => Box::new(TokenEndpoint::new(config)?),
+            TargetKind::Rfc7009 => Box::new(TokenEndpoint::new(config)?.sending(config, db, held)),
         };
         Ok(Self { channel: config.channel(), abilities: config.kind.abilities(), adapter })
     }

@@ -30,10 +30,10 @@ impl TargetKind {
     /// What targets of this kind can do.
     #[must_use]
     pub const fn abilities(self) -> Abilities {
-        use Granularity::{Session, Token, User};
+        use Granularity::{ApiKey, Email, Factor, Grant, Session, Token, User};
         match self {
-            Self::Hook => Abilities { granularity: &[Session, User, Token], reads_back: false },
-            Self::Keycloak => Abilities { granularity: &[Session, User], reads_back: true },
+            Self::Hook => Abilities { granularity: &[Session, User, Token, Factor, Grant, ApiKey, Email], reads_back: false },
+            Self::Keycloak => Abilities { granularity: &[Session, User, Factor, Grant, Email], reads_back: true },
             Self::Rfc7009 => Abilities { granularity: &[Token], reads_back: false },
         }
     }
@@ -61,6 +61,16 @@ pub struct ResponseConfig {
     pub block_ms: i64,
     /// Addresses that are blocked at once in a tenant; a person decides on more. Default 1,000.
     pub blocks_max: u32,
+    /// How long a token is held at most, sealed, where a target wants the token itself (`token_itself`); at least half as
+    /// long after it was last seen. Default 15 minutes.
+    pub hold_tokens_ms: i64,
+    /// Tokens that are held at once, in memory and, of orders that wait, in the database; default 100,000.
+    pub hold_tokens_max: u32,
+    /// Bytes of memory that they take at once; default 64 MiB.
+    pub hold_tokens_bytes_max: usize,
+    /// A file with the secret, at least 32 characters, of which the key that seals them is made. Absent: the environment
+    /// variable `BARTIZAN_HOLD_KEY`. There is no member for the secret itself.
+    pub hold_key_file: Option<PathBuf>,
     /// Users whom no action is ever about.
     pub protected_users: Vec<String>,
     /// Addresses and CIDR blocks that are never blocked.
@@ -74,6 +84,10 @@ impl Default for ResponseConfig {
             approval_ms: 4 * HOUR_MS,
             block_ms: 4 * HOUR_MS,
             blocks_max: 1_000,
+            hold_tokens_ms: 15 * MINUTE_MS,
+            hold_tokens_max: 100_000,
+            hold_tokens_bytes_max: 64 << 20,
+            hold_key_file: None,
             protected_users: Vec::new(),
             protected_networks: Vec::new(),
         }
@@ -89,6 +103,9 @@ impl ResponseConfig {
             approval_ms: MINUTE_MS..=30 * DAY_MS,
             block_ms: MINUTE_MS..=365 * DAY_MS,
             blocks_max: 0..=100_000,
+            hold_tokens_ms: MINUTE_MS..=HOUR_MS,
+            hold_tokens_max: 1..=10_000_000,
+            hold_tokens_bytes_max: 64 << 10..=4 << 30,
         );
         let wrong = self.protected_networks.iter().filter(|text| network(text).is_none());
         limits.chain(wrong.map(|text| ("protected_networks", format!("{text:?} is neither an address nor a CIDR block")))).collect()
@@ -144,6 +161,10 @@ pub struct RevocationConfig {
     /// Keycloak, token endpoint: a file with its secret.
     #[serde(default)]
     pub client_secret_file: Option<PathBuf>,
+    /// Token endpoint: send the token itself, which is held for minutes for that ([`crate::normalise::held`]), and not its
+    /// public handle. Default no.
+    #[serde(default)]
+    pub token_itself: bool,
     /// Only alerts of these detectors; empty (the default): of all.
     #[serde(default)]
     pub detectors: Vec<String>,
@@ -202,6 +223,9 @@ impl RevocationConfig {
         if self.kind == TargetKind::Keycloak {
             missing(!self.realms.is_empty(), "realms", "must name at least one");
             missing(self.realms.iter().all(|realm| !realm.name.is_empty()), "realms", "must have names");
+        }
+        if self.token_itself && self.kind != TargetKind::Rfc7009 {
+            problems.push(Problem::new(key("token_itself"), "is for a token revocation endpoint (rfc7009) alone"));
         }
         problems.extend(self.brakes.problems(&key("brakes")));
         problems

@@ -113,7 +113,8 @@ impl Decision<'_> {
         }
         let done = matches!(action.state, State::Ended | State::Unconfirmed | State::Contained);
         let Some(back) = action.action.undone_by().filter(|_| done) else {
-            let what = format!("{} that is {} cannot be undone", action.action.as_str(), action.state.as_str());
+            let if_wrong = action.action.if_wrong().map(|what| format!(": {what}")).unwrap_or_default();
+            let what = format!("{} that is {} cannot be undone{if_wrong}", action.action.as_str(), action.state.as_str());
             return Err(DecisionError::Conflict(what));
         };
         if let Some(under_way) = &action.undone_by
@@ -196,7 +197,7 @@ impl Decision<'_> {
     fn written(&self, mut action: ActionRecord, audited: &str) -> Result<ActionRecord, DecisionError> {
         action.version += 1;
         let detail = json!({"action": action.action, "target": action.target, "tenant": action.tenant, "alert": action.alert, "user": action.user,
-                            "session": action.session, "address": action.address, "state": action.state});
+                            "session": action.session, "address": action.address, "what": action.what, "state": action.state});
         audit::record(self.tx, self.now_ms, &self.person.name, audited, &action.id, &detail)?;
         progress::write(self.tx, &action, action.due_ms(), self.now_ms)?;
         Ok(action)

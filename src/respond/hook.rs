@@ -1,7 +1,7 @@
 //! The hook as a target: signed orders to one URL, as they stand in the outbox.
 //!
-//! At its start the target gets a signed test call. Only a target that passed it can mean "this
-//! session is gone" by 404 or 410; from any other one that is a wrong address.
+//! At its start the target gets a signed test call. Only a target that passed it can mean "that
+//! is gone" by 404 or 410; from any other one that is a wrong address.
 
 use super::adapter::{Adapter, Answer};
 use super::config::RevocationConfig;
@@ -92,7 +92,7 @@ impl Adapter for RevocationHook {
             match self.client.post(&message.message_id, &message.body, now_ms).await {
                 Ok(answer) if (200..=299).contains(&answer.code) => Outcome::Answered(Answer::Taken),
                 Ok(answer) if matches!(answer.code, 404 | 410) && self.test(now_ms).await => {
-                    Outcome::Answered(Answer::NotKnown(format!("{}: the session is gone", answer.shown())))
+                    Outcome::Answered(Answer::NotKnown(format!("{}: it is gone", answer.shown())))
                 }
                 Ok(answer) if matches!(answer.code, 404 | 410) => {
                     Outcome::retry(format!("{}: wrong address? the target fails its test call", answer.shown()))

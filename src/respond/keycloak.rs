@@ -8,9 +8,15 @@
 //! What is about a person is done to the person's own record, or to all sessions that began before the proof:
 //! who signed in anew since is left alone.
 //!
+//! What the attacker added is taken back as narrowly as Keycloak lets it be: a credential only if it was made in the
+//! time that the order names, and never the password; a mail address only while it is the one that the attacker put
+//! there; what a client was let do, with all its offline tokens for this person, unless the person let it anew since.
+//! Keycloak has no API keys.
+//!
 //! The service account needs the role `manage-users`.
 
 use super::adapter::{Adapter, Answer};
+use super::added::Added;
 use super::config::RevocationConfig;
 use super::order::{ActionKind, Order};
 use crate::db::outbox::Message;
@@ -18,6 +24,8 @@ use crate::keycloak::{self, Account, AdminApi, CallError, RealmConfig};
 use crate::notify::Outcome;
 use crate::notify::address::Guard;
 use crate::notify::guarded_http::{SetupError, fingerprint, guarded_client, refusal};
+use bartizan_core::TimeMs;
+use bartizan_core::time::SECOND_MS;
 use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
@@ -27,6 +35,13 @@ use serde_json::{Map, Value};
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Clients with offline sessions of one user that are looked at.
 const OFFLINE_CLIENTS_MAX: usize = 100;
+
+/// Credentials that one order removes. Nobody makes so many within minutes.
+const CREDENTIALS_MAX: usize = 20;
+/// By how much the clocks of a cluster's members differ.
+const CLOCKS_MS: i64 = 5 * SECOND_MS;
+/// The type of the credential that is never removed.
+const PASSWORD: &str = "password";
 
 /// A Keycloak server that ends sessions.
 pub struct Keycloak {
@@ -47,10 +62,44 @@ struct Listed {
     start: i64,
 }
 
+/// A credential of a list.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Credential {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    /// When it was made, in milliseconds since 1970; of what another system keeps it is not known.
+    #[serde(default)]
+    created_date: Option<i64>,
+}
+
+impl Credential {
+    /// Is it what this order is about?
+    fn is_meant(&self, added: &Added, until_ms: i64) -> bool {
+        let made_then = self.created_date.is_some_and(|made_ms| (added.since.0..=until_ms).contains(&made_ms));
+        let fits = match added.factor.as_deref() {
+            Some("totp") => self.kind == "otp",
+            Some("webauthn") => self.kind.starts_with("webauthn"),
+            Some("recovery") => self.kind == "recovery-authn-codes",
+            _ => true,
+        };
+        made_then && fits && self.kind != PASSWORD && added.id.as_ref().is_none_or(|id| *id == self.id)
+    }
+
+    fn shown(&self) -> String {
+        format!("{} {}", self.kind, self.id)
+    }
+}
+
 /// What a user lets a client do.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Consent {
+    /// The client's name.
+    client_id: String,
+    /// When it was given, in milliseconds since 1970; there is none with offline tokens alone.
+    created_date: Option<i64>,
     additional_grants: Vec<Grant>,
 }
 
@@ -176,9 +225,13 @@ impl Keycloak {
             return Ok(Answer::Refused("the user is not known".to_owned()));
         };
         for realm in realms {
-            let done = match order.action {
-                ActionKind::RevokeUserSessions => self.end_sessions(realm, user, order.issued_before.0).await,
-                action => self.change_user(realm, user, action).await,
+            let done = match (order.action, &order.added) {
+                (ActionKind::RevokeUserSessions, _) => self.end_sessions(realm, user, order.issued_before.0).await,
+                (ActionKind::RemoveFactor, Some(added)) => self.remove_credentials(realm, user, added, order.issued_before.0).await,
+                (ActionKind::RemoveGrant, Some(added)) => self.revoke_consent(realm, user, added, order.issued_before.0).await,
+                (ActionKind::RestoreEmail, Some(added)) => self.restore_email(realm, user, added).await,
+                (action, None) if action.takes_back() => return Ok(Answer::Refused("the order does not say what to take back".to_owned())),
+                (action, _) => self.change_user(realm, user, action).await,
             };
             match done {
                 Err(Hindrance::NoUser) => {}
@@ -204,6 +257,94 @@ impl Keycloak {
             0 => Ok(Answer::Ended(format!("realm {realm} knows no session of the user from before: {ended} ended"))),
             left => Ok(Answer::Unconfirmed(format!("realm {realm} still knows {left} sessions of the user"))),
         }
+    }
+
+    /// Removes the credentials that were made from the order's time on until the event that shows it.
+    async fn remove_credentials(&self, realm: &str, user: &str, added: &Added, until_ms: i64) -> Result<Answer, Hindrance> {
+        let meant = async || {
+            let mut all: Vec<Credential> = self.get(realm, &["users", user, "credentials"]).await?;
+            all.retain(|one| one.is_meant(added, until_ms.saturating_add(CLOCKS_MS)));
+            Ok::<_, Hindrance>(all)
+        };
+        let made = meant().await?;
+        if made.len() > CREDENTIALS_MAX {
+            return Ok(Answer::Refused(format!("{} credentials were made then, more than one person makes", made.len())));
+        }
+        if made.is_empty() {
+            return Ok(Answer::NotKnown(format!("realm {realm} knows no credential of the user that was made then")));
+        }
+        for one in &made {
+            let answer = self.api.call(Method::DELETE, realm, &["users", user, "credentials", &one.id], &[], None).await?;
+            if !answer.status.is_success() && answer.status != StatusCode::NOT_FOUND {
+                return Err(answer.into());
+            }
+        }
+        let names = |all: &[Credential]| all.iter().map(Credential::shown).collect::<Vec<_>>().join(", ");
+        Ok(match meant().await {
+            Ok(left) if left.is_empty() => Answer::Ended(format!("realm {realm} no longer knows {}", names(&made))),
+            Ok(left) => Answer::Unconfirmed(format!("realm {realm} still knows {}", names(&left))),
+            Err(hindrance) => Answer::Unconfirmed(format!("the credentials cannot be read back: {hindrance}")),
+        })
+    }
+
+    /// Takes back what a client was let do, with its offline tokens.
+    async fn revoke_consent(&self, realm: &str, user: &str, added: &Added, until_ms: i64) -> Result<Answer, Hindrance> {
+        let Some(client) = added.client.as_deref() else {
+            return Ok(Answer::Refused("the client is not known".to_owned()));
+        };
+        let consent = async || {
+            let consents: Vec<Consent> = self.get(realm, &["users", user, "consents"]).await?;
+            Ok::<_, Hindrance>(consents.into_iter().find(|consent| consent.client_id == client))
+        };
+        let Some(found) = consent().await? else {
+            return Ok(Answer::NotKnown(format!("realm {realm} knows neither a consent to {client} nor an offline token of it")));
+        };
+        let given = found.created_date.map(TimeMs);
+        if let Some(given) = given.filter(|given| given.0 > until_ms.saturating_add(CLOCKS_MS)) {
+            return Ok(Answer::NotKnown(format!("the consent to {client} of {given} is newer than the proof")));
+        }
+        let answer = self.api.call(Method::DELETE, realm, &["users", user, "consents", client], &[], None).await?;
+        if !answer.status.is_success() && answer.status != StatusCode::NOT_FOUND {
+            return Err(answer.into());
+        }
+        let since = given.map_or_else(|| "offline tokens alone".to_owned(), |given| format!("a consent of {given}"));
+        Ok(match consent().await {
+            Ok(None) => Answer::Ended(format!("realm {realm} no longer lets {client} do anything: it was {since}")),
+            Ok(Some(_)) => Answer::Unconfirmed(format!("realm {realm} still lets {client} act for the user")),
+            Err(hindrance) => Answer::Unconfirmed(format!("the consents cannot be read back: {hindrance}")),
+        })
+    }
+
+    /// Puts the former mail address back, if the one there is the attacker's.
+    async fn restore_email(&self, realm: &str, user: &str, added: &Added) -> Result<Answer, Hindrance> {
+        let (Some(former), Some(put)) = (&added.former_email, &added.email) else {
+            return Ok(Answer::Refused("it is not known which address was put in place of which".to_owned()));
+        };
+        let (former, put, path) = (former.expose(), put.expose(), ["users", user]);
+        // Keycloak keeps them in lower case.
+        let has = |record: &Map<String, Value>, address: &str| {
+            record.get("email").and_then(Value::as_str).is_some_and(|email| email.eq_ignore_ascii_case(address))
+        };
+        let mut record: Map<String, Value> = self.get(realm, &path).await?;
+        if has(&record, former) {
+            return Ok(Answer::Ended(format!("realm {realm} has the former address already")));
+        }
+        if !has(&record, put) {
+            return Ok(Answer::NotKnown(format!("realm {realm} has another address by now, which is left as it is")));
+        }
+        // Whether the address is verified stays as it is: Keycloak asks for it where it does after each change.
+        record.insert("email".to_owned(), former.into());
+        let answer = self.api.call(Method::PUT, realm, &path, &[], Some(&Value::Object(record))).await?;
+        match answer.status {
+            status if status.is_success() => {}
+            StatusCode::CONFLICT => return Ok(Answer::Refused(format!("realm {realm} has the former address with another account"))),
+            _ => return Err(answer.into()),
+        }
+        Ok(match self.get(realm, &path).await.map(|now| has(&now, former)) {
+            Ok(true) => Answer::Ended(format!("realm {realm} has the former address again")),
+            Ok(false) => Answer::Unconfirmed(format!("realm {realm} does not have the former address")),
+            Err(hindrance) => Answer::Unconfirmed(format!("the user cannot be read back: {hindrance}")),
+        })
     }
 
     /// Changes the record of a user, and reads back that it has.

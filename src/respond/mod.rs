@@ -6,10 +6,12 @@
 //! adapter of its target ([`adapter`]). What becomes of it is written in the transaction of its delivery
 //! ([`progress`]): asking is not the end of it, and where a target can be read back, only that is. Every
 //! step is in the audit trail and in the topic `bartizan.actions`. An order means one thing and one cause, and
-//! what the owner was issued later lives on. One switch stops all of it ([`stop`]).
+//! what the owner was issued later lives on. What the attacker added to an account ([`added`]) is taken back with the word of
+//! a person alone. One switch stops all of it ([`stop`]).
 
 pub mod active;
 pub mod adapter;
+pub mod added;
 pub mod brakes;
 pub mod config;
 pub mod decide;
@@ -28,9 +30,10 @@ pub mod token_endpoint;
 
 pub use active::ActiveSessions;
 pub use adapter::{Answer, Target};
+pub use added::Change;
 pub use config::{ResponseConfig, RevocationConfig};
 pub use later_use::LaterUses;
 pub use policy::PolicyConfig;
 pub use record::ActionRecord;
 pub use stop::StopSwitch;
-pub use subjects::SessionFacts;
+pub use subjects::{Facts, SessionFacts};

@@ -1,6 +1,7 @@
 //! What a target is asked to do, as it is sent.
 
 use super::adapter::Granularity;
+use super::added::Added;
 use super::record::ActionRecord;
 use bartizan_core::{Severity, TimeMs};
 use serde::{Deserialize, Serialize};
@@ -29,11 +30,19 @@ pub enum ActionKind {
     EnableUser,
     /// Block an address for some time. Bartizan keeps the list itself.
     BlockAddress,
+    /// Remove a factor that the attacker enrolled.
+    RemoveFactor,
+    /// Take back the access that a client was given.
+    RemoveGrant,
+    /// Remove an API key that the attacker made.
+    RemoveApiKey,
+    /// Put the former mail address back.
+    RestoreEmail,
 }
 
 impl ActionKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::RevokeSession,
         Self::RevokeUserSessions,
         Self::RevokeToken,
@@ -42,6 +51,10 @@ impl ActionKind {
         Self::DisableUser,
         Self::EnableUser,
         Self::BlockAddress,
+        Self::RemoveFactor,
+        Self::RemoveGrant,
+        Self::RemoveApiKey,
+        Self::RestoreEmail,
     ];
 
     /// Its name.
@@ -56,6 +69,10 @@ impl ActionKind {
             Self::DisableUser => "disable_user",
             Self::EnableUser => "enable_user",
             Self::BlockAddress => "block_address",
+            Self::RemoveFactor => "remove_factor",
+            Self::RemoveGrant => "remove_grant",
+            Self::RemoveApiKey => "remove_api_key",
+            Self::RestoreEmail => "restore_email",
         }
     }
 
@@ -66,6 +83,10 @@ impl ActionKind {
             Self::RevokeSession => Some(Granularity::Session),
             Self::RevokeToken => Some(Granularity::Token),
             Self::BlockAddress => None,
+            Self::RemoveFactor => Some(Granularity::Factor),
+            Self::RemoveGrant => Some(Granularity::Grant),
+            Self::RemoveApiKey => Some(Granularity::ApiKey),
+            Self::RestoreEmail => Some(Granularity::Email),
             Self::RevokeUserSessions | Self::RequireSignIn | Self::WaiveSignIn | Self::DisableUser | Self::EnableUser => {
                 Some(Granularity::User)
             }
@@ -84,6 +105,10 @@ impl ActionKind {
             Self::DisableUser => "user.disable",
             Self::EnableUser => "user.enable",
             Self::BlockAddress => "address.block",
+            Self::RemoveFactor => "user.remove_factor",
+            Self::RemoveGrant => "user.remove_grant",
+            Self::RemoveApiKey => "user.remove_api_key",
+            Self::RestoreEmail => "user.restore_email",
         }
     }
 
@@ -105,9 +130,43 @@ impl ActionKind {
             Self::RevokeUserSessions => "end all sessions of".to_owned(),
             Self::RequireSignIn => "ask more at the next sign-in of".to_owned(),
             Self::DisableUser => "disable the account of".to_owned(),
+            Self::RemoveFactor => "remove a factor of".to_owned(),
+            Self::RemoveGrant => "take an application's access from".to_owned(),
+            Self::RemoveApiKey => "remove an API key of".to_owned(),
+            Self::RestoreEmail => "restore the e-mail address of".to_owned(),
             other => other.as_str().replace('_', " "),
         };
         whom.into_iter().flatten().next().map_or_else(|| name.clone(), |whom| format!("{name} {whom}"))
+    }
+
+    /// Does it take back what the attacker added or changed?
+    #[must_use]
+    pub const fn takes_back(self) -> bool {
+        matches!(self, Self::RemoveFactor | Self::RemoveGrant | Self::RemoveApiKey | Self::RestoreEmail)
+    }
+
+    /// Is it done with a person's word alone, whatever a policy says?
+    #[must_use]
+    pub const fn wants_a_person(self) -> bool {
+        matches!(self, Self::DisableUser) || self.takes_back()
+    }
+
+    /// Does what it is about end by itself with time, if the target does nothing?
+    #[must_use]
+    pub const fn ends_with_time(self) -> bool {
+        matches!(self, Self::RevokeSession | Self::RevokeUserSessions | Self::RevokeToken)
+    }
+
+    /// What its person has to do if it was wrong, where nothing undoes it.
+    #[must_use]
+    pub const fn if_wrong(self) -> Option<&'static str> {
+        match self {
+            Self::RemoveFactor => Some("the person has to enrol the factor again"),
+            Self::RemoveGrant => Some("the person has to give the client access again"),
+            Self::RemoveApiKey => Some("the person has to make a new key"),
+            Self::RestoreEmail => Some("the person has to change the address again"),
+            _ => None,
+        }
     }
 
     /// Does it only undo another one?
@@ -146,6 +205,9 @@ pub struct Order {
     pub severity: Severity,
     /// Its reason.
     pub reason: String,
+    /// What is to be taken back; left out of orders that take nothing back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<Added>,
 }
 
 impl Order {
@@ -172,6 +234,7 @@ impl Order {
             detector: action.detector.clone(),
             severity: action.severity,
             reason: reason.to_owned(),
+            added: None,
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Only what the alert names as hit, or as an attacker's address; only if a policy wants it, while the alert
 //! is fresh, and never against the word of a person. Sessions and tokens end only if the detector says that a
-//! machine may end them. What a campaign names waits for a person: where a detector finds something out of all
+//! machine may end them; what takes back something that was added only waits for a person. What a campaign names waits for a person: where a detector finds something out of all
 //! proportion, it may be wrong about all of it. The id comes from action, target, what it is about and the
 //! alert, so nothing is asked twice for one cause, through restarts, repetitions and further versions,
 //! however many policies want it.
 
+use super::added::Added;
 use super::brakes::{Asked, Brake};
 use super::config::RevocationConfig;
 use super::order::{ActionKind, Order};
@@ -18,7 +19,7 @@ use super::subjects::{self, About, SessionFacts};
 use crate::alert::Alert;
 use crate::alert::model::Disposition;
 use crate::db::outbox::{self, NewMessage};
-use crate::db::{DbError, actions, audit, channels};
+use crate::db::{DbError, actions, audit, channels, held_tokens};
 use crate::notify::Detected;
 use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, Response, message_id};
@@ -26,7 +27,7 @@ use crate::notify::routing::Routing;
 use crate::notify::tell::age_ms;
 use crate::notify::view::second;
 use bartizan_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
-use bartizan_core::{Severity, TimeMs};
+use bartizan_core::{Severity, TimeMs, TokenHash};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -98,7 +99,7 @@ impl Planner<'_> {
     fn decide(&self, action: ActionKind, about: &About) -> Result<Option<State>, DbError> {
         // What a hook was always told of a session keeps the id that it always had.
         let kind = if action == ActionKind::RevokeSession { "revoke" } else { action.as_str() };
-        let id = message_id(&[kind, self.target_name(), about.named(action), &self.alert.id]);
+        let id = message_id(&[kind, self.target_name(), &about.named(action), &self.alert.id]);
         if actions::get(self.tx, &id)?.is_some() {
             return Ok(None);
         }
@@ -176,6 +177,8 @@ impl Planner<'_> {
             session: facts.session,
             token_id: facts.token_id,
             address: about.address.clone(),
+            what: about.added.as_ref().map(Added::shown),
+            since: about.added.as_ref().map(|added| added.since),
             alert: self.alert.id.clone(),
             detector: self.alert.detector.clone(),
             severity: self.alert.severity,
@@ -201,7 +204,7 @@ impl Planner<'_> {
         let detail = json!({
             "action": action.action, "target": action.target, "tenant": action.tenant, "alert": action.alert, "alert_version": self.alert.version,
             "detector": action.detector, "user": action.user, "session": action.session, "address": action.address,
-            "state": action.state, "reason": self.alert.reason, "dry_run": self.is_dry_run(), "brake": action.brake, "message_id": action.id,
+            "what": action.what, "since": action.since, "state": action.state, "reason": self.alert.reason, "dry_run": self.is_dry_run(), "brake": action.brake, "message_id": action.id,
         });
         let message_state = match action.state {
             State::Held | State::Proposed => outbox::State::Held,
@@ -210,9 +213,12 @@ impl Planner<'_> {
         };
         if let Some(target) = self.target {
             let SessionFacts { source, token_hash, .. } = about.facts.clone();
-            let order = Order { source, token_hash, ..Order::of(action, &self.alert.reason) };
+            let order = Order { source, token_hash, added: about.added.clone(), ..Order::of(action, &self.alert.reason) };
             let message = message(&target.channel(), &action.id, self.alert.version, &order, message_state, self.now_ms)?;
             outbox::enqueue(self.tx, &message, self.now_ms)?;
+            if target.token_itself && message_state != outbox::State::DryRun {
+                self.keep_token(&action.id, order.token_hash.as_deref())?;
+            }
         }
         let audited = match action.state {
             State::Held => "revocation.held",
@@ -225,21 +231,33 @@ impl Planner<'_> {
         progress::write(self.tx, action, action.due_ms(), self.now_ms)
     }
 
+    /// The token itself goes with its order, sealed, so that a restart does not lose it.
+    fn keep_token(&self, id: &str, hash: Option<&str>) -> Result<(), DbError> {
+        if let Some(token) = hash.and_then(TokenHash::from_hex).and_then(|hash| self.routing.held.sealed(hash)) {
+            held_tokens::put(self.tx, id, &token, self.routing.response.hold_tokens_max)?;
+        }
+        Ok(())
+    }
+
     /// People are told once for each alert and kind of action that they are asked.
     fn tell_of_proposal(&self, action: &ActionRecord) -> Result<(), DbError> {
         let kind = action.action.as_str();
         let people = if action.approvals_needed == 1 { "A person is" } else { "Two people are" };
+        let mut text = format!(
+            "A policy proposes it because of an alert. Approve or refuse it on the console's page of actions; nothing is done without, and \
+             it lapses at {} UTC.",
+            second(action.not_after)
+        );
+        if let Some(if_wrong) = action.action.if_wrong() {
+            text += &format!(" It cannot be undone: if it was wrong, {if_wrong}.");
+        }
         let notice = Notice {
             title: format!("{people} asked to agree: {}", action.named()),
-            text: format!(
-                "A policy proposes it because of an alert. Approve or refuse it on the console's page of actions; nothing is done without, and \
-                 it lapses at {} UTC.",
-                second(action.not_after)
-            ),
+            text,
             details: json!({
                 "action": action.id, "kind": kind, "policy": action.policy, "target": action.target, "tenant": action.tenant,
-                "user": action.user, "session": action.session, "address": action.address, "alert": action.alert,
-                "detector": action.detector, "severity": action.severity,
+                "user": action.user, "session": action.session, "address": action.address, "what": action.what, "since": action.since,
+                "alert": action.alert, "detector": action.detector, "severity": action.severity,
             }),
         };
         let key = [action.target.as_str(), kind, &action.alert];

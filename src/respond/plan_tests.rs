@@ -4,6 +4,7 @@ use crate::db::Db;
 use crate::notify::commit_alert;
 use crate::notify::testing::{START_MS, alert, commit_at, messages, people, target};
 use crate::notify::{Detected, Effects};
+use crate::respond::Facts;
 use crate::respond::decide::{Decision, Person};
 use bartizan_core::time::SECOND_MS;
 use bartizan_core::{Action, EntityKind, Role, Subject};
@@ -111,13 +112,14 @@ fn facts_of_a_session_come_before_what_the_alert_says() {
     two.subjects.push(Subject::new(EntityKind::User, "u2", Role::Victim));
     two.subjects.push(Subject::new(EntityKind::Session, "ses-2", Role::Victim).hit());
     two.entities = crate::alert::Entities::of(&two.subjects);
-    let facts = [SessionFacts {
+    let sessions = vec![SessionFacts {
         session: Some("ses-2".to_owned()),
         user: Some("u2".to_owned()),
         token_id: Some("jti-2".to_owned()),
         time_ms: Some(START_MS + 500),
         ..SessionFacts::default()
     }];
+    let facts = Facts { sessions, ..Facts::default() };
     let detected = Detected { alert: &two, facts: &facts, active_sessions: None };
     db.write(|tx| commit_alert(tx, &detected, &routing(false), START_MS)).unwrap();
     let orders = orders(&db, outbox::State::Pending);
@@ -136,6 +138,21 @@ fn a_token_without_a_session_is_named_by_itself() {
     commit_at(&db, &token, &routing(false), START_MS);
     let orders = orders(&db, outbox::State::Pending);
     assert_eq!((orders[0].session.as_ref(), orders[0].token_hash.as_deref()), (None, Some("0a0b")));
+}
+
+#[test]
+fn a_token_that_is_named_by_its_handle_has_the_hash_of_its_event() {
+    let db = Db::in_memory().unwrap();
+    let mut token = alert("a1");
+    token.actions = vec![Action::RevokeTokens];
+    token.subjects = vec![Subject::new(EntityKind::Token, "jti-1", Role::Victim).hit()];
+    let fact =
+        |id: &str, hash: &str| SessionFacts { token_id: Some(id.to_owned()), token_hash: Some(hash.to_owned()), ..SessionFacts::default() };
+    let facts = Facts { sessions: vec![fact("jti-2", "0c0d"), fact("jti-1", "0a0b")], ..Facts::default() };
+    let detected = Detected { alert: &token, facts: &facts, active_sessions: None };
+    db.write(|tx| commit_alert(tx, &detected, &routing(false), START_MS)).unwrap();
+    let orders = orders(&db, outbox::State::Pending);
+    assert_eq!((orders[0].token_id.as_deref(), orders[0].token_hash.as_deref()), (Some("jti-1"), Some("0a0b")));
 }
 
 #[test]
@@ -180,7 +197,7 @@ fn no_more_than_a_fifth_of_many_active_sessions_end_in_a_day() {
     let db = Db::in_memory().unwrap();
     let ask = |number: i64, active: u64| -> Effects {
         let one = Alert { severity: Severity::Critical, ..about(number, &format!("u{number}")) };
-        let detected = Detected { alert: &one, facts: &[], active_sessions: Some(active) };
+        let detected = Detected { alert: &one, facts: &Facts::default(), active_sessions: Some(active) };
         db.write(|tx| commit_alert(tx, &detected, &routing(false), START_MS + number * SECOND_MS)).unwrap().unwrap()
     };
     let requested: u32 = (0..60).map(|number| ask(number * 100, 205).response.requested).sum();

@@ -39,7 +39,8 @@ pub struct PolicyConfig {
     /// Who is asked: the name of a `[[revocation]]` table. Not for `block_address`, which Bartizan keeps itself.
     #[serde(default)]
     pub target: String,
-    /// People who must agree before, 0 to 2. Default 0; an account is disabled with at least one.
+    /// People who must agree before, 0 to 2. Default 0; an account is disabled, and anything
+    /// taken back, with at least one.
     #[serde(default)]
     pub approvals: u8,
     /// Record what would be done, and do nothing. Default true.
@@ -87,7 +88,7 @@ impl PolicyConfig {
     #[must_use]
     pub fn means(&self, action: ActionKind, about: &About) -> bool {
         let fits = |kind, value: &Option<String>| EntityPattern::leave_in(&self.entities, kind, value.as_deref());
-        let About { facts, address } = about;
+        let About { facts, address, .. } = about;
         match action {
             ActionKind::BlockAddress => fits(EntityKind::Ip, address),
             ActionKind::RevokeSession => fits(EntityKind::User, &facts.user) && fits(EntityKind::Session, &facts.session),
@@ -98,7 +99,7 @@ impl PolicyConfig {
     /// People who must agree before this is done.
     #[must_use]
     pub fn approvals_for(&self, action: ActionKind) -> u8 {
-        if action == ActionKind::DisableUser { self.approvals.max(1) } else { self.approvals }
+        if action.wants_a_person() { self.approvals.max(1) } else { self.approvals }
     }
 
     /// What is wrong with all these tables.

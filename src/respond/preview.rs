@@ -1,16 +1,19 @@
 //! What policies would have done about alerts that are stored: the same planning, in a database of its own.
 //!
 //! Time passes as it did then, so that brakes hold as they would have; nothing of it is sent or kept. Of an alert its
-//! newest version counts: what would have been done at an earlier one comes a little later here.
+//! newest version counts: what would have been done at an earlier one comes a little later here. What only its events tell
+//! (the client that was given access, a key, a mail address) is not known here.
 
 use super::order::ActionKind;
 use super::plan;
 use super::policy::PolicyConfig;
 use super::record::{ActionRecord, State};
+use super::subjects::Facts;
 use crate::alert::Alert;
 use crate::db::actions::{self, Filter};
 use crate::db::alert_list::PAGE_MAX;
 use crate::db::{Db, DbError};
+use crate::normalise::HeldTokens;
 use crate::notify::{Detected, Routing};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +57,7 @@ pub fn foresee(alerts: &[Alert], alone: Option<&PolicyConfig>, routing: &Routing
     let mut by_kind: BTreeMap<KindOfAction, Vec<ActionRecord>> = BTreeMap::new();
     db.write(|tx| {
         for alert in alerts {
-            let detected = Detected { alert, facts: &[], active_sessions: None };
+            let detected = Detected { alert, facts: &Facts::default(), active_sessions: None };
             let policies = match &alone {
                 Some(policy) => Some(policy.clone()).filter(|policy| policy.takes(alert)).into_iter().collect(),
                 None => routing.policies_for(alert),
@@ -87,7 +90,7 @@ pub fn foresee(alerts: &[Alert], alone: Option<&PolicyConfig>, routing: &Routing
 
 /// The same, meant seriously, and told to nobody.
 fn meant(routing: &Routing) -> Routing {
-    let mut routing = Routing { channels: Vec::new(), ..routing.clone() };
+    let mut routing = Routing { channels: Vec::new(), held: HeldTokens::default(), ..routing.clone() };
     for target in &mut routing.targets {
         target.dry_run = false;
     }

@@ -6,11 +6,12 @@
 //! the order is void, and what was never done, is for people.
 
 use super::adapter::Answer;
+use super::added::Added;
 use super::later_use::LaterUse;
 use super::order::Order;
 use super::record::{ActionRecord, State};
 use crate::db::outbox::{self, Message, NewMessage};
-use crate::db::{DbError, actions, audit};
+use crate::db::{DbError, actions, audit, held_tokens};
 use crate::notify::notice::{Announcement, tell_everyone};
 use crate::notify::payload::{Notice, Payload, message_id};
 use crate::notify::routing::{ACTIONS_TOPIC_CHANNEL, Routing};
@@ -29,6 +30,10 @@ pub const ACTION: &str = "action";
 /// SQLite says no.
 pub fn write(tx: &Connection, action: &ActionRecord, due_ms: Option<i64>, now_ms: i64) -> Result<(), DbError> {
     actions::put(tx, action, due_ms, now_ms)?;
+    if !matches!(action.state, State::Held | State::Proposed | State::Requested) {
+        // Its order is not sent any more.
+        held_tokens::erase(tx, &action.id)?;
+    }
     let message = NewMessage {
         channel: ACTIONS_TOPIC_CHANNEL.to_owned(),
         message_id: message_id(&[ACTION, &action.id, &action.version.to_string()]),
@@ -73,7 +78,9 @@ pub fn answered(tx: &Connection, routing: &Routing, message: &Message, answer: &
         Answer::NotKnown(remark) => (State::NotFound, Some(remark.as_str())),
     };
     outbox::finish(tx, message.id, outbox::State::Delivered, remark, now_ms)?;
-    let contained_ms = (state == State::Unconfirmed).then(|| now_ms.saturating_add(routing.response.access_token_max_ms));
+    let ends_with_time =
+        state == State::Unconfirmed && actions::get(tx, &message.message_id)?.is_some_and(|one| one.action.ends_with_time());
+    let contained_ms = ends_with_time.then(|| now_ms.saturating_add(routing.response.access_token_max_ms));
     change(tx, &message.message_id, contained_ms, now_ms, |action| {
         // What an earlier try had ended is not there for a later one.
         let ended_before = state == State::NotFound && action.delivered_time.is_some();
@@ -97,7 +104,7 @@ fn record_end(tx: &Connection, message: &Message, action: &str, (word, text): (&
     let detail = json!({
         "target": message.channel, (word): text, "tries": message.attempts, "action": order.action, "tenant": order.tenant,
         "source": order.source, "user": order.user, "session": order.session, "token_id": order.token_id,
-        "token_hash": order.token_hash, "issued_before": order.issued_before, "alert": order.alert, "detector": order.detector,
+        "token_hash": order.token_hash, "what": order.added.as_ref().map(Added::shown), "issued_before": order.issued_before, "alert": order.alert, "detector": order.detector,
         "severity": order.severity, "message_id": message.message_id,
     });
     audit::record(tx, now_ms, "delivery", action, order.session.as_deref().unwrap_or_default(), &detail)?;

@@ -23,7 +23,7 @@ pub enum State {
     Requested,
     /// The target has it. That it is done is not confirmed yet, or never was in time.
     Unconfirmed,
-    /// Read back: the provider no longer knows what was to be ended.
+    /// Read back: the provider no longer knows what was to be ended, or has it as it should be.
     Ended,
     /// The provider did not know what was to be ended: it was gone, or never its own.
     NotFound,
@@ -125,6 +125,11 @@ pub struct ActionRecord {
     pub token_id: Option<String>,
     /// The address, if it is about one.
     pub address: Option<String>,
+    /// What is taken back: a factor's kind or id, a client, a key's id; of a mail address its first letter and its domain.
+    pub what: Option<String>,
+    /// What was there before then stays, where something is taken back.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<TimeMs>,
     /// The alert that is its cause.
     pub alert: String,
     /// The alert's detector.

@@ -1,5 +1,6 @@
 //! Whom and what of an alert an action is about: what was hit, and who attacked.
 
+use super::added::{Added, Change};
 use super::order::ActionKind;
 use crate::alert::Alert;
 use bartizan_core::{Action, EntityKind, Role, Subject};
@@ -22,6 +23,15 @@ pub struct SessionFacts {
     pub time_ms: Option<i64>,
 }
 
+/// What is known of an alert from the events that it names, beyond what it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Of the sessions that were hit.
+    pub sessions: Vec<SessionFacts>,
+    /// What was added or changed.
+    pub changes: Vec<Change>,
+}
+
 /// What one action is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
@@ -29,28 +39,42 @@ pub struct About {
     pub facts: SessionFacts,
     /// The address.
     pub address: Option<String>,
+    /// What is to be taken back.
+    pub added: Option<Added>,
 }
 
 impl About {
     /// What tells it apart among those of one alert.
     #[must_use]
-    pub fn named(&self, action: ActionKind) -> &str {
+    pub fn named(&self, action: ActionKind) -> String {
         let facts = &self.facts;
+        if action.takes_back() {
+            return format!("{} {}", facts.user.as_deref().unwrap_or_default(), facts.time_ms.unwrap_or_default());
+        }
         let of_session = || facts.session.as_ref().or(facts.token_id.as_ref()).or(facts.token_hash.as_ref());
         let named = match action {
             ActionKind::RevokeSession | ActionKind::RevokeToken => of_session(),
             ActionKind::BlockAddress => self.address.as_ref(),
             _ => facts.user.as_ref(),
         };
-        named.map_or("", String::as_str)
+        named.cloned().unwrap_or_default()
     }
 }
 
 /// What an action of this kind is about in an alert.
 #[must_use]
-pub fn of(action: ActionKind, alert: &Alert, facts: &[SessionFacts]) -> Vec<About> {
-    let about = |facts| About { facts, address: None };
+pub fn of(action: ActionKind, alert: &Alert, known: &Facts) -> Vec<About> {
+    let facts = known.sessions.as_slice();
+    let about = |facts| About { facts, ..About::default() };
     match action {
+        action if action.takes_back() => {
+            let hit = hit_users(alert, facts).into_iter().filter_map(|facts| facts.user).collect();
+            let taken_back = |change: Change| {
+                let source = change.of.source.or_else(|| common(alert).source);
+                About { facts: SessionFacts { source, ..change.of }, address: None, added: Some(change.added) }
+            };
+            Change::for_remedy(action, alert, &hit, &known.changes).into_iter().map(taken_back).collect()
+        }
         ActionKind::RevokeSession | ActionKind::RevokeToken => hit_sessions(alert, facts).into_iter().map(about).collect(),
         ActionKind::BlockAddress => attackers(alert),
         _ => hit_users(alert, facts).into_iter().map(about).collect(),
@@ -65,10 +89,10 @@ fn hit_sessions(alert: &Alert, facts: &[SessionFacts]) -> Vec<SessionFacts> {
     let tokens: Vec<&Subject> = if alert.actions.is_empty() { Vec::new() } else { hit(alert, EntityKind::Token).collect() };
     let common = SessionFacts { user: only_user(alert), ..common(alert) };
     if sessions.is_empty() && alert.actions.contains(&Action::RevokeTokens) {
-        return tokens.iter().map(|token| with_token(&common, token)).collect();
+        return tokens.iter().map(|token| with_token(&common, token, facts)).collect();
     }
     let only_token = if let ([_], [token]) = (sessions.as_slice(), tokens.as_slice()) { Some(*token) } else { None };
-    let fallback = only_token.map_or_else(|| common.clone(), |token| with_token(&common, token));
+    let fallback = only_token.map_or_else(|| common.clone(), |token| with_token(&common, token, facts));
     sessions
         .iter()
         .map(|subject| {
@@ -97,7 +121,7 @@ fn attackers(alert: &Alert) -> Vec<About> {
     let addresses = |role: Role| alert.subjects.iter().filter(move |subject| subject.kind == EntityKind::Ip && subject.role == role);
     let shared: BTreeSet<&str> = addresses(Role::Shared).map(|subject| subject.value.as_str()).collect();
     let alone = addresses(Role::Attacker).filter(|subject| !shared.contains(subject.value.as_str()));
-    alone.map(|subject| About { facts: common(alert), address: Some(subject.value.clone()) }).collect()
+    alone.map(|subject| About { facts: common(alert), address: Some(subject.value.clone()), added: None }).collect()
 }
 
 fn hit(alert: &Alert, kind: EntityKind) -> impl Iterator<Item = &Subject> {
@@ -113,10 +137,14 @@ fn common(alert: &Alert) -> SessionFacts {
     }
 }
 
-fn with_token(facts: &SessionFacts, token: &Subject) -> SessionFacts {
+fn with_token(common: &SessionFacts, token: &Subject, facts: &[SessionFacts]) -> SessionFacts {
     match token.value.strip_prefix("hash:") {
-        Some(hash) => SessionFacts { token_hash: Some(hash.to_owned()), ..facts.clone() },
-        None => SessionFacts { token_id: Some(token.value.clone()), ..facts.clone() },
+        Some(hash) => SessionFacts { token_hash: Some(hash.to_owned()), ..common.clone() },
+        None => {
+            let known = facts.iter().find(|facts| facts.token_id.as_ref() == Some(&token.value));
+            let token_hash = known.and_then(|facts| facts.token_hash.clone());
+            SessionFacts { token_id: Some(token.value.clone()), token_hash, ..common.clone() }
+        }
     }
 }
 

@@ -38,7 +38,7 @@ use bartizan_core::finding::user_key;
 use bartizan_core::time::{HOUR_MS, MINUTE_MS};
 use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Role,
-    Severity, Spec, State, Subject, Trust, UserKind,
+    Severity, Spec, State, Subject, TimeMs, Trust, UserKind,
 };
 use lines::Lines;
 use std::net::IpAddr;
@@ -63,7 +63,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0003", "T1098"), ("TA0006", "T1528")],
     yields: false,
     quiet_gap_ms: 6 * HOUR_MS,
-    state_version: 5,
+    state_version: 6,
     build: |parameters, budget| Box::new(AccountTakeover::new(parameters, budget)),
 };
 
@@ -243,7 +243,8 @@ fn told(event: &Event<'_>, takeover: &Takeover, config: &Config) -> Finding {
         .note("weight_min", f64::from(config.weight_min))
         .note("weight_critical_min", f64::from(config.weight_critical_min))
         .note("after_sign_in_ms", takeover.after_ms)
-        .note("changed", takeover.changed.what.name());
+        .note("changed", takeover.changed.what.name())
+        .note("changed_time", TimeMs(takeover.changed.time_ms).to_string());
     finding
 }
 

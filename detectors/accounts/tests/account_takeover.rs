@@ -43,8 +43,20 @@ fn a_factor_added_by_a_stranger_in_the_same_town_is_a_takeover() {
     assert_eq!((found[0].key.as_str(), found[0].severity), ("user:ann", Severity::Critical));
     assert!(found[0].reason.starts_with("Changed the second factor 9 minutes after"), "{}", found[0].reason);
     assert_eq!((named(&found[0], EntityKind::Ip), named(&found[0], EntityKind::Session)), (vec!["192.0.2.9"], vec!["stolen"]));
+    let changed = ["changed", "changed_time"].map(|name| found[0].evidence.iter().find(|(one, _)| one == name).unwrap().1.clone());
+    assert_eq!(changed, ["second factor", "2026-03-02T09:09:00.000Z"]);
     assert!(found[0].actions.contains(&Action::RevokeSessions));
     assert!(found[0].subjects.iter().any(|subject| subject.kind == EntityKind::User && subject.hit));
+}
+
+#[test]
+fn each_kind_of_change_is_told_once() {
+    let mail = |minute| near(minute).kind(Kind::AccountChange);
+    let factor = |minute| near(minute).kind(Kind::AccountChange).factor("totp");
+    let found = after_past([near(0), mail(4), mail(5), factor(6), factor(7), mail(8)]);
+    let changed: Vec<_> =
+        found.iter().filter_map(|one| one.evidence.iter().find(|(name, _)| name == "changed")).map(|(_, what)| what).collect();
+    assert_eq!(changed, ["account", "second factor"], "{found:#?}");
 }
 
 #[test]

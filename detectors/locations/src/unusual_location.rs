@@ -63,6 +63,7 @@ pub static SPEC: Spec = Spec {
 static PARAMETERS: &[Parameter] = &[
     Parameter::float("surprise_min", 2.5, 1.0, 20.0, "Sum of surprises (negative decimal logarithms) for a finding of low severity."),
     Parameter::float("surprise_medium_min", 2.6, 1.0, 20.0, "The same for medium, which also takes a new country, network and device."),
+    Parameter::float("surprise_high_min", 3.5, 1.0, 20.0, "The same for high, where the network is one that tells where its users are."),
     Parameter::int("sign_ins_min", 3, 1, 1_000, "Sign-ins known before it judges."),
     Parameter::int("days_min", 2, 1, 100, "Days on which they were."),
 ];
@@ -100,6 +101,7 @@ const BELOW_LIMIT: &str = "below_limit";
 struct Config {
     surprise_min: f32,
     surprise_medium_min: f32,
+    surprise_high_min: f32,
     sign_ins_min: u16,
     days_min: u16,
 }
@@ -147,7 +149,7 @@ impl Verdict {
             Err("desktop_in_data_centre")
         } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min && (is_far || !is_mobile) {
             // Somebody else is in, and not only about to be.
-            Ok(if class.tells_place() { Severity::High } else { Severity::Medium })
+            Ok(if class.tells_place() && self.surprise >= config.surprise_high_min { Severity::High } else { Severity::Medium })
         } else if self.new_country {
             Ok(Severity::Low)
         } else {
@@ -233,6 +235,7 @@ impl UnusualLocation {
         let config = Config {
             surprise_min: parameters.float("surprise_min") as f32,
             surprise_medium_min: parameters.float("surprise_medium_min") as f32,
+            surprise_high_min: parameters.float("surprise_high_min") as f32,
             sign_ins_min: parameters.count("sign_ins_min"),
             days_min: parameters.count("days_min"),
         };
@@ -282,7 +285,11 @@ impl Detector for UnusualLocation {
 fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Person, config: &Config) -> Finding {
     let mut finding = Finding::new(event, user_key(event), severity);
     "Sign-in from an unusual location".clone_into(&mut finding.title);
-    let limit = if severity > Severity::Low { config.surprise_medium_min } else { config.surprise_min };
+    let limit = match severity {
+        Severity::High | Severity::Critical => config.surprise_high_min,
+        Severity::Medium => config.surprise_medium_min,
+        Severity::Low | Severity::Info => config.surprise_min,
+    };
     let place = event.place();
     let country = place.as_ref().map_or("", |place| place.country_str());
     finding.reason = format!(

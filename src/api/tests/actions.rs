@@ -48,7 +48,8 @@ async fn one_action_tells_where_it_stands_and_since_when() {
     assert_eq!(api.get(&token, &format!("/api/v1/actions/{id}")).await.json(), listed);
     let expected = json!({
         "id": id, "version": 1, "action": "revoke_session", "target": "identity", "policy": null, "tenant": "acme", "user": "u1",
-        "session": "ses-1", "token_id": null, "address": null, "alert": "a1", "detector": "token_reuse", "severity": "high", "state": "requested", "remark": null, "brake": null,
+        "session": "ses-1", "token_id": null, "address": null, "what": null, "since": null, "alert": "a1",
+        "detector": "token_reuse", "severity": "high", "state": "requested", "remark": null, "brake": null,
         "event_time": TimeMs(START_MS + 1_000), "decided_time": TimeMs(START_MS + 1_000), "requested_time": TimeMs(START_MS + 1_000),
         "delivered_time": null, "confirmed_time": null, "not_after": TimeMs(START_MS + 901_000),
         "approvals_needed": 0, "approvals": [], "undoes": null, "undone_by": null,

@@ -187,6 +187,10 @@ impl What {
         if self == Self::Password { 1.0 } else { 0.0 }
     }
 
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Password => "password",
@@ -207,6 +211,8 @@ struct Stranger {
     changed: Option<Changed>,
     /// Severity that was told, by number and one more; 0 for none.
     told: u8,
+    /// What of the account was told as changed: a bit for each.
+    told_of: u8,
     last_ms: i64,
 }
 
@@ -338,7 +344,7 @@ impl Strangers {
                 self.list.remove(oldest);
             }
             self.list.reserve_exact(1);
-            self.list.push(Stranger { source, signs, in_ms: None, reset_ms: None, changed: None, told: 0, last_ms: now_ms });
+            self.list.push(Stranger { source, signs, in_ms: None, reset_ms: None, changed: None, told: 0, told_of: 0, last_ms: now_ms });
             self.list.len() - 1
         });
         if let Some(one) = self.list.get_mut(at) {
@@ -364,7 +370,7 @@ impl Strangers {
         Some((gate, weight))
     }
 
-    /// The change that is to be told now: it is worse than what was told of its client so far.
+    /// The change that is to be told now: it is worse than what was told of its client so far, or of something else.
     pub fn takeover(&mut self, config: &Config) -> Option<Takeover> {
         self.list.iter_mut().find_map(|one| {
             let changed = one.changed.as_ref()?;
@@ -380,7 +386,9 @@ impl Strangers {
             };
             let told = std::mem::replace(&mut one.told, severity as u8 + 1);
             one.told = one.told.max(told);
-            (told <= severity as u8).then(|| Takeover { signs: one.signs, weight, severity, changed: changed.clone(), after_ms })
+            let is_news = one.told_of & changed.what.bit() == 0;
+            one.told_of |= changed.what.bit();
+            (told <= severity as u8 || is_news).then(|| Takeover { signs: one.signs, weight, severity, changed: changed.clone(), after_ms })
         })
     }
 }
