@@ -63,7 +63,13 @@ pub static SPEC: Spec = Spec {
 static PARAMETERS: &[Parameter] = &[
     Parameter::float("surprise_min", 2.5, 1.0, 20.0, "Sum of surprises (negative decimal logarithms) for a finding of low severity."),
     Parameter::float("surprise_medium_min", 2.6, 1.0, 20.0, "The same for medium, which also takes a new country, network and device."),
-    Parameter::float("surprise_high_min", 3.5, 1.0, 20.0, "The same for high, where the network is one that tells where its users are."),
+    Parameter::float(
+        "surprise_high_min",
+        3.5,
+        1.0,
+        20.0,
+        "The same for high, where the network is one that tells where its users are; and for medium, of people with few sign-ins.",
+    ),
     Parameter::int("sign_ins_min", 3, 1, 1_000, "Sign-ins known before it judges."),
     Parameter::int("days_min", 2, 1, 100, "Days on which they were."),
 ];
@@ -95,6 +101,8 @@ const COUNTRIES: f32 = 100.0;
 const TO_COLLEAGUES: f32 = 0.5;
 /// So far from its phones a carrier may leave the net.
 const GATEWAY_DISTANCE_KM: f64 = 2_500.0;
+/// Sign-ins from which on a person is known well enough for the lower limit of medium.
+const WELL_KNOWN: u16 = 8;
 /// It is usual enough.
 const BELOW_LIMIT: &str = "below_limit";
 
@@ -104,6 +112,13 @@ struct Config {
     surprise_high_min: f32,
     sign_ins_min: u16,
     days_min: u16,
+}
+
+impl Config {
+    /// Surprise from which on it is told as medium: a rough guess at somebody's habits has to be passed by more.
+    fn medium_min(&self, person: &Person) -> f32 {
+        if person.sign_ins() >= WELL_KNOWN { self.surprise_medium_min } else { self.surprise_high_min }
+    }
 }
 
 /// How a sign-in looks against its person's history.
@@ -133,7 +148,7 @@ impl Verdict {
     }
 
     /// Or the gate that keeps it silent.
-    fn severity(&self, class: NetworkClass, is_far: bool, config: &Config) -> Result<Severity, &'static str> {
+    fn severity(&self, class: NetworkClass, is_far: bool, medium_min: f32, config: &Config) -> Result<Severity, &'static str> {
         let strange_client = self.new_network && self.new_device;
         // A carrier's country is its gateway's: no news for a known client, and none for a first phone
         // unless it is farther off than gateways lie.
@@ -147,7 +162,7 @@ impl Verdict {
         } else if class == NetworkClass::Hosting && self.has_device {
             // Tools have none, and people's desktops there do.
             Err("desktop_in_data_centre")
-        } else if self.new_country && strange_client && self.surprise >= config.surprise_medium_min && (is_far || !is_mobile) {
+        } else if self.new_country && strange_client && self.surprise >= medium_min && (is_far || !is_mobile) {
             // Somebody else is in, and not only about to be.
             Ok(if class.tells_place() && self.surprise >= config.surprise_high_min { Severity::High } else { Severity::Medium })
         } else if self.new_country {
@@ -257,7 +272,8 @@ impl Detector for UnusualLocation {
         };
         let sign_in = SignIn { person, traits, country_share: event.country_share() };
         let verdict = sign_in.judge();
-        let severity = verdict.severity(traits.class, sign_in.is_far(), &self.config);
+        let medium_min = self.config.medium_min(person);
+        let severity = verdict.severity(traits.class, sign_in.is_far(), medium_min, &self.config);
         match person.voucher(event).map_or(severity, |voucher| severity.and(Err(voucher.gate()))) {
             Ok(severity) => {
                 findings.push(finding(event, &verdict, severity, person, &self.config));
@@ -287,7 +303,7 @@ fn finding(event: &Event<'_>, verdict: &Verdict, severity: Severity, person: &Pe
     "Sign-in from an unusual location".clone_into(&mut finding.title);
     let limit = match severity {
         Severity::High | Severity::Critical => config.surprise_high_min,
-        Severity::Medium => config.surprise_medium_min,
+        Severity::Medium => config.medium_min(person),
         Severity::Low | Severity::Info => config.surprise_min,
     };
     let place = event.place();
