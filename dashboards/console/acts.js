@@ -144,7 +144,7 @@ export function moves(act) {
 
 export function may_undo(act) {
   if (undo_text(act) === null) return false;
-  return act.action === "block_address" ? act.state === "in_force" : ["ended", "unconfirmed", "contained"].includes(act.state) && !act.undone_by;
+  return act.action === "block_address" ? act.state === "in_force" : ["ended", "unconfirmed", "contained"].includes(act.state) && act.delivered_time && !act.undone_by;
 }
 
 export function state_text(state) {

@@ -323,7 +323,8 @@ impl Step {
         let age_ms = self.now_ms.saturating_sub(self.message.created_ms);
         let again = || self.schedule.jittered_ms(&self.message.message_id, self.message.attempts, age_ms).is_some();
         let (outcome, of_order) = match &self.outcome {
-            Outcome::Delivered(_) | Outcome::Answered(Answer::Ended(_) | Answer::NotKnown(_) | Answer::Taken) => ("delivered", "done"),
+            Outcome::Delivered(_) => ("delivered", "done"),
+            Outcome::Answered(Answer::Ended(_) | Answer::Unchanged(_) | Answer::NotKnown(_) | Answer::Taken) => ("delivered", "done"),
             Outcome::Retry { .. } | Outcome::Answered(Answer::Unconfirmed(_)) if again() => ("retried", "retried"),
             Outcome::Retry { .. } | Outcome::Refused(_) | Outcome::Ended(_) | Outcome::Answered(_) => ("failed", "refused"),
         };

@@ -107,7 +107,7 @@ fn of_an_hour_of_very_many_alerts_a_person_hears_each_attack_at_once_and_little_
         planned.entry(at_ms.div_euclid(SECOND_MS)).or_default().push(noise(number, at_ms));
     }
     let mut sent: Vec<Sent> = Vec::new();
-    for second in 0..=seconds {
+    for second in 0..seconds {
         let now_ms = START_MS + second * SECOND_MS;
         for alert in planned.remove(&now_ms.div_euclid(SECOND_MS)).unwrap_or_default() {
             commit_at(&db, &alert, &routing, alert.detected_time.0);

@@ -50,6 +50,8 @@ pub struct Abilities {
 pub enum Answer {
     /// It is done, and was read back: the provider no longer knows what was to be ended.
     Ended(String),
+    /// It was so already: nothing was changed, and so there is nothing to undo.
+    Unchanged(String),
     /// The provider does not know what was to be ended: it is gone, or never was its own.
     NotKnown(String),
     /// The order was taken. Whether it is done cannot be read back.

@@ -117,6 +117,9 @@ impl Decision<'_> {
             let what = format!("{} that is {} cannot be undone{if_wrong}", action.action.as_str(), action.state.as_str());
             return Err(DecisionError::Conflict(what));
         };
+        if action.delivered_time.is_none() {
+            return Err(DecisionError::Conflict("it was so before: there is nothing to undo".to_owned()));
+        }
         if let Some(under_way) = &action.undone_by
             && actions::get(self.tx, under_way)?.is_some_and(|undo| !matches!(undo.state, State::Failed | State::Expired | State::NotFound))
         {

@@ -111,6 +111,17 @@ fn an_account_is_never_disabled_without_a_person_and_can_be_enabled_again() {
 }
 
 #[test]
+fn what_was_so_before_is_not_undone() {
+    let house = House::new(json!({"actions": ["disable_user"]}));
+    let (action, kim) = (house.only(), person("kim"));
+    house.decide(&kim, |decision| decision.approve(&action.id)).unwrap();
+    house.answered(&Answer::Unchanged("an admin had disabled it".to_owned()));
+    assert_eq!(house.state(&action.id), State::Ended);
+    let undo = house.decide(&kim, |decision| decision.undo(&action.id));
+    assert!(matches!(&undo, Err(DecisionError::Conflict(why)) if why.contains("nothing to undo")), "{undo:?}");
+}
+
+#[test]
 fn a_no_ends_it_and_so_does_time() {
     let house = House::new(json!({"actions": ["require_sign_in"], "approvals": 1}));
     let action = house.only();

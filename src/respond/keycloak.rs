@@ -327,7 +327,7 @@ impl Keycloak {
         };
         let mut record: Map<String, Value> = self.get(realm, &path).await?;
         if has(&record, former) {
-            return Ok(Answer::Ended(format!("realm {realm} has the former address already")));
+            return Ok(Answer::Unchanged(format!("realm {realm} has the former address already")));
         }
         if !has(&record, put) {
             return Ok(Answer::NotKnown(format!("realm {realm} has another address by now, which is left as it is")));
@@ -352,7 +352,7 @@ impl Keycloak {
         let path = ["users", user];
         let mut record: Map<String, Value> = self.get(realm, &path).await?;
         if !self.apply(action, &mut record) {
-            return Ok(Answer::Ended(format!("realm {realm} has it so already")));
+            return Ok(Answer::Unchanged(format!("realm {realm} has it so already")));
         }
         let answer = self.api.call(Method::PUT, realm, &path, &[], Some(&Value::Object(record))).await?;
         if !answer.status.is_success() {

@@ -74,7 +74,7 @@ pub fn answered(tx: &Connection, routing: &Routing, message: &Message, answer: &
             });
         }
         Answer::Taken => (State::Unconfirmed, None),
-        Answer::Ended(remark) => (State::Ended, Some(remark.as_str())),
+        Answer::Ended(remark) | Answer::Unchanged(remark) => (State::Ended, Some(remark.as_str())),
         Answer::NotKnown(remark) => (State::NotFound, Some(remark.as_str())),
     };
     outbox::finish(tx, message.id, outbox::State::Delivered, remark, now_ms)?;
@@ -86,7 +86,7 @@ pub fn answered(tx: &Connection, routing: &Routing, message: &Message, answer: &
         let ended_before = state == State::NotFound && action.delivered_time.is_some();
         action.state = if ended_before { State::Ended } else { state };
         action.remark = remark.map(str::to_owned);
-        if action.state != State::NotFound {
+        if !matches!(answer, Answer::Unchanged(_)) && action.state != State::NotFound {
             action.delivered_time.get_or_insert(now);
         }
         if action.state == State::Ended {
@@ -115,7 +115,9 @@ fn record_end(tx: &Connection, message: &Message, action: &str, (word, text): (&
 fn undone(tx: &Connection, id: &str, now_ms: i64) -> Result<(), DbError> {
     let Some(undo) = actions::get(tx, id)? else { return Ok(()) };
     match &undo.undoes {
-        Some(undone) if undo.delivered_time.is_some() => change(tx, undone, None, now_ms, |action| action.state = State::Undone),
+        Some(undone) if undo.delivered_time.is_some() || undo.state == State::Ended => {
+            change(tx, undone, None, now_ms, |action| action.state = State::Undone)
+        }
         _ => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use super::EmbeddedConfig;
 use super::library::{self, LibraryMissing};
 use super::server::{Boot, Report, USER};
 use rand::distr::{Alphanumeric, SampleString};
+use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
@@ -296,7 +297,11 @@ impl Keeper {
     /// Starts a child and waits for its report. The first one chooses the port; later ones keep it.
     async fn start(&mut self) -> Result<Running, StartError> {
         let failed = |source| io_error(&self.boot.path, source);
-        let mut process = Command::new(&self.launch.program)
+        let mut command = Command::new(&self.launch.program);
+        // Secrets may be among them, and the engine has no use for any.
+        let of_the_daemon = |name: &OsString| name.as_encoded_bytes().starts_with(b"BARTIZAN_");
+        std::env::vars_os().map(|(name, _)| name).filter(of_the_daemon).for_each(|name| _ = command.env_remove(name));
+        let mut process = command
             .args(&self.launch.arguments)
             .envs(self.launch.environment.iter().map(|(name, value)| (name, value)))
             .env("TZ", "UTC")
