@@ -81,7 +81,7 @@ export class ResponseWatch extends EventTarget {
     const dialog = new Dialog("Stop machines");
     dialog.show([
       el("p", {}, "From now on, and through restarts, no session is ended, no token revoked and no account disabled by the machine, for ", el("strong", {}, "all tenants"), ". Calls that failed are not tried again."),
-      el("p", {}, "Detection, alerts and messages to people go on. What runs out of time meanwhile is told to people, to be done by hand. The list of blocked addresses goes on as well: lift blocks one by one."),
+      el("p", {}, "Detection, alerts and messages to people go on. What runs out of time meanwhile is told to people, to be done by hand. The list of blocked addresses stays as it is, and new ones wait for a person: lift blocks one by one."),
       el("p", {}, "Only an admin can let machines act again."),
       el("label.field", {}, el("span", {}, "Why, for those who find them stopped"), el("textarea", { name: "reason", rows: 2, required: true, maxlength: REASON_CHARS_MAX })),
     ], ["Stop machines", async (form) => {

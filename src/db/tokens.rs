@@ -116,7 +116,8 @@ impl Db {
     /// SQLite says no.
     pub fn create_token(&self, new: &NewToken, now_ms: i64) -> Result<String, DbError> {
         let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
-        let id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 6]>());
+        // Twelve digits, so that no command takes it for an option.
+        let id = format!("{:012x}", rand::random::<u64>() >> 16);
         self.write(|tx| {
             tx.execute(
                 "INSERT INTO api_tokens (id, name, role, tenant, hash, created_ms, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
