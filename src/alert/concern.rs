@@ -74,7 +74,11 @@ impl EntityPattern {
     /// Is one of the subjects in the list? An empty one has all.
     #[must_use]
     pub fn name_one(all: &[Self], subjects: &[Subject]) -> bool {
-        all.is_empty() || subjects.iter().any(|subject| all.iter().any(|pattern| pattern.takes(subject)))
+        all.is_empty() || subjects.iter().any(|subject| Self::has_one(all, subject))
+    }
+
+    fn has_one(all: &[Self], subject: &Subject) -> bool {
+        all.is_empty() || all.iter().any(|pattern| pattern.takes(subject))
     }
 }
 
@@ -104,9 +108,10 @@ impl Concern {
     /// Do they name one that is meant?
     #[must_use]
     pub fn is_met(&self, subjects: &[Subject]) -> bool {
-        let is_meant = |subject: &Subject| self.entities.is_empty() || self.entities.iter().any(|pattern| pattern.takes(subject));
-        let is_hit = |subject: &Subject| subject.hit || !self.only_hits;
-        (self.entities.is_empty() && !self.only_hits) || subjects.iter().any(|subject| is_meant(subject) && is_hit(subject))
+        match self.only_hits {
+            true => subjects.iter().any(|subject| subject.hit && EntityPattern::has_one(&self.entities, subject)),
+            false => EntityPattern::name_one(&self.entities, subjects),
+        }
     }
 }
 

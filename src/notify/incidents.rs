@@ -10,6 +10,7 @@
 use super::notice::{TallyKind, grow};
 use super::payload::{Notice, Payload, Response, message_id};
 use super::routing::{Route, Routing};
+use super::view::counted;
 use crate::alert::Status;
 use crate::db::outbox::{NewMessage, Newest, State};
 use crate::db::{DbError, maintenance, outbox};
@@ -207,7 +208,7 @@ impl IncidentTeller<'_> {
             if digest.samples.len() < DIGEST_MAX {
                 digest.samples.push(Line::of(incident));
             }
-            let title = format!("News of {} incidents", digest.incidents);
+            let title = format!("News of {}", counted(digest.incidents, "incident"));
             let text = match digest.held_back {
                 0 => "They are known, and nothing of it is worse than what was told before.".to_owned(),
                 held => format!(

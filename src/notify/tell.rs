@@ -11,6 +11,7 @@ use super::incidents::IncidentTeller;
 use super::notice::{Gathering, Tally, TallyKind, gather};
 use super::payload::{Payload, Response, message_id};
 use super::routing::{Route, Routing};
+use super::view::counted;
 use crate::alert::Alert;
 use crate::db::alerts::{self, Applied, hits};
 use crate::db::outbox::{NewMessage, State};
@@ -215,27 +216,23 @@ pub fn age_ms(alert: &Alert, now_ms: i64) -> i64 {
 const CAMPAIGN_TEXT: &str = "More alerts of one detector were opened within a minute than are told singly (notify.opened_per_minute_max): a wide attack, or a faulty rule or log. All are stored; those with a hit are still told singly.";
 
 fn backlog_words(_: &Alert, tally: &Tally) -> (String, String) {
-    let title = format!("{} from a backlog of old events", alerts_counted(tally.alerts));
+    let title = format!("{} from a backlog of old events", counted(tally.alerts, "alert"));
     let text = "They are about events more than a day older than their arrival, were stored, and are not told singly; no machine acted on them. Look them up by their event time.";
     (title, text.to_owned())
 }
 
 fn mild_words(_: &Alert, tally: &Tally) -> (String, String) {
-    let title = format!("{} too mild to be told by themselves", alerts_counted(tally.alerts));
+    let title = format!("{} too mild to be told by themselves", counted(tally.alerts, "alert"));
     (title, "They are what this channel leaves out (min_severity), down to its digest_severity, since the last digest.".to_owned())
 }
 
 fn campaign_words(alert: &Alert, tally: &Tally) -> (String, String) {
-    let title = format!("{} of {} in {} folded into one", alerts_counted(tally.alerts), alert.detector, alert.tenant);
+    let title = format!("{} of {} in {} folded into one", counted(tally.alerts, "alert"), alert.detector, alert.tenant);
     (title, CAMPAIGN_TEXT.to_owned())
 }
 
 fn campaigns_words(alert: &Alert, tally: &Tally) -> (String, String) {
     let detectors: Vec<_> = tally.by_detector.iter().map(|(detector, count)| format!("{count} of {detector}")).collect();
-    let title = format!("{} in {} folded into one: {}", alerts_counted(tally.alerts), alert.tenant, detectors.join(", "));
+    let title = format!("{} in {} folded into one: {}", counted(tally.alerts, "alert"), alert.tenant, detectors.join(", "));
     (title, CAMPAIGN_TEXT.to_owned())
-}
-
-fn alerts_counted(count: u64) -> String {
-    if count == 1 { "1 alert".to_owned() } else { format!("{count} alerts") }
 }

@@ -334,7 +334,7 @@ fn line(text: &str) -> String {
 }
 
 /// "1 alert", "3 alerts".
-fn counted(count: impl Into<u64>, one: &str) -> String {
+pub(super) fn counted(count: impl Into<u64>, one: &str) -> String {
     let count = count.into();
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }

@@ -2,10 +2,10 @@
 //!
 //! Only what the alert names as hit, or as an attacker's address; only if a policy wants it, while the alert
 //! is fresh, and never against the word of a person. Sessions and tokens end only if the detector says that a
-//! machine may end them; what takes back something that was added only waits for a person. What a campaign names waits for a person: where a detector finds something out of all
-//! proportion, it may be wrong about all of it. The id comes from action, target, what it is about and the
-//! alert, so nothing is asked twice for one cause, through restarts, repetitions and further versions,
-//! however many policies want it.
+//! machine may end them. What takes back something that was added, and what a campaign names, waits for a person:
+//! where a detector finds something out of all proportion, it may be wrong about all of it. The id comes from
+//! action, target, what it is about and the alert, so nothing is asked twice for one cause, through restarts,
+//! repetitions and further versions, however many policies want it.
 
 use super::added::Added;
 use super::brakes::{Asked, Brake};
