@@ -23,7 +23,7 @@ fn channels_that_do_not_work_lose_nothing_and_delay_nobody() {
     let mut mail = Smtp::start();
     away.stop();
     mail.stop();
-    hanging.reply_always(Reply { status: 204, delay: Duration::from_secs(120) });
+    hanging.reply_always(Reply { delay: Duration::from_secs(120), ..Reply::from(204) });
     failing.reply_always(500);
     let mut config = BASE.to_owned();
     for (name, webhook) in [("away", &away), ("hanging", &hanging), ("failing", &failing), ("well", &well)] {

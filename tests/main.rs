@@ -22,6 +22,7 @@ mod outages;
 mod parts;
 mod place_files;
 mod poison;
+mod published;
 mod rebalance;
 mod revocation;
 mod shutdown;

@@ -59,7 +59,7 @@ fn a_store_that_hangs_does_not_hold_up_a_stop() {
 #[test]
 fn a_webhook_that_hangs_does_not_hold_up_a_stop_and_gets_the_same_id_again() {
     let webhook = Webhook::start();
-    webhook.reply_always(Reply { status: 204, delay: Duration::from_secs(120) });
+    webhook.reply_always(Reply { delay: Duration::from_secs(120), ..Reply::from(204) });
     let mut daemon = Daemon::start(&(BASE.to_owned() + &webhook_section("oncall", &webhook.url("/"))));
     let token = daemon.token("ingest", None);
     let body: String = Script::new("acme").stuffing(1).lines().iter().map(|line| format!("{}\n", line.text)).collect();
@@ -76,7 +76,7 @@ fn a_webhook_that_hangs_does_not_hold_up_a_stop_and_gets_the_same_id_again() {
 fn what_is_in_flight_at_a_kill_comes_again_under_the_same_id() {
     let (told, asked) = (Webhook::start(), Webhook::start());
     for webhook in [&told, &asked] {
-        webhook.reply_always(Reply { status: 204, delay: Duration::from_secs(120) });
+        webhook.reply_always(Reply { delay: Duration::from_secs(120), ..Reply::from(204) });
         // The test call of the revocation hook comes first.
         webhook.reply([204]);
     }

@@ -8,6 +8,8 @@
 #   AIOSMTPD_PYTHON     a Python that has the SMTP server aiosmtpd
 #   PLAYWRIGHT          the folder of playwright-core, NODE runs it
 #   CHROMIUM            the browser
+#   PUBLISHED           a folder with what Slack, Microsoft and PagerDuty publish of the calls that they
+#                       take, as types in node_modules, and the TypeScript compiler that reads them
 #
 # The file is KEY=value lines without quoting; tests/support/parts.rs reads it.
 
@@ -75,6 +77,29 @@ fetch_playwright() {
     mv "$scratch/package" "$parts/playwright-core"
 }
 
+# NAME VERSION SHA512 of each.
+readonly -a published=(
+    "typescript 5.9.3 jl1vZzPDinLr9eUt3J/t7V6FgNEw9QjvBPdysz9KfQDD41fQrC2Y4vKQdiaUpFT4bXlb1RHhLpp8wtm6M5TgSw=="
+    "@slack/types 3.2.0 IN4gdtlzQt8UJoj+1v+qAHeR4TxHO0KMlIs841SFfDQAcFFnsrWaGsEAE4goxVt8O/JOAFaGGdrFTzhNBop/Fg=="
+    "@slack/webhook 8.0.2 gBPlV9W6zfP4qcijX47Ni5GznbZ8Q7oZYnCQMGkOGnEHPny+gR1xpjaUdafSwGNEVKjHtW39+A2Upzg1GPHyVg=="
+    "@microsoft/teams.cards 2.1.0 Ok6WRhcfflCZmPqP5g3DtG5/MKPyXamll8gyuxGtNBhZLfitQtr0TAdcvXN8I4B6c7hoqSBDthvQ0aDReWTzXA=="
+    "@pagerduty/pdjs 2.2.4 MMZvxos7PJnGJ8z3ijsu/gsMQLIfO8peeigKCjUDmviXk8FIaZZjX0X889NIKuFDhGirYbJVwGTaDYCEw4baLg=="
+)
+
+fetch_published() {
+    local line name version digest all="${published[*]}"
+    present "$parts/published/.version" "$all" && return
+    for line in "${published[@]}"; do
+        read -r name version digest <<<"$line"
+        fetch_npm "$name" "$version" "$digest"
+        mkdir -p "$scratch/published/node_modules/$(dirname "$name")"
+        mv "$scratch/package" "$scratch/published/node_modules/$name"
+    done
+    stamp "$scratch/published/.version" "$all"
+    rm -rf "$parts/published"
+    mv "$scratch/published" "$parts/published"
+}
+
 write_env() {
     cat >"$scratch/env" <<ENV
 KAFKA_CLASSPATH=$parts/kafka/*
@@ -84,6 +109,7 @@ AIOSMTPD_PYTHON=$parts/smtp/bin/python
 PLAYWRIGHT=$parts/playwright-core
 NODE=$(command -v node)
 CHROMIUM=$(command -v "${BARTIZAN_CHROMIUM:-chromium}")
+PUBLISHED=$parts/published
 ENV
     mv "$scratch/env" "$parts/env"
 }
@@ -95,4 +121,5 @@ fetch_kafka
 fetch_keycloak
 fetch_aiosmtpd
 fetch_playwright
+fetch_published
 write_env

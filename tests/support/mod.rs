@@ -22,6 +22,7 @@ pub mod outcome;
 pub mod parts;
 pub mod process;
 pub mod proxy;
+pub mod published;
 pub mod scenario;
 pub mod smtp;
 pub mod tls;

@@ -97,11 +97,13 @@ pub struct Reply {
     pub status: u16,
     /// How long to hold it back.
     pub delay: Duration,
+    /// The body.
+    pub body: &'static str,
 }
 
 impl From<u16> for Reply {
     fn from(status: u16) -> Self {
-        Self { status, delay: Duration::ZERO }
+        Self { status, delay: Duration::ZERO, body: "" }
     }
 }
 
@@ -208,7 +210,7 @@ impl Drop for Webhook {
     }
 }
 
-async fn receive(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> (StatusCode, &'static str) {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let reply = {
         let mut book = shared.book();
@@ -226,5 +228,5 @@ async fn receive(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, he
     };
     shared.changed.notify_all();
     tokio::time::sleep(reply.delay).await;
-    StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    (StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), reply.body)
 }

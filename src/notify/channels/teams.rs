@@ -42,7 +42,7 @@ fn card(view: &View) -> Value {
         "type": "AdaptiveCard",
         "version": "1.2",
         "fallbackText": view.subject,
-        "msteams": {"width": "Full"},
+        "msteams": {"width": "full"},
         "body": std::iter::once(block(vec![heading])).chain(rows).collect::<Vec<_>>(),
         "actions": actions.collect::<Vec<_>>(),
     })

@@ -1,5 +1,6 @@
 //! What the services publish of the calls that they take, written down apart from the code that makes them: each member
-//! that may be there, its form and its limits. Anything else is refused.
+//! that may be there, its form and its limits. Anything else is refused. Against the types that Slack, Microsoft and
+//! PagerDuty publish for their own SDKs, bodies are held where they arrive (`tests/published.rs`).
 
 use serde_json::Value;
 
