@@ -5,8 +5,10 @@ use super::{CommandError, load};
 use crate::app::Daemon;
 use crate::clock::now_ms;
 use crate::db::tokens::{NewToken, Role};
+use crate::respond::{PolicyConfig, RevocationConfig};
 use crate::simulate::DemoTraffic;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +38,9 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
     let mut config = load(args.config.as_deref())?;
     // What a demo shows is its own attacks.
     config.canary.enabled = false;
+    if config.revocation.is_empty() && config.policies.is_empty() {
+        (config.revocation, config.policies) = responses().map_err(CommandError::failed)?;
+    }
     runtime()?.block_on(async {
         let stopped = stop_signal()?;
         let daemon = start(config).await?;
@@ -49,6 +54,21 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
         daemon.stop().await;
         result
     })
+}
+
+/// What is done where the configuration says nothing of it: sessions would end, in a dry run that calls nobody, and who
+/// stuffs credentials is put on the list of blocked addresses when a person agrees.
+fn responses() -> serde_json::Result<(Vec<RevocationConfig>, Vec<PolicyConfig>)> {
+    let zeros = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let target = json!({"name": "identity", "url": "https://identity.invalid/revoke", "secret": zeros, "detectors": ["token_reuse"]});
+    let accounts = json!({
+        "name": "taken-accounts", "detectors": ["account_takeover"], "actions": ["revoke_user_sessions", "require_sign_in"],
+        "target": "identity",
+    });
+    let stuffers = json!({
+        "name": "stuffers", "detectors": ["credential_stuffing"], "actions": ["block_address"], "approvals": 1, "shadow": false,
+    });
+    serde_json::from_value(json!([[target], [accounts, stuffers]]))
 }
 
 /// Posts traffic to the daemon's own ingest route, as any other client would.
@@ -86,4 +106,17 @@ fn progress() -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{spinner} {human_pos} events sent, {per_sec}, {elapsed}");
     ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_demo_does_is_in_order_and_calls_nobody() {
+        let (targets, policies) = responses().unwrap();
+        let problems = targets.iter().flat_map(RevocationConfig::problems).chain(PolicyConfig::all_problems(&policies, &targets));
+        assert_eq!(problems.collect::<Vec<_>>(), []);
+        assert!(targets.iter().all(|target| target.dry_run));
+    }
 }
