@@ -192,17 +192,26 @@ impl Touch {
 
 #[derive(Clone, Copy)]
 enum Key {
+    Tenant,
     User,
-    Session,
-    Token,
+    /// A session, or a token where there is none.
+    Bearer,
     Principal,
+    Address,
     Network,
     Client,
+    App,
+    /// What an app's own clients hold.
+    Grant,
+    Device,
 }
+
+/// Kinds of keys.
+const KINDS: usize = 10;
 
 /// State by key.
 #[derive(Default)]
-pub struct Keys([HashMap<u64, Held, Random>; 6]);
+pub struct Keys([HashMap<u64, Held, Random>; KINDS]);
 
 impl Keys {
     /// Takes one access in.
@@ -260,25 +269,41 @@ impl Finder {
         let random = &self.random;
         let of = |text: &str| random.hash_one((event.tenant, text));
         let user = of(event.user);
-        if !event.session.is_empty() {
-            touch(Key::Session, of(event.session), user);
-        } else if let Some(token) = token {
-            touch(Key::Token, random.hash_one((event.tenant, token)), user);
-        }
-        match event.kind {
-            "token_refresh" => touch(Key::Principal, user, of(event.token)),
-            // Who asks for one object after the other.
-            "api_request" => touch(Key::Principal, user, of(event.path)),
-            _ => {}
-        }
+        touch(Key::Tenant, random.hash_one(event.tenant), user);
         if matches!(event.kind, "login" | "mfa_result" | "api_request" | "token_refresh") {
             touch(Key::User, user, of(event.device));
         }
-        if event.kind == "login" {
-            touch(Key::Client, random.hash_one((event.tenant, event.user_agent, event.ja4)), user);
-            if let Some((ip, _)) = known {
-                touch(Key::Network, network_of(random, event.tenant, ip), user);
+        let bearer = if event.session.is_empty() { token.map(|token| random.hash_one((event.tenant, token))) } else { Some(of(event.session)) };
+        if let Some(bearer) = bearer {
+            touch(Key::Bearer, bearer, user);
+        }
+        if !event.app.is_empty() && event.kind != "logout" {
+            let app = of(event.app);
+            touch(Key::App, app, user);
+            // Browsers hold nothing that was meant for an app.
+            if let Some(bearer) = bearer.filter(|_| !event.user_agent.starts_with("Mozilla/")) {
+                touch(Key::Grant, random.hash_one((app, bearer)), user);
             }
+        }
+        match event.kind {
+            "token_refresh" => touch(Key::Principal, user, of(event.token)),
+            // Who asks for one object after the other, alone or with others of the address.
+            "api_request" => {
+                touch(Key::Principal, user, of(event.path));
+                if let Some((ip, _)) = known {
+                    touch(Key::Address, random.hash_one((event.tenant, ip)), user);
+                }
+            }
+            "login" => {
+                touch(Key::Client, random.hash_one((event.tenant, event.user_agent, event.ja4)), user);
+                if let Some((ip, _)) = known {
+                    touch(Key::Network, network_of(random, event.tenant, ip), user);
+                }
+                if !event.device.is_empty() {
+                    touch(Key::Device, of(event.device), user);
+                }
+            }
+            _ => {}
         }
     }
 }
