@@ -273,7 +273,8 @@ impl Finder {
         if matches!(event.kind, "login" | "mfa_result" | "api_request" | "token_refresh") {
             touch(Key::User, user, of(event.device));
         }
-        let bearer = if event.session.is_empty() { token.map(|token| random.hash_one((event.tenant, token))) } else { Some(of(event.session)) };
+        let bearer =
+            if event.session.is_empty() { token.map(|token| random.hash_one((event.tenant, token))) } else { Some(of(event.session)) };
         if let Some(bearer) = bearer {
             touch(Key::Bearer, bearer, user);
         }

@@ -210,7 +210,13 @@ impl Drop for Webhook {
     }
 }
 
-async fn receive(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> (StatusCode, &'static str) {
+async fn receive(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, &'static str) {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let reply = {
         let mut book = shared.book();
