@@ -232,6 +232,11 @@ fn another_program_on_new_routes_is_stolen_even_if_it_begins_with_a_usual_one() 
     let beside = |at| elsewhere(at).ip("52.77.1.1").asn(16509, NetworkClass::Hosting);
     let (found, _) = at_work(&rest(&beside));
     assert_eq!((found.len(), found[0].severity), (1, Severity::Medium), "{found:#?}");
+    // Until it was refused some of it.
+    let refused = (3..6).map(|n| beside(n * 9).asks("GET", format!("/v1/{}", word(n)), 403).fail("forbidden"));
+    let (found, _) = at_work(&rest(&beside).into_iter().chain(refused).collect::<Vec<_>>());
+    assert_eq!(found.iter().map(|one| one.severity).collect::<Vec<_>>(), [Severity::Medium, Severity::High], "{found:#?}");
+    assert!(found[1].reason.contains("2 requests were refused (limit 2)"), "{}", found[1].reason);
     // A day less of it has to be known.
     let young: Vec<_> = work().into_iter().filter(|one| one.time_ms() >= service(-2 * DAY).time_ms()).collect();
     assert_eq!(run(&SPEC, &[young.as_slice(), &rest(&elsewhere)].concat()).len(), 1);

@@ -9,6 +9,7 @@
 //! routes among its requests excuse it only while they are the most of what it asks for, and a day less has to be known of
 //! the service. Since everybody can rent a machine at the service's own provider, another program is looked at there, too, on
 //! an address of a /24 (or /48) that the service never used; unless the service has so many of these that one more says nothing.
+//! That may be a new part of the service, until it was refused some of what it asks for.
 
 use super::Config;
 use super::route;
@@ -49,7 +50,8 @@ struct Guest {
     /// Days with usual routes, and the last of them.
     usual_days: u8,
     usual_day: u16,
-    got_in: bool,
+    /// New routes that it was let have.
+    granted: u16,
     told: Level,
 }
 
@@ -60,7 +62,13 @@ enum Level {
     Excused,
     Refused,
     Used,
+    /// Let in, though not everywhere.
+    Tried,
 }
+
+/// Refusals among its new routes by which a stranger who was let in is told from a new part of the service: whoever gives
+/// that a credential lets it have what it asks for.
+pub(super) const REFUSALS_MIN: u16 = 2;
 
 /// What was seen from a new place.
 pub(super) struct Strayed {
@@ -71,6 +79,8 @@ pub(super) struct Strayed {
     /// On a network that it uses, elsewhere.
     pub same_network: bool,
     pub got_in: bool,
+    /// Requests that were refused, of a stranger who was let in elsewhere.
+    pub refusals: Option<u16>,
     pub routes: usize,
     pub known_routes: usize,
     pub known_networks: usize,
@@ -199,15 +209,17 @@ impl Service {
         }
         add(&mut guest.routes, request.route, GUEST_ROUTES_MAX);
         guest.odd = guest.odd.saturating_add(1);
-        guest.got_in |= !refused;
+        guest.granted = guest.granted.saturating_add(u16::from(!refused));
         if (guest.routes.len() as i64) < config.service_routes_min {
             return Err("below_limit");
         }
         let goes_on = guest.usual_days > 0 && !(other_program && guest.odd > guest.usual);
-        let level = match (goes_on, guest.got_in) {
+        let (got_in, refusals) = (guest.granted > 0, guest.odd.saturating_sub(guest.granted));
+        let level = match (goes_on, got_in) {
             (true, _) => Level::Excused,
             (false, false) => Level::Refused,
-            (false, true) => Level::Used,
+            (false, true) if refusals < REFUSALS_MIN => Level::Used,
+            (false, true) => Level::Tried,
         };
         if guest.told >= level {
             return Err("told");
@@ -217,7 +229,8 @@ impl Service {
             usual: level == Level::Excused,
             other_program,
             same_network,
-            got_in: guest.got_in,
+            got_in,
+            refusals: (level == Level::Tried).then_some(refusals),
             routes: guest.routes.len(),
             known_routes,
             known_networks,
@@ -246,7 +259,7 @@ impl Service {
                 usual: 0,
                 usual_days: 0,
                 usual_day: 0,
-                got_in: false,
+                granted: 0,
                 told: Level::Nothing,
             });
             self.guests.len() - 1
