@@ -175,13 +175,14 @@ impl Lists {
         let has_device = guess.device != 0 && self.familiar.knows(Of::Device.fact(guess.user_key, guess.device));
         let has_line = self.familiar.knows(Of::Line.fact(guess.user_key, guess.line));
         let software = software(event);
-        let commons = self.commons(guess, software, has_line);
+        // Nearly all are at home: what a thief could share is asked of the others alone.
         if has_device || (has_line && guess.device == 0) {
             if guess.ended == Ended::In {
                 self.learn_at_home(guess, software, has_device);
             }
             return Verdict::Ordinary;
         }
+        let commons = self.commons(guess, software, has_line);
         let newcomer = !has_line && !self.familiar.knows(Of::Person.fact(guess.user_key, 0));
         let joins = |common: &Common| self.is_open(*common) || self.strange.iter().any(|one| one.user != guess.user && common.covers(one));
         if newcomer && !commons.iter().any(joins) {
