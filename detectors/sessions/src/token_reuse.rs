@@ -142,6 +142,24 @@ pub(crate) struct Config {
     service_routes_min: i64,
 }
 
+impl Config {
+    fn new(parameters: &Parameters) -> Self {
+        Self {
+            grace_ms: parameters.int("grace_ms"),
+            turns_window_ms: parameters.int("turns_window_ms"),
+            settle_ms: parameters.int("settle_ms"),
+            end_grace_ms: parameters.int("end_grace_ms"),
+            lineage_kept_ms: parameters.int("lineage_kept_ms"),
+            changed_ms: parameters.int("changed_ms"),
+            minted_ms: parameters.int("minted_ms"),
+            stray_uses_min: parameters.int("stray_uses_min"),
+            stray_ms: parameters.int("stray_ms"),
+            service_days_min: parameters.int("service_days_min"),
+            service_routes_min: parameters.int("service_routes_min"),
+        }
+    }
+}
+
 struct TokenReuse {
     config: Config,
     lineages: KeyedState<Lineage>,
@@ -154,19 +172,7 @@ struct TokenReuse {
 
 impl TokenReuse {
     fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
-        let config = Config {
-            grace_ms: parameters.int("grace_ms"),
-            turns_window_ms: parameters.int("turns_window_ms"),
-            settle_ms: parameters.int("settle_ms"),
-            end_grace_ms: parameters.int("end_grace_ms"),
-            lineage_kept_ms: parameters.int("lineage_kept_ms"),
-            changed_ms: parameters.int("changed_ms"),
-            minted_ms: parameters.int("minted_ms"),
-            stray_uses_min: parameters.int("stray_uses_min"),
-            stray_ms: parameters.int("stray_ms"),
-            service_days_min: parameters.int("service_days_min"),
-            service_routes_min: parameters.int("service_routes_min"),
-        };
+        let config = Config::new(parameters);
         Self {
             marks: Marks::new(config.changed_ms.max(config.minted_ms)),
             config,
@@ -210,7 +216,7 @@ impl TokenReuse {
         }
         let tenant = short(event.key(KeyKind::Tenant));
         let mut uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(tenant, event.time_ms()));
-        if step == Step::Use && uses.goes_on(event) {
+        if step == Step::Use && uses.goes_on(event, &self.config) {
             return findings.remark("no_return", || uses.sentence(&self.config));
         }
         if !uses.is_abroad(tenant) {
