@@ -533,3 +533,30 @@ impl Population {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn votes_of_the_latest_networks_are_those_of_a_list() {
+        let (mut latest, mut list) = (Latest::default(), Vec::<(u32, bool, bool)>::new());
+        for number in 0..4_000_u64 {
+            let dice = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+            let (subnet, attests, passed) = ((dice % 45) as u32, dice >> 8 & 3 != 0, dice >> 10 & 3 != 0);
+            let place = latest.place(subnet).unwrap_or_else(|| latest.add(subnet));
+            latest.set(place, attests, passed);
+            match list.iter_mut().find(|one| one.0 == subnet) {
+                Some(one) => *one = (subnet, attests, passed),
+                None => list.push((subnet, attests, passed)),
+            }
+            if list.len() > LATEST_MAX {
+                list.remove(0);
+            }
+            let attesting = || list.iter().filter(|one| one.1);
+            assert_eq!(latest.attests.count_ones() as usize, attesting().count());
+            assert_eq!(latest.passed.count_ones() as usize, attesting().filter(|one| one.2).count());
+            assert!((0..45).all(|subnet| latest.place(subnet).is_some() == list.iter().any(|one| one.0 == subnet)));
+        }
+    }
+}
