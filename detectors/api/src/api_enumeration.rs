@@ -49,6 +49,7 @@ use names::SAMPLE;
 use peers::DAY_SAMPLE;
 use report::{Rule, Who};
 use route::Asked;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tenants::{Tenant, Tenants, UNKNOWN};
@@ -159,6 +160,7 @@ impl ApiEnumeration {
         if walks::is_grant(one.status) {
             walks.grant();
         }
+        let was_excused = walks.was_excused(now_s);
         let Some((step, walk)) = walks.ask(now_s, &request, config) else { return };
         if counts {
             if let Some(ended) = step.ended {
@@ -178,11 +180,13 @@ impl ApiEnumeration {
                 findings.push(report::walked(event, Who::One, walk, rule, one.writes(), config));
             }
             Some(Err((gate, why))) => {
-                let sentence = format!("{} {why}", walk.sentence());
-                if walks.may_excuse(now_s) {
-                    return findings.excuse(gate, Who::One.key(event), Severity::Medium, sentence);
+                let sentence = || format!("{} {why}", walk.sentence());
+                if was_excused {
+                    return findings.remark(gate, sentence);
                 }
-                findings.remark(gate, || sentence);
+                let sentence = sentence();
+                walks.may_excuse(now_s);
+                findings.excuse(gate, Who::One.key(event), Severity::Medium, sentence);
             }
             None => {
                 findings.remark(BELOW_LIMIT, || walk.sentence());
@@ -317,35 +321,55 @@ fn miss(walks: &mut Walks, one: &One<'_, '_>, asked: &Asked, counts: bool, confi
 }
 
 /// A gate that keeps a walk silent, and why.
-type Gate = (&'static str, String);
+type Gate = (&'static str, Why);
+
+/// What speaks for a walk; put into words when it is told.
+#[derive(Clone, Copy)]
+enum Why {
+    /// A reason without numbers.
+    Said(&'static str),
+    /// The route fails for so many of so many others.
+    Broken(usize, usize),
+    /// So many objects in order are usual.
+    Prefetched(u32),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said(why) => f.write_str(why),
+            Self::Broken(failing, others) => write!(f, "The route fails for {failing} of {others} others as well."),
+            Self::Prefetched(allowed) => write!(f, "Others go through this route in order, too: up to {allowed} objects are usual."),
+        }
+    }
+}
 
 /// Which limits a request's walk passed, or what speaks for it.
 fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, config: &Config) -> Option<Result<Rule, Gate>> {
     let (is_human, day) = (one.event.user_kind() == UserKind::Human, walk.day.objects());
-    let exports = || (BULK_ROUTE, "The route is there to fetch much, and nearly all of it is granted.".to_owned());
+    let exports = (BULK_ROUTE, Why::Said("The route is there to fetch much, and nearly all of it is granted."));
+    let service = ("service", Why::Said("A program that is granted what it asks for."));
     let beyond = |usual: u32| f64::from(day) >= config.habit_factor * f64::from(usual.max(1));
     let mut gate = None;
     if walk.is_refused(request, config) {
         match one.tenant().peers.broken(request.route, one.print, one.now_s) {
             None => return Some(Ok(Rule::Refused)),
-            Some((failing, others)) => {
-                gate = Some(("broken_for_all", format!("The route fails for {failing} of {others} others as well.")));
-            }
+            Some((failing, others)) => gate = Some(("broken_for_all", Why::Broken(failing, others))),
         }
     }
     if walk.is_in_order(step, config) {
         if walk.is_usual() {
-            gate = Some(("own_habit", "Its principal asks for as many each day.".to_owned()));
+            gate = Some(("own_habit", Why::Said("Its principal asks for as many each day.")));
         } else if !is_human {
-            gate = Some(("service", "A program that is granted what it asks for.".to_owned()));
+            gate = Some(service);
         } else if one.is_export(walk) {
-            gate = Some(exports());
+            gate = Some(exports);
         } else {
             let allowed = one.tenant().peers.in_order_max(request.route, one.print, one.now_s);
             if day > allowed {
                 return Some(Ok(Rule::InOrder { allowed }));
             }
-            gate = Some(("prefetched", format!("Others go through this route in order, too: up to {allowed} objects are usual.")));
+            gate = Some(("prefetched", Why::Prefetched(allowed)));
         }
     }
     if walk.is_large(config) && !walk.is_usual() {
@@ -353,9 +377,9 @@ fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, config: 
         let peers = one.tenant().peers.usual_max(request.route, config).filter(|usual| day >= config.peer_volume_min && beyond(*usual));
         let rule = if own { Some(Rule::Volume) } else { peers.map(|usual| Rule::BeyondPeers { usual }) };
         match rule {
-            Some(_) if is_human && one.is_export(walk) => gate = gate.or_else(|| Some(exports())),
+            Some(_) if is_human && one.is_export(walk) => gate = gate.or(Some(exports)),
             Some(rule) if is_human => return Some(Ok(rule)),
-            Some(_) => gate = gate.or_else(|| Some(("service", "A program that is granted what it asks for.".to_owned()))),
+            Some(_) => gate = gate.or(Some(service)),
             None => {}
         }
     }

@@ -11,8 +11,6 @@ use super::names::{Known, Names, bit_of};
 
 /// Bytes of a segment from which on one of letters and digits is a random text.
 const RANDOM_BYTES_MIN: usize = 20;
-/// The same of hexadecimal digits.
-const HEX_BYTES_MIN: usize = 16;
 /// Segments looked at; paths that are longer are alike from there on.
 pub(super) const SEGMENTS_MAX: usize = 12;
 /// Parameters of the query looked at.
@@ -140,75 +138,51 @@ pub(super) struct Segments<'a> {
 pub(super) struct Segment<'a> {
     pub bytes: &'a [u8],
     digits: usize,
-    /// Has it an @?
-    has_at: bool,
+    classes: u8,
 }
 
-/// Eight bytes of a text, which are looked at together: what is found of each stands in its highest bit, the first byte's
-/// being the lowest of them (Lamport, CACM 18(8), 1975).
-#[derive(Clone, Copy)]
-struct Eight {
-    bytes: u64,
-    /// The bytes without their highest bits.
-    low: u64,
-}
+const DIGIT: u8 = 1;
+const HEX: u8 = 2;
+const LETTER: u8 = 4;
+const DASH: u8 = 8;
+const AT: u8 = 16;
+const OTHER: u8 = 32;
+const END: u8 = 128;
 
-impl Eight {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    const HIGHEST: u64 = 0x80 * Self::EACH;
-
-    /// The first bytes of a text; zeros behind its end.
-    #[inline]
-    fn of(text: &[u8]) -> Self {
-        let bytes = match (text.first_chunk::<8>(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
-            (Some(all), ..) => word(all),
-            (None, Some(first), Some(last)) => half(first) | half(last) << (8 * (text.len() - 4)),
-            _ => text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        };
-        Self { bytes, low: bytes & !Self::HIGHEST }
+static CLASSES: [u8; 256] = {
+    let mut classes = [OTHER; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::indexing_slicing, reason = "made when compiled")]
+        {
+            classes[byte] = match byte as u8 {
+                b'0'..=b'9' => DIGIT,
+                b'a'..=b'f' | b'A'..=b'F' => HEX,
+                b'g'..=b'z' | b'G'..=b'Z' => LETTER,
+                b'-' => DASH,
+                b'@' => AT,
+                b'/' | b'?' | b'#' | b'&' => END,
+                _ => OTHER,
+            };
+        }
+        byte += 1;
     }
-
-    /// Marks those that are other than `byte`, without `but`: bits that do not count. Bytes beyond ASCII are not asked for.
-    fn others(self, byte: u8, but: u8) -> u64 {
-        let [byte, but] = [byte | but, but].map(|byte| u64::from(byte) * Self::EACH);
-        ((self.low | but) ^ byte) + !Self::HIGHEST
-    }
-
-    /// Marks what ends a segment.
-    fn ends(self) -> u64 {
-        // A slash and a question mark are one bit apart.
-        !(self.others(b'/', b'/' ^ b'?') & self.others(b'#', 0) & self.others(b'&', 0) | self.bytes) & Self::HIGHEST
-    }
-
-    fn digits(self) -> u64 {
-        let from = |byte: u8| self.low + u64::from(0x80 - byte) * Self::EACH;
-        from(b'0') & !from(b'9' + 1) & !self.bytes & Self::HIGHEST
-    }
-
-    fn ats(self) -> u64 {
-        !(self.others(b'@', 0) | self.bytes) & Self::HIGHEST
-    }
-}
+    classes
+};
 
 /// Goes over bytes up to one that ends a segment.
-#[inline]
 fn scan(bytes: &[u8]) -> Segment<'_> {
-    let (mut len, mut digits, mut ats) = (0, 0, 0);
-    while let Some(rest) = bytes.get(len..).filter(|rest| !rest.is_empty()) {
-        let eight = Eight::of(rest);
-        let ends = eight.ends();
-        // All bytes before the first end; all, if there is none.
-        let within = ends.wrapping_sub(1) & !ends;
-        // The highest byte of the product is the sum of all.
-        digits += ((eight.digits() & within) >> 7).wrapping_mul(Eight::EACH) >> 56;
-        ats |= eight.ats() & within;
-        if ends != 0 {
-            len += ends.trailing_zeros() as usize / 8;
+    let (mut digits, mut classes, mut len) = (0, 0, 0);
+    for byte in bytes {
+        let class = CLASSES.get(usize::from(*byte)).copied().unwrap_or(OTHER);
+        if class & END != 0 {
             break;
         }
-        len = bytes.len().min(len + 8);
+        classes |= class;
+        digits += usize::from(class & DIGIT);
+        len += 1;
     }
-    Segment { bytes: bytes.get(..len).unwrap_or_default(), digits: digits as usize, has_at: ats != 0 }
+    Segment { bytes: bytes.get(..len).unwrap_or_default(), digits, classes }
 }
 
 impl<'a> Iterator for Segments<'a> {
@@ -227,7 +201,7 @@ impl<'a> Iterator for Segments<'a> {
 impl Segment<'_> {
     /// What it is, behind another one.
     pub fn sort(&self, before: &[u8]) -> Sort {
-        if self.digits == 0 && !self.has_at {
+        if self.digits == 0 && self.classes & AT == 0 {
             return Sort::Fixed;
         }
         match (self.is_date(), self.is_id()) {
@@ -239,7 +213,8 @@ impl Segment<'_> {
     }
 
     fn is_date(&self) -> bool {
-        matches!((self.bytes, self.digits), ([_, _, _, _, b'-', _, _], 6) | ([_, _, _, _, b'-', _, _, b'-', _, _], 8))
+        self.classes == DIGIT | DASH
+            && matches!((self.bytes, self.digits), ([_, _, _, _, b'-', _, _], 6) | ([_, _, _, _, b'-', _, _, b'-', _, _], 8))
     }
 
     fn is_id(&self) -> bool {
@@ -247,11 +222,8 @@ impl Segment<'_> {
         if self.digits == len {
             return len > 0;
         }
-        self.is_hex() || self.is_random() || self.is_address()
-    }
-
-    fn is_hex(&self) -> bool {
-        self.digits > 0 && self.bytes.len() >= HEX_BYTES_MIN && self.bytes.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+        let is_hex = self.classes & !(DIGIT | HEX | DASH) == 0 && self.digits > 0 && len >= 16;
+        is_hex || self.is_random() || self.is_address()
     }
 
     fn is_random(&self) -> bool {
@@ -262,7 +234,7 @@ impl Segment<'_> {
 
     fn is_address(&self) -> bool {
         let mut parts = self.bytes.split(|byte| *byte == b'@');
-        self.has_at
+        self.classes & AT != 0
             && matches!((parts.next(), parts.next(), parts.next()), (Some([_, ..]), Some(host @ [_, ..]), None) if host.contains(&b'.'))
     }
 
@@ -297,6 +269,8 @@ pub(super) const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 /// Takes bytes into a hash, eight at a time: prints are compared within one tenant's few routes.
 #[inline]
 pub(super) fn mix(before: u64, bytes: &[u8]) -> u64 {
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
     let start = before ^ (bytes.len() as u64) << 56;
     let (words, tail) = bytes.as_chunks::<8>();
     let hash = words.iter().fold(start, |hash, bytes| fold(hash ^ word(bytes)));
@@ -312,39 +286,17 @@ pub(super) fn mix(before: u64, bytes: &[u8]) -> u64 {
     fold(hash ^ end)
 }
 
-fn word(bytes: &[u8; 8]) -> u64 {
-    u64::from_le_bytes(*bytes)
-}
-
-fn half(bytes: &[u8; 4]) -> u64 {
-    u32::from_le_bytes(*bytes).into()
-}
-
 fn fold(word: u64) -> u64 {
     let product = u128::from(word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
     product as u64 ^ (product >> 64) as u64
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn asked(path: &str) -> Asked {
         Asked::of(path, &Names::new())
-    }
-
-    proptest! {
-        /// Eight bytes at once tell what each of them tells.
-        #[test]
-        fn a_segment_ends_where_its_bytes_say(bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'0'), Just(b'9'), Just(b'@'), 35_u8..65], 0..40)) {
-            let len = bytes.iter().position(|byte| b"/?#&".contains(byte)).unwrap_or(bytes.len());
-            let segment = scan(&bytes);
-            prop_assert_eq!(segment.bytes, &bytes[..len]);
-            prop_assert_eq!(segment.digits, segment.bytes.iter().filter(|byte| byte.is_ascii_digit()).count());
-            prop_assert_eq!(segment.has_at, segment.bytes.contains(&b'@'));
-        }
     }
 
     #[test]
