@@ -68,7 +68,7 @@ mod watch;
 use bartizan_core::client::short;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
-    Budget, Common, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Severity, Spec, State,
+    Budget, Common, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Memo, Outcome, Parameter, Parameters, Severity, Spec, State,
     UserKind,
 };
 use crowd::Crowd;
@@ -168,6 +168,8 @@ struct TokenReuse {
     watched: KeyedState<Watch>,
     marks: Marks,
     services: KeyedState<Service>,
+    /// Prints of the names of services' programs, by their client.
+    names: Memo<u32>,
 }
 
 impl TokenReuse {
@@ -181,6 +183,7 @@ impl TokenReuse {
             tokens: KeyedState::new(budget),
             watched: KeyedState::new(budget),
             services: KeyedState::new(budget),
+            names: Memo::new(0),
         }
     }
 
@@ -216,7 +219,7 @@ impl TokenReuse {
         }
         let tenant = short(event.key(KeyKind::Tenant));
         let mut uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(tenant, event.time_ms()));
-        if step == Step::Use && uses.goes_on(event, &self.config) {
+        if uses.goes_on(event, step, &self.config) {
             return findings.remark("no_return", || uses.sentence(&self.config));
         }
         if !uses.is_abroad(tenant) {
@@ -317,7 +320,7 @@ impl TokenReuse {
             return;
         }
         let mut service = self.services.entry(key.hash, event.watermark_ms(), Service::default);
-        match service.observe(event, is_refused(event), &self.config) {
+        match service.observe(event, is_refused(event), &mut self.names, &self.config) {
             Ok(strayed) if strayed.usual => {
                 let is_token = event.user().is_none() && event.session().is_none();
                 let reason = format!(

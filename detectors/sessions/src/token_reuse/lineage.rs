@@ -174,11 +174,13 @@ fn put<const N: usize>(words: &[u32; N], out: &mut Vec<u8>) {
     out.extend(words.map(u32::to_le_bytes).as_flattened());
 }
 
-/// Where an exchange goes that is like nearly all: of a token that was not exchanged before, by a client that is known,
-/// where nothing was reused. What it leads to is what [`Past`] would be packed to.
+/// Where an exchange goes that is like nearly all: of a token that was not exchanged before, where nothing was reused and
+/// no client goes. What it leads to is what [`Past`] would be packed to.
 struct Next {
     /// Number of the client.
     client: u8,
+    /// Was it seen in no exchange that is held?
+    is_new: bool,
     /// Where the number of exchanges stands.
     count_at: usize,
     /// The exchange that makes room; empty if there is room.
@@ -194,13 +196,13 @@ impl Next {
     fn of(packed: &[u8], client: &Client<'_>, one: &Rotation<'_>) -> Option<Self> {
         let mut reader = Reader(packed);
         let at = |reader: &Reader<'_>| packed.len() - reader.0.len();
-        let mut number = None;
-        for known in 0..reader.byte()? {
+        let (mut number, clients) = (None, reader.byte()?);
+        for known in 0..clients {
             let is_it = reader.client()? == *client;
             number = number.or(is_it.then_some(known));
         }
-        let count_at = at(&reader);
-        let mut next = Self { client: number?, count_at, oldest: 0..0, used: None, last_ms: one.time_ms };
+        let (count_at, is_new) = (at(&reader), number.is_none());
+        let mut next = Self { client: number.unwrap_or(clients), is_new, count_at, oldest: 0..0, used: None, last_ms: one.time_ms };
         let count = reader.byte()?;
         let mut oldest = (i64::MAX, next.client);
         for _ in 0..count {
@@ -229,8 +231,10 @@ impl Next {
         (tainted == 0).then_some(next)
     }
 
-    fn write(&self, packed: Box<[u8]>, one: &Rotation<'_>) -> Box<[u8]> {
+    fn write(&self, packed: Box<[u8]>, client: &Client<'_>, one: &Rotation<'_>) -> Box<[u8]> {
         let mut bytes = packed.into_vec();
+        let client_bytes = if self.is_new { client.packed_bytes() } else { 0 };
+        bytes.reserve_exact(one.packed_bytes() + client_bytes);
         if let Some((used, ms)) = self.used.and_then(|(at, ms)| Some((bytes.get_mut(at..)?.first_chunk_mut()?, ms))) {
             *used = ms.to_le_bytes();
         }
@@ -240,9 +244,14 @@ impl Next {
         bytes.drain(self.oldest.clone());
         // That nothing was reused stands at the end.
         let tainted = bytes.pop().unwrap_or_default();
-        bytes.reserve_exact(one.packed_bytes() + 1);
         one.put(self.client, &mut bytes);
         bytes.push(tainted);
+        if self.is_new {
+            // Behind the other clients, before what was written.
+            client.put(&mut bytes);
+            bytes.get_mut(self.count_at..).into_iter().for_each(|from| from.rotate_right(client_bytes));
+            bytes.first_mut().into_iter().for_each(|clients| *clients += 1);
+        }
         bytes.into_boxed_slice()
     }
 }
@@ -389,7 +398,7 @@ impl Lineage {
     /// An exchange like nearly all is put behind the others, and is no reuse. False: it takes a closer look.
     fn goes_on(&mut self, client: &Client<'_>, exchange: &Rotation<'_>, config: &Config) -> bool {
         let Some(next) = Next::of(&self.packed, client, exchange) else { return false };
-        self.packed = next.write(std::mem::take(&mut self.packed), exchange);
+        self.packed = next.write(std::mem::take(&mut self.packed), client, exchange);
         self.rotations += u8::from(next.oldest.is_empty());
         self.expires_ms = next.last_ms.saturating_add(config.lineage_kept_ms);
         true

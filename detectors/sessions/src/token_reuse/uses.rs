@@ -297,42 +297,43 @@ impl Uses {
         self.tenant != tenant
     }
 
-    /// Nearly all uses are by the client of the last one and its user, and say nothing new.
+    /// Nearly all uses and changes are by the client of the last one and its user, and say nothing new.
     #[inline]
-    pub fn goes_on(&mut self, event: &Event<'_>, config: &Config) -> bool {
+    pub fn goes_on(&mut self, event: &Event<'_>, step: Step, config: &Config) -> bool {
         let (time_ms, user) = (event.time_ms(), short(event.key(KeyKind::User)));
-        if user != 0 && user != self.user {
+        if (user != 0 && user != self.user) || !matches!(step, Step::Use | Step::Change) {
             return false;
         }
-        let goes_on = match (&self.first, &self.more) {
-            (Some(first), None) => first.exact == exact(event) && time_ms >= first.first_ms,
-            (Some(_), Some(_)) => self.turn_goes_on(exact(event), time_ms, config),
-            _ => false,
-        };
-        if goes_on {
-            self.last_ms = self.last_ms.max(time_ms);
+        let is_alone = self.more.is_none();
+        let seen = if is_alone { self.first.as_mut() } else { self.turn_goes_on(time_ms, config) };
+        let Some(seen) = seen.filter(|seen| seen.exact == exact(event) && time_ms >= seen.first_ms) else { return false };
+        seen.changed |= step == Step::Change;
+        if is_alone {
+            seen.uses = seen.uses.saturating_add(u8::from(step == Step::Change));
+        } else {
+            seen.uses = seen.uses.saturating_add(1);
         }
-        goes_on
+        self.last_ms = self.last_ms.max(time_ms);
+        if let Some(turn) = self.more.as_deref_mut().and_then(|more| more.turns.last_mut()) {
+            turn.last_ms = turn.last_ms.max(time_ms);
+        }
+        true
     }
 
-    /// The same with turns: the last one goes on, by a client of which nothing is to be found out any more. Turns
-    /// before it are as they were when they were looked at.
-    fn turn_goes_on(&mut self, exact: u32, time_ms: i64, config: &Config) -> bool {
-        let settled_ms = self.start_ms.saturating_add(config.settle_ms);
-        let owner = self.owner();
-        let (Some(first), Some(more)) = (&mut self.first, self.more.as_deref_mut()) else { return false };
-        if more.is_shared || more.has_ended() || more.intruder.is_some() {
-            return false;
+    /// The client of the last turn, if that may go on without a look at the others: turns before it are as they were when
+    /// they were looked at, and of the client nothing is to be found out any more.
+    fn turn_goes_on(&mut self, time_ms: i64, config: &Config) -> Option<&mut Seen> {
+        let (settled_ms, owner) = (self.start_ms.saturating_add(config.settle_ms), self.owner());
+        let more = self.more.as_deref_mut().filter(|more| !more.is_shared && !more.has_ended() && more.intruder.is_none())?;
+        let client = usize::from(more.turns.last().filter(|turn| time_ms >= turn.first_ms)?.client);
+        if client == 0 && owner != 0 && more.first_event.is_none() {
+            return None;
         }
-        let Some(turn) = more.turns.last_mut().filter(|turn| time_ms >= turn.first_ms) else { return false };
-        let (client, is_named) = (usize::from(turn.client), more.first_event.is_some());
-        let seen = if client == 0 { Some(first) } else { more.others.get_mut(client - 1).map(|(seen, _)| seen) };
-        let is_no_stray = |seen: &Seen| more.judged >> client & 1 == 1 || seen.first_ms <= settled_ms;
-        let is_it = |seen: &&mut Seen| seen.exact == exact && time_ms >= seen.first_ms && is_no_stray(seen);
-        let Some(seen) = seen.filter(is_it).filter(|_| client > 0 || owner == 0 || is_named) else { return false };
-        seen.uses = seen.uses.saturating_add(1);
-        turn.last_ms = turn.last_ms.max(time_ms);
-        true
+        let seen = match client.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(index) => more.others.get_mut(index).map(|(seen, _)| seen),
+        };
+        seen.filter(|seen| more.judged >> client & 1 == 1 || seen.first_ms <= settled_ms)
     }
 
     /// Looks at it in another tenant: what became of it, where that is news, and what differs.
@@ -752,7 +753,7 @@ mod tests {
         /// Takes a step as the detector does; not `quick`: turns are always looked at.
         fn take(&mut self, event: &Event<'_>, quick: bool, config: &Config) -> String {
             let step = Step::of(event).unwrap();
-            if step == Step::Use && (quick || self.more.is_none()) && self.goes_on(event, config) {
+            if (quick || (step == Step::Use && self.more.is_none())) && self.goes_on(event, step, config) {
                 return String::new();
             }
             let clients = self.count();
