@@ -49,6 +49,7 @@ use names::SAMPLE;
 use peers::DAY_SAMPLE;
 use report::{Rule, Who};
 use route::Asked;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tenants::{Tenant, Tenants, UNKNOWN};
@@ -144,25 +145,26 @@ impl ApiEnumeration {
 
     /// What a principal asks for, or an address for whoever has no name.
     fn ask(&mut self, key: Key, one: &One<'_, '_>, findings: &mut Findings) {
-        let (config, event, now_s) = (&self.config, one.event, one.now_s);
-        let asked = Asked::of(one.path, &one.tenant.names);
+        let (config, event, now_s, tenant) = (&self.config, one.event, one.now_s, one.tenant());
+        let asked = Asked::of(one.path, &tenant.names);
         let sampled = asked.is_sampled && event.seq().is_multiple_of(SAMPLE);
         if (asked.is_news || sampled) && walks::is_grant(one.status) {
-            one.tenant.names.to_learn(one.path, sampled, |place, bit| findings.report(tenants::text(one.tenant_key, now_s, place, bit)));
+            tenant.names.to_learn(one.path, sampled, |place, bit| findings.report(tenants::text(one.tenant_key, now_s, place, bit)));
         }
         let mut walks = self.principals.entry(key.hash, event.watermark_ms(), || Walks::since(event.time_ms()));
         walks.touch(event.time_ms());
-        let counts = one.is_named && (one.tenant.is_new(now_s) || walks.is_known(now_s));
+        let counts = one.is_named && (tenant.is_new(now_s) || walks.is_known(now_s));
         let Some(request) = one.request(&asked) else {
             return miss(&mut walks, one, &asked, counts, config, findings);
         };
         if walks::is_grant(one.status) {
             walks.grant();
         }
+        let was_excused = walks.was_excused(now_s);
         let Some((step, walk)) = walks.ask(now_s, &request, config) else { return };
         if counts {
             if let Some(ended) = step.ended {
-                let days = if one.tenant.peers.has_plenty_of(request.route, ended.0) { DAY_SAMPLE } else { 1 };
+                let days = if tenant.peers.has_plenty_of(request.route, ended.0) { DAY_SAMPLE } else { 1 };
                 // Of days that are alike chance tells those that speak for all.
                 if one.print.rotate_left(now_s).is_multiple_of(days) {
                     findings.report(tenants::day(one.tenant_key, now_s, request.route, ended, days as u16));
@@ -178,11 +180,13 @@ impl ApiEnumeration {
                 findings.push(report::walked(event, Who::One, walk, rule, one.writes(), config));
             }
             Some(Err((gate, why))) => {
-                let sentence = format!("{} {why}", walk.sentence());
-                if walks.may_excuse(now_s) {
-                    return findings.excuse(gate, Who::One.key(event), Severity::Medium, sentence);
+                let sentence = || format!("{} {why}", walk.sentence());
+                if was_excused {
+                    return findings.remark(gate, sentence);
                 }
-                findings.remark(gate, || sentence);
+                let sentence = sentence();
+                walks.may_excuse(now_s);
+                findings.excuse(gate, Who::One.key(event), Severity::Medium, sentence);
             }
             None => {
                 findings.remark(BELOW_LIMIT, || walk.sentence());
@@ -203,12 +207,13 @@ impl ApiEnumeration {
         if !crowd.is_newcomer(event.time_ms(), one.print) {
             return findings.remark("no_crowd", || "Is alone at its address, or was there on an earlier day.".to_owned());
         }
-        let asked = Asked::of(one.path, &one.tenant.names);
+        let Tenant { names, peers, .. } = one.tenant();
+        let asked = Asked::of(one.path, names);
         let Some(request) = one.request(&asked) else {
             if walks::is_grant(one.status) {
                 crowd.grant();
             } else if walks::is_missing(one.status)
-                && !one.tenant.peers.is_missed_by_all(asked.route)
+                && !peers.is_missed_by_all(asked.route)
                 && let Some((paths, members)) = crowd.miss(event.time_ms(), one.print, asked.route, config)
             {
                 findings.push(report::scanned(event, Who::Several(members), paths, config));
@@ -221,7 +226,7 @@ impl ApiEnumeration {
         let Some((step, walk, members)) = crowd.ask(event.time_ms(), one.print, &request, config) else {
             return findings.remark(BELOW_LIMIT, || "Too few accounts of this address ask for too little.".to_owned());
         };
-        let (who, peers) = (Who::Several(members), &one.tenant.peers);
+        let who = Who::Several(members);
         let (rule, gate) = if walk.is_refused(&request, config) {
             (Rule::Refused, peers.broken(request.route, one.print, now_s).map(|_| "broken_for_all"))
         } else if walk.is_in_order(step, config) {
@@ -243,7 +248,7 @@ impl ApiEnumeration {
     }
 }
 
-/// One request, who made it, and what is known of its tenant.
+/// One request, and who made it.
 struct One<'a, 'e> {
     event: &'a Event<'e>,
     path: &'e str,
@@ -253,10 +258,14 @@ struct One<'a, 'e> {
     is_named: bool,
     now_s: u32,
     tenant_key: u64,
-    tenant: &'a Tenant,
 }
 
-impl One<'_, '_> {
+impl<'e> One<'_, 'e> {
+    /// What is known of its tenant. Most of those who share an address need not know.
+    fn tenant(&self) -> &'e Tenant {
+        self.event.common::<Tenants>().map_or(&UNKNOWN, |tenants| tenants.get(self.tenant_key, self.event.watermark_ms()))
+    }
+
     fn writes(&self) -> bool {
         matches!(self.event.method(), Some("PUT" | "POST" | "PATCH" | "DELETE"))
     }
@@ -283,7 +292,8 @@ fn miss(walks: &mut Walks, one: &One<'_, '_>, asked: &Asked, counts: bool, confi
         }
         return findings.remark("no_object", || "The path names no object by an id.".to_owned());
     }
-    let is_missed_by_all = |route| one.tenant.peers.is_missed_by_all(route);
+    let peers = &one.tenant().peers;
+    let is_missed_by_all = |route| peers.is_missed_by_all(route);
     if is_missed_by_all(asked.route) {
         return findings.remark("missing_for_all", || "The path is not there for several others, either.".to_owned());
     }
@@ -311,45 +321,65 @@ fn miss(walks: &mut Walks, one: &One<'_, '_>, asked: &Asked, counts: bool, confi
 }
 
 /// A gate that keeps a walk silent, and why.
-type Gate = (&'static str, String);
+type Gate = (&'static str, Why);
+
+/// What speaks for a walk; put into words when it is told.
+#[derive(Clone, Copy)]
+enum Why {
+    /// A reason without numbers.
+    Said(&'static str),
+    /// The route fails for so many of so many others.
+    Broken(usize, usize),
+    /// So many objects in order are usual.
+    Prefetched(u32),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said(why) => f.write_str(why),
+            Self::Broken(failing, others) => write!(f, "The route fails for {failing} of {others} others as well."),
+            Self::Prefetched(allowed) => write!(f, "Others go through this route in order, too: up to {allowed} objects are usual."),
+        }
+    }
+}
 
 /// Which limits a request's walk passed, or what speaks for it.
 fn judge(walk: &Walk, step: Step, request: &Request, one: &One<'_, '_>, config: &Config) -> Option<Result<Rule, Gate>> {
-    let (is_human, day, peers) = (one.event.user_kind() == UserKind::Human, walk.day.objects(), &one.tenant.peers);
-    let exports = || (BULK_ROUTE, "The route is there to fetch much, and nearly all of it is granted.".to_owned());
+    let (is_human, day) = (one.event.user_kind() == UserKind::Human, walk.day.objects());
+    let exports = (BULK_ROUTE, Why::Said("The route is there to fetch much, and nearly all of it is granted."));
+    let service = ("service", Why::Said("A program that is granted what it asks for."));
     let beyond = |usual: u32| f64::from(day) >= config.habit_factor * f64::from(usual.max(1));
     let mut gate = None;
     if walk.is_refused(request, config) {
-        match peers.broken(request.route, one.print, one.now_s) {
+        match one.tenant().peers.broken(request.route, one.print, one.now_s) {
             None => return Some(Ok(Rule::Refused)),
-            Some((failing, others)) => {
-                gate = Some(("broken_for_all", format!("The route fails for {failing} of {others} others as well.")));
-            }
+            Some((failing, others)) => gate = Some(("broken_for_all", Why::Broken(failing, others))),
         }
     }
     if walk.is_in_order(step, config) {
         if walk.is_usual() {
-            gate = Some(("own_habit", "Its principal asks for as many each day.".to_owned()));
+            gate = Some(("own_habit", Why::Said("Its principal asks for as many each day.")));
         } else if !is_human {
-            gate = Some(("service", "A program that is granted what it asks for.".to_owned()));
+            gate = Some(service);
         } else if one.is_export(walk) {
-            gate = Some(exports());
+            gate = Some(exports);
         } else {
-            let allowed = peers.in_order_max(request.route, one.print, one.now_s);
+            let allowed = one.tenant().peers.in_order_max(request.route, one.print, one.now_s);
             if day > allowed {
                 return Some(Ok(Rule::InOrder { allowed }));
             }
-            gate = Some(("prefetched", format!("Others go through this route in order, too: up to {allowed} objects are usual.")));
+            gate = Some(("prefetched", Why::Prefetched(allowed)));
         }
     }
     if walk.is_large(config) && !walk.is_usual() {
         let own = walk.habit().is_some_and(|habit| day >= config.volume_min && beyond(habit.into()));
-        let peers = peers.usual_max(request.route, config).filter(|usual| day >= config.peer_volume_min && beyond(*usual));
+        let peers = one.tenant().peers.usual_max(request.route, config).filter(|usual| day >= config.peer_volume_min && beyond(*usual));
         let rule = if own { Some(Rule::Volume) } else { peers.map(|usual| Rule::BeyondPeers { usual }) };
         match rule {
-            Some(_) if is_human && one.is_export(walk) => gate = gate.or_else(|| Some(exports())),
+            Some(_) if is_human && one.is_export(walk) => gate = gate.or(Some(exports)),
             Some(rule) if is_human => return Some(Ok(rule)),
-            Some(_) => gate = gate.or_else(|| Some(("service", "A program that is granted what it asks for.".to_owned()))),
+            Some(_) => gate = gate.or(Some(service)),
             None => {}
         }
     }
@@ -372,10 +402,9 @@ impl Detector for ApiEnumeration {
             return findings.remark("no_request", || "Has no path or no status.".to_owned());
         };
         let tenant_key = event.key(KeyKind::Tenant).map_or(0, |tenant| tenant.hash);
-        let tenant = event.common::<Tenants>().map_or(&UNKNOWN, |tenants| tenants.get(tenant_key, event.watermark_ms()));
         let print = client::short(principal.or(Some(key)));
         let now_s = seconds(event.time_ms());
-        let one = One { event, path, status, print, is_named: principal.is_some(), now_s, tenant_key, tenant };
+        let one = One { event, path, status, print, is_named: principal.is_some(), now_s, tenant_key };
         if is_alone { self.ask(key, &one, findings) } else { self.ask_together(key, &one, findings) }
     }
 

@@ -43,7 +43,7 @@ use bartizan_core::{
 use farm::{Device, Models};
 use grants::Grant;
 use look::Look;
-use population::{Gate, Population};
+use population::{Gate, Lesson, Population, Standing};
 use std::sync::Arc;
 use verdict::BELOW_LIMIT;
 
@@ -69,7 +69,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0005", "T1550.001"), ("TA0005", "T1036"), ("TA0042", "T1585")],
     yields: false,
     quiet_gap_ms: 6 * HOUR_MS,
-    state_version: 1,
+    state_version: 2,
     build: |parameters, budget| Box::new(ClientIntegrity::new(parameters, budget)),
 };
 
@@ -153,13 +153,15 @@ impl ClientIntegrity {
         let Some(look) = Look::of(event, &mut self.memos) else {
             return findings.remark("no_client", || "Says nothing of a person's client of this application.".to_owned());
         };
-        let standing = app.standing(&look, gate);
+        let places = app.places(&look);
+        let fit = app.fit(&look, places, gate);
         let is_mature = app.is_mature(look.time_ms, gate) && app.is_of_phones(look.day, gate);
         let presented = grants::presented(key, event);
-        let verdict = is_mature.then(|| {
-            let grant = presented.and_then(|presented| self.grants.get(presented, watermark_ms));
-            verdict::judge(&look, &standing, grant.map(|grant| grant.jump(&look)))
-        });
+        let grant = presented.filter(|_| is_mature || look.is_program_of_apps()).and_then(|key| self.grants.get(key, watermark_ms));
+        let is_known = grant.is_some_and(|grant| !grant.is_news(&look));
+        // Of what cannot be judged, it does not matter how it stands.
+        let standing = if is_mature { app.standing(&look, places, fit, gate) } else { Standing::default() };
+        let verdict = is_mature.then(|| verdict::judge(&look, &standing, grant.map(|grant| grant.jump(&look))));
         // What is no more than odd, or explained, is told once a day for each kind of client.
         let mut is_news = |pieces: usize| app.tell(look.agent ^ look.ja4.rotate_left(7) ^ u32::from(look.day) << 8 ^ pieces as u32);
         let severity = match &verdict {
@@ -190,18 +192,22 @@ impl ClientIntegrity {
             }
         }
         if look.done {
-            let is_suspect = severity.is_some_and(|severity| severity > Severity::Low);
-            app.learn(&look, &standing, is_mature, severity.is_none(), is_suspect);
+            let lesson = Lesson {
+                fits: fit.is_whole(&look),
+                founding: !is_mature,
+                trusted: severity.is_none(),
+                suspect: severity.is_some_and(|severity| severity > Severity::Low),
+            };
+            app.learn(&look, places, lesson);
             drop(app);
-            let is_app = (standing.usual || !is_mature) && severity.is_none() && look.is_program_of_apps();
-            self.follow(key, event, &look, is_app, presented);
+            let is_app = (lesson.fits || lesson.founding) && lesson.trusted && look.is_program_of_apps();
+            self.follow(event, &look, is_app, [presented.filter(|_| !(is_app && is_known)), grants::issued(key, event)]);
         }
     }
 
     /// Remembers what the app's clients hold, and what a thief was given in return.
-    fn follow(&mut self, app: Key, event: &Event<'_>, look: &Look, is_app: bool, presented: Option<u64>) {
+    fn follow(&mut self, event: &Event<'_>, look: &Look, is_app: bool, [presented, issued]: [Option<u64>; 2]) {
         let watermark_ms = event.watermark_ms();
-        let issued = grants::issued(app, event);
         if is_app {
             for key in presented.into_iter().chain(issued) {
                 if self.grants.get(key, watermark_ms).is_none_or(|grant| grant.is_news(look)) {

@@ -12,6 +12,20 @@ use serde::{Deserialize, Serialize};
 
 /// Words of 64 bits of each table; the last one has two mebibytes.
 const WORDS: [usize; 7] = [64, 1 << 8, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18];
+/// Bytes of so many tables: they are counted for each event.
+static BYTES: [usize; WORDS.len() + 1] = {
+    let mut bytes = [0; WORDS.len() + 1];
+    let (mut tables, mut sum) = (0, heap_bytes(WORDS.len() * size_of::<Vec<u64>>()));
+    while tables < WORDS.len() {
+        #[expect(clippy::indexing_slicing, reason = "made when compiled")]
+        {
+            sum += heap_bytes(WORDS[tables] * size_of::<u64>());
+            bytes[tables + 1] = sum;
+        }
+        tables += 1;
+    }
+    bytes
+};
 /// Bits of a fact.
 const BITS: u64 = 6;
 /// A table is written for so long, and looked at for as long again.
@@ -59,8 +73,7 @@ fn bits(fact: Fact, table: &[u64]) -> impl Iterator<Item = (usize, u64)> + use<>
 
 impl Tables {
     fn heap_bytes(&self) -> usize {
-        let list = if self.list.is_empty() { 0 } else { heap_bytes(WORDS.len() * size_of::<Vec<u64>>()) };
-        list + self.list.iter().map(|table| heap_bytes(size_of_val(table.as_slice()))).sum::<usize>()
+        BYTES.get(self.list.len()).copied().unwrap_or_default()
     }
 
     fn has(&self, fact: Fact) -> bool {

@@ -24,7 +24,7 @@ use bartizan_core::finding::user_key;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Familiar, Finding, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter,
-    Parameters, Role, Severity, Spec, State, Subject, Trust, UserKind,
+    Parameters, Person, Role, Severity, Spec, State, Subject, Trust, UserKind,
 };
 use std::sync::Arc;
 use tries::{Guess, Tries};
@@ -119,10 +119,11 @@ impl BruteForce {
         findings.push(finding);
     }
 
-    fn succeeded(&mut self, key: Key, event: &Event<'_>, familiar: Familiar, findings: &mut Findings) {
+    fn succeeded(&mut self, key: Key, event: &Event<'_>, person: &Person, findings: &mut Findings) {
         let Some(mut tries) = self.tries.get_mut(key.hash, event.watermark_ms()) else {
             return findings.remark("no_guesses", || "Nobody failed at this account within a day.".to_owned());
         };
+        let familiar = person.familiar(event);
         let guess = Guess::of(event, familiar);
         // Not on their own line either, where it has been all the time (one of many lines is that of a neighbour's
         // machine), and not what has tried by the clock: a phone whose password was put right.
@@ -203,7 +204,7 @@ impl Detector for BruteForce {
         let Some(person) = event.person().filter(|_| event.user_kind() == UserKind::Human) else { return };
         match event.kind() {
             Kind::Login | Kind::MfaResult if is_guess(event) => self.failed(key, event, person.familiar(event), findings),
-            Kind::Login if event.outcome() == Outcome::Success => self.succeeded(key, event, person.familiar(event), findings),
+            Kind::Login if event.outcome() == Outcome::Success => self.succeeded(key, event, person, findings),
             Kind::PasswordChange | Kind::PasswordReset | Kind::AccountChange if event.outcome() == Outcome::Success => {
                 self.changed(key, event, findings);
             }

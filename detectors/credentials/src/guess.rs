@@ -42,6 +42,7 @@ pub(crate) struct Guess {
 impl Guess {
     /// `None` for everything that is no sign-in with a password, and for failures that say nothing about it.
     pub fn of(event: &Event<'_>) -> Option<Self> {
+        let ended = ended(event)?;
         let print = ClientPrint::of(event);
         let user = event.key(KeyKind::User).filter(|_| event.user_kind() == UserKind::Human)?;
         Some(Self {
@@ -55,7 +56,7 @@ impl Guess {
             agent: print.agent,
             ip: event.ip()?,
             time_ms: event.time_ms(),
-            ended: ended(event)?,
+            ended,
         })
     }
 }

@@ -68,7 +68,7 @@ mod watch;
 use bartizan_core::client::short;
 use bartizan_core::time::{DAY_MS, HOUR_MS};
 use bartizan_core::{
-    Budget, Common, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Severity, Spec, State,
+    Budget, Common, Detector, Event, Findings, Key, KeyKind, KeyedState, Kind, Memo, Outcome, Parameter, Parameters, Severity, Spec, State,
     UserKind,
 };
 use crowd::Crowd;
@@ -142,19 +142,9 @@ pub(crate) struct Config {
     service_routes_min: i64,
 }
 
-struct TokenReuse {
-    config: Config,
-    lineages: KeyedState<Lineage>,
-    sessions: KeyedState<Uses>,
-    tokens: KeyedState<Uses>,
-    watched: KeyedState<Watch>,
-    marks: Marks,
-    services: KeyedState<Service>,
-}
-
-impl TokenReuse {
-    fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
-        let config = Config {
+impl Config {
+    fn new(parameters: &Parameters) -> Self {
+        Self {
             grace_ms: parameters.int("grace_ms"),
             turns_window_ms: parameters.int("turns_window_ms"),
             settle_ms: parameters.int("settle_ms"),
@@ -166,7 +156,25 @@ impl TokenReuse {
             stray_ms: parameters.int("stray_ms"),
             service_days_min: parameters.int("service_days_min"),
             service_routes_min: parameters.int("service_routes_min"),
-        };
+        }
+    }
+}
+
+struct TokenReuse {
+    config: Config,
+    lineages: KeyedState<Lineage>,
+    sessions: KeyedState<Uses>,
+    tokens: KeyedState<Uses>,
+    watched: KeyedState<Watch>,
+    marks: Marks,
+    services: KeyedState<Service>,
+    /// Prints of the names of services' programs, by their client.
+    names: Memo<u32>,
+}
+
+impl TokenReuse {
+    fn new(parameters: &Parameters, budget: &Arc<Budget>) -> Self {
+        let config = Config::new(parameters);
         Self {
             marks: Marks::new(config.changed_ms.max(config.minted_ms)),
             config,
@@ -175,6 +183,7 @@ impl TokenReuse {
             tokens: KeyedState::new(budget),
             watched: KeyedState::new(budget),
             services: KeyedState::new(budget),
+            names: Memo::new(0),
         }
     }
 
@@ -210,7 +219,7 @@ impl TokenReuse {
         }
         let tenant = short(event.key(KeyKind::Tenant));
         let mut uses = states.entry(key.hash, event.watermark_ms(), || Uses::new(tenant, event.time_ms()));
-        if step == Step::Use && uses.goes_on(event) {
+        if uses.goes_on(event, step, &self.config) {
             return findings.remark("no_return", || uses.sentence(&self.config));
         }
         if !uses.is_abroad(tenant) {
@@ -311,7 +320,7 @@ impl TokenReuse {
             return;
         }
         let mut service = self.services.entry(key.hash, event.watermark_ms(), Service::default);
-        match service.observe(event, is_refused(event), &self.config) {
+        match service.observe(event, is_refused(event), &mut self.names, &self.config) {
             Ok(strayed) if strayed.usual => {
                 let is_token = event.user().is_none() && event.session().is_none();
                 let reason = format!(

@@ -413,6 +413,11 @@ impl Walks {
         at
     }
 
+    /// Was an excuse written down within the hour?
+    pub fn was_excused(&self, now_s: u32) -> bool {
+        was_excused(self.excused_s, now_s)
+    }
+
     /// May an excuse be written down? Once an hour is enough for the ledger.
     pub fn may_excuse(&mut self, now_s: u32) -> bool {
         may_excuse(&mut self.excused_s, now_s)
@@ -420,9 +425,13 @@ impl Walks {
 }
 
 pub(super) fn may_excuse(excused_s: &mut u32, now_s: u32) -> bool {
-    let may = *excused_s == 0 || now_s >= excused_s.saturating_add(HOUR_S);
+    let may = !was_excused(*excused_s, now_s);
     if may {
         *excused_s = now_s.max(1);
     }
     may
+}
+
+fn was_excused(excused_s: u32, now_s: u32) -> bool {
+    excused_s != 0 && now_s < excused_s.saturating_add(HOUR_S)
 }

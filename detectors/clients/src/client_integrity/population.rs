@@ -37,7 +37,7 @@ const ATTESTED_MAX: u32 = 4_096;
 /// Networks counted; from so many on, older ones count less.
 const NETWORKS_MAX: u32 = 1_024;
 /// Networks by which a share among the latest is known.
-const LATEST_MIN: usize = 8;
+const LATEST_MIN: u32 = 8;
 /// An odd program of so many users on so many networks is a release or an update on its way.
 const RELEASE_USERS_MIN: u32 = 6;
 const RELEASE_NETWORKS_MIN: u32 = 5;
@@ -121,12 +121,45 @@ struct Attested {
     failed: u32,
 }
 
-/// What a network showed last.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// What the latest networks showed last.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Latest {
-    subnet: u32,
-    attests: bool,
-    passed: bool,
+    /// In a ring, in which the oldest makes room.
+    subnets: Vec<u32>,
+    oldest: u8,
+    /// A bit for each: does it show proofs, and was the last one valid?
+    attests: u32,
+    passed: u32,
+}
+
+impl Latest {
+    /// Where a network stands. It is asked for each event, so several are compared at once.
+    fn place(&self, subnet: u32) -> Option<usize> {
+        let (several, rest) = self.subnets.as_chunks::<8>();
+        let found = several.iter().position(|eight| eight.iter().fold(false, |found, one| found | (*one == subnet)));
+        let (start, among) = found.and_then(|at| Some((at * 8, several.get(at)?.as_slice()))).unwrap_or((several.len() * 8, rest));
+        among.iter().position(|one| *one == subnet).map(|at| start + at)
+    }
+
+    /// Takes one in that has no place yet.
+    fn add(&mut self, subnet: u32) -> usize {
+        let place = if self.subnets.len() < LATEST_MAX { self.subnets.len() } else { usize::from(self.oldest) };
+        match self.subnets.get_mut(place) {
+            Some(oldest) => {
+                *oldest = subnet;
+                self.oldest = ((place + 1) % LATEST_MAX) as u8;
+            }
+            None => add(&mut self.subnets, subnet),
+        }
+        place
+    }
+
+    /// Notes what one shows.
+    fn set(&mut self, place: usize, attests: bool, passed: bool) {
+        let bit = 1 << place;
+        self.attests = self.attests & !bit | if attests { bit } else { 0 };
+        self.passed = self.passed & !bit | if attests && passed { bit } else { 0 };
+    }
 }
 
 /// An app.
@@ -141,19 +174,55 @@ pub(super) struct Population {
     versions: Vec<Version>,
     /// By [`Kind`].
     attested: Vec<Attested>,
-    latest: Vec<Latest>,
+    latest: Latest,
     /// Networks that came up, and how many of them were hosting ones.
     networks: u32,
     hosting: u32,
     told: Vec<u32>,
+    /// Bytes of the lists, so that they are counted without a look at them.
+    owned: u32,
+}
+
+/// Where the lists of a population have what an event shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    print: Option<usize>,
+    version: Option<usize>,
+}
+
+/// Which parts of a client the app's users have, together or each for itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fit {
+    agent: bool,
+    ja4: bool,
+    /// Have they any TLS client at all?
+    with_ja4: bool,
+}
+
+impl Fit {
+    /// Are program and TLS client what they have?
+    pub fn is_whole(self, look: &Look) -> bool {
+        self.agent && (self.ja4 || look.ja4 == 0)
+    }
+}
+
+/// What is made of an event that is to be learnt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lesson {
+    /// Its client is what the app's users have.
+    pub fits: bool,
+    /// The population cannot be judged by yet.
+    pub founding: bool,
+    /// It was not told as strange.
+    pub trusted: bool,
+    /// It was told at medium or higher.
+    pub suspect: bool,
 }
 
 /// How an event stands to the population.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Standing {
-    /// Program and TLS client are what the app's users have.
-    pub usual: bool,
-    /// The program is.
+    /// The program is what the app's users have.
     pub usual_agent: bool,
     /// A tool, where the app has none like it.
     pub tool: bool,
@@ -188,11 +257,7 @@ impl Retained for Population {
     }
 
     fn heap_bytes(&self) -> usize {
-        heap_bytes(self.prints.len() * size_of::<Print>())
-            + heap_bytes(self.versions.len() * size_of::<Version>())
-            + heap_bytes(self.attested.len() * size_of::<Attested>())
-            + heap_bytes(self.latest.len() * size_of::<Latest>())
-            + heap_bytes(self.told.len() * size_of::<u32>())
+        self.owned as usize
     }
 }
 
@@ -202,14 +267,17 @@ fn add<T>(list: &mut Vec<T>, value: T) {
     list.push(value);
 }
 
-/// Adds to a list in which the oldest makes room.
-fn push<T>(list: &mut Vec<T>, value: T, len_max: usize) {
+/// Puts a value into a list, in which the least by `rank` makes room, and says where.
+fn put<T, R: Ord>(list: &mut Vec<T>, value: T, len_max: usize, rank: impl Fn(&T) -> R) -> usize {
     if list.len() < len_max {
         add(list, value);
-    } else if let Some(oldest) = list.first_mut() {
-        *oldest = value;
-        list.rotate_left(1);
+        return list.len() - 1;
     }
+    let least = list.iter_mut().enumerate().min_by_key(|(_, one)| rank(one));
+    least.map_or(0, |(place, least)| {
+        *least = value;
+        place
+    })
 }
 
 /// The share of a part in a whole; 0 of nothing.
@@ -241,23 +309,34 @@ impl Population {
         many && (spread || (print.is_founding && print.days.counted > 0))
     }
 
-    fn print(&self, look: &Look) -> Option<&Print> {
-        self.prints.iter().find(|print| print.agent == look.agent && print.ja4 == look.ja4)
+    /// Where the lists have the program and version of an event.
+    pub fn places(&self, look: &Look) -> Places {
+        let is_version = |one: &Version| one.agent == look.agent && one.version == look.version;
+        Places {
+            print: self.prints.iter().position(|print| print.agent == look.agent && print.ja4 == look.ja4),
+            version: if look.version == 0 { None } else { self.versions.iter().position(is_version) },
+        }
+    }
+
+    /// Which parts of a client the app's users have.
+    pub fn fit(&self, look: &Look, places: Places, gate: &Gate) -> Fit {
+        let usual = |print: &&Print| Self::is_usual(print, look.day, gate);
+        if places.print.and_then(|at| self.prints.get(at)).is_some_and(|print| usual(&print)) {
+            return Fit { agent: true, ja4: true, with_ja4: true };
+        }
+        self.prints.iter().filter(usual).fold(Fit::default(), |fit, print| Fit {
+            agent: fit.agent | (print.agent == look.agent),
+            ja4: fit.ja4 | (print.ja4 == look.ja4),
+            with_ja4: fit.with_ja4 | (print.ja4 != 0),
+        })
     }
 
     /// How an event stands to the population.
-    pub fn standing(&self, look: &Look, gate: &Gate) -> Standing {
-        let usual = |print: &&Print| Self::is_usual(print, look.day, gate);
-        let print = self.print(look);
-        let is_usual = print.is_some_and(|print| usual(&print));
-        let (mut agent, mut ja4, mut with_ja4) = (is_usual, is_usual, is_usual);
-        for print in self.prints.iter().filter(|print| !is_usual && usual(print)) {
-            agent |= print.agent == look.agent;
-            ja4 |= print.ja4 == look.ja4;
-            with_ja4 |= print.ja4 != 0;
-        }
+    pub fn standing(&self, look: &Look, places: Places, fit: Fit, gate: &Gate) -> Standing {
+        let print = places.print.and_then(|at| self.prints.get(at));
+        let Fit { agent, ja4, with_ja4 } = fit;
         let (users, networks) = print.map_or((0, 0), |print| (print.users.count_ones(), print.networks.count_ones()));
-        let fits = agent && (ja4 || look.ja4 == 0);
+        let fits = fit.is_whole(look);
         let tool = look.program == Program::Tool && !agent;
         let is_release = users >= RELEASE_USERS_MIN && networks >= RELEASE_NETWORKS_MIN;
         let is_own = |print: &Print| {
@@ -270,18 +349,17 @@ impl Population {
         let attested = self.attested.get(look.kind as usize).copied().unwrap_or_default();
         let known = attested.passed + attested.others;
         let passed = share(attested.passed, known);
-        let expected = known >= ATTESTED_MIN && passed >= gate.attested_share_min && !self.has_outage(gate);
-        let failing = known >= ATTESTED_MIN && share(attested.failed, known) > gate.outage_share_max;
-        let [never_released, old_version] = self.version_is_odd(look);
+        let is_expected = || known >= ATTESTED_MIN && passed >= gate.attested_share_min && !self.has_outage(gate);
+        let is_failing = || known >= ATTESTED_MIN && share(attested.failed, known) > gate.outage_share_max;
+        let [never_released, old_version] = self.version_is_odd(look, places);
         Standing {
-            usual: fits,
             usual_agent: agent,
             tool,
             tls: look.ja4 != 0 && with_ja4 && !ja4 && (tool || !is_release || print.is_some_and(|print| print.is_suspect)),
             never_released,
             old_version,
-            attestation_failed: look.attestation == Attestation::Failed && !failing && !self.has_outage(gate),
-            attestation_missing: look.attestation == Attestation::Unknown && expected && !is_page,
+            attestation_failed: look.attestation == Attestation::Failed && !is_failing() && !self.has_outage(gate),
+            attestation_missing: look.attestation == Attestation::Unknown && !is_page && is_expected(),
             hosting: look.hosting && share(self.hosting, self.networks) <= gate.hosting_share_max,
             own_oddity: !fits && print.is_some_and(is_own),
             users,
@@ -292,77 +370,79 @@ impl Population {
 
     /// Do proofs fail for everybody? Each network has one vote, and only the app's usual clients.
     fn has_outage(&self, gate: &Gate) -> bool {
-        let attesting = self.latest.iter().filter(|latest| latest.attests).count();
-        attesting >= LATEST_MIN && share((attesting - self.passed()) as u32, attesting as u32) > gate.outage_share_max
-    }
-
-    fn passed(&self) -> usize {
-        self.latest.iter().filter(|latest| latest.attests && latest.passed).count()
+        let (attesting, passed) = (self.latest.attests.count_ones(), self.latest.passed.count_ones());
+        attesting >= LATEST_MIN && share(attesting - passed, attesting) > gate.outage_share_max
     }
 
     /// A version never released, or an old one that nobody else has.
-    fn version_is_odd(&self, look: &Look) -> [bool; 2] {
+    fn version_is_odd(&self, look: &Look, places: Places) -> [bool; 2] {
         if look.version == 0 {
             return [false; 2];
         }
         let others = |version: &Version| (version.users | version.earlier) & !(1 << (look.user & 63));
-        let mut newest = 0;
-        for version in self.versions.iter().filter(|version| version.agent == look.agent) {
-            let is_recent = version.period + 1 >= look.day / VERSION_DAYS;
-            if version.version == look.version && is_recent && others(version) != 0 {
-                return [false; 2];
-            }
-            if is_recent && others(version).count_ones() >= DAY_USERS_MIN {
-                newest = newest.max(version.version);
-            }
+        let is_recent = |version: &&Version| version.period + 1 >= look.day / VERSION_DAYS;
+        let same = places.version.and_then(|at| self.versions.get(at)).filter(is_recent);
+        if same.is_some_and(|version| others(version) != 0) {
+            return [false; 2];
         }
+        let of_several = |version: &&Version| version.agent == look.agent && others(version).count_ones() >= DAY_USERS_MIN;
+        let newest = self.versions.iter().filter(is_recent).filter(of_several).map(|version| version.version).max().unwrap_or(0);
         let ((major, minor), (newest_major, newest_minor)) = (major_minor(look.version), major_minor(newest));
         let is_step = major == newest_major && minor <= newest_minor.saturating_add(MINOR_STEP_MAX) || major == newest_major + 1;
         [newest != 0 && look.version > newest && !is_step, look.version < newest]
     }
 
-    /// Takes an event in. `trusted`: it was not told as strange.
-    pub fn learn(&mut self, look: &Look, standing: &Standing, mature: bool, trusted: bool, suspect: bool) {
+    /// Takes an event in.
+    pub fn learn(&mut self, look: &Look, places: Places, lesson: Lesson) {
+        let Lesson { fits, founding, trusted, suspect } = lesson;
         self.last_ms = self.last_ms.max(look.time_ms);
         self.is_of_phones |= look.app_of_phones;
-        let founding = !mature;
-        self.learn_print(look, founding, trusted, suspect);
+        let place = places.print.unwrap_or_else(|| self.add_print(look, founding));
+        self.learn_print(place, look, trusted, suspect);
         if trusted {
             self.users |= 1 << (look.user & 63);
             self.days.take(look, DAY_NETWORKS_MIN);
-            self.learn_version(look);
+            if look.version != 0 {
+                let place = places.version.unwrap_or_else(|| self.add_version(look));
+                self.learn_version(place, look);
+            }
         }
         // New users are not the app's users yet.
-        if (standing.usual || founding) && trusted && look.kind != Kind::Signup {
+        if (fits || founding) && trusted && look.kind != Kind::Signup {
             self.learn_latest(look);
         }
     }
 
-    fn learn_print(&mut self, look: &Look, founding: bool, trusted: bool, suspect: bool) {
-        let known = self.prints.iter().position(|print| print.agent == look.agent && print.ja4 == look.ja4);
-        if known.is_none() {
-            let new = Print {
-                agent: look.agent,
-                ja4: look.ja4,
-                users: 0,
-                networks: 0,
-                days: Days::default(),
-                first_day: look.day,
-                last_day: look.day,
-                is_of_phones: look.program_of_phones,
-                is_founding: founding,
-                is_suspect: false,
-            };
-            if self.prints.len() < PRINTS_MAX {
-                add(&mut self.prints, new);
-            } else if let Some(least) =
-                self.prints.iter_mut().min_by_key(|print| (print.days.counted, print.users.count_ones(), print.last_day))
-            {
-                *least = new;
-            }
-        }
-        let found = self.prints.iter_mut().enumerate().find(|(_, print)| print.agent == look.agent && print.ja4 == look.ja4);
-        let Some((place, print)) = found else { return };
+    fn count_owned(&mut self) {
+        let bytes = heap_bytes(self.prints.len() * size_of::<Print>())
+            + heap_bytes(self.versions.len() * size_of::<Version>())
+            + heap_bytes(self.attested.len() * size_of::<Attested>())
+            + heap_bytes(self.latest.subnets.len() * size_of::<u32>())
+            + heap_bytes(self.told.len() * size_of::<u32>());
+        self.owned = bytes as u32;
+    }
+
+    fn add_print(&mut self, look: &Look, founding: bool) -> usize {
+        let new = Print {
+            agent: look.agent,
+            ja4: look.ja4,
+            users: 0,
+            networks: 0,
+            days: Days::default(),
+            first_day: look.day,
+            last_day: look.day,
+            is_of_phones: look.program_of_phones,
+            is_founding: founding,
+            is_suspect: false,
+        };
+        let rank = |print: &Print| (print.days.counted, print.users.count_ones(), print.last_day);
+        let place = put(&mut self.prints, new, PRINTS_MAX, rank);
+        self.count_owned();
+        place
+    }
+
+    fn learn_print(&mut self, place: usize, look: &Look, trusted: bool, suspect: bool) {
+        let Some(print) = self.prints.get_mut(place) else { return };
         print.users |= 1 << (look.user & 63);
         print.networks |= 1 << (look.subnet & 31);
         print.last_day = print.last_day.max(look.day);
@@ -373,27 +453,24 @@ impl Population {
         }
         // What many have comes to be found first.
         let rank = |print: &Print| (print.days.counted, print.users.count_ones());
-        let mine = rank(print);
-        if place > 0 && self.prints.get(place - 1).is_some_and(|before| rank(before) < mine) {
-            self.prints.swap(place, place - 1);
+        let before = place.checked_sub(1).and_then(|before| self.prints.get_disjoint_mut([before, place]).ok());
+        if let Some([before, print]) = before
+            && rank(before) < rank(print)
+        {
+            std::mem::swap(before, print);
         }
     }
 
-    fn learn_version(&mut self, look: &Look) {
-        if look.version == 0 {
-            return;
-        }
+    fn add_version(&mut self, look: &Look) -> usize {
+        let new = Version { agent: look.agent, version: look.version, users: 0, earlier: 0, period: look.day / VERSION_DAYS };
+        let place = put(&mut self.versions, new, VERSIONS_MAX, |one| ((one.users | one.earlier).count_ones(), one.period));
+        self.count_owned();
+        place
+    }
+
+    fn learn_version(&mut self, place: usize, look: &Look) {
         let period = look.day / VERSION_DAYS;
-        let is_it = |one: &Version| one.agent == look.agent && one.version == look.version;
-        if !self.versions.iter().any(is_it) {
-            let new = Version { agent: look.agent, version: look.version, users: 0, earlier: 0, period };
-            if self.versions.len() < VERSIONS_MAX {
-                add(&mut self.versions, new);
-            } else if let Some(least) = self.versions.iter_mut().min_by_key(|one| ((one.users | one.earlier).count_ones(), one.period)) {
-                *least = new;
-            }
-        }
-        let Some(one) = self.versions.iter_mut().find(|one| is_it(one)) else { return };
+        let Some(one) = self.versions.get_mut(place) else { return };
         if period > one.period {
             one.earlier = if period == one.period + 1 { one.users } else { 0 };
             (one.users, one.period) = (0, period);
@@ -407,6 +484,7 @@ impl Population {
             if self.attested.is_empty() {
                 self.attested.reserve_exact(Kind::ALL.len());
                 self.attested.resize(Kind::ALL.len(), Attested::default());
+                self.count_owned();
             }
             if let Some(attested) = self.attested.get_mut(look.kind as usize) {
                 let passed = look.attestation == Attestation::Passed;
@@ -423,20 +501,21 @@ impl Population {
         if attests {
             self.is_of_phones |= look.attestation == Attestation::Passed;
         }
-        let new = Latest { subnet: look.subnet, attests, passed: look.attestation == Attestation::Passed };
-        if let Some(latest) = self.latest.iter_mut().find(|latest| latest.subnet == look.subnet) {
-            // What carries no proof by its kind takes no vote away.
-            if attests {
-                *latest = new;
+        let known = self.latest.place(look.subnet);
+        let place = known.unwrap_or_else(|| {
+            self.networks += 1;
+            self.hosting += u32::from(look.hosting);
+            if self.networks > NETWORKS_MAX {
+                (self.networks, self.hosting) = (self.networks / 2, self.hosting / 2);
             }
-            return;
+            let place = self.latest.add(look.subnet);
+            self.count_owned();
+            place
+        });
+        // What carries no proof by its kind takes no vote away.
+        if attests || known.is_none() {
+            self.latest.set(place, attests, look.attestation == Attestation::Passed);
         }
-        self.networks += 1;
-        self.hosting += u32::from(look.hosting);
-        if self.networks > NETWORKS_MAX {
-            (self.networks, self.hosting) = (self.networks / 2, self.hosting / 2);
-        }
-        push(&mut self.latest, new, LATEST_MAX);
     }
 
     /// Marks something of low severity as told on this day; false if it was.
@@ -444,7 +523,40 @@ impl Population {
         if self.told.contains(&what) {
             return false;
         }
-        push(&mut self.told, what, TOLD_MAX);
+        if self.told.len() < TOLD_MAX {
+            add(&mut self.told, what);
+            self.count_owned();
+        } else if let Some(oldest) = self.told.first_mut() {
+            *oldest = what;
+            self.told.rotate_left(1);
+        }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn votes_of_the_latest_networks_are_those_of_a_list() {
+        let (mut latest, mut list) = (Latest::default(), Vec::<(u32, bool, bool)>::new());
+        for number in 0..4_000_u64 {
+            let dice = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+            let (subnet, attests, passed) = ((dice % 45) as u32, dice >> 8 & 3 != 0, dice >> 10 & 3 != 0);
+            let place = latest.place(subnet).unwrap_or_else(|| latest.add(subnet));
+            latest.set(place, attests, passed);
+            match list.iter_mut().find(|one| one.0 == subnet) {
+                Some(one) => *one = (subnet, attests, passed),
+                None => list.push((subnet, attests, passed)),
+            }
+            if list.len() > LATEST_MAX {
+                list.remove(0);
+            }
+            let attesting = || list.iter().filter(|one| one.1);
+            assert_eq!(latest.attests.count_ones() as usize, attesting().count());
+            assert_eq!(latest.passed.count_ones() as usize, attesting().filter(|one| one.2).count());
+            assert!((0..45).all(|subnet| latest.place(subnet).is_some() == list.iter().any(|one| one.0 == subnet)));
+        }
     }
 }

@@ -97,6 +97,9 @@ pub(super) const BELOW_LIMIT: &str = "below_limit";
 /// Judges one event; an error if there is nothing to say.
 pub(super) fn judge(look: &Look, standing: &Standing, jump: Option<Jump>) -> Result<Verdict, Explained> {
     let evidence = Evidence::of(look, standing, jump);
+    if evidence == Evidence::default() {
+        return Err(Explained { gate: BELOW_LIMIT, evidence });
+    }
     let (strong, weak) = (evidence.strong(), evidence.weak());
     let several = strong >= 2 || (strong == 1 && evidence.hosting && weak >= 2) || ((evidence.tool || evidence.never_released) && weak > 0);
     // One cause explains them all: a page within the app, an old phone, a company's own programs and proxies.

@@ -38,13 +38,11 @@ impl Attempt {
     /// else, failures that say nothing about the credential included.
     pub fn of(event: &Event<'_>, kind: KeyKind) -> Option<Self> {
         let signs_in = event.kind() == Kind::Login || (event.kind() == Kind::TokenIssue && event.grant() == Some("password"));
-        let success = match event.outcome() {
-            Outcome::Success => true,
-            Outcome::Failure | Outcome::Denied => false,
-            Outcome::Unknown => return None,
-        };
-        let reason = event.reason().unwrap_or_default();
-        if !signs_in || (!success && says_nothing(reason)) {
+        if !signs_in || event.outcome() == Outcome::Unknown {
+            return None;
+        }
+        let (success, reason) = (event.outcome() == Outcome::Success, event.reason().unwrap_or_default());
+        if !success && says_nothing(reason) {
             return None;
         }
         let part = if kind == KeyKind::Client { KeyKind::Subnet } else { KeyKind::Address };

@@ -19,6 +19,7 @@ use bartizan_core::familiar::Familiar;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{Event, Retained, heap_bytes};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// Strange sign-ins are held for so long.
@@ -122,7 +123,7 @@ pub(super) struct Lists {
     newest_ms: i64,
     familiar: Familiar,
     /// By time.
-    strange: Vec<Strange>,
+    strange: VecDeque<Strange>,
     /// Bytes of their texts, so that they are counted without a look at them.
     texts: usize,
     open: Vec<Open>,
@@ -130,7 +131,14 @@ pub(super) struct Lists {
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { first_ms: i64::MAX, newest_ms: i64::MIN, familiar: Familiar::default(), strange: Vec::new(), texts: 0, open: Vec::new() }
+        Self {
+            first_ms: i64::MAX,
+            newest_ms: i64::MIN,
+            familiar: Familiar::default(),
+            strange: VecDeque::new(),
+            texts: 0,
+            open: Vec::new(),
+        }
     }
 }
 
@@ -175,13 +183,14 @@ impl Lists {
         let has_device = guess.device != 0 && self.familiar.knows(Of::Device.fact(guess.user_key, guess.device));
         let has_line = self.familiar.knows(Of::Line.fact(guess.user_key, guess.line));
         let software = software(event);
-        let commons = self.commons(guess, software, has_line);
+        // Nearly all are at home: what a thief could share is asked of the others alone.
         if has_device || (has_line && guess.device == 0) {
             if guess.ended == Ended::In {
                 self.learn_at_home(guess, software, has_device);
             }
             return Verdict::Ordinary;
         }
+        let commons = self.commons(guess, software, has_line);
         let newcomer = !has_line && !self.familiar.knows(Of::Person.fact(guess.user_key, 0));
         let joins = |common: &Common| self.is_open(*common) || self.strange.iter().any(|one| one.user != guess.user && common.covers(one));
         if newcomer && !commons.iter().any(joins) {
@@ -209,11 +218,11 @@ impl Lists {
         self.newest_ms = self.newest_ms.max(time_ms);
         self.familiar.advance(self.newest_ms);
         let from_ms = self.newest_ms.saturating_sub(WINDOW_MS);
-        while self.strange.first().is_some_and(|one| one.time_ms < from_ms) {
+        while self.strange.front().is_some_and(|one| one.time_ms < from_ms) {
             self.drop_oldest();
         }
         if self.strange.is_empty() {
-            self.strange = Vec::new();
+            self.strange = VecDeque::new();
         }
         let newest_ms = self.newest_ms;
         self.open.retain(|open| open.last_ms.saturating_add(QUIET_GAP_MS) >= newest_ms);
@@ -224,7 +233,7 @@ impl Lists {
 
     /// The oldest one was part of nothing: it was its user's own.
     fn drop_oldest(&mut self) {
-        let gone = self.strange.remove(0);
+        let Some(gone) = self.strange.pop_front() else { return };
         self.texts = self.texts.saturating_sub(gone.heap_bytes());
         if !gone.told && gone.ended_in {
             self.learn(gone.user_key, gone.line, gone.device, gone.agent);
@@ -308,20 +317,27 @@ impl Lists {
         }
         let (mut most, mut shared) = (Tally::default(), None);
         for common in commons {
-            let tally = self.tally(*common);
-            if tally.users < config.list_users_min as usize {
-                most.users = most.users.max(tally.users);
-            } else if tally.is_spread(config) {
-                return Verdict::List(*common, tally);
-            } else {
-                shared = shared.or(Some((*common, tally)));
+            // Mostly they are too few, wherever they come from.
+            let users = distinct(self.counted(*common).map(|one| one.user));
+            if users < config.list_users_min as usize {
+                most.users = most.users.max(users);
+                continue;
             }
+            let tally = self.tally(*common);
+            if tally.is_spread(config) {
+                return Verdict::List(*common, tally);
+            }
+            shared = shared.or(Some((*common, tally)));
         }
         shared.map_or(Verdict::Few(most), |(common, tally)| Verdict::OnePlace(common, tally))
     }
 
+    fn counted(&self, common: Common) -> impl Iterator<Item = &Strange> {
+        self.strange.iter().filter(move |one| common.covers(one) && !one.newcomer)
+    }
+
     fn tally(&self, common: Common) -> Tally {
-        let counted = || self.strange.iter().filter(|one| common.covers(one) && !one.newcomer);
+        let counted = || self.counted(common);
         Tally {
             users: distinct(counted().map(|one| one.user)),
             strangers: distinct(counted().filter(|one| !one.on_line).map(|one| one.user)),

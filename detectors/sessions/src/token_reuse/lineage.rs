@@ -2,13 +2,14 @@
 //!
 //! A user's exchanges are kept as one piece of bytes, in which each client stands once, since nearly all of
 //! them are of the same. An exchange reads the piece without asking for memory, and writes a new one, of
-//! exactly the right size.
+//! exactly the right size; an ordinary one only changes the piece where it is ([`Next`]).
 
 use super::Config;
 use bartizan_core::{Changes, ClientPrint, Event, Outcome, Retained, TokenHash, heap_bytes};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// Exchanges remembered; beyond them the oldest goes.
 const ROTATIONS_MAX: usize = 12;
@@ -59,6 +60,8 @@ struct Past<'a> {
 const CLIENT_WORDS: usize = 11;
 const ROTATION_WORDS: usize = 7;
 const WORD_BYTES: usize = size_of::<u32>();
+/// Where in an exchange its use stands.
+const USED_AT: usize = 4 * WORD_BYTES;
 const LEN_SHIFT: u32 = 16;
 const HAS_IP: u32 = 1;
 const IS_IPV6: u32 = 2;
@@ -171,6 +174,88 @@ fn put<const N: usize>(words: &[u32; N], out: &mut Vec<u8>) {
     out.extend(words.map(u32::to_le_bytes).as_flattened());
 }
 
+/// Where an exchange goes that is like nearly all: of a token that was not exchanged before, where nothing was reused and
+/// no client goes. What it leads to is what [`Past`] would be packed to.
+struct Next {
+    /// Number of the client.
+    client: u8,
+    /// Was it seen in no exchange that is held?
+    is_new: bool,
+    /// Where the number of exchanges stands.
+    count_at: usize,
+    /// The exchange that makes room; empty if there is room.
+    oldest: Range<usize>,
+    /// Where the use of the presented token stands, if it was issued here, and when that was.
+    used: Option<(usize, i64)>,
+    /// The time of the latest exchange.
+    last_ms: i64,
+}
+
+impl Next {
+    /// `None`: it takes a closer look.
+    fn of(packed: &[u8], client: &Client<'_>, one: &Rotation<'_>) -> Option<Self> {
+        let mut reader = Reader(packed);
+        let at = |reader: &Reader<'_>| packed.len() - reader.0.len();
+        let (mut number, clients) = (None, reader.byte()?);
+        for known in 0..clients {
+            let is_it = reader.client()? == *client;
+            number = number.or(is_it.then_some(known));
+        }
+        let (count_at, is_new) = (at(&reader), number.is_none());
+        let mut next = Self { client: number.unwrap_or(clients), is_new, count_at, oldest: 0..0, used: None, last_ms: one.time_ms };
+        let count = reader.byte()?;
+        let mut oldest = (i64::MAX, next.client);
+        for _ in 0..count {
+            let start = at(&reader);
+            let known = reader.rotation()?;
+            let is_known = [one.presented, one.issued].contains(&known.presented);
+            let is_presented = known.issued == one.presented;
+            if is_known || (is_presented && next.used.is_some()) {
+                return None;
+            }
+            if is_presented {
+                next.used = Some((start + USED_AT, known.used_ms.map_or(one.time_ms, |used_ms| used_ms.min(one.time_ms))));
+            }
+            if known.time_ms < oldest.0 {
+                (oldest, next.oldest) = ((known.time_ms, known.client), start..at(&reader));
+            }
+            next.last_ms = next.last_ms.max(known.time_ms);
+        }
+        let tainted = reader.byte()?;
+        if usize::from(count) < ROTATIONS_MAX {
+            next.oldest = 0..0;
+        } else if oldest.1 != next.client {
+            // It may have been the last one by its client.
+            return None;
+        }
+        (tainted == 0).then_some(next)
+    }
+
+    fn write(&self, packed: Box<[u8]>, client: &Client<'_>, one: &Rotation<'_>) -> Box<[u8]> {
+        let mut bytes = packed.into_vec();
+        let client_bytes = if self.is_new { client.packed_bytes() } else { 0 };
+        bytes.reserve_exact(one.packed_bytes() + client_bytes);
+        if let Some((used, ms)) = self.used.and_then(|(at, ms)| Some((bytes.get_mut(at..)?.first_chunk_mut()?, ms))) {
+            *used = ms.to_le_bytes();
+        }
+        if self.oldest.is_empty() {
+            bytes.get_mut(self.count_at).into_iter().for_each(|count| *count += 1);
+        }
+        bytes.drain(self.oldest.clone());
+        // That nothing was reused stands at the end.
+        let tainted = bytes.pop().unwrap_or_default();
+        one.put(self.client, &mut bytes);
+        bytes.push(tainted);
+        if self.is_new {
+            // Behind the other clients, before what was written.
+            client.put(&mut bytes);
+            bytes.get_mut(self.count_at..).into_iter().for_each(|from| from.rotate_right(client_bytes));
+            bytes.first_mut().into_iter().for_each(|clients| *clients += 1);
+        }
+        bytes.into_boxed_slice()
+    }
+}
+
 impl<'a> Past<'a> {
     fn unpack(bytes: &'a [u8]) -> Self {
         Reader(bytes).past().unwrap_or_default()
@@ -237,6 +322,9 @@ pub(super) struct Innocent {
     pub gap_ms: i64,
 }
 
+/// No exchange of the token is known before.
+const FIRST_USE: Innocent = Innocent { gate: "first_use", gap_ms: 0 };
+
 /// A reuse that no innocent cause explains.
 pub(super) struct Reuse {
     /// The exchange before; `None` for a token that a reuse had given to the attacker.
@@ -290,19 +378,54 @@ impl Lineage {
     /// Looks at a refresh token that was presented: a reuse, or why it is none.
     pub fn observe(&mut self, event: &Event<'_>, token: TokenHash, exchanged: bool, config: &Config) -> Result<Reuse, Innocent> {
         let (presented, time_ms, print) = (short(token), event.time_ms(), ClientPrint::of(event));
-        let issued = event.token_issued().filter(|_| exchanged).map(short);
+        let client = Client { print, ip: event.ip(), session: text_of(event.session().unwrap_or_default()) };
+        let exchange = event.token_issued().filter(|_| exchanged).map(short).map(|issued| Rotation {
+            presented,
+            issued,
+            time_ms,
+            used_ms: None,
+            client: 0,
+            event: text_of(event.id()),
+        });
+        if let Some(exchange) = exchange
+            && self.goes_on(&client, &exchange, config)
+        {
+            return Err(FIRST_USE);
+        }
+        self.look_closely(client, presented, time_ms, event.outcome() == Outcome::Success, exchange, config)
+    }
+
+    /// An exchange like nearly all is put behind the others, and is no reuse. False: it takes a closer look.
+    fn goes_on(&mut self, client: &Client<'_>, exchange: &Rotation<'_>, config: &Config) -> bool {
+        let Some(next) = Next::of(&self.packed, client, exchange) else { return false };
+        self.packed = next.write(std::mem::take(&mut self.packed), client, exchange);
+        self.rotations += u8::from(next.oldest.is_empty());
+        self.expires_ms = next.last_ms.saturating_add(config.lineage_kept_ms);
+        true
+    }
+
+    fn look_closely(
+        &mut self,
+        client: Client<'_>,
+        presented: u32,
+        time_ms: i64,
+        success: bool,
+        exchange: Option<Rotation<'_>>,
+        config: &Config,
+    ) -> Result<Reuse, Innocent> {
+        let (print, issued) = (client.print, exchange.map(|exchange| exchange.issued));
         let mut past = Past::unpack(&self.packed);
         let mut changed = false;
-        if event.outcome() == Outcome::Success {
+        if success {
             for one in past.rotations.iter_mut().filter(|one| one.issued == presented) {
                 one.used(time_ms);
                 changed = true;
             }
         }
         let reuse = past.judge(presented, time_ms, &print, issued.is_some(), config);
-        if let Some(issued) = issued {
-            let client = past.number_of(Client { print, ip: event.ip(), session: text_of(event.session().unwrap_or_default()) });
-            past.remember(Rotation { presented, issued, time_ms, used_ms: None, client, event: text_of(event.id()) });
+        if let Some(exchange) = exchange {
+            let client = past.number_of(client);
+            past.remember(Rotation { client, ..exchange });
             let last_ms = past.rotations.iter().map(|one| one.time_ms).fold(time_ms, i64::max);
             self.expires_ms = last_ms.saturating_add(config.lineage_kept_ms);
             changed = true;
@@ -357,7 +480,7 @@ impl<'a> Past<'a> {
         }
         let before = self.rotations.iter().find(|one| one.presented == presented);
         let Some((before, first)) = before.and_then(|before| Some((before, self.client_of(before)?))) else {
-            return Err(Innocent { gate: "first_use", gap_ms: 0 });
+            return Err(FIRST_USE);
         };
         // The two may arrive in either order; what counts is who came first in event time.
         let gap_ms = time_ms.saturating_sub(before.time_ms).saturating_abs();
@@ -416,7 +539,10 @@ fn short(token: TokenHash) -> u32 {
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, reason = "tests")]
 mod tests {
+    use super::super::PARAMETERS;
     use super::*;
+    use bartizan_core::Parameters;
+    use proptest::prelude::*;
 
     fn past<'a>(sessions: &[&'a str]) -> Past<'a> {
         let mut past = Past { tainted: [(7, i64::MIN), (u32::MAX, i64::MAX)].into_iter().collect(), ..Past::default() };
@@ -447,6 +573,39 @@ mod tests {
         assert_eq!(Past::unpack(&[]), Past::default());
         let packed = past(&["a", "b"]).pack();
         (0..packed.len()).for_each(|len| assert!(Past::unpack(packed.get(..len).unwrap_or_default()).rotations.is_empty()));
+    }
+
+    proptest! {
+        /// What the short way writes is what the long one does, and it finds nothing where that does.
+        #[test]
+        fn an_ordinary_exchange_comes_to_the_same_both_ways(
+            steps in prop::collection::vec((0_u32..4, prop_oneof![6 => Just(0_u32), 1 => 1_u32..9], 0_i64..50, 0_usize..4, 0_usize..9), 1..60),
+        ) {
+            let config = Config::new(&Parameters::defaults(PARAMETERS));
+            let (mut now_ms, mut shorter) = (0, 0);
+            let (mut short, mut long) = (Lineage::default(), Lineage::default());
+            for (number, (client, back, later, session, id)) in steps.iter().enumerate() {
+                now_ms += (later - 5) * 4_000;
+                let client = Client {
+                    print: ClientPrint { device: u32::from(*client == 3), ..ClientPrint::default() },
+                    ip: None,
+                    session: &b"abc"[..*session],
+                };
+                let (presented, event) = (100 + number as u32 - back, &b"12345678"[..*id]);
+                let one = Rotation { presented, issued: 101 + number as u32, time_ms: now_ms, used_ms: None, client: 0, event };
+                let goes_on = short.goes_on(&client, &one, &config);
+                shorter += usize::from(goes_on);
+                if !goes_on {
+                    short.look_closely(client, presented, now_ms, true, Some(one), &config).ok();
+                }
+                let found = long.look_closely(client, presented, now_ms, true, Some(one), &config);
+                prop_assert!(!goes_on || found.is_err_and(|innocent| innocent.gap_ms == 0));
+                prop_assert_eq!(&short.packed, &long.packed);
+                prop_assert_eq!((short.expires_ms, short.rotations, short.is_tainted), (long.expires_ms, long.rotations, long.is_tainted));
+                prop_assert_eq!(Past::unpack(&short.packed).rotations.len(), usize::from(short.rotations));
+            }
+            prop_assert!(steps.len() < 50 || shorter > 0);
+        }
     }
 
     #[test]

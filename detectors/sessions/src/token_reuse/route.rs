@@ -25,10 +25,13 @@ fn mix(before: u64, bytes: &[u8]) -> u64 {
 /// A number, a UUID or another long hexadecimal or random text.
 fn is_id(segment: &[u8]) -> bool {
     let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 {
+        return false;
+    }
     let others = segment.iter().filter(|byte| !byte.is_ascii_alphanumeric()).count();
     let is_hex = segment.len() >= 16 && segment.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     let is_random = segment.len() >= RANDOM_BYTES_MIN && others <= 2;
-    digits == segment.len() || (digits > 0 && is_hex) || (digits > 2 && is_random)
+    digits == segment.len() || is_hex || (digits > 2 && is_random)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::route;
 use bartizan_core::client::{agent_family, short};
 use bartizan_core::people::day_of;
 use bartizan_core::time::DAY_MS;
-use bartizan_core::{ClientPrint, Event, KeyKind, Retained, heap_bytes};
+use bartizan_core::{ClientPrint, Event, KeyKind, Memo, Retained, heap_bytes};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -101,18 +101,24 @@ struct Request {
 }
 
 impl Request {
-    fn of(event: &Event<'_>) -> Option<Self> {
+    fn of(event: &Event<'_>, names: &mut Memo<u32>) -> Option<Self> {
         let (path, _) = event.path().zip(event.ip())?;
         let print = ClientPrint::of(event);
-        let name = event.user_agent().unwrap_or_default().split(['/', ' ', '(']).next().unwrap_or_default();
+        let client = event.key(KeyKind::Client).map_or(0, |key| key.hash);
         Some(Self {
             network: print.line(),
             subnet: short(event.key(KeyKind::Subnet)),
             route: route::of(event.method(), path),
-            name: if name.is_empty() { 0 } else { agent_family(name) },
+            name: names.get(client, || name_of(event.user_agent().unwrap_or_default())),
             ja4: print.ja4,
         })
     }
+}
+
+/// Print of a program's name; 0 if it has none.
+fn name_of(agent: &str) -> u32 {
+    let name = agent.split(['/', ' ', '(']).next().unwrap_or_default();
+    if name.is_empty() { 0 } else { agent_family(name) }
 }
 
 /// A program.
@@ -175,8 +181,8 @@ impl Service {
     }
 
     /// Looks at a request: one from a place and on routes that it never used, or why it is none.
-    pub fn observe(&mut self, event: &Event<'_>, refused: bool, config: &Config) -> Result<Strayed, &'static str> {
-        let Some(request) = Request::of(event) else { return Err("no_route") };
+    pub fn observe(&mut self, event: &Event<'_>, refused: bool, names: &mut Memo<u32>, config: &Config) -> Result<Strayed, &'static str> {
+        let Some(request) = Request::of(event, names) else { return Err("no_route") };
         let day = day_of(event.time_ms());
         self.last_ms = self.last_ms.max(event.time_ms());
         if self.is_broad {
