@@ -109,7 +109,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0006", "T1539"), ("TA0006", "T1528"), ("TA0005", "T1550.001"), ("TA0005", "T1550.004"), ("TA0006", "T1557")],
     yields: false,
     quiet_gap_ms: 3_600_000,
-    state_version: 6,
+    state_version: 7,
     build: |parameters, budget| Box::new(TokenReuse::new(parameters, budget)),
 };
 
