@@ -22,6 +22,10 @@ pub const ARENA_BYTES_MAX: usize = 1 << 30;
 /// Text of an ordinary event, generously: an arena that grows is copied.
 const EVENT_TEXT_BYTES: usize = 512;
 
+/// Sessions of which the latest event is at hand, as the next one is mostly like it: reading the texts again costs less
+/// than hashing them.
+const SESSIONS: usize = 256;
+
 /// Bytes between two texts of one line that are copied along with them: fewer than it costs to begin anew.
 const GAP_BYTES_MAX: usize = 32;
 
@@ -43,6 +47,12 @@ impl Text {
     pub(crate) fn of(self, arena: &str) -> &str {
         let start = self.start as usize;
         arena.get(start..start + self.len as usize).unwrap_or("")
+    }
+
+    /// The same as bytes, for what need not know where letters begin.
+    fn bytes_of(self, arena: &str) -> &[u8] {
+        let start = self.start as usize;
+        arena.as_bytes().get(start..start + self.len as usize).unwrap_or_default()
     }
 }
 
@@ -182,7 +192,22 @@ impl Record {
     }
 
     pub(crate) fn key(&self, kind: KeyKind) -> Option<Key> {
-        self.keys.get(kind as usize).filter(|hash| **hash != 0).map(|hash| Key { kind, hash: *hash })
+        let hash = self.key_hash(kind);
+        (hash != 0).then_some(Key { kind, hash })
+    }
+
+    /// 0 if it has none.
+    fn key_hash(&self, kind: KeyKind) -> u64 {
+        self.keys.get(kind as usize).copied().unwrap_or(0)
+    }
+
+    /// Has another event of its session all that goes into keys and prints, too?
+    fn is_like(&self, other: &Self, arena: &str) -> bool {
+        let text = |field: Field| self.text(field).bytes_of(arena) == other.text(field).bytes_of(arena);
+        let country = |record: &Self| record.place.map(|place| place.country);
+        self.ip == other.ip
+            && country(self) == country(other)
+            && [Field::User, Field::Device, Field::UserAgent, Field::Ja4, Field::App, Field::Region].into_iter().all(text)
     }
 
     /// Points a text member to a piece of the arena, as the enricher does with cached places.
@@ -337,13 +362,15 @@ pub struct EventBatch {
     records: Vec<Record>,
     /// Records, from the first on, whose keys are hashed.
     hashed: usize,
+    /// What was read of the last user agents; it stays when the batch is filled anew.
+    software: Option<Memo<Software>>,
 }
 
 impl EventBatch {
     /// An empty batch with room for `events` events of ordinary size.
     #[must_use]
     pub fn with_capacity(events: usize) -> Self {
-        Self { arena: String::with_capacity(events * EVENT_TEXT_BYTES), records: Vec::with_capacity(events), hashed: 0 }
+        Self { arena: String::with_capacity(events * EVENT_TEXT_BYTES), records: Vec::with_capacity(events), ..Self::default() }
     }
 
     /// Events in the batch.
@@ -453,25 +480,38 @@ impl EventBatch {
     /// Hashes the keys of the events that were added since the last call. Whoever prepares a batch may do it;
     /// whoever detects sees to it that it is done.
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
-        let mut memo = Memo::new(Software::default());
-        let Self { arena, records, hashed } = self;
-        let nobody = hasher.tenant("");
-        // Neighbours are often of one tenant.
-        let mut last = ("", nobody);
-        for record in records.iter_mut().skip(std::mem::take(hashed)) {
-            let tenant = record.text(Field::Tenant).of(arena);
-            if tenant != last.0 {
-                last = (tenant, hasher.tenant(tenant));
+        let Self { arena, records, hashed, software } = self;
+        if *hashed == records.len() {
+            return;
+        }
+        let memo = software.get_or_insert_with(|| Memo::new(Software::default()));
+        let mut tenant = Tenant::new("", hasher);
+        // The latest event of some sessions.
+        let mut latest_of = [0; SESSIONS];
+        for index in std::mem::replace(hashed, records.len())..records.len() {
+            let (before, rest) = records.split_at_mut(index);
+            let Some(record) = rest.first_mut() else { return };
+            // Neighbours are often of one tenant.
+            let name = record.text(Field::Tenant).of(arena);
+            if name != tenant.name {
+                tenant = Tenant::new(name, hasher);
             }
+            record.identity = hasher.identity(tenant.hash, record.text(Field::Id).bytes_of(arena), record.time_ms);
+            let bearing = Bearing::of(record, arena, &tenant, hasher);
+            let latest = latest_of.get_mut(bearing.session as usize % SESSIONS).map(|latest| std::mem::replace(latest, index));
+            let goes_on =
+                |one: &&Record| bearing.session != 0 && one.key_hash(KeyKind::Session) == bearing.session && one.is_like(record, arena);
+            if let Some(one) = latest.and_then(|latest| before.get(latest)).filter(goes_on) {
+                (record.keys, record.software, record.region) = (one.keys, one.software, one.region);
+                continue;
+            }
+            let keys = keys_of(record, arena, &tenant, &bearing, hasher);
             let event = Event::new(arena, record);
-            let identity = hasher.identity(last.1, event.id(), event.time_ms());
-            let keys = keys_of(&event, last.1, nobody, hasher);
             let client = keys.get(KeyKind::Client as usize).copied().unwrap_or(0);
             let software = memo.get(client, || Software::of(event.text(Field::UserAgent), event.text(Field::Ja4)));
             let region = region(&event);
-            (record.keys, record.identity, record.software, record.region) = (keys, identity, software, region);
+            (record.keys, record.software, record.region) = (keys, software, region);
         }
-        *hashed = records.len();
     }
 }
 
@@ -553,64 +593,91 @@ fn append(arena: &mut String, text: &str) -> Text {
     Text { start, len: text.len() as u32 }
 }
 
-/// `nobody`: a tenant that stands for none.
-fn keys_of(event: &Event<'_>, tenant: TenantHash, nobody: TenantHash, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
+/// A tenant, with what does not change from event to event.
+struct Tenant<'a> {
+    name: &'a str,
+    hash: TenantHash,
+    key: u64,
+    /// A tenant that stands for none.
+    nobody: TenantHash,
+}
+
+impl<'a> Tenant<'a> {
+    fn new(name: &'a str, hasher: &KeyHasher) -> Self {
+        let hash = hasher.tenant(name);
+        Self { name, hash, key: hasher.hash(KeyKind::Tenant, hash, &[]), nobody: hasher.tenant("") }
+    }
+}
+
+/// Hashes of what an event bears; 0 for what it does not.
+struct Bearing {
+    session: u64,
+    token: u64,
+    bearer: u64,
+}
+
+impl Bearing {
+    fn of(record: &Record, arena: &str, tenant: &Tenant<'_>, hasher: &KeyHasher) -> Self {
+        let session = record.text(Field::Session).bytes_of(arena);
+        if !session.is_empty() {
+            let [session, bearer] = hasher.hash_under([(KeyKind::Session, tenant.hash), (KeyKind::Bearer, tenant.nobody)], session);
+            return Self { session, token: 0, bearer };
+        }
+        record.token.map_or(Self { session: 0, token: 0, bearer: 0 }, |token| Self {
+            session: 0,
+            token: hasher.hash(KeyKind::Token, tenant.hash, &[&token.0]),
+            // A token's hash is keyed already.
+            bearer: token.folded(),
+        })
+    }
+}
+
+fn keys_of(record: &Record, arena: &str, tenant: &Tenant<'_>, bearing: &Bearing, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
     let mut keys = [0; KeyKind::COUNT];
-    let mut set = |kind: KeyKind, parts: &[&[u8]]| {
-        let hash = hasher.hash(kind, tenant, parts);
+    let mut set = |kind: KeyKind, hash: u64| {
         if let Some(slot) = keys.get_mut(kind as usize) {
             *slot = hash;
         }
-        hash
     };
-    set(KeyKind::Tenant, &[]);
-    let user = event.user().map(|user| set(KeyKind::User, &[user.as_bytes()]));
-    let session = event.session().map(|session| set(KeyKind::Session, &[session.as_bytes()]));
-    let token = event.token().filter(|_| session.is_none()).map(|token| set(KeyKind::Token, &[&token.0]));
-    let principal = user.or(session).or(token);
-    if let Some(device) = event.device() {
-        set(KeyKind::Device, &[device.as_bytes()]);
+    let bytes = |field| record.text(field).bytes_of(arena);
+    // 0 for what is absent.
+    let hash = |kind: KeyKind, value: &[u8]| if value.is_empty() { 0 } else { hasher.hash(kind, tenant.hash, &[value]) };
+    let Bearing { session, token, bearer } = *bearing;
+    let user = hash(KeyKind::User, bytes(Field::User));
+    set(KeyKind::Tenant, tenant.key);
+    set(KeyKind::User, user);
+    set(KeyKind::Session, session);
+    set(KeyKind::Token, token);
+    // The kind is part of what was hashed, so a user and a session of one name stay apart.
+    set(KeyKind::Principal, [user, session, token].into_iter().find(|hash| *hash != 0).unwrap_or(0));
+    set(KeyKind::Bearer, bearer);
+    set(KeyKind::Device, hash(KeyKind::Device, bytes(Field::Device)));
+    set(KeyKind::App, hash(KeyKind::App, bytes(Field::App)));
+    let (agent, ja4) = (bytes(Field::UserAgent), bytes(Field::Ja4));
+    if !(agent.is_empty() && ja4.is_empty()) {
+        set(KeyKind::Client, hasher.hash(KeyKind::Client, tenant.hash, &[agent, ja4]));
     }
-    if event.user_agent().is_some() || event.ja4().is_some() {
-        let (agent, ja4) = (event.text(Field::UserAgent), event.text(Field::Ja4));
-        set(KeyKind::Client, &[agent.as_bytes(), ja4.as_bytes()]);
-    }
-    if let Some(app) = event.app() {
-        set(KeyKind::App, &[app.as_bytes()]);
-    }
-    match event.ip() {
+    match record.ip {
         Some(IpAddr::V4(ip)) => {
             let octets = ip.octets();
-            set(KeyKind::Address, &[&octets]);
-            set(KeyKind::Subnet, &[&octets[..3]]);
+            set(KeyKind::Address, hash(KeyKind::Address, &octets));
+            set(KeyKind::Subnet, hash(KeyKind::Subnet, &octets[..3]));
         }
         Some(IpAddr::V6(ip)) => {
             let octets = ip.octets();
-            set(KeyKind::Address, &[&octets]);
-            set(KeyKind::Subnet, &[&octets[..6]]);
+            set(KeyKind::Address, hash(KeyKind::Address, &octets));
+            set(KeyKind::Subnet, hash(KeyKind::Subnet, &octets[..6]));
         }
         None => {}
-    }
-    // The kind is part of what was hashed, so a user and a session of one name stay apart.
-    if let (Some(slot), Some(principal)) = (keys.get_mut(KeyKind::Principal as usize), principal) {
-        *slot = principal;
-    }
-    // A token's hash is keyed already.
-    let bearer = match (event.session(), event.token()) {
-        (Some(session), _) => hasher.hash(KeyKind::Bearer, nobody, &[session.as_bytes()]),
-        (None, Some(token)) => token.folded(),
-        (None, None) => 0,
-    };
-    if let Some(slot) = keys.get_mut(KeyKind::Bearer as usize) {
-        *slot = bearer;
     }
     keys
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn draft<'a>(user: &'a str, ip: &str) -> EventDraft<'a> {
         let mut draft = EventDraft { ip: ip.parse().ok(), kind: Kind::Login, ..EventDraft::default() };
@@ -643,6 +710,33 @@ mod tests {
         assert_ne!(key(0, KeyKind::Address), key(1, KeyKind::Address));
         assert_ne!(key(0, KeyKind::User), key(2, KeyKind::User));
         assert_eq!(key(0, KeyKind::Session), None);
+    }
+
+    proptest! {
+        /// What is taken over from the event before is what would have been hashed.
+        #[test]
+        fn events_of_one_session_have_the_keys_that_each_has_alone(events in prop::collection::vec(any::<[bool; 11]>(), 1..40)) {
+            let mut together = EventBatch::default();
+            for [session, tenant, user, device, agent, ja4, app, address, place, region, token] in events {
+                let mut one = draft(if user { "ann" } else { "" }, if address { "203.0.113.7" } else { "2001:db8::1" });
+                let texts = [(Field::Tenant, tenant, "beta"), (Field::Session, session, "s"), (Field::Device, device, "laptop"),
+                    (Field::UserAgent, agent, "Firefox/140"), (Field::Ja4, ja4, "t13_a_b"), (Field::App, app, "web")];
+                texts.into_iter().filter(|(_, is, _)| *is).for_each(|(field, _, text)| one.texts.set(field, text));
+                one.token = token.then_some(TokenHash([7; 16]));
+                together.push(&one).place = place.then_some(Place { country: *b"DE", latitude: 0.0, longitude: 0.0, accuracy_km: 0 });
+                let region = together.append_text(if region { "Bavaria" } else { "Bremen" });
+                together.records.last_mut().unwrap().set_text(Field::Region, region);
+            }
+            together.hash_keys(&KeyHasher::new([7; 16]));
+            for event in together.iter() {
+                let mut alone = EventBatch::default();
+                alone.copy(&event);
+                alone.hash_keys(&KeyHasher::new([7; 16]));
+                let alone = &alone.records[0];
+                let prints = |record: &Record| (record.keys, record.identity, record.software, record.region);
+                prop_assert_eq!(prints(event.record), prints(alone));
+            }
+        }
     }
 
     #[test]

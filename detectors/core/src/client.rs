@@ -239,11 +239,10 @@ fn mix(hash: u64, word: u64) -> u64 {
 
 /// Stable 32-bit print of bytes; never 0.
 fn print(start: u64, bytes: &[u8]) -> u32 {
-    let mut hash = mix(start, bytes.len() as u64);
-    for piece in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
-        hash = mix(hash, u64::from_le_bytes(word));
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut hash = words.iter().fold(mix(start, bytes.len() as u64), |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    if !rest.is_empty() {
+        hash = mix(hash, rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
     }
     ((hash >> 32) as u32).max(1)
 }

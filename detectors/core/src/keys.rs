@@ -113,17 +113,36 @@ impl KeyHasher {
 
     /// Hash of the parts of a value, each closed off against the next; never 0.
     #[must_use]
+    #[inline]
     pub fn hash(&self, kind: KeyKind, tenant: TenantHash, parts: &[&[u8]]) -> u64 {
         parts.iter().fold(tenant.0, |before, part| self.part(before, kind as u64 + 1, part)).max(1)
     }
 
-    /// Hash of what makes two records one event: tenant, id and time.
+    /// Hashes of one value under several kinds and tenants: it is read once.
     #[must_use]
-    pub fn identity(&self, tenant: TenantHash, id: &str, time_ms: i64) -> u64 {
-        self.part(tenant.0 ^ time_ms as u64, IDENTITY, id.as_bytes())
+    #[inline]
+    pub fn hash_under<const N: usize>(&self, heads: [(KeyKind, TenantHash); N], value: &[u8]) -> [u64; N] {
+        if value.len() > PIECE_BYTES {
+            return heads.map(|(kind, tenant)| self.hash(kind, tenant, &[value]));
+        }
+        let words = self.words(value);
+        heads.map(|(kind, tenant)| self.close(tenant.0, kind as u64 + 1, value.len(), words).max(1))
     }
 
-    fn part(&self, mut before: u64, kind: u64, mut part: &[u8]) -> u64 {
+    /// Hash of what makes two records one event: tenant, id and time.
+    #[must_use]
+    #[inline]
+    pub fn identity(&self, tenant: TenantHash, id: &[u8], time_ms: i64) -> u64 {
+        self.part(tenant.0 ^ time_ms as u64, IDENTITY, id)
+    }
+
+    #[inline]
+    fn part(&self, before: u64, kind: u64, part: &[u8]) -> u64 {
+        if part.len() > PIECE_BYTES { self.long_part(before, kind, part) } else { self.piece(before, kind, part) }
+    }
+
+    #[cold]
+    fn long_part(&self, mut before: u64, kind: u64, mut part: &[u8]) -> u64 {
         while let Some((piece, rest)) = part.split_at_checked(PIECE_BYTES).filter(|(_, rest)| !rest.is_empty()) {
             before = self.piece(before, kind | MORE, piece);
             part = rest;
@@ -131,12 +150,18 @@ impl KeyHasher {
         self.piece(before, kind, part)
     }
 
-    /// Hash of a piece that goes on from `before`. How pieces become words is one to one for each length.
+    /// Hash of a piece that goes on from `before`.
     #[inline]
     fn piece(&self, before: u64, mark: u64, piece: &[u8]) -> u64 {
-        let [before_key, mark_key, end_key, last_key, keys @ ..] = &self.sum;
+        self.close(before, mark, piece.len(), self.words(piece))
+    }
+
+    /// The sum over a piece by itself. How pieces become words is one to one for each length.
+    #[inline]
+    fn words(&self, piece: &[u8]) -> u128 {
+        let [_, _, end_key, last_key, keys @ ..] = &self.sum;
         let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-        let mut sum = product(before.wrapping_add(*before_key), (mark ^ (piece.len() as u64) << 8).wrapping_add(*mark_key));
+        let mut sum = 0_u128;
         let (pairs, tail) = piece.as_chunks::<16>();
         for ([a, b], pair) in keys.as_chunks::<2>().0.iter().zip(pairs) {
             let (first, second) = halves(pair);
@@ -151,6 +176,15 @@ impl KeyHasher {
             };
             sum = sum.wrapping_add(product(first.wrapping_add(*end_key), second.wrapping_add(*last_key)));
         }
+        sum
+    }
+
+    /// Hash of a piece with these words, and with what stands before it.
+    #[inline]
+    fn close(&self, before: u64, mark: u64, len: usize, words: u128) -> u64 {
+        let [before_key, mark_key, ..] = self.sum;
+        let head = product(before.wrapping_add(before_key), (mark ^ (len as u64) << 8).wrapping_add(mark_key));
+        let sum = words.wrapping_add(head);
         let [low_key, high_key] = self.fold;
         let folded = product(sum as u64 ^ low_key, (sum >> 64) as u64 ^ high_key);
         folded as u64 ^ (folded >> 64) as u64
@@ -228,10 +262,10 @@ mod tests {
             hasher.hash(KeyKind::User, acme, &[b"abc"]),
             hasher.hash(KeyKind::User, beta, &[b"abc"]),
             hasher.hash(KeyKind::Session, acme, &[b"abc"]),
-            hasher.identity(acme, "abc", 1),
-            hasher.identity(acme, "abc", 2),
-            hasher.identity(beta, "abc", 2),
-            KeyHasher::new([8; 16]).identity(acme, "abc", 2),
+            hasher.identity(acme, b"abc", 1),
+            hasher.identity(acme, b"abc", 2),
+            hasher.identity(beta, b"abc", 2),
+            KeyHasher::new([8; 16]).identity(acme, b"abc", 2),
         ];
         let zeros = vec![0; 3 * PIECE_BYTES];
         hashes.extend((0..zeros.len()).map(|len| key(&[&zeros[..len]])));
@@ -254,6 +288,13 @@ mod tests {
         fn a_piece_is_summed_as_defined(before: u64, piece in prop::collection::vec(any::<u8>(), 0..=PIECE_BYTES)) {
             let hasher = HASHER();
             prop_assert_eq!(hasher.piece(before, 3, &piece), by_definition(&hasher, before, 3, &piece));
+        }
+
+        #[test]
+        fn what_is_read_once_is_hashed_like_what_is_read_each_time(value in prop::collection::vec(any::<u8>(), 0..=3 * PIECE_BYTES)) {
+            let hasher = HASHER();
+            let heads = [(KeyKind::Session, hasher.tenant("acme")), (KeyKind::Bearer, hasher.tenant(""))];
+            prop_assert_eq!(hasher.hash_under(heads, &value), heads.map(|(kind, tenant)| hasher.hash(kind, tenant, &[&value])));
         }
     }
 }

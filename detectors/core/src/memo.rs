@@ -4,10 +4,10 @@
 //! A memo remembers nothing that an event does not say again: it is no state, and makes no finding another one.
 
 /// Keys remembered, each in the one place that its hash names.
-const PLACES: usize = 256;
+const PLACES: usize = 512;
 
 /// What values come to, by the hash of their key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Memo<T>(Box<[(u64, T)]>);
 
 impl<T: Copy> Memo<T> {
