@@ -17,8 +17,8 @@ use std::ops::Range;
 
 /// Days after which a value weighs half.
 const HALF_LIFE_DAYS: u16 = 60;
-/// Weight from which a value is known: one sign-in counts 1 and is known for about 100 days.
-const KNOWN_WEIGHT_MIN: f32 = 0.3;
+/// Logarithm of the weight 0.3, from which on a value is known: one sign-in counts 1 and is known for about 100 days.
+const KNOWN_LOG_MIN: u16 = 1024;
 
 /// A feature of sign-ins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,8 +239,16 @@ impl Habits {
         self.of(feature).iter().find(|habit| habit.is(name)).map(|habit| habit.course())
     }
 
+    fn log_on(&self, course: Course, day: u16) -> u16 {
+        course.aged(day.saturating_sub(self.day)).log
+    }
+
     fn weight_on(&self, course: Course, day: u16) -> f32 {
-        weight_of(course.aged(day.saturating_sub(self.day)).log)
+        weight_of(self.log_on(course, day))
+    }
+
+    fn is_known(&self, course: Course, day: u16) -> bool {
+        self.log_on(course, day) >= KNOWN_LOG_MIN
     }
 
     /// Weight of a value, and of all values of its feature.
@@ -253,13 +261,13 @@ impl Habits {
     /// Is this value part of the person's life? What is absent is.
     #[must_use]
     pub fn knows(&self, feature: Feature, value: u32, day: u16) -> bool {
-        value == 0 || self.get(feature, value).is_some_and(|course| self.weight_on(course, day) >= KNOWN_WEIGHT_MIN)
+        value == 0 || self.get(feature, value).is_some_and(|course| self.is_known(course, day))
     }
 
     /// How many values of a feature are known?
     #[must_use]
     pub fn known(&self, feature: Feature, day: u16) -> usize {
-        self.of(feature).iter().filter(|habit| self.weight_on(habit.course(), day) >= KNOWN_WEIGHT_MIN).count()
+        self.of(feature).iter().filter(|habit| self.is_known(habit.course(), day)).count()
     }
 
     /// On how many days was the value seen, beyond doubt? Up to 31.
@@ -273,7 +281,7 @@ impl Habits {
     #[must_use]
     pub(super) fn is_due(&self, feature: Feature, value: u32, day: u16) -> bool {
         let is_first = |course: Course| day > self.day || (day == self.day && course.days > 0 && !course.today);
-        value != 0 && self.knows(feature, value, day) && self.get(feature, value).is_some_and(is_first)
+        value != 0 && self.get(feature, value).is_some_and(|course| is_first(course) && self.is_known(course, day))
     }
 
     /// Was the value seen before this day? Of a day a week before the person's latest one this is not known, and denied.
@@ -454,6 +462,11 @@ mod tests {
             prop_assert!((habits.weights(Feature::Country, 7, day).0 / exact - 1.0).abs() < 1e-5);
             prop_assert!((habits.weights(Feature::Country, 7, day + 60).0 / exact - 0.5).abs() < 1e-5);
         }
+    }
+
+    #[test]
+    fn a_logarithm_says_as_well_whether_a_value_is_known() {
+        assert!((0..=Habit::LOG_MAX).all(|log| (log >= KNOWN_LOG_MIN) == (weight_of(log) >= 0.3)));
     }
 
     #[test]

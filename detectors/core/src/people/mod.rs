@@ -265,13 +265,20 @@ impl Person {
         let land = event.place().map_or([0; 2], |place| place.country);
         let never_placed = self.sign_ins > 0 && self.habits.known(Feature::Country, day) == 0;
         Familiar {
-            device: knows(Feature::Device, print.device),
+            device: self.has_device(event),
             lacks_device: print.device == 0 && self.sign_ins > 0 && !self.habits.knows(Feature::Device, NO_DEVICE, day),
             network: knows(Feature::Network, print.line()),
             agent: knows(Feature::Agent, print.agent),
             country: land == [0; 2] || never_placed || knows(Feature::Country, country(land)),
             established: self.sign_ins >= ESTABLISHED_SIGN_INS && self.days() >= ESTABLISHED_DAYS,
         }
+    }
+
+    /// Does an event name a device of this person's?
+    #[must_use]
+    pub fn has_device(&self, event: &Event<'_>) -> bool {
+        let device = short(event.key(KeyKind::Device));
+        device != 0 && self.habits.knows(Feature::Device, device, day_of(event.time_ms()))
     }
 
     /// What colleagues vouch for a sign-in with. A place vouches for people who come to it, not for a tool there: for a
@@ -432,9 +439,12 @@ impl People {
     /// The first use of a known device on a day counts like a sign-in, and so does its first use in a country: sessions
     /// live for weeks, and people and phones travel in them. A device in doubt shows whose it is by the lines that it is on.
     fn session(&mut self, key: Key, event: &Event<'_>) {
-        // Nearly always it is known already: then the state is not touched.
         let (day, device) = (day_of(event.time_ms()), short(event.key(KeyKind::Device)));
-        let Some(person) = self.known.get(key.hash, event.watermark_ms()).filter(|_| device != 0) else { return };
+        if device == 0 {
+            return;
+        }
+        // Nearly always it is known already: then the state is not touched.
+        let Some(person) = self.known.get(key.hash, event.watermark_ms()) else { return };
         let is_line = is_line(event.network_class());
         let land = event.place().filter(|_| is_line).map_or(0, |place| country(place.country));
         let subnet = if is_line { short(event.key(KeyKind::Subnet)) } else { 0 };
@@ -442,7 +452,10 @@ impl People {
         let has_moved = || day >= habits.day() && !habits.knows(Feature::Country, land, day);
         let is_news = habits.is_due(Feature::Device, device, day) || (has_moved() && habits.owned_before(Feature::Device, device, day));
         let meets_guest = person.meets_guest(device, subnet, day);
-        let Some(traits) = Traits::of(event).filter(|_| is_news || meets_guest) else { return };
+        if !(is_news || meets_guest) {
+            return;
+        }
+        let Some(traits) = Traits::of(event) else { return };
         if let Some(mut person) = self.known.get_mut(key.hash, event.watermark_ms()) {
             if meets_guest {
                 person.meet_guest(&traits);
