@@ -183,14 +183,14 @@ impl Tenant {
         let class = event.network_class();
         // A carrier's gateway is in no country and no building.
         let is_line = class.tells_place() && class != NetworkClass::Mobile;
-        let land = event.place().filter(|_| is_line).map_or(0, |place| country(place.country));
-        let country_share = self.share(land);
         let (device, place) = (ClientPrint::of(event).device, short(event.key(KeyKind::Subnet)));
         let address = if is_line { short(event.key(KeyKind::Address)) } else { 0 };
         if event.kind() == Kind::TokenRefresh {
             self.goes_on(user, device, address);
             return Standing::default();
         }
+        let land = event.place().filter(|_| is_line).map_or(0, |place| country(place.country));
+        let country_share = self.share(land);
         let own_device = self.owns(Of::UsersDevice, user, device);
         let is_others = device != 0 && !own_device && self.familiar.knows(fact(Of::Device, 0, device));
         if is_others && self.familiar.knows(fact(Of::HasDevice, user, 0)) {
@@ -250,11 +250,7 @@ impl Tenant {
 
     /// Did the user have it before, devices and places on an earlier day? Then it is remembered for longer.
     fn owns(&mut self, of: Of, user: u64, value: u32) -> bool {
-        let owns = value != 0 && self.familiar.knows(fact(of, user, value));
-        if owns {
-            self.familiar.learn(fact(of, user, value));
-        }
-        owns
+        value != 0 && self.familiar.keeps(fact(of, user, value))
     }
 
     /// From tomorrow on the user has it.

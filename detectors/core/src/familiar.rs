@@ -71,23 +71,28 @@ impl Tables {
 
     /// Was it not there yet?
     fn put(&mut self, fact: Fact) -> bool {
-        if self.has(fact) {
-            return false;
+        let is_new = !self.has(fact);
+        if is_new {
+            self.add(fact);
         }
+        is_new
+    }
+
+    /// Adds what is not there.
+    fn add(&mut self, fact: Fact) {
         let is_full = self.list.last().is_none_or(|table| self.set as usize > table.len() * 8);
         if let Some(words) = WORDS.get(self.list.len()).filter(|_| is_full) {
             self.list.reserve_exact(WORDS.len() - self.list.len());
             self.list.push(vec![0; *words]);
             self.set = 0;
         }
-        let Some(table) = self.list.last_mut() else { return false };
+        let Some(table) = self.list.last_mut() else { return };
         for (word, bit) in bits(fact, table) {
             if let Some(word) = table.get_mut(word) {
                 self.set += u32::from(*word & bit == 0);
                 *word |= bit;
             }
         }
-        true
     }
 }
 
@@ -116,6 +121,16 @@ impl Familiar {
     #[must_use]
     pub fn knows(&self, fact: Fact) -> bool {
         self.now.has(fact) || self.before.has(fact)
+    }
+
+    /// Is this known? Then it is learnt anew, to be known for longer.
+    pub fn keeps(&mut self, fact: Fact) -> bool {
+        let is_fresh = self.now.has(fact);
+        let is_known = is_fresh || self.before.has(fact);
+        if is_known && !is_fresh {
+            self.now.add(fact);
+        }
+        is_known
     }
 
     /// Learns it.
@@ -173,8 +188,12 @@ mod tests {
         assert!(familiar.knows(fact(1)));
         familiar.advance(2 * GENERATION_MS);
         familiar.learn(fact(3));
+        assert!(!familiar.keeps(fact(1)) && familiar.keeps(fact(2)) && familiar.keeps(fact(3)));
+        assert!(!familiar.knows(fact(1)) && familiar.is_fresh(fact(2)));
+        familiar.advance(3 * GENERATION_MS);
+        familiar.learn(fact(5));
         assert!(!familiar.knows(fact(1)) && familiar.knows(fact(2)));
-        familiar.advance(9 * GENERATION_MS);
+        familiar.advance(10 * GENERATION_MS);
         familiar.learn(fact(4));
         assert!(!familiar.knows(fact(2)) && !familiar.knows(fact(3)));
     }
