@@ -40,7 +40,6 @@ use bartizan_core::{
     Action, Budget, Detector, EntityKind, Event, Finding, Findings, Key, KeyKind, KeyedState, Kind, Outcome, Parameter, Parameters, Role,
     Severity, Spec, State, Subject, TimeMs, Trust, UserKind,
 };
-use lines::Lines;
 use std::net::IpAddr;
 use std::sync::Arc;
 use strangers::{Changed, Signs, Strangers, Takeover, What};
@@ -95,6 +94,9 @@ pub(crate) struct Config {
     approved_ms: i64,
     scopes_min: usize,
 }
+
+/// What is remembered of whom nothing is.
+static NOBODY: Strangers = Strangers::new();
 
 struct AccountTakeover {
     config: Config,
@@ -270,20 +272,25 @@ impl Detector for AccountTakeover {
         let Some(person) = event.person().filter(|_| counts) else {
             return findings.remark("no_success", || "Not something that a person succeeded in.".to_owned());
         };
+        let known = self.strangers.get(key.hash, event.watermark_ms());
+        let strangers = known.unwrap_or(&NOBODY);
         // Requests are many, and matter where there are strangers, or to say where the person is.
         let is_use = matches!(event.kind(), Kind::ApiRequest | Kind::TokenRefresh);
-        let says_nothing = |strangers: Option<&Strangers>| strangers.unwrap_or(&Strangers::default()).knows_now(event);
-        if is_use && says_nothing(self.strangers.get(key.hash, event.watermark_ms())) {
+        if is_use && strangers.knows_now(event) {
             return findings.remark("no_stranger", || "No strange client was seen with this person within a day.".to_owned());
+        }
+        // Every few minutes an own device says where the person is. Where nobody is strange, nothing comes of it.
+        let is_known = is_use && known.is_some_and(Strangers::is_empty) && event.voucher().is_none() && person.has_device(event);
+        if is_known && !findings.is_asked() {
+            return self.own_seen(key, event);
         }
         let familiar = person.familiar(event);
         // Once in, a stranger looks like one of the person's own.
         if let Some(voucher) = person.voucher(event) {
             return findings.remark(voucher.gate(), || format!("No stranger: {}.", voucher.because()));
         }
-        let strangers = self.strangers.get(key.hash, event.watermark_ms());
-        let before = strangers.and_then(|strangers| strangers.signs_of(event));
-        let signs = before.unwrap_or_else(|| Signs::of(event, familiar, strangers.map_or(&Lines::default(), |strangers| &strangers.lines)));
+        let before = strangers.signs_of(event);
+        let signs = before.unwrap_or_else(|| Signs::of(event, familiar, &strangers.lines));
         if before.is_none() && signs.is_known() {
             self.own_seen(key, event);
         } else if signs.may_be_strange() {

@@ -52,6 +52,23 @@ fn wild(count: usize, width: u64) -> impl Iterator<Item = TestEvent> {
     })
 }
 
+/// Few people at work for days, each with two devices on two lines, now and then with one or on one that is not theirs.
+fn goes_on(count: usize) -> impl Iterator<Item = TestEvent> {
+    const KINDS: [Kind; 4] = [Kind::Login, Kind::TokenRefresh, Kind::MfaResult, Kind::AccountChange];
+    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    (0..count as i64).map(move |n| {
+        let mut pick = |limit: u64| numbers.below(limit);
+        let (user, seldom) = (pick(5), pick(40));
+        let client = if seldom == 0 { 5 + pick(3) } else { pick(2) };
+        let line = if seldom == 1 { 5 + pick(3) } else { client };
+        let kind = if pick(12) == 0 { KINDS[pick(4) as usize] } else { Kind::ApiRequest };
+        let class = if line == 1 { NetworkClass::Mobile } else { NetworkClass::Residential };
+        let one = TestEvent::at_ms(1_772_460_000_000 + n * 60_000).kind(kind).user(format!("worker{user}"));
+        let one = one.session(format!("worker{user}'s {client}")).device(format!("worker{user}'s {client}")).agent("Firefox/140");
+        one.ip(&format!("198.51.{user}.{line}")).asn(3_320 + line as u32, class).place("DE", 52.5, 13.4)
+    })
+}
+
 /// Ordinary days and one attack of each sort, in order.
 fn incidents() -> Vec<TestEvent> {
     let at = |minute: i64| event("2026-03-02T09:00:00Z").plus_ms(minute * 60_000);
@@ -133,6 +150,12 @@ fn save_and_load_midway_change_nothing() {
 fn what_a_detector_does_not_look_at_changes_nothing() {
     let events: Vec<_> = incidents().into_iter().chain(wild(6_000, 40)).collect();
     hold(|spec| contract::looks_at_all_that_matters(spec, &events));
+}
+
+#[test]
+fn who_asks_for_remarks_changes_nothing() {
+    let events: Vec<_> = wild(6_000, 40).chain(goes_on(6_000)).collect();
+    hold(|spec| contract::may_be_asked(spec, &events).and_then(|()| contract::may_be_asked(spec, &incidents())));
 }
 
 #[test]

@@ -308,6 +308,13 @@ impl Findings {
         self.asked = asked;
     }
 
+    /// Does anybody ask for remarks? What is done to make them is spared elsewhere; what is found and remembered does not
+    /// depend on it.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     /// Says why nothing was found, if anybody asks.
     pub fn remark(&mut self, gate: &'static str, text: impl FnOnce() -> String) {
         if self.asked {

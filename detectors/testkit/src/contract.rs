@@ -4,7 +4,7 @@
 
 use crate::event::TestEvent;
 use crate::runner::Runner;
-use bartizan_core::{Finding, Parameters, Spec};
+use bartizan_core::{Finding, Parameters, Said, Spec};
 use std::collections::BTreeSet;
 
 /// Findings as the bytes that leave the process.
@@ -68,6 +68,19 @@ pub fn looks_at_all_that_matters(spec: &'static Spec, events: &[TestEvent]) -> R
     let (mut sparing, mut showing) = (Runner::new(spec, 2), Runner::new(spec, 2).showing_all());
     equal("all events shown", &sparing.feed(events), &showing.feed(events))?;
     if sparing.save() == showing.save() { Ok(()) } else { Err("all events shown: other state".to_owned()) }
+}
+
+/// Whoever asks for remarks hears the same findings and leaves the same state behind: what detectors spare themselves
+/// where nobody asks is of no consequence.
+///
+/// # Errors
+/// It is of some.
+pub fn may_be_asked(spec: &'static Spec, events: &[TestEvent]) -> Result<(), String> {
+    let (mut quick, mut asked) = (Runner::new(spec, 2), Runner::new(spec, 2));
+    let said = asked.ask(events).into_iter();
+    let found: Vec<_> = said.filter_map(|said| if let Said::Finding(finding) = said { Some(finding) } else { None }).collect();
+    equal("asked for remarks", &quick.feed(events), &found)?;
+    if quick.save() == asked.save() { Ok(()) } else { Err("asked for remarks: other state".to_owned()) }
 }
 
 /// Any number of keys stays within the budget, but for what one event may add.

@@ -138,6 +138,11 @@ impl Used {
 pub(super) struct Lines(Vec<Used>);
 
 impl Lines {
+    /// None.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     pub fn expires_ms(&self) -> i64 {
         self.0.iter().map(|used| used.last_ms.saturating_add(KEPT_MS)).max().unwrap_or(i64::MIN)
     }

@@ -239,7 +239,7 @@ pub(super) struct Strangers {
 
 impl Default for Strangers {
     fn default() -> Self {
-        Self { list: Vec::new(), lines: Lines::default(), consent_ms: i64::MIN, proved_ms: i64::MIN }
+        Self::new()
     }
 }
 
@@ -261,6 +261,11 @@ impl Retained for Strangers {
 }
 
 impl Strangers {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self { list: Vec::new(), lines: Lines::new(), consent_ms: i64::MIN, proved_ms: i64::MIN }
+    }
+
     /// Are there any?
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -269,6 +274,9 @@ impl Strangers {
     /// What was found of the client of an event within the last day, if it is one of them. The lines beside them are kept
     /// for longer, and what people taught meanwhile counts.
     pub fn signs_of(&self, event: &Event<'_>) -> Option<Signs> {
+        if self.is_empty() {
+            return None;
+        }
         let (source, since_ms) = (Source::of(event), event.time_ms().saturating_sub(KEPT_MS));
         self.list.iter().find(|one| one.last_ms >= since_ms && one.source.is(&source)).map(|one| one.signs)
     }
