@@ -203,12 +203,13 @@ impl What {
             (Kind::MfaChallenge | Kind::MfaResult, false) if is_push => Some(Self::ending(event)),
             // Nobody can deny a code, so it was a push or a call.
             (Kind::MfaResult, false) if factor.is_none() => {
-                Some(Self::ending(event)).filter(|_| event.reason().is_some()).filter(|what| matches!(what, Self::Denied | Self::Reported))
+                event.reason().map(|_| Self::ending(event)).filter(|what| matches!(what, Self::Denied | Self::Reported))
             }
             (Kind::Login, true) => Some(Self::SignedIn),
             (Kind::Login, false) => {
-                let of_push = event.reason().is_some_and(|reason| reason.contains("mfa") || reason.contains("push"));
-                let ending = Some(Self::ending(event)).filter(|_| of_push && (is_push || factor.is_none()));
+                // Wrong passwords are many, and say nothing of pushes: their words are not read.
+                let says_push = || event.reason().is_some_and(|reason| reason.contains("mfa") || reason.contains("push"));
+                let ending = ((is_push || factor.is_none()) && says_push()).then(|| Self::ending(event));
                 ending.filter(|what| matches!(what, Self::Denied | Self::Reported | Self::Ignored))
             }
             (Kind::PasswordChange | Kind::PasswordReset | Kind::AccountChange | Kind::TokenIssue, true) => Some(Self::Change),
