@@ -81,12 +81,8 @@ impl Engine {
                 }
             });
         }
-        for position in 0..self.enabled.len() {
-            let is_on = |enabled: &Vec<bool>| enabled.get(position).copied().unwrap_or(true);
-            if is_on(&self.enabled) && !watched.iter().all(|of| is_on(&of.enabled)) {
-                disabled.extend(self.holders().nth(position).map(|(id, _)| id));
-                self.enabled.get_mut(position).into_iter().for_each(|on| *on = false);
-            }
+        if watched.iter().any(|of| of.enabled != self.enabled) {
+            self.switch_off_all(&watched, disabled);
         }
         let before = heard.len();
         watched.iter_mut().for_each(|of| heard.append(&mut of.heard));
@@ -96,6 +92,17 @@ impl Engine {
         let watermark_ms = |index| events.get(index).map_or(i64::MIN, |event| event.watermark_ms());
         self.common.add(reports.into_iter().map(|of| (of.detector, watermark_ms(of.index), of.said)));
         self.watched = watched;
+    }
+
+    /// What failed on some slices is off on all.
+    fn switch_off_all(&mut self, watched: &[Watched], disabled: &mut Vec<&'static str>) {
+        for position in 0..self.enabled.len() {
+            let is_on = |enabled: &Vec<bool>| enabled.get(position).copied().unwrap_or(true);
+            if is_on(&self.enabled) && !watched.iter().all(|of| is_on(&of.enabled)) {
+                disabled.extend(self.holders().nth(position).map(|(id, _)| id));
+                self.enabled.get_mut(position).into_iter().for_each(|on| *on = false);
+            }
+        }
     }
 }
 
