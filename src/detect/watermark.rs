@@ -54,17 +54,12 @@ impl Watermarks {
         self.recompute(lateness_ms);
     }
 
-    /// An event of `partition`; returns the watermark as of it.
-    pub fn observe(&mut self, partition: &PartitionId, time_ms: i64, lateness_ms: i64) -> i64 {
-        match self.partitions.get_mut(partition) {
-            Some(known) if !known.idle && time_ms <= known.newest_ms => return self.current_ms,
-            Some(known) => *known = Partition { newest_ms: known.newest_ms.max(time_ms), idle: false },
-            None => {
-                self.partitions.insert(partition.clone(), Partition { newest_ms: time_ms, idle: false });
-            }
-        }
-        self.recompute(lateness_ms);
-        self.current_ms
+    /// A partition speaks, and all others are silent meanwhile.
+    pub fn speaking(&mut self, partition: &PartitionId, lateness_ms: i64) -> Speaking<'_> {
+        let others = self.partitions.iter().filter(|(other, of)| !of.idle && *other != partition);
+        let others_ms = others.map(|(_, of)| of.newest_ms).min().unwrap_or(i64::MAX);
+        let partition = self.partitions.entry(partition.clone()).or_insert(Partition { newest_ms: i64::MIN, idle: true });
+        Speaking { partition, others_ms, lateness_ms, current_ms: &mut self.current_ms }
     }
 
     fn recompute(&mut self, lateness_ms: i64) {
@@ -73,6 +68,27 @@ impl Watermarks {
         if let Some(newest) = newest {
             self.current_ms = self.current_ms.max(newest.saturating_sub(lateness_ms));
         }
+    }
+}
+
+/// A partition that speaks.
+pub struct Speaking<'a> {
+    partition: &'a mut Partition,
+    /// Up to where the others have come.
+    others_ms: i64,
+    lateness_ms: i64,
+    current_ms: &'a mut i64,
+}
+
+impl Speaking<'_> {
+    /// An event of the partition; returns the watermark as of it.
+    pub fn observe(&mut self, time_ms: i64) -> i64 {
+        let Partition { newest_ms, idle } = &mut *self.partition;
+        if *idle || time_ms > *newest_ms {
+            (*newest_ms, *idle) = (time_ms.max(*newest_ms), false);
+            *self.current_ms = self.others_ms.min(*newest_ms).saturating_sub(self.lateness_ms).max(*self.current_ms);
+        }
+        *self.current_ms
     }
 }
 
@@ -89,11 +105,18 @@ mod tests {
         let mut marks = Watermarks::default();
         marks.assign(&partition(0));
         marks.assign(&partition(1));
-        assert_eq!(marks.observe(&partition(0), 1_000, 100), i64::MIN);
-        assert_eq!(marks.observe(&partition(1), 500, 100), 400);
-        assert_eq!(marks.observe(&partition(0), 2_000, 100), 400);
+        let observe = |marks: &mut Watermarks, number: i32, time_ms: i64| marks.speaking(&partition(number), 100).observe(time_ms);
+        assert_eq!(observe(&mut marks, 0, 1_000), i64::MIN);
+        assert_eq!(observe(&mut marks, 1, 500), 400);
+        assert_eq!(observe(&mut marks, 0, 2_000), 400);
         marks.idle(&partition(1), 100);
         assert_eq!(marks.current_ms(), 1_900);
-        assert_eq!(marks.observe(&partition(1), 600, 100), 1_900, "it never goes back");
+        assert_eq!(observe(&mut marks, 1, 600), 1_900, "it never goes back");
+        let mut speaking = marks.speaking(&partition(2), 100);
+        assert_eq!([2_050, 2_200, 2_100].map(|time_ms| speaking.observe(time_ms)), [1_900; 3], "600 is no longer idle");
+        let mut speaking = marks.speaking(&partition(1), 100);
+        assert_eq!([2_050, 2_090, 2_300].map(|time_ms| speaking.observe(time_ms)), [1_900, 1_900, 1_900]);
+        assert_eq!(marks.newest_ms().into_values().collect::<Vec<_>>(), [2_000, 2_300, 2_200]);
+        assert_eq!(observe(&mut marks, 0, 2_150), 2_050);
     }
 }

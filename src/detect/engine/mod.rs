@@ -294,19 +294,17 @@ impl Engine {
     fn mark(&mut self, flow: &mut EventFlow, outcome: &mut Outcome) {
         let mut index = 0;
         for (run, events) in flow.order.runs.iter().zip(&flow.events_by_run) {
-            let (is_canary, mut run_newest_ms) = (canary::is_own(&run.partition), None);
+            let is_canary = canary::is_own(&run.partition);
+            let mut watermark_ms = self.watermarks.current_ms();
+            let mut speaking = (!is_canary && *events > 0).then(|| self.watermarks.speaking(&run.partition, self.lateness_ms));
             for _ in 0..*events {
                 let Some(event) = flow.events.get(index) else { return };
                 let (time_ms, hash) = (event.time_ms(), event.identity());
-                let late = time_ms < self.watermarks.current_ms().saturating_add(i64::from(sabotaged!(LatenessOffByOne)));
+                let late = time_ms < watermark_ms.saturating_add(i64::from(sabotaged!(LatenessOffByOne)));
                 let first = !late && (self.dedup.first(hash, time_ms) || sabotaged!(DedupForgotten));
-                let newest_ms = time_ms.min(event.arrival_ms());
-                // Only what is newer than all before it in its run can move anything.
-                if !is_canary && run_newest_ms.is_none_or(|run_newest_ms| newest_ms > run_newest_ms) {
-                    run_newest_ms = Some(newest_ms);
-                    self.watermarks.observe(&run.partition, newest_ms, self.lateness_ms);
+                if let Some(speaking) = &mut speaking {
+                    watermark_ms = speaking.observe(time_ms.min(event.arrival_ms()));
                 }
-                let watermark_ms = self.watermarks.current_ms();
                 if let Some(record) = flow.events.records_mut().get_mut(index) {
                     (record.watermark_ms, record.judged) = (watermark_ms, first);
                 }
