@@ -16,7 +16,7 @@ use crate::detect::common::CommonParts;
 use crate::suppress::Suppressions;
 use bartizan_core::{Epoch, Event, EventBatch, Findings, Report, Trust};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Events for fewer of which it takes longer to start threads than to look at them.
 const EVENTS_FOR_THREADS: usize = 256;
@@ -110,79 +110,34 @@ impl Engine {
 fn observe_all(first_slice: usize, slices: &mut [Slice], watch: &Watch<'_>, events: &EventBatch, range: Range<usize>, all: &mut Watched) {
     let mut findings = Findings::default();
     findings.ask(watch.asked);
-    let mut walk = Walk { first_slice, slices, watch, events, all, findings, index: range.start, next_route: 0, trust: Trust::Full };
-    // Caught around all of it, not around each look: nearly none fails, and events are many.
-    while let Err(panic) = catch_unwind(AssertUnwindSafe(|| walk.go_on(range.end))) {
-        if walk.switch_off().is_none() {
-            resume_unwind(panic);
-        }
-    }
-}
-
-/// A walk through the events of a range, and through the routes of each.
-struct Walk<'a> {
-    first_slice: usize,
-    slices: &'a mut [Slice],
-    watch: &'a Watch<'a>,
-    events: &'a EventBatch,
-    all: &'a mut Watched,
-    findings: Findings,
-    /// The event that is looked at, and which of its routes is next.
-    index: usize,
-    next_route: usize,
-    /// How far the event was believed before the route that was taken last.
-    trust: Trust,
-}
-
-impl Walk<'_> {
-    /// Goes on from where it is to the event before `end`.
-    fn go_on(&mut self, end: usize) {
-        while self.index < end {
-            if let Some(event) = self.events.get(self.index).filter(Event::is_judged) {
-                if self.next_route == 0 {
-                    self.findings.believe(Trust::Full);
-                }
-                while let Some(route) = self.watch.routes.of(&event).get(self.next_route) {
-                    self.next_route += 1;
-                    self.take(route, &event);
-                }
+    for index in range {
+        let Some(event) = events.get(index).filter(Event::is_judged) else { continue };
+        findings.believe(Trust::Full);
+        for route in watch.routes.of(&event) {
+            let Route { detector, kind, .. } = *route;
+            let Some(key) = event.key(route.key) else { continue };
+            let Some(slice) = slice_of(key).checked_sub(first_slice).and_then(|slice| slices.get_mut(slice)) else { continue };
+            let Some(on) = all.enabled.get_mut(detector).filter(|on| **on) else { continue };
+            if route.learns && watch.suppressions.of(&event, None).is_some() {
+                continue;
             }
-            (self.index, self.next_route) = (self.index + 1, 0);
+            let (trust, common) = (findings.trust(), watch.common.of(detector));
+            if catch_unwind(AssertUnwindSafe(|| slice.observe(route, key, &event, common, &mut findings))).is_err() {
+                *on = false;
+                findings.drain();
+                findings.reports();
+                findings.believe(trust);
+                continue;
+            }
+            if !route.by_people {
+                // Its slice may be another thread's, so what it thinks must not matter here either.
+                findings.believe(trust);
+            }
+            slice.keep_within_budget(event.watermark_ms());
+            if findings.has_news() {
+                all.heard.extend(findings.drain().map(|said| Heard { index, detector, kind, said }));
+                all.reports.extend(findings.reports().map(|said| Heard { index, detector, kind, said }));
+            }
         }
-    }
-
-    fn take(&mut self, route: &Route, event: &Event<'_>) {
-        let Route { detector, kind, .. } = *route;
-        let Some(key) = event.key(route.key) else { return };
-        let Some(slice) = slice_of(key).checked_sub(self.first_slice).and_then(|slice| self.slices.get_mut(slice)) else { return };
-        let is_on = self.all.enabled.get(detector).is_some_and(|on| *on);
-        if !is_on || (route.learns && self.watch.suppressions.of(event, None).is_some()) {
-            return;
-        }
-        let findings = &mut self.findings;
-        self.trust = findings.trust();
-        slice.observe(route, key, event, self.watch.common.of(detector), findings);
-        if !route.by_people {
-            // Its slice may be another thread's, so what it thinks must not matter here either.
-            findings.believe(self.trust);
-        }
-        slice.keep_within_budget(event.watermark_ms());
-        if findings.has_news() {
-            let index = self.index;
-            self.all.heard.extend(findings.drain().map(|said| Heard { index, detector, kind, said }));
-            self.all.reports.extend(findings.reports().map(|said| Heard { index, detector, kind, said }));
-        }
-    }
-
-    /// The route that was taken last failed: its detector is off from now on, and what it said of the event does not count.
-    /// `None`: none was taken.
-    fn switch_off(&mut self) -> Option<()> {
-        let event = self.events.get(self.index)?;
-        let failed = self.watch.routes.of(&event).get(self.next_route.checked_sub(1)?)?;
-        *self.all.enabled.get_mut(failed.detector)? = false;
-        self.findings.drain();
-        self.findings.reports();
-        self.findings.believe(self.trust);
-        Some(())
     }
 }
