@@ -64,7 +64,7 @@ fn the_published_forms_refuse_what_is_not_of_them() {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     };
     // A value of another kind, a member that nobody knows, and one that is not there.
-    let wrong: [(&str, &str, [(&str, Value); 3]); 3] = [
+    let wrong = [
         ("slack", "/blocks/1/elements/0/elements/0", [("type", json!("texts")), ("colour", json!("red")), ("text", Value::Null)]),
         ("teams", "/attachments/0/content/body/0/inlines/0", [("size", json!("Huge")), ("colour", json!("red")), ("type", Value::Null)]),
         ("pagerduty", "/payload", [("severity", json!("high")), ("colour", json!("red")), ("source", Value::Null)]),

@@ -109,6 +109,7 @@ fn progress() -> ProgressBar {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
