@@ -289,7 +289,12 @@ impl<V: Retained> KeyedState<V> {
     /// The value of a key, unless it has expired by `watermark_ms`.
     #[must_use]
     pub fn get(&self, key: u64, watermark_ms: i64) -> Option<&V> {
-        let slot = self.slots.get(self.position(key)?)?;
+        self.lasting(self.position(key)?, watermark_ms)
+    }
+
+    /// The value of a slot, unless it has expired by `watermark_ms`.
+    fn lasting(&self, position: usize, watermark_ms: i64) -> Option<&V> {
+        let slot = self.slots.get(position)?;
         (slot.value.expires_ms() >= watermark_ms).then_some(&slot.value)
     }
 
@@ -297,7 +302,7 @@ impl<V: Retained> KeyedState<V> {
     #[must_use]
     pub fn get_first(&mut self, key: u64, watermark_ms: i64) -> Option<&V> {
         self.latest = self.position(key)?;
-        self.get(key, watermark_ms)
+        self.lasting(self.latest, watermark_ms)
     }
 }
 
