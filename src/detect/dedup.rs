@@ -266,9 +266,9 @@ mod tests {
     #[test]
     fn a_bucket_in_the_room_of_another_knows_nothing_of_what_that_held() {
         let mut dedup = Dedup::new(10_000);
-        for round in 0..60 {
-            // Few, many, and more than room is kept for.
-            let (hashes, time_ms) = (0..[3, 40, 700][round % 3], round as i64 * BUCKET_MS);
+        // Few, many, and more than room is kept for.
+        for (round, many) in [3, 40, 700].into_iter().cycle().take(60).enumerate() {
+            let (hashes, time_ms) = (0..many, round as i64 * BUCKET_MS);
             assert!(hashes.clone().all(|hash| dedup.first(hash, time_ms)));
             assert!(!hashes.clone().any(|hash| dedup.first(hash, time_ms)));
             dedup.advance(time_ms);
