@@ -34,6 +34,11 @@ impl CommonParts {
         self.parts.iter().all(Option::is_none)
     }
 
+    /// Does anything wait for the end of the running epoch?
+    pub fn waits(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
     /// Bytes that they may hold.
     pub fn bytes_max(&self) -> usize {
         if self.is_empty() { 0 } else { self.budget.bytes_max() }

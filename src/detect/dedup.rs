@@ -16,6 +16,9 @@ const BUCKET_MS: i64 = 15 * SECOND_MS;
 /// Events that a new bucket has room for at most.
 const ROOM_MAX: usize = 1 << 16;
 
+/// Events that the room of a dropped bucket may be for, to be kept for another.
+const SPARE_MAX: usize = 256;
+
 /// The events of one bucket, as keyed hashes.
 #[derive(Debug, Default)]
 struct Bucket {
@@ -26,9 +29,22 @@ struct Bucket {
 
 impl Bucket {
     /// A bucket with room for about as many events as its neighbour has, so that it seldom grows.
-    fn beside(neighbour: Option<&Bucket>) -> Self {
+    fn beside(neighbour: Option<&Bucket>, spare: &mut Bucket) -> Self {
         let events = neighbour.map_or(0, |bucket| bucket.hashes.len()).min(ROOM_MAX);
+        if spare.hashes.capacity() >= events {
+            return std::mem::take(spare);
+        }
         Self { hashes: Vec::with_capacity(events), index: HashTable::with_capacity(events) }
+    }
+
+    /// The room of a bucket that is dropped, emptied; none of a large one, which would take long to empty.
+    fn emptied(mut self) -> Self {
+        if self.index.capacity() > SPARE_MAX {
+            return Self::default();
+        }
+        self.hashes.clear();
+        self.index.clear();
+        self
     }
 
     /// Adds a hash; false if it is there.
@@ -52,6 +68,8 @@ pub struct Dedup {
     events_max: usize,
     forgotten: u64,
     saving: Option<Saving>,
+    /// One that was dropped, for its room: where events are few, a bucket begins every few events.
+    spare: Bucket,
 }
 
 /// What is still to be saved: of each bucket the events that it held at the beginning.
@@ -81,7 +99,7 @@ impl Dedup {
     /// Remembers up to `events_max` events; beyond it the oldest bucket is forgotten early.
     #[must_use]
     pub fn new(events_max: usize) -> Self {
-        Self { buckets: VecDeque::new(), events: 0, events_max, forgotten: 0, saving: None }
+        Self { buckets: VecDeque::new(), events: 0, events_max, forgotten: 0, saving: None, spare: Bucket::default() }
     }
 
     /// Is this the first time? `hash` stands for tenant, id and time.
@@ -102,7 +120,7 @@ impl Dedup {
         let at = if is_last { self.buckets.len() - 1 } else { self.buckets.partition_point(|(other, _)| *other < number) };
         if self.buckets.get(at).is_none_or(|(other, _)| *other != number) {
             let neighbour = at.checked_sub(1).and_then(|before| self.buckets.get(before));
-            let bucket = Bucket::beside(neighbour.map(|(_, bucket)| bucket));
+            let bucket = Bucket::beside(neighbour.map(|(_, bucket)| bucket), &mut self.spare);
             self.buckets.insert(at, (number, bucket));
         }
         #[expect(clippy::indexing_slicing, reason = "it was found there, or put there in the lines above")]
@@ -128,6 +146,8 @@ impl Dedup {
         if let Some(saving) = self.saving.as_mut().filter(|saving| saving.todo.contains_key(&number)) {
             // A bucket of the same number that came after it has nothing to be saved.
             saving.dropped.entry(number).or_insert(bucket.hashes);
+        } else {
+            self.spare = bucket.emptied();
         }
         events
     }
@@ -241,6 +261,19 @@ mod tests {
             dedup.first(n, n as i64 * BUCKET_MS);
         }
         assert_eq!((dedup.forgotten(), dedup.len()), (90, 10));
+    }
+
+    #[test]
+    fn a_bucket_in_the_room_of_another_knows_nothing_of_what_that_held() {
+        let mut dedup = Dedup::new(10_000);
+        // Few, many, and more than room is kept for.
+        for (round, many) in [3, 40, 700].into_iter().cycle().take(60).enumerate() {
+            let (hashes, time_ms) = (0..many, round as i64 * BUCKET_MS);
+            assert!(hashes.clone().all(|hash| dedup.first(hash, time_ms)));
+            assert!(!hashes.clone().any(|hash| dedup.first(hash, time_ms)));
+            dedup.advance(time_ms);
+            assert_eq!(dedup.len(), hashes.count());
+        }
     }
 
     #[test]

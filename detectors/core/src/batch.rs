@@ -355,6 +355,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
     }
 }
 
+/// What was read of the user agents that came last, for events to come.
+#[derive(Clone, Debug, Default)]
+pub struct Programs(Option<Memo<Software>>);
+
 /// A batch of events in recorded order.
 #[derive(Clone, Debug, Default)]
 pub struct EventBatch {
@@ -362,8 +366,8 @@ pub struct EventBatch {
     records: Vec<Record>,
     /// Records, from the first on, whose keys are hashed.
     hashed: usize,
-    /// What was read of the last user agents; it stays when the batch is filled anew.
-    software: Option<Memo<Software>>,
+    /// It stays when the batch is filled anew.
+    programs: Programs,
 }
 
 impl EventBatch {
@@ -480,11 +484,18 @@ impl EventBatch {
     /// Hashes the keys of the events that were added since the last call. Whoever prepares a batch may do it;
     /// whoever detects sees to it that it is done.
     pub fn hash_keys(&mut self, hasher: &KeyHasher) {
-        let Self { arena, records, hashed, software } = self;
+        let mut programs = std::mem::take(&mut self.programs);
+        self.hash_keys_with(hasher, &mut programs);
+        self.programs = programs;
+    }
+
+    /// The same for who makes a new batch each time, and keeps what programs say beside them.
+    pub fn hash_keys_with(&mut self, hasher: &KeyHasher, programs: &mut Programs) {
+        let Self { arena, records, hashed, .. } = self;
         if *hashed == records.len() {
             return;
         }
-        let memo = software.get_or_insert_with(|| Memo::new(Software::default()));
+        let memo = programs.0.get_or_insert_with(|| Memo::new(Software::default()));
         let mut tenant = Tenant::new("", hasher);
         // The latest event of some sessions.
         let mut latest_of = [0; SESSIONS];
@@ -728,13 +739,17 @@ mod tests {
                 together.records.last_mut().unwrap().set_text(Field::Region, region);
             }
             together.hash_keys(&KeyHasher::new([7; 16]));
+            let mut programs = Programs::default();
             for event in together.iter() {
                 let mut alone = EventBatch::default();
                 alone.copy(&event);
+                // In one batch after another, with what was read before.
+                let mut after_others = alone.clone();
                 alone.hash_keys(&KeyHasher::new([7; 16]));
-                let alone = &alone.records[0];
+                after_others.hash_keys_with(&KeyHasher::new([7; 16]), &mut programs);
                 let prints = |record: &Record| (record.keys, record.identity, record.software, record.region);
-                prop_assert_eq!(prints(event.record), prints(alone));
+                prop_assert_eq!(prints(event.record), prints(&alone.records[0]));
+                prop_assert_eq!(prints(event.record), prints(&after_others.records[0]));
             }
         }
     }

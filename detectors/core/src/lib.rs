@@ -20,7 +20,7 @@ pub mod people;
 pub mod state;
 pub mod time;
 
-pub use batch::{EventBatch, EventDraft};
+pub use batch::{EventBatch, EventDraft, Programs};
 pub use client::{Changes, ClientPrint};
 pub use colleagues::Colleagues;
 pub use common::{Common, Epoch, Report, Reports};

@@ -26,6 +26,8 @@ struct Watch<'a> {
     routes: &'a Routes,
     suppressions: &'a Suppressions,
     common: &'a CommonParts,
+    /// Does what is reported wait for the end of its epoch?
+    epochs: bool,
     asked: bool,
 }
 
@@ -39,24 +41,34 @@ pub(super) struct Watched {
 
 impl Engine {
     pub(super) fn detect(&mut self, events: &EventBatch, asked: bool, disabled: &mut Vec<&'static str>) -> Vec<Heard> {
-        let mut heard = Vec::new();
-        if self.common.is_empty() {
-            self.detect_some(events, 0..events.len(), asked, &mut heard, disabled);
-            return heard;
-        }
-        let mut start = 0;
-        while let Some(epoch) = events.get(start).map(|event| Epoch::of(&event)) {
-            // By number: a view of all events cannot begin in their middle without going through those before.
-            let goes_on = |index: &usize| events.get(*index).is_some_and(|event| Epoch::of(&event) == epoch);
-            let end = start + (start..events.len()).take_while(goes_on).count();
-            self.common.advance(epoch, &mut self.enabled, |number| disabled.extend(self.specs.get(number).map(|spec| spec.id)));
-            self.detect_some(events, start..end, asked, &mut heard, disabled);
-            start = end;
+        let (mut heard, mut start) = (Vec::new(), 0);
+        while let Some(event) = events.get(start) {
+            self.go_on(Epoch::of(&event), disabled);
+            let end = self.reach(events, start);
+            start = self.detect_some(events, start..end, asked, &mut heard, disabled);
         }
         heard
     }
 
-    /// Lets the slices see events of one epoch, and adds what they say to `heard`.
+    /// Goes on to an epoch, with what was reported in the one before.
+    fn go_on(&mut self, epoch: Epoch, disabled: &mut Vec<&'static str>) {
+        self.common.advance(epoch, &mut self.enabled, |number| disabled.extend(self.specs.get(number).map(|spec| spec.id)));
+    }
+
+    /// How far events can be looked at together from `start` on: threads do not know what others report, and so have to
+    /// stop at the end of the epoch. One alone goes on as long as nothing waits for it.
+    fn reach(&self, events: &EventBatch, start: usize) -> usize {
+        if self.threads == 1 || self.common.is_empty() {
+            return events.len();
+        }
+        // By number: a view of all events cannot begin in their middle without going through those before.
+        let epoch = epoch_of(events, start);
+        let end = start + (start..events.len()).take_while(|index| epoch_of(events, *index) == epoch).count();
+        end.max(events.len().min(start + EVENTS_FOR_THREADS - 1))
+    }
+
+    /// Lets the slices see events, up to the end of an epoch in which something is reported, and adds what they say to
+    /// `heard`. Returns where it stopped.
     fn detect_some(
         &mut self,
         events: &EventBatch,
@@ -64,15 +76,17 @@ impl Engine {
         asked: bool,
         heard: &mut Vec<Heard>,
         disabled: &mut Vec<&'static str>,
-    ) {
+    ) -> usize {
         let threads = if range.len() < EVENTS_FOR_THREADS { 1 } else { self.threads };
         let per_thread = SLICES.div_ceil(threads);
         let mut watched = std::mem::take(&mut self.watched);
         watched.resize_with(threads, Watched::default);
         watched.iter_mut().for_each(|of| of.enabled.clone_from(&self.enabled));
-        let watch = Watch { routes: &self.routes, suppressions: &self.suppressions, common: &self.common, asked };
+        let watch =
+            Watch { routes: &self.routes, suppressions: &self.suppressions, common: &self.common, epochs: !self.common.is_empty(), asked };
+        let mut end = range.end;
         if let [all] = watched.as_mut_slice() {
-            observe_all(0, &mut self.slices, &watch, events, range, all);
+            end = observe_all(0, &mut self.slices, &watch, events, range, all);
         } else {
             std::thread::scope(|scope| {
                 for (number, (slices, of)) in self.slices.chunks_mut(per_thread).zip(&mut watched).enumerate() {
@@ -90,8 +104,13 @@ impl Engine {
         let mut reports: Vec<_> = watched.iter_mut().flat_map(|of| of.reports.drain(..)).collect();
         in_order(&mut reports);
         let watermark_ms = |index| events.get(index).map_or(i64::MIN, |event| event.watermark_ms());
+        if let Some(epoch) = end.checked_sub(1).and_then(|last| epoch_of(events, last)) {
+            // Nothing waited for it, or it is the one that was running.
+            self.go_on(epoch, disabled);
+        }
         self.common.add(reports.into_iter().map(|of| (of.detector, watermark_ms(of.index), of.said)));
         self.watched = watched;
+        end
     }
 
     /// What failed on some slices is off on all.
@@ -106,11 +125,29 @@ impl Engine {
     }
 }
 
-/// Shows the judged events of a range to the detectors of these slices.
-fn observe_all(first_slice: usize, slices: &mut [Slice], watch: &Watch<'_>, events: &EventBatch, range: Range<usize>, all: &mut Watched) {
+fn epoch_of(events: &EventBatch, index: usize) -> Option<Epoch> {
+    events.get(index).map(|event| Epoch::of(&event))
+}
+
+/// Shows the judged events of a range to the detectors of these slices, up to the end of an epoch for which something
+/// waits. Where events are few, epochs are a few events long, and hardly one has reports. Returns where it stopped.
+fn observe_all(
+    first_slice: usize,
+    slices: &mut [Slice],
+    watch: &Watch<'_>,
+    events: &EventBatch,
+    range: Range<usize>,
+    all: &mut Watched,
+) -> usize {
+    let (start, end) = (range.start, range.end);
+    let waited = watch.common.waits();
     let mut findings = Findings::default();
     findings.ask(watch.asked);
     for index in range {
+        let waits = watch.epochs && (waited || !all.reports.is_empty());
+        if waits && index > start && epoch_of(events, index) != epoch_of(events, index - 1) {
+            return index;
+        }
         let Some(event) = events.get(index).filter(Event::is_judged) else { continue };
         findings.believe(Trust::Full);
         for route in watch.routes.of(&event) {
@@ -140,4 +177,5 @@ fn observe_all(first_slice: usize, slices: &mut [Slice], watch: &Watch<'_>, even
             }
         }
     }
+    end
 }

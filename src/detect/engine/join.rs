@@ -21,6 +21,9 @@ impl Engine {
                 self.episodes.advance(event.watermark_ms(), event.arrival_ms(), &mut outcome.alerts);
             }
             self.breakers.advance(event.watermark_ms());
+            if heard.peek().is_none_or(|next| next.index != index) {
+                continue;
+            }
             let of_event: Vec<Heard> = std::iter::from_fn(|| heard.next_if(|next| next.index == index)).collect();
             let of_event = join_halves(of_event);
             let tellers: Vec<usize> = of_event.iter().filter(|heard| tells_hit(&heard.said)).map(|heard| heard.detector).collect();

@@ -36,7 +36,7 @@ use crate::alert::episode::{Episodes, Limits};
 use crate::canary;
 use crate::flow::{Change, EventFlow, Order, PartitionId, Positions, Start};
 use crate::suppress::{Held, Lists, Suppressions};
-use bartizan_core::{EventBatch, KeyHasher, Spec, State, colleagues, people};
+use bartizan_core::{EventBatch, KeyHasher, Programs, Spec, State, colleagues, people};
 use epochs::Watched;
 pub(crate) use heard::Heard;
 use heard::join_halves;
@@ -79,6 +79,7 @@ pub struct Engine {
     lateness_ms: i64,
     threads: usize,
     hasher: KeyHasher,
+    programs: Programs,
     specs: Vec<&'static Spec>,
     /// Which detectors are on, and at last whether people are learnt and colleagues asked.
     enabled: Vec<bool>,
@@ -117,6 +118,7 @@ impl Engine {
             // The other half of them prepares what these judge.
             threads: (config.threads / 2).clamp(1, SLICES),
             hasher,
+            programs: Programs::default(),
             enabled: vec![true; enabled.detectors.len() + 2],
             yields: true,
             routes: Routes::new(&specs, &slices),
@@ -259,7 +261,7 @@ impl Engine {
                 self.breakers.close_all(closings, self.watermarks.current_ms());
             }
         }
-        flow.events.hash_keys(&self.hasher);
+        flow.events.hash_keys_with(&self.hasher, &mut self.programs);
         self.mark(flow, &mut outcome);
         self.ask_colleagues(&mut flow.events, &mut outcome.disabled);
         let heard = self.detect(&flow.events, asked, &mut outcome.disabled);

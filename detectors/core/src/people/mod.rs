@@ -380,8 +380,8 @@ impl People {
 
     /// The event with what is known of its person, for detectors that [go by that](crate::Detector::goes_by_people).
     #[must_use]
-    pub fn known<'a>(&'a self, key: Key, event: &Event<'a>) -> Event<'a> {
-        let person = self.known.get(key.hash, event.watermark_ms()).unwrap_or(&self.blank);
+    pub fn known<'a>(&'a mut self, key: Key, event: &Event<'a>) -> Event<'a> {
+        let person = self.known.get_first(key.hash, event.watermark_ms()).unwrap_or(&self.blank);
         Event { person: Some(person), ..*event }
     }
 

@@ -73,7 +73,7 @@ fn people() -> People {
 }
 
 /// The one person that is known.
-fn only(people: &People) -> Person {
+fn only(people: &mut People) -> Person {
     let mut batch = EventBatch::default();
     let mut draft = EventDraft { time_ms: START_MS, ..EventDraft::default() };
     draft.texts.set(Field::User, "u1");
@@ -98,7 +98,7 @@ fn a_person_takes_little_memory() {
         }
         // Countries, regions, networks, devices, agents.
         let habits = 2 + 4 + 3 + 4 + 4;
-        assert_eq!(only(&people).heap_bytes(), heap_bytes(habits * 5));
+        assert_eq!(only(&mut people).heap_bytes(), heap_bytes(habits * 5));
         let bytes = people.state().bytes() / users as usize;
         assert!(bytes <= BYTES_MAX, "{bytes} bytes for each of {users}");
     }
@@ -125,7 +125,7 @@ fn nothing_but_what_is_a_persons_passes_the_gate() {
 fn a_stranger_leaves_nothing_but_the_days_of_a_network() {
     let mut people = people();
     (0..3).for_each(|day| show(&mut people, 1, Kind::Login, day, 1, |_| {}, Trust::Stranger));
-    let person = only(&people);
+    let person = only(&mut people);
     assert_eq!((person.habits.len(), person.days(), person.last_place()), (1, 3, None));
 }
 
@@ -134,7 +134,7 @@ fn what_is_doubtful_becomes_known_slowly_and_not_owned() {
     let mut people = people();
     for day in 0..3 {
         show(&mut people, 1, Kind::Login, day, 1, |_| {}, Trust::Doubtful);
-        let person = only(&people);
+        let person = only(&mut people);
         let country = country(*b"NL");
         let day = day_of(START_MS + day * DAY_MS);
         assert_eq!(person.habits.knows(Feature::Country, country, day), person.days() == 3);
@@ -147,7 +147,7 @@ fn behind_a_tunnel_no_place_is_learnt_and_a_new_device_slowly_with_its_network()
     let mut people = people();
     show(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full);
     show_by(&mut people, 1, Kind::Login, 0, 2, |_| {}, Trust::Full, NetworkClass::Vpn);
-    let (habits, day) = (only(&people).habits, day_of(START_MS));
+    let (habits, day) = (only(&mut people).habits, day_of(START_MS));
     let weights = |feature| habits.weights(feature, 0, day).1;
     assert_eq!([Feature::Country, Feature::Region].map(weights), [1.0; 2]);
     assert!([Feature::Network, Feature::Device, Feature::Agent].map(weights).iter().all(|sum| (sum - 1.12).abs() < 0.001));
@@ -157,7 +157,7 @@ fn behind_a_tunnel_no_place_is_learnt_and_a_new_device_slowly_with_its_network()
 fn a_dish_shows_whose_a_device_is_and_not_where() {
     let mut people = people();
     show_by(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full, NetworkClass::Satellite);
-    let (person, day) = (only(&people), day_of(START_MS));
+    let (person, day) = (only(&mut people), day_of(START_MS));
     let weights = |feature| person.habits.weights(feature, 0, day).1;
     assert_eq!([Feature::Country, Feature::Region, Feature::Network, Feature::Device].map(weights), [0.0, 0.0, 1.0, 1.0]);
     assert_eq!(person.last_place(), None);
@@ -165,7 +165,7 @@ fn a_dish_shows_whose_a_device_is_and_not_where() {
 
 #[test]
 fn a_device_in_doubt_is_its_persons_once_it_shares_a_line_with_an_own_one_in_whatever_session() {
-    let knows = |people: &People| {
+    let knows = |people: &mut People| {
         let mut knows = false;
         let look = |key: Key, event: &Event<'_>| knows = people.known(key, event).person().unwrap().familiar(event).device;
         with_event(1, Kind::Login, 2, 2, |_| {}, NetworkClass::Residential, look);
@@ -178,16 +178,16 @@ fn a_device_in_doubt_is_its_persons_once_it_shares_a_line_with_an_own_one_in_wha
         show_by(&mut people, 1, Kind::Login, 1, 2, |_| {}, Trust::Full, class);
         show(&mut people, 1, Kind::TokenRefresh, 1, 2, elsewhere, Trust::Full);
         show(&mut people, 1, Kind::ApiRequest, 1, 1, |_| {}, Trust::Full);
-        assert!(!knows(&people), "{class}");
+        assert!(!knows(&mut people), "{class}");
         show(&mut people, 1, Kind::ApiRequest, 1, 1, elsewhere, Trust::Full);
-        assert!(knows(&people), "{class}");
+        assert!(knows(&mut people), "{class}");
     }
     let mut people = people();
     show(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full);
     show_by(&mut people, 1, Kind::Login, 1, 2, |_| {}, Trust::Stranger, NetworkClass::Relay);
     show(&mut people, 1, Kind::TokenRefresh, 1, 2, elsewhere, Trust::Full);
     show(&mut people, 1, Kind::ApiRequest, 1, 1, elsewhere, Trust::Full);
-    assert!(!knows(&people), "told as a stranger's");
+    assert!(!knows(&mut people), "told as a stranger's");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_session_goes_on_once_a_day_with_a_device_that_is_known() {
     show(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full);
     for (day, number, sign_ins) in [(0, 1, 1), (1, 2, 1), (1, 1, 2), (1, 1, 2), (2, 1, 3)] {
         show(&mut people, 1, Kind::ApiRequest, day, number, |_| {}, Trust::Full);
-        assert_eq!(only(&people).sign_ins(), sign_ins, "day {day}, device {number}");
+        assert_eq!(only(&mut people).sign_ins(), sign_ins, "day {day}, device {number}");
     }
 }
 
@@ -206,7 +206,7 @@ fn each_device_counts_once_a_day() {
     (1..3).for_each(|number| show(&mut people, 1, Kind::Login, 0, number, |_| {}, Trust::Full));
     for (number, sign_ins) in [(1, 3), (2, 4), (1, 4), (2, 4)] {
         show(&mut people, 1, Kind::TokenRefresh, 1, number, |_| {}, Trust::Full);
-        assert_eq!(only(&people).sign_ins(), sign_ins, "device {number}");
+        assert_eq!(only(&mut people).sign_ins(), sign_ins, "device {number}");
     }
 }
 
@@ -215,24 +215,24 @@ fn a_session_that_goes_on_abroad_with_an_own_device_shows_where_its_person_is() 
     let mut people = people();
     show(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full);
     show(&mut people, 1, Kind::ApiRequest, 1, 1, |_| {}, Trust::Full);
-    let knows_germany = |people: &People| only(people).habits.knows(Feature::Country, country(*b"DE"), day_of(START_MS + DAY_MS));
+    let knows_germany = |people: &mut People| only(people).habits.knows(Feature::Country, country(*b"DE"), day_of(START_MS + DAY_MS));
     // Number 2 comes from there.
     show(&mut people, 1, Kind::ApiRequest, 1, 2, |_| {}, Trust::Full);
-    assert!(!knows_germany(&people), "a stranger's device");
+    assert!(!knows_germany(&mut people), "a stranger's device");
     let own = |draft: &mut EventDraft<'_>| draft.texts.set(Field::Device, "device 1 of 1");
     show_by(&mut people, 1, Kind::ApiRequest, 1, 2, own, Trust::Full, NetworkClass::Mobile);
-    assert!(!knows_germany(&people), "a carrier's gateway");
+    assert!(!knows_germany(&mut people), "a carrier's gateway");
     show(&mut people, 1, Kind::ApiRequest, 1, 2, own, Trust::Full);
-    assert!(knows_germany(&people));
+    assert!(knows_germany(&mut people));
 }
 
 #[test]
 fn a_second_factor_adds_no_weight() {
     let mut people = people();
     show(&mut people, 1, Kind::Login, 0, 1, |_| {}, Trust::Full);
-    let before = only(&people).habits;
+    let before = only(&mut people).habits;
     show(&mut people, 1, Kind::MfaResult, 0, 1, |_| {}, Trust::Full);
-    let (after, country, day) = (only(&people).habits, country(*b"NL"), day_of(START_MS));
+    let (after, country, day) = (only(&mut people).habits, country(*b"NL"), day_of(START_MS));
     assert_eq!(after.weights(Feature::Country, country, day), before.weights(Feature::Country, country, day));
 }
 
@@ -247,9 +247,9 @@ fn what_people_vouch_for_is_owned_on_its_own_day() {
         let mut people = people();
         (0..3).for_each(|day| show(&mut people, 1, Kind::Login, day, 2, |_| {}, Trust::Full));
         show_by(&mut people, 1, Kind::Login, 3, 1, |_| {}, Trust::Stranger, class);
-        let before = only(&people);
+        let before = only(&mut people);
         teach(&mut people, kind, 3, 1, |_| {}, class);
-        let after = only(&people);
+        let after = only(&mut people);
         assert_eq!((after.sign_ins(), after.last_place()), (before.sign_ins(), before.last_place()), "it is no sign-in more");
         let look = |key: Key, event: &Event<'_>| {
             let known = people.known(key, event);

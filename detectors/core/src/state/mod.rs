@@ -143,6 +143,8 @@ pub struct KeyedState<V: Retained> {
     index: Index,
     slots: Vec<Slot<V>>,
     hand: usize,
+    /// Where the key was that was asked for last: it is often asked for again, by who shares the state. A hint only.
+    latest: usize,
     /// Slots that memory was asked for.
     room: usize,
     /// Bytes that values own outside their slots.
@@ -240,10 +242,13 @@ impl<V: Retained> KeyedState<V> {
     }
 
     fn position(&self, key: u64) -> Option<usize> {
+        let key = key & Tag::KEY;
+        if self.key_at(self.latest) == Some(key) {
+            return Some(self.latest);
+        }
         if self.room == 0 {
             return None;
         }
-        let key = key & Tag::KEY;
         self.index.find(key, |position| self.key_at(position) == Some(key))
     }
 
@@ -284,8 +289,20 @@ impl<V: Retained> KeyedState<V> {
     /// The value of a key, unless it has expired by `watermark_ms`.
     #[must_use]
     pub fn get(&self, key: u64, watermark_ms: i64) -> Option<&V> {
-        let slot = self.slots.get(self.position(key)?)?;
+        self.lasting(self.position(key)?, watermark_ms)
+    }
+
+    /// The value of a slot, unless it has expired by `watermark_ms`.
+    fn lasting(&self, position: usize, watermark_ms: i64) -> Option<&V> {
+        let slot = self.slots.get(position)?;
         (slot.value.expires_ms() >= watermark_ms).then_some(&slot.value)
+    }
+
+    /// The same for a key that is soon asked for again: it is found at once then.
+    #[must_use]
+    pub fn get_first(&mut self, key: u64, watermark_ms: i64) -> Option<&V> {
+        self.latest = self.position(key)?;
+        self.lasting(self.latest, watermark_ms)
     }
 }
 
@@ -297,6 +314,7 @@ impl<V: Retained + Serialize + DeserializeOwned> KeyedState<V> {
             index: Index::default(),
             slots: Vec::new(),
             hand: 0,
+            latest: 0,
             room: 0,
             heap: 0,
             evicted: 0,
@@ -319,28 +337,23 @@ impl<V: Retained + Serialize + DeserializeOwned> KeyedState<V> {
 
     /// The value of a key for writing, made by `make` if there is none or it has expired.
     pub fn entry(&mut self, key: u64, watermark_ms: i64, make: impl FnOnce() -> V) -> Held<'_, V> {
-        let known = self.position(key);
-        let position = known.unwrap_or_else(|| self.make_room(watermark_ms));
-        match known {
-            None => {
-                let value = make();
-                self.count_heap(0, value.heap_bytes());
-                self.index.insert(key & Tag::KEY, position);
-                self.slots.push(Slot { tag: Tag(key & Tag::KEY | self.phase), value });
-                // New: not used again so far.
-                return self.hold_as(position, 0);
-            }
-            Some(_) => {
-                self.write_early(position);
-                if let Some(slot) = self.slots.get_mut(position)
-                    && slot.value.expires_ms() < watermark_ms
-                {
-                    let before = slot.value.heap_bytes();
-                    slot.value = make();
-                    let after = slot.value.heap_bytes();
-                    self.count_heap(before, after);
-                }
-            }
+        let Some(position) = self.position(key) else {
+            let position = self.make_room(watermark_ms);
+            let value = make();
+            self.count_heap(0, value.heap_bytes());
+            self.index.insert(key & Tag::KEY, position);
+            self.slots.push(Slot { tag: Tag(key & Tag::KEY | self.phase), value });
+            // New: not used again so far.
+            return self.hold_as(position, 0);
+        };
+        self.write_early(position);
+        if let Some(slot) = self.slots.get_mut(position)
+            && slot.value.expires_ms() < watermark_ms
+        {
+            let before = slot.value.heap_bytes();
+            slot.value = make();
+            let after = slot.value.heap_bytes();
+            self.count_heap(before, after);
         }
         self.hold(position)
     }
@@ -350,6 +363,7 @@ impl<V: Retained + Serialize + DeserializeOwned> KeyedState<V> {
     }
 
     fn hold_as(&mut self, position: usize, used: u64) -> Held<'_, V> {
+        self.latest = position;
         #[expect(clippy::indexing_slicing, reason = "the index points into the slots; both change together in this file only")]
         let slot = &mut self.slots[position];
         slot.tag.0 |= used;
@@ -418,7 +432,9 @@ impl<V: Retained + Serialize + DeserializeOwned> KeyedState<V> {
 
     /// Writes a slot that is about to change, if its turn has not come.
     fn write_early(&mut self, position: usize) {
-        if let (Some(saving), Some(slot)) = (&mut self.saving, self.slots.get_mut(position))
+        // Seldom is anything being saved.
+        if let Some(saving) = &mut self.saving
+            && let Some(slot) = self.slots.get_mut(position)
             && slot.tag.0 & Tag::PHASE != self.phase
         {
             write(position, slot, &mut saving.early);

@@ -180,6 +180,12 @@ proptest! {
                 state.remove(key);
                 map.remove(&key);
             }
+            // Whatever key was asked for last, each is found where it is.
+            for asked in [key, key + 1, key] {
+                let found = state.get_first(asked, 0).map(|seen| seen.until);
+                prop_assert_eq!(found, map.get(&asked).copied());
+                prop_assert_eq!(state.get(asked, 0).map(|seen| seen.until), found);
+            }
         }
         let held: BTreeMap<_, _> = content(&state).into_iter().map(|(key, _, seen)| (key, seen.until)).collect();
         prop_assert_eq!(held, map);
