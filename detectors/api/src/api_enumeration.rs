@@ -34,6 +34,7 @@ mod crowd;
 mod names;
 mod objects;
 mod peers;
+mod readings;
 mod report;
 mod route;
 mod tenants;
@@ -47,6 +48,7 @@ use bartizan_core::{
 use crowd::Crowd;
 use names::SAMPLE;
 use peers::DAY_SAMPLE;
+use readings::Readings;
 use report::{Rule, Who};
 use route::Asked;
 use std::fmt;
@@ -74,7 +76,7 @@ pub static SPEC: Spec = Spec {
     attack: &[("TA0007", "T1087"), ("TA0009", "T1213")],
     yields: false,
     quiet_gap_ms: 2 * HOUR_MS,
-    state_version: 3,
+    state_version: 4,
     build: |parameters, budget| Box::new(ApiEnumeration::new(parameters, budget)),
 };
 
@@ -121,6 +123,7 @@ struct ApiEnumeration {
     config: Config,
     principals: KeyedState<Walks>,
     addresses: KeyedState<Crowd>,
+    readings: Readings,
 }
 
 impl ApiEnumeration {
@@ -140,13 +143,13 @@ impl ApiEnumeration {
             granted_min: parameters.count("granted_min"),
             missing_min: parameters.count("missing_min"),
         };
-        Self { config, principals: KeyedState::new(budget), addresses: KeyedState::new(budget) }
+        Self { config, principals: KeyedState::new(budget), addresses: KeyedState::new(budget), readings: Readings::new() }
     }
 
     /// What a principal asks for, or an address for whoever has no name.
     fn ask(&mut self, key: Key, one: &One<'_, '_>, findings: &mut Findings) {
         let (config, event, now_s, tenant) = (&self.config, one.event, one.now_s, one.tenant());
-        let asked = Asked::of(one.path, &tenant.names);
+        let asked = self.readings.read(one.path, one.tenant_key, &tenant.names);
         let sampled = asked.is_sampled && event.seq().is_multiple_of(SAMPLE);
         if (asked.is_news || sampled) && walks::is_grant(one.status) {
             tenant.names.to_learn(one.path, sampled, |place, bit| findings.report(tenants::text(one.tenant_key, now_s, place, bit)));
@@ -208,7 +211,7 @@ impl ApiEnumeration {
             return findings.remark("no_crowd", || "Is alone at its address, or was there on an earlier day.".to_owned());
         }
         let Tenant { names, peers, .. } = one.tenant();
-        let asked = Asked::of(one.path, names);
+        let asked = self.readings.read(one.path, one.tenant_key, names);
         let Some(request) = one.request(&asked) else {
             if walks::is_grant(one.status) {
                 crowd.grant();

@@ -43,7 +43,7 @@ use bartizan_core::{
 use farm::{Device, Models};
 use grants::Grant;
 use look::Look;
-use population::{Gate, Lesson, Population, Standing};
+use population::{Fit, Gate, Lesson, Population, Standing};
 use std::sync::Arc;
 use verdict::BELOW_LIMIT;
 
@@ -154,12 +154,12 @@ impl ClientIntegrity {
             return findings.remark("no_client", || "Says nothing of a person's client of this application.".to_owned());
         };
         let places = app.places(&look);
-        let fit = app.fit(&look, places, gate);
         let is_mature = app.is_mature(look.time_ms, gate) && app.is_of_phones(look.day, gate);
         let presented = grants::presented(key, event);
         let grant = presented.filter(|_| is_mature || look.is_program_of_apps()).and_then(|key| self.grants.get(key, watermark_ms));
         let is_known = grant.is_some_and(|grant| !grant.is_news(&look));
-        // Of what cannot be judged, it does not matter how it stands.
+        // Of what cannot be judged, it does not matter how it stands, and all of it founds what will be judged by.
+        let fit = if is_mature { app.fit(&look, places, gate) } else { Fit::default() };
         let standing = if is_mature { app.standing(&look, places, fit, gate) } else { Standing::default() };
         let verdict = is_mature.then(|| verdict::judge(&look, &standing, grant.map(|grant| grant.jump(&look))));
         // What is no more than odd, or explained, is told once a day for each kind of client.

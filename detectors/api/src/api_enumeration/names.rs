@@ -32,6 +32,8 @@ struct Place {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Names {
     places: Vec<Place>,
+    /// Print of all that came to be known: where it is the same, so is what a look sees.
+    edition: u64,
 }
 
 /// What is known of a text at a place.
@@ -55,7 +57,12 @@ pub(super) fn bit_of(hash: u64) -> u8 {
 impl Names {
     /// None known.
     pub const fn new() -> Self {
-        Self { places: Vec::new() }
+        Self { places: Vec::new(), edition: 0 }
+    }
+
+    /// Names this state of knowledge.
+    pub fn edition(&self) -> u64 {
+        self.edition
     }
 
     pub fn heap_bytes(&self) -> usize {
@@ -94,25 +101,36 @@ impl Names {
 
     /// Learns that a text stands at a place.
     pub fn learn(&mut self, place: u32, bit: u8) {
+        let room = self.places.len();
+        if self.learn_text(place, bit) || self.places.len() != room {
+            self.edition = mix(self.edition, &(u64::from(place) << 8 | u64::from(bit)).to_le_bytes());
+        }
+    }
+
+    /// True if it was not known.
+    fn learn_text(&mut self, place: u32, bit: u8) -> bool {
         if self.places.is_empty() {
             self.places = vec![Place::default(); PLACES.0];
         }
         while self.places.len() < PLACES.1 && self.look_at(place).is_some_and(|held| held.print != 0 && held.print != place) {
             self.grow();
         }
-        let Some(held) = self.look_at(place) else { return };
-        if held.print != place {
+        let Some(held) = self.look_at(place) else { return false };
+        let mut is_new = held.print != place;
+        if is_new {
             held.life = held.life.saturating_sub(1);
             if held.life > 0 {
-                return;
+                return false;
             }
             *held = Place { print: place, ..Place::default() };
         }
         held.life = if held.varies { LIFE_MAX } else { (held.life + 1).min(LIFE_MAX) };
         if let Some(word) = held.texts.get_mut(usize::from(bit / 64)) {
+            is_new |= *word >> (bit % 64) & 1 == 0;
             *word |= 1 << (bit % 64);
         }
         held.varies |= held.texts.iter().map(|word| word.count_ones()).sum::<u32>() >= VARIES_BITS;
+        is_new
     }
 
     fn look_at(&mut self, place: u32) -> Option<&mut Place> {

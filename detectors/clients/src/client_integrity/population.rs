@@ -12,6 +12,7 @@ use super::look::Look;
 use bartizan_core::time::DAY_MS;
 use bartizan_core::{Attestation, Kind, Retained, heap_bytes};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 /// Programs held.
 const PRINTS_MAX: usize = 64;
@@ -304,9 +305,10 @@ impl Population {
     }
 
     fn is_usual(print: &Print, day: u16, gate: &Gate) -> bool {
-        let many = print.users.count_ones() >= gate.users_min && print.last_day.saturating_add(USUAL_DAYS) >= day;
-        let spread = print.networks.count_ones() >= gate.networks_min && print.days.counted >= gate.days_min;
-        many && (spread || (print.is_founding && print.days.counted > 0))
+        // Bits are counted last: most is settled without.
+        let spread = || print.days.counted >= gate.days_min && print.networks.count_ones() >= gate.networks_min;
+        let is_held = (print.is_founding && print.days.counted > 0) || spread();
+        is_held && print.last_day.saturating_add(USUAL_DAYS) >= day && print.users.count_ones() >= gate.users_min
     }
 
     /// Where the lists have the program and version of an event.
@@ -452,10 +454,13 @@ impl Population {
             print.days.take(look, networks_min);
         }
         // What many have comes to be found first.
-        let rank = |print: &Print| (print.days.counted, print.users.count_ones());
+        let is_behind = |before: &Print, print: &Print| match before.days.counted.cmp(&print.days.counted) {
+            Ordering::Equal => before.users.count_ones() < print.users.count_ones(),
+            order => order.is_lt(),
+        };
         let before = place.checked_sub(1).and_then(|before| self.prints.get_disjoint_mut([before, place]).ok());
         if let Some([before, print]) = before
-            && rank(before) < rank(print)
+            && is_behind(before, print)
         {
             std::mem::swap(before, print);
         }

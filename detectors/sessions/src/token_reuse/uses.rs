@@ -306,13 +306,14 @@ impl Uses {
         }
         let is_alone = self.more.is_none();
         let seen = if is_alone { self.first.as_mut() } else { self.turn_goes_on(time_ms, config) };
-        let Some(seen) = seen.filter(|seen| seen.exact == exact(event) && time_ms >= seen.first_ms) else { return false };
-        seen.changed |= step == Step::Change;
-        if is_alone {
-            seen.uses = seen.uses.saturating_add(u8::from(step == Step::Change));
-        } else {
-            seen.uses = seen.uses.saturating_add(1);
+        let Some(seen) = seen.filter(|seen| time_ms >= seen.first_ms) else { return false };
+        let is_exact = seen.exact == exact(event);
+        // Whoever moves about within one network is its only client still.
+        if !is_exact && !(is_alone && seen.print.changes(&ClientPrint::of(event)) == Changes::default()) {
+            return false;
         }
+        seen.changed |= step == Step::Change;
+        seen.uses = seen.uses.saturating_add(u8::from(!is_alone || !is_exact || step == Step::Change));
         self.last_ms = self.last_ms.max(time_ms);
         if let Some(turn) = self.more.as_deref_mut().and_then(|more| more.turns.last_mut()) {
             turn.last_ms = turn.last_ms.max(time_ms);
@@ -750,10 +751,11 @@ mod tests {
     }
 
     impl Uses {
-        /// Takes a step as the detector does; not `quick`: turns are always looked at.
+        /// Takes a step as the detector does; not `quick`: turns, and what is not alike to the letter, are always looked at.
         fn take(&mut self, event: &Event<'_>, quick: bool, config: &Config) -> String {
             let step = Step::of(event).unwrap();
-            if (quick || (step == Step::Use && self.more.is_none())) && self.goes_on(event, step, config) {
+            let is_exact = self.more.is_none() && self.first.as_ref().is_some_and(|seen| seen.exact == exact(event));
+            if (quick || (step == Step::Use && is_exact)) && self.goes_on(event, step, config) {
                 return String::new();
             }
             let clients = self.count();
