@@ -12,13 +12,17 @@ const COLUMNS = [
 ];
 const MEMBERS_MAX = 100;
 
-function outcome_el(event) {
-  const kind = { success: "good", failure: "bad", denied: "bad" }[event.outcome] ?? "plain";
-  return [el(`span.outcome.outcome-${kind}`, {}, untrusted(event.outcome ?? "unknown", 20)),
-    event.reason ? el("div.more", {}, untrusted(words(event.reason), 60)) : null];
+export function outcome_el({ outcome }) {
+  const kind = { success: "good", failure: "bad", denied: "bad" }[outcome] ?? "plain";
+  return el(`span.outcome.outcome-${kind}`, {}, untrusted(outcome ?? "unknown", 20));
 }
 
-function request_text(event) {
+function ending(event) {
+  return [outcome_el(event), event.reason ? el("div.more", {}, untrusted(words(event.reason), 60)) : null];
+}
+
+/** What was asked for, and the answer; empty for what is no request. */
+export function request_text(event) {
   const what = [event.method, event.path].filter(Boolean).join(" ");
   return event.status ? `${what} → ${event.status}` : what;
 }
@@ -34,7 +38,7 @@ function details(event) {
 function event_rows(event) {
   const what = request_text(event);
   return opening_row(COLUMNS, time_el(event.time), [
-    [untrusted(words(event.kind ?? "–"), 40), what ? el("div.more", {}, untrusted(what, 80)) : null], outcome_el(event),
+    [untrusted(words(event.kind ?? "–"), 40), what ? el("div.more", {}, untrusted(what, 80)) : null], ending(event),
     pivot("user", event.user, event.tenant), pivot("ip", event.ip, event.tenant), untrusted(place_text(event.place) ?? "–", 60),
     network_el(event.network), untrusted(event.device ?? "–", 40), untrusted(event.user_agent ?? "–", 90),
     pivot("session", event.session, event.tenant),

@@ -75,12 +75,18 @@ export class IncidentView extends CaseView {
 
   body(incident) {
     const titles = new Map(members(incident).map((alert) => [alert.id, alert.title]));
-    const timeline = paged((query, signal) => get_timeline(this.id, query, signal),
+    const missing = el("p.more", {});
+    const read = async (query, signal) => {
+      const page = await get_timeline(this.id, query, signal);
+      fill(missing, page.events_missing ? ["Without the events: ", untrusted(page.events_missing, 200), "."] : []);
+      return page;
+    };
+    const timeline = paged(read,
       (entries) => history_list(entries.map((entry) => timeline_entry(entry, this.id, titles))), "Load what was before", this.signal);
     const merged = incident.merged_into ? ["It was merged into ", el("a", { href: link(["incidents", incident.merged_into]) }, "another incident"), ", which is the one to work on."] : null;
     return el("div.columns", {},
       el("div.side", {}, this.triage_panel(incident, merged), subjects_panel(incident), attack_panel(incident), this.#related_panel(incident)),
-      el("div.wide", {}, el("div.span", {}, this.#alerts_panel(incident), waiting_panel(this.id, this.app, this.signal)), panel("Timeline", timeline), facts_panel(incident)));
+      el("div.wide", {}, el("div.span", {}, this.#alerts_panel(incident), waiting_panel(this.id, this.app, this.signal)), panel("Timeline", missing, timeline), facts_panel(incident)));
   }
 
   #may_regroup(incident) {

@@ -1,11 +1,13 @@
-// An entry of an incident's timeline: what detection found, what people did and said, what was told, what
-// machines were asked to do.
+// An entry of an incident's timeline: what happened, what detection found of it, what people did and said, what was
+// told, what machines were asked to do.
 
 import { act_state_el, act_title } from "./acts.js";
 import { el, untrusted } from "./dom.js";
+import { outcome_el, request_text } from "./events_table.js";
 import { count, counted, duration_ms, words } from "./format.js";
 import { entry_el, lesson_text, step_text } from "./history.js";
 import { severity_el } from "./labels.js";
+import { pivot, place_text } from "./parts.js";
 import { link } from "./router.js";
 
 const COURSES = { opened: "Incident opened", reopened: "Incident opened again", changed: "Incident changed" };
@@ -59,7 +61,16 @@ function of_message({ by, about, change }, alert_link) {
     ": ", untrusted(change.state ?? "–", 40), tries, change.error ? [", ", untrusted(change.error, 200)] : null, ", about ", alert_link(about)] };
 }
 
-const KINDS = { incident: of_incident, alert: of_alert, notification: of_message, action: of_action };
+/** As `/api/v1/events` has it. */
+function of_event({ by, change: event }) {
+  const what = request_text(event);
+  return { head: "Event", text: [untrusted(words(event.kind ?? "–").toLowerCase(), 40), " ", outcome_el(event), what ? [" ", el("code", {}, untrusted(what, 80))] : null,
+    event.user ? [" of ", pivot("user", event.user, event.tenant)] : null, event.ip ? [" from ", pivot("ip", event.ip, event.tenant)] : null,
+    event.place ? [", ", untrusted(place_text(event.place) ?? "–", 60)] : null, event.user_agent ? [", ", untrusted(event.user_agent, 60)] : null,
+    by ? [", by ", untrusted(by, 40)] : null] };
+}
+
+const KINDS = { incident: of_incident, alert: of_alert, notification: of_message, action: of_action, event: of_event };
 
 /** `id` is the incident's, `titles` those of its alerts by their ids. */
 export function timeline_entry(entry, id, titles) {

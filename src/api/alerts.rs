@@ -4,7 +4,7 @@
 //! store is in; only the events behind an alert come from the store.
 
 use super::auth::Caller;
-use super::cases::{self, CaseQuery, IdPath, id_of, none_of_this_id};
+use super::cases::{self, CaseQuery, IdPath, STORE_AWAY, id_of, none_of_this_id};
 use super::events::EventView;
 use super::openapi::AnyOf;
 use super::page::Page;
@@ -168,7 +168,7 @@ async fn detail(state: &ApiState, caller: &Caller, id: String) -> Result<AlertDe
     let (alert, history) = read.await?.filter(|(alert, _)| caller.sees(&alert.tenant)).ok_or_else(none_of_this_id)?;
     let (events, events_missing) = match evidence(state, &alert).await {
         Ok(events) => (events, None),
-        Err(_) => (Vec::new(), Some("the store does not answer at the moment".to_owned())),
+        Err(_) => (Vec::new(), Some(STORE_AWAY.to_owned())),
     };
     Ok(AlertDetail { events, events_missing, events_total: alert.event_count, history: lines(history), alert })
 }

@@ -92,6 +92,9 @@ pub async fn list<T: Send + 'static>(
     Ok(Page { items: found.items, next_cursor })
 }
 
+/// Why there are no events.
+pub const STORE_AWAY: &str = "the store does not answer at the moment";
+
 /// The `{id}` of a path.
 pub type IdPath = Result<Path<String>, PathRejection>;
 

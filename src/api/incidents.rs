@@ -1,19 +1,22 @@
 //! `/api/v1/incidents`: the list, one incident with its history, its timeline, triage.
 //!
-//! All of it is read from the working database, so it is there whatever state the store is in. The events behind an
-//! incident stand with its alerts.
+//! All of it is read from the working database, so it is there whatever state the store is in, but for the events of a
+//! timeline: if the store is away, they are missing, and that is said.
 
 use super::auth::Caller;
-use super::cases::{self, CaseQuery, IdPath, id_of, none_of_this_id};
+use super::cases::{self, CaseQuery, IdPath, STORE_AWAY, id_of, none_of_this_id};
+use super::events::EventView;
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::{NoParams, Params};
 use super::triage::{Triage, etag};
 use super::{ApiState, openapi};
+use crate::clock::now_ms;
 use crate::db::alert_list::Cursor;
-use crate::db::incidents;
+use crate::db::incidents::{self, Happened};
 use crate::incident::Incident;
 use crate::notify::Desk;
+use crate::store::{IDS_MAX, StoredEvent};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -21,6 +24,7 @@ use axum::http::header::ETAG;
 use axum::http::{HeaderMap, Uri};
 use axum::response::IntoResponse;
 use bartizan_core::TimeMs;
+use bartizan_core::time::DAY_MS;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -131,35 +135,57 @@ pub struct TimelineEntry {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub time: TimeMs,
-    /// `incident`, `alert`, `notification` or `action`.
+    /// `incident`, `alert`, `notification`, `action` or `event`.
     pub kind: String,
-    /// Who or what did it; of notifications and actions the channel, for callers of all tenants, since channels serve all.
+    /// Who or what did it; of notifications and actions the channel, for callers of all tenants, since channels serve all;
+    /// of events the system that wrote it.
     pub by: Option<String>,
-    /// The incident, or the alert.
+    /// The incident, the alert, or the event.
     pub about: String,
-    /// What it was.
+    /// What it was; of an event all of it.
     #[schema(value_type = Object)]
     pub change: Value,
 }
 
-/// What happened in the course of an incident, as one sequence, newest first: what detection found, what people did and
-/// said, what was told, what machines were asked to do.
+/// One page of a timeline.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Timeline {
+    /// What is on it.
+    #[serde(flatten)]
+    pub page: Page<TimelineEntry>,
+    /// Why there are no events on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_missing: Option<String>,
+}
+
+/// What happened in the course of an incident, as one sequence, newest first: the events that its alerts name (of the latest
+/// ones, up to 1,000 a page), what detection found, what people did and said, what was told, what machines were asked to do.
 #[utoipa::path(get, path = "/api/v1/incidents/{id}/timeline", tag = "incidents",
     params(("id" = String, Path, description = "Incident id"), TimelineQuery),
-    responses((status = 200, description = "One page", body = Page<TimelineEntry>), openapi::ItemErrors))]
-pub async fn timeline(State(state): State<ApiState>, caller: Caller, path: IdPath, uri: Uri) -> Result<Json<Page<TimelineEntry>>, Problem> {
+    responses((status = 200, description = "One page", body = Timeline), openapi::ItemErrors))]
+pub async fn timeline(State(state): State<ApiState>, caller: Caller, path: IdPath, uri: Uri) -> Result<Json<Timeline>, Problem> {
     caller.may_read()?;
     let params = Params::read::<TimelineQuery>(&uri)?;
     let (id, limit) = (id_of(path)?, params.limit()?);
     let question = params.fingerprint(&id, caller.tenant.as_deref());
     let before: Option<Cursor> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;
     let before = before.unwrap_or(Cursor { updated_ms: i64::MAX, id: String::new() });
+    let from = (before.updated_ms, before.id.clone());
     let read = state.read(move |tx| {
         let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };
-        Ok(Some((incident, incidents::timeline(tx, &id, (before.updated_ms, &before.id), limit + 1)?)))
+        let ids = incidents::event_ids(tx, &id, from.0, IDS_MAX)?;
+        Ok(Some((incident, incidents::timeline(tx, &id, (from.0, &from.1), limit + 1)?, ids)))
     });
-    let (incident, mut happened) = read.await?.filter(|(incident, _)| caller.sees(&incident.tenant)).ok_or_else(none_of_this_id)?;
+    let (incident, mut happened, ids) = read.await?.filter(|(incident, ..)| caller.sees(&incident.tenant)).ok_or_else(none_of_this_id)?;
     note(&state, &caller, &incident);
+    let events_missing = match events(&state, &incident.tenant, ids, &before).await {
+        Ok(events) => {
+            happened.extend(events);
+            None
+        }
+        Err(_) => Some(STORE_AWAY.to_owned()),
+    };
+    happened.sort_unstable_by(|one, other| (other.at_ms, &other.key).cmp(&(one.at_ms, &one.key)));
     let more = happened.len() > limit as usize;
     happened.truncate(limit as usize);
     let last = happened.last().filter(|_| more);
@@ -167,10 +193,28 @@ pub async fn timeline(State(state): State<ApiState>, caller: Caller, path: IdPat
     let of_all = caller.tenant.is_none();
     let entry = |one: incidents::Happened| TimelineEntry {
         time: TimeMs(one.at_ms),
-        by: Some(one.by).filter(|_| of_all || matches!(one.kind.as_str(), "incident" | "alert")),
+        by: Some(one.by).filter(|by| !by.is_empty() && (of_all || matches!(one.kind.as_str(), "incident" | "alert" | "event"))),
         kind: one.kind,
         about: one.about,
         change: serde_json::from_str(&one.change).unwrap_or_default(),
     };
-    Ok(Json(Page { items: happened.into_iter().map(entry).collect(), next_cursor }))
+    Ok(Json(Timeline { page: Page { items: happened.into_iter().map(entry).collect(), next_cursor }, events_missing }))
+}
+
+/// The events of these ids, since `first_ms`, that come after a cursor: in a timeline what is older.
+async fn events(state: &ApiState, tenant: &str, (ids, first_ms): (Vec<String>, i64), before: &Cursor) -> Result<Vec<Happened>, Problem> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    // No event is newer than this by far: lateness and clocks that run ahead are bounded.
+    let until_ms = before.updated_ms.min(now_ms().saturating_add(DAY_MS));
+    let found = state.store()?.events_by_id(tenant, &ids, first_ms, until_ms).await?;
+    let happened = |event: StoredEvent| {
+        let view = EventView::from(event);
+        let change = serde_json::to_string(&view).unwrap_or_default();
+        let (at_ms, key) = (view.time.0, format!("e:{}", view.id));
+        Happened { at_ms, key, kind: "event".to_owned(), by: view.source.unwrap_or_default(), about: view.id, change }
+    };
+    let found = found.into_iter().map(happened);
+    Ok(found.filter(|one| (one.at_ms, &one.key) < (before.updated_ms, &before.id)).collect())
 }

@@ -204,6 +204,29 @@ pub fn alerts_of(tx: &Connection, id: &str, alerts_max: u64) -> Result<Vec<Alert
     rows.map(|body| Ok(serde_json::from_str(&body?)?)).collect()
 }
 
+/// Ids of events that the alerts of an incident name, of those that began by `until_ms` and the latest first, as many
+/// alerts as `ids_max` has room for; and when the earliest of these began.
+///
+/// # Errors
+/// SQLite says no, or a record does not read.
+pub fn event_ids(tx: &Connection, id: &str, until_ms: i64, ids_max: usize) -> Result<(Vec<String>, i64), DbError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT first_event_ms, json_extract(body, '$.event_ids') FROM alerts
+         WHERE incident_id = ?1 AND first_event_ms <= ?2 ORDER BY first_event_ms DESC, id DESC",
+    )?;
+    let mut rows = statement.query(params![id, until_ms])?;
+    let (mut ids, mut first_ms) = (Vec::new(), until_ms);
+    while let Some(row) = rows.next()? {
+        let named: Vec<String> = serde_json::from_str(&row.get::<_, String>(1)?)?;
+        if ids.len() + named.len() > ids_max {
+            break;
+        }
+        first_ms = row.get(0)?;
+        ids.extend(named);
+    }
+    Ok((ids, first_ms))
+}
+
 /// Alerts that are in no incident, name this subject and have an event between `from_ms` and `to_ms`; newest first.
 ///
 /// # Errors
@@ -315,11 +338,11 @@ pub struct Happened {
     pub at_ms: i64,
     /// Tells entries of one time apart.
     pub key: String,
-    /// `incident`, `alert`, `notification` or `action`.
+    /// `incident`, `alert`, `notification`, `action`, or (of the store) `event`.
     pub kind: String,
-    /// Who or what did it, or through which channel it went.
+    /// Who or what did it, through which channel it went, or which system wrote it; may be empty.
     pub by: String,
-    /// The incident, or the alert.
+    /// The incident, the alert, or the event.
     pub about: String,
     /// JSON: what it was.
     pub change: String,

@@ -97,7 +97,7 @@ test("the timeline is one sequence of what was found, done, told and said, read 
   const read = () => timeline.locator(".entry > div:first-child").allInnerTexts();
   assert.equal((await read()).length, 8);
   await timeline.locator("text=Load what was before").click();
-  await eventually(() => document.querySelectorAll(".entry").length === 12);
+  await eventually(() => document.querySelectorAll(".entry").length === 13);
   assert.equal(asked(mock, /\/timeline\?limit=100&cursor=more$/).length, 1);
   const travel = mock.alerts[1].title;
   const stuffing = mock.alerts[0].title;
@@ -114,6 +114,7 @@ test("the timeline is one sequence of what was found, done, told and said, read 
   assert.equal(lines[9], "Silence resolved it: nothing came for 6 h");
   assert.match(lines[10], /, 26 events, over\s+203/);
   assert.equal(lines[11], `Incident opened medium 1 alert, 0 hit, by ${stuffing}`);
+  assert.match(lines[12], /^Event login failure of <img src=x.* from 203\.0\.113\.7, Amsterdam.*, python-requests\/2\.31, by auth-service$/s);
   assert.match(await timeline.locator("blockquote").first().innerText(), /^Called Okafor: was not him\. <img src=x.*RLO/);
   assert.equal(await page.locator("main img, main i").count(), 0);
 });

@@ -66,6 +66,7 @@ async fn triage_of_an_incident_is_that_of_its_alerts_and_its_timeline_tells_all(
         assert_eq!(api.db.read(|tx| crate::db::alerts::get(tx, id)).unwrap().unwrap().status, Status::Resolved);
     }
     let page = api.get(&viewer, &format!("{path}/timeline?limit=3")).await.json();
+    assert_eq!(page["events_missing"], "the store does not answer at the moment");
     let rest = format!("{path}/timeline?limit=100&cursor={}", page["next_cursor"].as_str().unwrap());
     let rest = api.get(&viewer, &rest).await.json();
     let both = [page["items"].as_array().unwrap().clone(), rest["items"].as_array().unwrap().clone()].concat();

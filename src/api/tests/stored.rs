@@ -98,3 +98,40 @@ async fn a_stored_event_is_explained_with_what_is_stored_before_it() {
     assert_eq!((&answer["truncated"], &answer["events_before"]), (&json!(true), &json!(5)));
     embedded.stop().await;
 }
+
+#[tokio::test]
+async fn a_timeline_has_the_events_that_its_alerts_name() {
+    let (_folder, embedded, store) = store().await;
+    let api = Api::with(HttpConfig::default(), Some(store.clone()));
+    let (acme, all) = (api.token(Role::Viewer, Some("acme")), api.token(Role::Viewer, None));
+    let (first, _) = (api.alert("a1", "acme"), api.alert("a2", "acme"));
+    let start_ms = first.first_event_time.0;
+    let mut strange = row("e1", "u9", start_ms);
+    strange.tenant = "umbrella";
+    // One of another tenant, one that no alert names, and one that was written twice.
+    let rows = [
+        row("e1", "u1", start_ms),
+        row("e2", "u1", start_ms + 400),
+        strange,
+        row("e3", "u1", start_ms + 500),
+        row("e2", "u1", start_ms + 400),
+    ];
+    store.insert_events(rows.iter().copied()).await.unwrap();
+    let incident = api.db.read(|tx| crate::db::alerts::get(tx, "a1")).unwrap().unwrap().incident.unwrap();
+    let mut path = format!("/api/v1/incidents/{incident}/timeline?limit=2");
+    let mut entries = Vec::new();
+    loop {
+        let page = api.get(&acme, &path).await.json();
+        assert_eq!(page.get("events_missing"), None);
+        entries.extend(page["items"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/api/v1/incidents/{incident}/timeline?limit=2&cursor={cursor}");
+    }
+    assert!(entries.windows(2).all(|pair| pair[0]["time"].as_str() >= pair[1]["time"].as_str()), "newest first: {entries:#?}");
+    let whole = api.get(&all, &format!("/api/v1/incidents/{incident}/timeline")).await.json();
+    assert_eq!(whole["items"].as_array().map(Vec::len), Some(entries.len()), "page by page nothing is lost or doubled");
+    let events: Vec<_> = entries.iter().filter(|entry| entry["kind"] == "event").collect();
+    assert_eq!(events.iter().map(|entry| entry["about"].as_str().unwrap()).collect::<Vec<_>>(), ["e2", "e1"]);
+    assert_eq!((&events[0]["change"]["user"], &events[0]["change"]["tenant"]), (&json!("u1"), &json!("acme")));
+    embedded.stop().await;
+}
