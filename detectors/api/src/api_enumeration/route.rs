@@ -186,7 +186,7 @@ fn plain_bytes(bytes: &[u8]) -> usize {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     const TO_HIGH: u64 = 0x3f3f_3f3f_3f3f_3f3f;
     // The high bit of each byte up to `@`; no sum goes over to the next byte.
-    let marks = |word: u64| !((word & !HIGH) + TO_HIGH | word) & HIGH;
+    let marks = |word: u64| !(((word & !HIGH) + TO_HIGH) | word) & HIGH;
     let (words, tail) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
         let marks = marks(u64::from_le_bytes(*word));
@@ -327,6 +327,7 @@ fn fold(word: u64) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -309,7 +309,8 @@ impl Uses {
         let Some(seen) = seen.filter(|seen| time_ms >= seen.first_ms) else { return false };
         let is_exact = seen.exact == exact(event);
         // Whoever moves about within one network is its only client still.
-        if !is_exact && !(is_alone && seen.print.changes(&ClientPrint::of(event)) == Changes::default()) {
+        let is_alike = |seen: &Seen| is_alone && seen.print.changes(&ClientPrint::of(event)) == Changes::default();
+        if !(is_exact || is_alike(seen)) {
             return false;
         }
         seen.changed |= step == Step::Change;
