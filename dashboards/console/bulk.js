@@ -23,7 +23,7 @@ function lines_of(answer) {
 function line_el(line, change) {
   if (line.refused) return el("span.refused", {}, "refused: ", untrusted(line.refused, 200));
   const changed = MEMBERS.filter((name) => (line.from?.[name] ?? null) !== (line.to?.[name] ?? null));
-  if (!changed.length) return change.note ? "noted" : "stays as it is";
+  if (!changed.length) return change.note || change.link ? "noted" : "stays as it is";
   return changed.map((name, i) => [i ? ", " : "", `${name} `, value_el(name, line.from?.[name]), " → ", el("strong", {}, value_el(name, line.to?.[name]))]);
 }
 

@@ -3,11 +3,18 @@
 import { el, untrusted } from "./dom.js";
 import { age_el, time_el, words } from "./format.js";
 
+/** The API takes addresses of the web alone; what came another way is shown and leads nowhere. */
+function link_el(address) {
+  const text = untrusted(address, 120);
+  return /^https?:\/\//.test(address) ? el("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, text) : text;
+}
+
 /** What a person changed, as words; `null` if nothing. */
-export function step_text({ status, disposition, assignee, note }) {
+export function step_text({ status, disposition, assignee, note, link }) {
   const done = [
     status ? ["set status to ", untrusted(status, 20), disposition ? [" as ", untrusted(words(disposition).toLowerCase(), 30)] : null] : null,
     assignee ? ["assigned to ", untrusted(assignee, 60)] : assignee === "" ? "assigned to nobody" : null,
+    link ? ["linked it to ", link_el(link)] : null,
   ].filter((part) => part !== null);
   if (!done.length) return note ? "noted" : null;
   return done.map((part, i) => [i ? ", " : "", part]);

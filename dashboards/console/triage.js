@@ -9,6 +9,7 @@ import { attempt } from "./parts.js";
 
 const NOTE_CHARS_MAX = 4000;
 const NAME_CHARS_MAX = 128;
+const LINK_CHARS_MAX = 2000;
 
 function choice(name, label, options, value) {
   return el("fieldset.choice", {}, el("legend", {}, label), el("div.choices", {}, options.map((option) =>
@@ -23,6 +24,11 @@ export function note_of(form) {
   return form.elements.note.value.trim() || undefined;
 }
 
+function link_field() {
+  return el("label.field", {}, el("span", {}, "Link"), el("input", { name: "link", type: "url", pattern: "https?://.+", maxlength: LINK_CHARS_MAX,
+    autocomplete: "off", spellcheck: "false", placeholder: "https:// of a ticket; kept in the history" }));
+}
+
 /** The fields, as `item` stands; of many at once nothing is chosen yet. */
 export function triage_fields(item, caller) {
   const disposition = choice("disposition", "It was", DISPOSITIONS, item.disposition);
@@ -32,7 +38,7 @@ export function triage_fields(item, caller) {
   follow();
   const assignee = el("input", { name: "assignee", value: item.assignee ?? "", maxlength: NAME_CHARS_MAX, autocomplete: "off", spellcheck: "false" });
   const mine = caller?.name ? el("button.quiet", { type: "button", onclick: () => { assignee.value = caller.name; } }, "Me") : null;
-  return [status, disposition, el("label.field", {}, el("span", {}, "Assignee"), el("span.joined", {}, assignee, mine)), note_field()];
+  return [status, disposition, el("label.field", {}, el("span", {}, "Assignee"), el("span.joined", {}, assignee, mine)), note_field(), link_field()];
 }
 
 /** What the fields say that `item` does not. */
@@ -45,6 +51,8 @@ export function changes(form, item) {
   if (assignee !== (item.assignee ?? "")) out.assignee = assignee === "" ? null : assignee;
   const note = note_of(form);
   if (note) out.note = note;
+  const linked = (values.link ?? "").trim();
+  if (linked) out.link = linked;
   return out;
 }
 

@@ -113,6 +113,8 @@ pub struct HistoryLine {
     pub assignee: Option<Value>,
     /// Remark.
     pub note: Option<Value>,
+    /// Where more of it stands.
+    pub link: Option<Value>,
     /// What became part of its people's normal, or why nothing did.
     pub lesson: Option<Value>,
 }
@@ -218,6 +220,7 @@ fn line(entry: HistoryEntry, severity_before: &mut Option<Severity>) -> HistoryL
         disposition: member("disposition"),
         assignee: member("assignee"),
         note: member("note"),
+        link: member("link"),
         lesson,
         by: (!detection).then_some(entry.actor),
     }

@@ -24,6 +24,9 @@ pub struct Triage {
     /// A remark, kept in the history.
     #[schema(nullable = false, max_length = 8192)]
     note: Option<String>,
+    /// Where more of it stands, such as a ticket: an `http` or `https` address, kept in the history.
+    #[schema(nullable = false, max_length = 2048)]
+    link: Option<String>,
 }
 
 /// Reads the body of a triage step.
@@ -47,6 +50,7 @@ pub fn read(members: Map<String, Value>) -> Result<Change, Problem> {
             "assignee" if value.is_null() => change.assignee = Some(String::new()),
             "assignee" => change.assignee = Some(member(&name, value, "a text, or null for nobody")?),
             "note" => change.note = Some(member(&name, value, "a text")?),
+            "link" => change.link = Some(member(&name, value, "a text")?),
             _ => return Err(Problem::parameter(name.chars().take(64).collect::<String>(), "there is no such member here")),
         }
     }
@@ -59,16 +63,29 @@ fn member<T: serde::de::DeserializeOwned>(name: &str, value: Value, wanted: &str
 }
 
 fn check(change: &Change) -> Result<(), Problem> {
-    let texts = [("assignee", &change.assignee, alerts::ASSIGNEE_BYTES_MAX), ("note", &change.note, alerts::NOTE_BYTES_MAX)];
+    let texts = [
+        ("assignee", &change.assignee, alerts::ASSIGNEE_BYTES_MAX),
+        ("note", &change.note, alerts::NOTE_BYTES_MAX),
+        ("link", &change.link, alerts::LINK_BYTES_MAX),
+    ];
     for (name, text, bytes_max) in texts {
         if text.as_ref().is_some_and(|text| text.len() > bytes_max) {
             return Err(Problem::parameter(name, format_args!("longer than {bytes_max} bytes")));
         }
     }
+    if change.link.as_deref().is_some_and(|link| !is_of_the_web(link)) {
+        return Err(Problem::parameter("link", "must be an http or https address without a password"));
+    }
     if change.disposition.is_some() && change.status.is_some_and(|status| status != Status::Resolved) {
         return Err(Problem::parameter("disposition", "needs status resolved"));
     }
     Ok(())
+}
+
+/// Can people follow it? What a browser runs, or reads from their disk, is none.
+fn is_of_the_web(link: &str) -> bool {
+    let is_written_out = link.starts_with("https://") || link.starts_with("http://");
+    is_written_out && reqwest::Url::parse(link).is_ok_and(|url| url.has_host() && url.username().is_empty() && url.password().is_none())
 }
 
 /// The version that `If-Match` asks for; `None`: any.

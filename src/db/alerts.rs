@@ -21,6 +21,8 @@ use std::collections::BTreeSet;
 const TOLD_AGAIN_MS: i64 = 5 * MINUTE_MS;
 /// A note is a remark, not a document. It and the next stand in the OpenAPI document as part of the interface.
 pub const NOTE_BYTES_MAX: usize = 8 * 1024;
+/// Longest link.
+pub const LINK_BYTES_MAX: usize = 2_048;
 /// Names of people are short.
 pub const ASSIGNEE_BYTES_MAX: usize = 256;
 
@@ -61,6 +63,9 @@ pub struct Change {
     /// A remark, kept in the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Where more of it stands, such as a ticket: an address of the web, kept in the history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// What a person asks for, of an alert or an incident.
@@ -287,10 +292,13 @@ impl Change {
         assignee: &mut Option<String>,
     ) -> Result<(), TriageError> {
         if *self == Self::default() {
-            return Err(invalid(None, "nothing to change: give status, disposition, assignee or note"));
+            return Err(invalid(None, "nothing to change: give status, disposition, assignee, note or link"));
         }
         if self.note.as_ref().is_some_and(|note| note.len() > NOTE_BYTES_MAX) {
             return Err(invalid(Some("note"), "note: longer than 8192 bytes"));
+        }
+        if self.link.as_ref().is_some_and(|link| link.len() > LINK_BYTES_MAX) {
+            return Err(invalid(Some("link"), "link: longer than 2048 bytes"));
         }
         if self.assignee.as_ref().is_some_and(|name| name.len() > ASSIGNEE_BYTES_MAX) {
             return Err(invalid(Some("assignee"), "assignee: longer than 256 bytes"));

@@ -103,8 +103,8 @@ test("the timeline is one sequence of what was found, done, told and said, read 
   const stuffing = mock.alerts[0].title;
   const lines = await read();
   assert.match(lines[0], /^ana lesson its device <i>counts<\/i> from now on, on Unusual location/);
-  assert.equal(lines[1], "bo set status to acknowledged, assigned to bo");
-  assert.equal(lines[2], `bo set status to resolved as true positive, on ${travel}`);
+  assert.equal(lines[1], "bo set status to acknowledged, assigned to bo, linked it to https://tickets.example/SEC-42");
+  assert.equal(lines[2], `bo set status to resolved as true positive, linked it to javascript:window.pwned=3, on ${travel}`);
   assert.equal(lines[3], `Action End session ses-8f21 at identity: done, confirmed, realm people no longer knows the session, because of ${stuffing}`);
   assert.match(lines[4], /^Told incident\.opened through security-mail: failed, 3 tries, 421 service <img src=x.*, about Credential/s);
   assert.equal(lines[5], "kim merged in 4f1d0c9b7a6e4d21b0c3a5f6d7e80009");
@@ -117,6 +117,8 @@ test("the timeline is one sequence of what was found, done, told and said, read 
   assert.match(lines[12], /^Event login failure of <img src=x.* from 203\.0\.113\.7, Amsterdam.*, python-requests\/2\.31, by auth-service$/s);
   assert.match(await timeline.locator("blockquote").first().innerText(), /^Called Okafor: was not him\. <img src=x.*RLO/);
   assert.equal(await page.locator("main img, main i").count(), 0);
+  assert.equal(await page.locator("a[href^='https://tickets']").count(), 1);
+  assert.equal(await page.locator("a[href^=javascript]").count(), 0);
 });
 
 test("an incident is triaged as an alert is, and the list knows", async ({ page, mock }) => {

@@ -58,9 +58,27 @@ async fn triage_of_an_incident_is_that_of_its_alerts_and_its_timeline_tells_all(
     assert_eq!((before.header("etag"), before.json()["history"].as_array().unwrap().len()), ("\"2\"", 2));
     api.patch(&viewer, &path, r#"{"status":"resolved"}"#).await.is_problem(403, None);
     api.patch(&analyst, &path, r#"{"colour":"red"}"#).await.is_problem(400, Some("colour"));
+    for wrong in [
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "https://",
+        "https://u:p@tickets.example/1",
+        "SEC-42",
+        &format!("https://t.example/{}", "x".repeat(2_048)),
+    ] {
+        api.patch(&analyst, &path, &json!({"link": wrong}).to_string()).await.is_problem(400, Some("link"));
+    }
     let stale = request("PATCH", &path, &analyst).header("if-match", "\"1\"").body(Body::from(r#"{"note":"n"}"#)).unwrap();
     api.send(stale).await.is_problem(412, Some("If-Match"));
-    let resolved = api.patch(&analyst, &path, r#"{"status":"resolved","disposition":"true_positive","note":"theft"}"#).await.json();
+    let resolved = api
+        .patch(
+            &analyst,
+            &path,
+            r#"{"status":"resolved","disposition":"true_positive","note":"theft","link":"https://tickets.example/SEC-42"}"#,
+        )
+        .await
+        .json();
+    assert_eq!(resolved["history"][2]["change"]["link"], "https://tickets.example/SEC-42");
     assert_eq!((&resolved["status"], &resolved["resolution"], &resolved["version"]), (&json!("resolved"), &json!("person"), &json!(3)));
     for id in ["a1-acme", "a2-acme"] {
         assert_eq!(api.db.read(|tx| crate::db::alerts::get(tx, id)).unwrap().unwrap().status, Status::Resolved);
