@@ -1,4 +1,4 @@
-// What is known of one user, address or session, its alerts and its events.
+// What is known of one user, address, session or device, its alerts and its events.
 
 import { acts_panel } from "./actions.js";
 import { get_entity, get_events, get_held_back } from "./api.js";
@@ -44,8 +44,8 @@ function risk_el(risk) {
     reasons.length ? el("ul.reasons", {}, reasons.slice(0, 20).map((reason) => el("li", {}, untrusted(reason, 300)))) : null);
 }
 
-function device_el(entry) {
-  return [entry.device ? untrusted(entry.device, 60) : el("span.more", {}, "no device id"), entry.user_agent ? el("div.more", {}, untrusted(entry.user_agent, 120)) : null];
+function device_el(entry, tenant) {
+  return [entry.device ? pivot("device", entry.device, tenant) : el("span.more", {}, "no device id"), entry.user_agent ? el("div.more", {}, untrusted(entry.user_agent, 120)) : null];
 }
 
 function events_el(events) {
@@ -94,8 +94,9 @@ export class EntityView {
       el("div.grid", {}, risk_el(entity.risk), alerts_panel(entity.alerts),
         seen_table("Places", "Place", entity.places, (entry) => untrusted(place_text(entry) ?? "–", 80)),
         seen_table("Networks", "Network", entity.networks, network_el),
-        seen_table("Devices", "Device", entity.devices, device_el),
+        seen_table("Devices", "Device", entity.devices, (entry) => device_el(entry, entity.tenant)),
         related("user", "Users"), related("ip", "Addresses"), related("session", "Sessions")),
-      acts_panel("Actions", { [type === "ip" ? "address" : type]: value, tenant }, this.#app, this.#abort.signal), held_back_panel(held_back), panel("Events", events)));
+      // No action is about a device.
+      type === "device" ? null : acts_panel("Actions", { [type === "ip" ? "address" : type]: value, tenant }, this.#app, this.#abort.signal), held_back_panel(held_back), panel("Events", events)));
   }
 }

@@ -40,7 +40,7 @@ function event_rows(event) {
   return opening_row(COLUMNS, time_el(event.time), [
     [untrusted(words(event.kind ?? "–"), 40), what ? el("div.more", {}, untrusted(what, 80)) : null], ending(event),
     pivot("user", event.user, event.tenant), pivot("ip", event.ip, event.tenant), untrusted(place_text(event.place) ?? "–", 60),
-    network_el(event.network), untrusted(event.device ?? "–", 40), untrusted(event.user_agent ?? "–", 90),
+    network_el(event.network), pivot("device", event.device, event.tenant), untrusted(event.user_agent ?? "–", 90),
     pivot("session", event.session, event.tenant),
   ], () => details(event));
 }

@@ -13,7 +13,7 @@ const REFRESH_MS_MIN = 3000;
 const BURST_MS = 300;
 
 /** What the API filters by; `text` and `within` are the console's own. */
-const API_FILTERS = ["severity", "status", "detector", "user", "ip", "session", "tenant"];
+const API_FILTERS = ["severity", "status", "detector", "user", "ip", "session", "device", "tenant"];
 export const FILTERS = [...API_FILTERS, "within", "text"];
 export const WITHIN = Object.keys(WITHIN_MS);
 

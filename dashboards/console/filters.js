@@ -49,6 +49,7 @@ export function filter_bar(kind, query, app) {
     select("status", "Status", named(STATUSES), query.status),
     select("detector", "Detector", named(ids.length ? ids : DETECTORS), query.detector),
     input("user", "User", query.user), input("ip", "Address", query.ip), input("session", "Session", query.session),
+    input("device", "Device", query.device),
     select("within", "Time", WITHIN.map((within) => [within, `last ${within}`]), query.within),
   ]);
 }

@@ -21,7 +21,7 @@ export function member_text(value) {
   return untrusted(value !== null && typeof value === "object" ? JSON.stringify(value) : value, 2000);
 }
 
-/** A link to what is known of a user, an address or a session. */
+/** A link to what is known of a user, an address, a session or a device. */
 export function pivot(type, value, tenant) {
   if (value === null || value === undefined || value === "") return "–";
   const text = String(value);

@@ -4,7 +4,7 @@
 //   #/incidents?severity=high   #/incidents/ID   #/alerts?…   #/alerts/ID
 //   #/entities/user/VALUE?tenant=t   #/status   #/actions?state=held   #/actions/ID   #/blocks   #/audit?actor=ana
 
-export const ENTITY_TYPES = ["user", "ip", "session"];
+export const ENTITY_TYPES = ["user", "ip", "session", "device"];
 /** Lists of what is triaged, and the view of one of each. */
 export const CASES = { incidents: "incident", alerts: "alert" };
 /** All lists, with the view of one of each, if there is one. */

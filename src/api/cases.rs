@@ -51,6 +51,9 @@ pub struct CaseQuery {
     /// Names this session.
     #[param(max_length = 1024, min_length = 1)]
     session: Option<String>,
+    /// Names this device.
+    #[param(max_length = 1024, min_length = 1)]
+    device: Option<String>,
     /// Tenant; for tokens of all tenants.
     #[param(max_length = 1024, min_length = 1)]
     tenant: Option<String>,
@@ -74,7 +77,12 @@ pub async fn list<T: Send + 'static>(
 ) -> Result<Page<T>, Problem> {
     let question = params.fingerprint(action, caller.tenant.as_deref());
     let ip = params.ip("ip")?.map(|ip| ip.to_string());
-    let named = [(EntityKind::User, params.text("user")), (EntityKind::Ip, ip), (EntityKind::Session, params.text("session"))];
+    let named = [
+        (EntityKind::User, params.text("user")),
+        (EntityKind::Ip, ip),
+        (EntityKind::Session, params.text("session")),
+        (EntityKind::Device, params.text("device")),
+    ];
     let filter = Filter {
         since_ms: params.time_ms("since")?,
         until_ms: params.time_ms("until")?,

@@ -1,4 +1,4 @@
-//! `GET /api/v1/entities/{kind}/{value}`: what is known of a user, an address or a session.
+//! `GET /api/v1/entities/{kind}/{value}`: what is known of a user, an address, a session or a device.
 
 use super::auth::Caller;
 use super::problem::Problem;
@@ -103,10 +103,10 @@ pub struct NetworkSeen {
     pub times: Times,
 }
 
-/// What is known of a user, an address or a session. Lists hold the values with most events.
+/// What is known of a user, an address, a session or a device. Lists hold the values with most events.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EntityView {
-    /// `user`, `ip` or `session`.
+    /// `user`, `ip`, `session` or `device`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// Its name.
@@ -169,15 +169,16 @@ fn wanted(path: EntityPath) -> Result<Wanted, Problem> {
             let ip = ip.to_canonical();
             Ok(Wanted { kind, entity: Entity::Ip(ip), value: ip.to_string() })
         }
-        EntityKind::Device | EntityKind::Network | EntityKind::Token => Err(no_such_kind()),
+        EntityKind::Device => Ok(Wanted { kind, entity: Entity::Device(value.clone()), value }),
+        EntityKind::Network | EntityKind::Token => Err(no_such_kind()),
     }
 }
 
 fn no_such_kind() -> Problem {
-    Problem::not_found("entities are of the kinds user, ip and session").naming("kind")
+    Problem::not_found("entities are of the kinds user, ip, session and device").naming("kind")
 }
 
-/// What is known of a user, an address or a session.
+/// What is known of a user, an address, a session or a device.
 #[utoipa::path(get, path = "/api/v1/entities/{kind}/{value}", tag = "entities",
     params(EntityPlace, EntityQuery),
     responses((status = 200, description = "What is known; a name never seen has no events", body = EntityView), openapi::ItemErrors))]

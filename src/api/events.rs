@@ -34,6 +34,9 @@ pub struct EventQuery {
     /// Session.
     #[param(max_length = 1024, min_length = 1)]
     pub session: Option<String>,
+    /// Device.
+    #[param(max_length = 1024, min_length = 1)]
+    pub device: Option<String>,
     /// What happened.
     #[param(schema_with = openapi::kind)]
     pub kind: Option<Kind>,
@@ -61,6 +64,7 @@ impl EventQuery {
             user: params.text("user"),
             ip: params.ip("ip")?,
             session: params.text("session"),
+            device: params.text("device"),
             kind: params.name("kind", &kinds, Kind::parse)?,
             outcome: params.name("outcome", &outcomes, Outcome::parse)?,
             tenant: params.text("tenant"),
@@ -249,6 +253,7 @@ pub async fn list(State(state): State<ApiState>, caller: Caller, uri: Uri) -> Re
         user: query.user,
         ip: query.ip,
         session: query.session,
+        device: query.device,
         kind: query.kind,
         outcome: query.outcome,
     };

@@ -30,7 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
     security(("token" = [])),
     modifiers(&Security),
     tags((name = "alerts", description = "What was found, and what people made of it"), (name = "events", description = "What happened"),
-        (name = "entities", description = "Users, addresses, sessions"), (name = "suppressions", description = "What is to open no alert, and what that held back"), (name = "actions", description = "What machines were asked to do, and what came of it"), (name = "breakers", description = "Detectors that open alerts out of all proportion"),
+        (name = "entities", description = "Users, addresses, sessions, devices"), (name = "suppressions", description = "What is to open no alert, and what that held back"), (name = "actions", description = "What machines were asked to do, and what came of it"), (name = "breakers", description = "Detectors that open alerts out of all proportion"),
         (name = "operation", description = "The daemon itself")),
 )]
 struct Head;
@@ -150,7 +150,7 @@ pub(super) fn ip() -> Schema {
 
 /// Kinds of entities.
 pub(super) fn entity() -> Schema {
-    names("What it is.", ["user", "ip", "session"].into_iter())
+    names("What it is.", ["user", "ip", "session", "device"].into_iter())
 }
 
 /// Formats of logs.

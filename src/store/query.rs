@@ -41,6 +41,8 @@ pub struct EventFilter {
     pub ip: Option<IpAddr>,
     /// Session.
     pub session: Option<String>,
+    /// Device.
+    pub device: Option<String>,
     /// What happened.
     pub kind: Option<Kind>,
     /// How it ended.
@@ -76,6 +78,8 @@ pub enum Entity {
     Ip(IpAddr),
     /// A session.
     Session(String),
+    /// A device.
+    Device(String),
 }
 
 /// How often a value was seen with an entity, and when.
@@ -121,7 +125,7 @@ pub struct SeenNetwork {
     pub class: String,
 }
 
-/// What the store knows of a user, an address or a session. Lists hold the values with most events, as
+/// What the store knows of a user, an address, a session or a device. Lists hold the values with most events, as
 /// many as `store.summary_values_max` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EntitySummary {
@@ -184,6 +188,7 @@ impl Conditions {
         conditions.add("user = {user:String}", "user", filter.user.as_deref());
         conditions.add("ip = {ip:IPv6}", "ip", filter.ip.map(mapped));
         conditions.add("session = {session:String}", "session", filter.session.as_deref());
+        conditions.add("device = {device:String}", "device", filter.device.as_deref());
         conditions.add("kind = {kind:String}", "kind", filter.kind);
         conditions.add("outcome = {outcome:String}", "outcome", filter.outcome);
         conditions
@@ -195,6 +200,7 @@ impl Conditions {
             Entity::User(user) => filter.user = Some(user.clone()),
             Entity::Ip(ip) => filter.ip = Some(*ip),
             Entity::Session(session) => filter.session = Some(session.clone()),
+            Entity::Device(device) => filter.device = Some(device.clone()),
         }
         Self::of_filter(&filter)
     }

@@ -16,7 +16,7 @@ async fn every_error_is_a_problem_document() {
     assert!(wrong_method.header("allow").contains("GET"), "{wrong_method:?}");
     api.get(&token, "/api/v1/alerts/unknown").await.is_problem(404, None);
     api.get(&token, "/api/v1/alerts/%ff").await.is_problem(404, None);
-    api.get(&token, "/api/v1/entities/device/d1").await.is_problem(404, Some("kind"));
+    api.get(&token, "/api/v1/entities/token/t1").await.is_problem(404, Some("kind"));
     api.get(&token, "/api/v1/entities/ip/nonsense").await.is_problem(400, Some("value"));
     // The store is not there.
     let answer = api.get(&token, "/api/v1/events").await;

@@ -56,6 +56,9 @@ async fn events_and_entities_come_from_the_store() {
     let entity = entity.json();
     assert_eq!((&entity["event_count"], &entity["alerts"][0]["id"]), (&json!(29), &json!("a1")));
     assert!(entity["risk"]["score"].as_u64().is_some() && entity["places"][0]["country_code"] == "DE");
+    let device = api.get(&acme, "/api/v1/entities/device/d1").await.json();
+    assert_eq!((&device["event_count"], &device["alerts"]), (&json!(30), &json!([])));
+    assert_eq!(api.get(&acme, "/api/v1/events?device=d1&limit=1000").await.json()["items"].as_array().unwrap().len(), 30);
     let nobody = api.get(&acme, "/api/v1/entities/session/%2e%2e%2fx%20y").await.json();
     assert_eq!((&nobody["first_seen"], &nobody["value"], &nobody["event_count"]), (&Value::Null, &json!("../x y"), &json!(0)));
     assert_eq!(api.get("", "/readyz").await.status, 200);
