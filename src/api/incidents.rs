@@ -11,9 +11,8 @@ use super::problem::Problem;
 use super::query::{NoParams, Params};
 use super::triage::{Triage, etag};
 use super::{ApiState, openapi};
-use crate::clock::now_ms;
 use crate::db::alert_list::Cursor;
-use crate::db::incidents::{self, Happened};
+use crate::db::incidents::{self, Happened, NamedEvents};
 use crate::incident::Incident;
 use crate::notify::Desk;
 use crate::store::{IDS_MAX, StoredEvent};
@@ -24,7 +23,6 @@ use axum::http::header::ETAG;
 use axum::http::{HeaderMap, Uri};
 use axum::response::IntoResponse;
 use bartizan_core::TimeMs;
-use bartizan_core::time::DAY_MS;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -170,51 +168,56 @@ pub async fn timeline(State(state): State<ApiState>, caller: Caller, path: IdPat
     let question = params.fingerprint(&id, caller.tenant.as_deref());
     let before: Option<Cursor> = params.text("cursor").map(|cursor| page::place(&question, &cursor)).transpose()?;
     let before = before.unwrap_or(Cursor { updated_ms: i64::MAX, id: String::new() });
-    let from = (before.updated_ms, before.id.clone());
+    let from = before.clone();
     let read = state.read(move |tx| {
         let Some(incident) = incidents::get(tx, &id)? else { return Ok(None) };
-        let ids = incidents::event_ids(tx, &id, from.0, IDS_MAX)?;
-        Ok(Some((incident, incidents::timeline(tx, &id, (from.0, &from.1), limit + 1)?, ids)))
+        let named = incidents::named_events(tx, &id, from.updated_ms, IDS_MAX)?;
+        Ok(Some((incident, incidents::timeline(tx, &id, (from.updated_ms, &from.id), limit + 1)?, named)))
     });
-    let (incident, mut happened, ids) = read.await?.filter(|(incident, ..)| caller.sees(&incident.tenant)).ok_or_else(none_of_this_id)?;
+    let (incident, happened, named) = read.await?.filter(|(incident, ..)| caller.sees(&incident.tenant)).ok_or_else(none_of_this_id)?;
     note(&state, &caller, &incident);
-    let events_missing = match events(&state, &incident.tenant, ids, &before).await {
+    let mut entries: Vec<_> = happened.into_iter().map(|one| placed(one, caller.tenant.is_none())).collect();
+    let events_missing = match events(&state, &incident.tenant, &named).await {
         Ok(events) => {
-            happened.extend(events);
+            entries.extend(events.into_iter().filter(|(place, _)| (place.updated_ms, &place.id) < (before.updated_ms, &before.id)));
             None
         }
         Err(_) => Some(STORE_AWAY.to_owned()),
     };
-    happened.sort_unstable_by(|one, other| (other.at_ms, &other.key).cmp(&(one.at_ms, &one.key)));
-    let more = happened.len() > limit as usize;
-    happened.truncate(limit as usize);
-    let last = happened.last().filter(|_| more);
-    let next_cursor = last.and_then(|last| page::cursor(&question, &Cursor { updated_ms: last.at_ms, id: last.key.clone() }));
-    let of_all = caller.tenant.is_none();
-    let entry = |one: incidents::Happened| TimelineEntry {
+    entries.sort_unstable_by(|(one, _), (other, _)| (other.updated_ms, &other.id).cmp(&(one.updated_ms, &one.id)));
+    let more = entries.len() > limit as usize;
+    entries.truncate(limit as usize);
+    let next_cursor = entries.last().filter(|_| more).and_then(|(place, _)| page::cursor(&question, place));
+    let items = entries.into_iter().map(|(_, entry)| entry).collect();
+    Ok(Json(Timeline { page: Page { items, next_cursor }, events_missing }))
+}
+
+/// An entry, and its place in the sequence. Channels are for callers of all tenants.
+fn placed(one: Happened, of_all: bool) -> (Cursor, TimelineEntry) {
+    let entry = TimelineEntry {
         time: TimeMs(one.at_ms),
-        by: Some(one.by).filter(|by| !by.is_empty() && (of_all || matches!(one.kind.as_str(), "incident" | "alert" | "event"))),
+        by: Some(one.by).filter(|_| of_all || matches!(one.kind.as_str(), "incident" | "alert")),
         kind: one.kind,
         about: one.about,
         change: serde_json::from_str(&one.change).unwrap_or_default(),
     };
-    Ok(Json(Timeline { page: Page { items: happened.into_iter().map(entry).collect(), next_cursor }, events_missing }))
+    (Cursor { updated_ms: one.at_ms, id: one.key }, entry)
 }
 
-/// The events of these ids, since `first_ms`, that come after a cursor: in a timeline what is older.
-async fn events(state: &ApiState, tenant: &str, (ids, first_ms): (Vec<String>, i64), before: &Cursor) -> Result<Vec<Happened>, Problem> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    // No event is newer than this by far: lateness and clocks that run ahead are bounded.
-    let until_ms = before.updated_ms.min(now_ms().saturating_add(DAY_MS));
-    let found = state.store()?.events_by_id(tenant, &ids, first_ms, until_ms).await?;
-    let happened = |event: StoredEvent| {
-        let view = EventView::from(event);
-        let change = serde_json::to_string(&view).unwrap_or_default();
-        let (at_ms, key) = (view.time.0, format!("e:{}", view.id));
-        Happened { at_ms, key, kind: "event".to_owned(), by: view.source.unwrap_or_default(), about: view.id, change }
+/// The same of the events that alerts name.
+async fn events(state: &ApiState, tenant: &str, named: &NamedEvents) -> Result<Vec<(Cursor, TimelineEntry)>, Problem> {
+    let Some((first_ms, last_ms)) = named.span_ms.filter(|_| !named.ids.is_empty()) else { return Ok(Vec::new()) };
+    let found = state.store()?.events_by_id(tenant, &named.ids, first_ms, last_ms).await?;
+    let placed = |event: StoredEvent| {
+        let event = EventView::from(event);
+        let entry = TimelineEntry {
+            time: event.time,
+            by: event.source.clone(),
+            kind: "event".to_owned(),
+            about: event.id.clone(),
+            change: serde_json::to_value(&event).unwrap_or_default(),
+        };
+        (Cursor { updated_ms: event.time.0, id: format!("e:{}", event.id) }, entry)
     };
-    let found = found.into_iter().map(happened);
-    Ok(found.filter(|one| (one.at_ms, &one.key) < (before.updated_ms, &before.id)).collect())
+    Ok(found.into_iter().map(placed).collect())
 }

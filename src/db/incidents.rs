@@ -204,27 +204,37 @@ pub fn alerts_of(tx: &Connection, id: &str, alerts_max: u64) -> Result<Vec<Alert
     rows.map(|body| Ok(serde_json::from_str(&body?)?)).collect()
 }
 
-/// Ids of events that the alerts of an incident name, of those that began by `until_ms` and the latest first, as many
-/// alerts as `ids_max` has room for; and when the earliest of these began.
+/// Events that alerts name.
+#[derive(Debug, Default)]
+pub struct NamedEvents {
+    /// Their ids.
+    pub ids: Vec<String>,
+    /// When the first and the last event of these alerts were.
+    pub span_ms: Option<(i64, i64)>,
+}
+
+/// Events that the alerts of an incident name, of those that began by `until_ms` and the latest first: as many alerts as
+/// `ids_max` has room for.
 ///
 /// # Errors
 /// SQLite says no, or a record does not read.
-pub fn event_ids(tx: &Connection, id: &str, until_ms: i64, ids_max: usize) -> Result<(Vec<String>, i64), DbError> {
+pub fn named_events(tx: &Connection, id: &str, until_ms: i64, ids_max: usize) -> Result<NamedEvents, DbError> {
     let mut statement = tx.prepare_cached(
-        "SELECT first_event_ms, json_extract(body, '$.event_ids') FROM alerts
+        "SELECT first_event_ms, last_event_ms, json_extract(body, '$.event_ids') FROM alerts
          WHERE incident_id = ?1 AND first_event_ms <= ?2 ORDER BY first_event_ms DESC, id DESC",
     )?;
     let mut rows = statement.query(params![id, until_ms])?;
-    let (mut ids, mut first_ms) = (Vec::new(), until_ms);
+    let mut named = NamedEvents::default();
     while let Some(row) = rows.next()? {
-        let named: Vec<String> = serde_json::from_str(&row.get::<_, String>(1)?)?;
-        if ids.len() + named.len() > ids_max {
+        let (first_ms, last_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let ids: Vec<String> = serde_json::from_str(&row.get::<_, String>(2)?)?;
+        if named.ids.len() + ids.len() > ids_max {
             break;
         }
-        first_ms = row.get(0)?;
-        ids.extend(named);
+        named.ids.extend(ids);
+        named.span_ms = Some(named.span_ms.map_or((first_ms, last_ms), |(first, last)| (first.min(first_ms), last.max(last_ms))));
     }
-    Ok((ids, first_ms))
+    Ok(named)
 }
 
 /// Alerts that are in no incident, name this subject and have an event between `from_ms` and `to_ms`; newest first.
@@ -338,11 +348,11 @@ pub struct Happened {
     pub at_ms: i64,
     /// Tells entries of one time apart.
     pub key: String,
-    /// `incident`, `alert`, `notification`, `action`, or (of the store) `event`.
+    /// `incident`, `alert`, `notification` or `action`.
     pub kind: String,
-    /// Who or what did it, through which channel it went, or which system wrote it; may be empty.
+    /// Who or what did it, or through which channel it went.
     pub by: String,
-    /// The incident, the alert, or the event.
+    /// The incident, or the alert.
     pub about: String,
     /// JSON: what it was.
     pub change: String,

@@ -188,7 +188,7 @@ impl ApiEnumeration {
                     return findings.remark(gate, sentence);
                 }
                 let sentence = sentence();
-                walks.may_excuse(now_s);
+                walks.note_excuse(now_s);
                 findings.excuse(gate, Who::One.key(event), Severity::Medium, sentence);
             }
             None => {

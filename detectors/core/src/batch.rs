@@ -5,11 +5,13 @@
 //! strings once into the arena and allocates nothing else: from a draft ([`EventBatch::push`]), or, on the
 //! hot path, from the line it stands in ([`EventBatch::write`]).
 
-use crate::client::{Software, region};
+mod hashing;
+
+use crate::client::Software;
 use crate::colleagues::Standing;
 use crate::event::{Attestation, Event, Kind, NetworkClass, Outcome, Place, TokenHash, UserKind, names};
-use crate::keys::{Key, KeyHasher, KeyKind, TenantHash};
-use crate::memo::Memo;
+use crate::keys::{Key, KeyKind};
+pub use hashing::Programs;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -21,10 +23,6 @@ pub const ARENA_BYTES_MAX: usize = 1 << 30;
 
 /// Text of an ordinary event, generously: an arena that grows is copied.
 const EVENT_TEXT_BYTES: usize = 512;
-
-/// Sessions of which the latest event is at hand, as the next one is mostly like it: reading the texts again costs less
-/// than hashing them.
-const SESSIONS: usize = 256;
 
 /// Bytes between two texts of one line that are copied along with them: fewer than it costs to begin anew.
 const GAP_BYTES_MAX: usize = 32;
@@ -201,15 +199,6 @@ impl Record {
         self.keys.get(kind as usize).copied().unwrap_or(0)
     }
 
-    /// Has another event of its session all that goes into keys and prints, too?
-    fn is_like(&self, other: &Self, arena: &str) -> bool {
-        let text = |field: Field| self.text(field).bytes_of(arena) == other.text(field).bytes_of(arena);
-        let country = |record: &Self| record.place.map(|place| place.country);
-        self.ip == other.ip
-            && country(self) == country(other)
-            && [Field::User, Field::Device, Field::UserAgent, Field::Ja4, Field::App, Field::Region].into_iter().all(text)
-    }
-
     /// Points a text member to a piece of the arena, as the enricher does with cached places.
     pub fn set_text(&mut self, field: Field, text: Text) {
         if let Some(slot) = self.texts.get_mut(field as usize) {
@@ -355,10 +344,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
     }
 }
 
-/// What was read of the user agents that came last, for events to come.
-#[derive(Clone, Debug, Default)]
-pub struct Programs(Option<Memo<Software>>);
-
 /// A batch of events in recorded order.
 #[derive(Clone, Debug, Default)]
 pub struct EventBatch {
@@ -480,50 +465,6 @@ impl EventBatch {
     pub fn records_mut(&mut self) -> &mut [Record] {
         &mut self.records
     }
-
-    /// Hashes the keys of the events that were added since the last call. Whoever prepares a batch may do it;
-    /// whoever detects sees to it that it is done.
-    pub fn hash_keys(&mut self, hasher: &KeyHasher) {
-        let mut programs = std::mem::take(&mut self.programs);
-        self.hash_keys_with(hasher, &mut programs);
-        self.programs = programs;
-    }
-
-    /// The same for who makes a new batch each time, and keeps what programs say beside them.
-    pub fn hash_keys_with(&mut self, hasher: &KeyHasher, programs: &mut Programs) {
-        let Self { arena, records, hashed, .. } = self;
-        if *hashed == records.len() {
-            return;
-        }
-        let memo = programs.0.get_or_insert_with(|| Memo::new(Software::default()));
-        let mut tenant = Tenant::new("", hasher);
-        // The latest event of some sessions.
-        let mut latest_of = [0; SESSIONS];
-        for index in std::mem::replace(hashed, records.len())..records.len() {
-            let (before, rest) = records.split_at_mut(index);
-            let Some(record) = rest.first_mut() else { return };
-            // Neighbours are often of one tenant.
-            let name = record.text(Field::Tenant).of(arena);
-            if name != tenant.name {
-                tenant = Tenant::new(name, hasher);
-            }
-            record.identity = hasher.identity(tenant.hash, record.text(Field::Id).bytes_of(arena), record.time_ms);
-            let bearing = Bearing::of(record, arena, &tenant, hasher);
-            let latest = latest_of.get_mut(bearing.session as usize % SESSIONS).map(|latest| std::mem::replace(latest, index));
-            let goes_on =
-                |one: &&Record| bearing.session != 0 && one.key_hash(KeyKind::Session) == bearing.session && one.is_like(record, arena);
-            if let Some(one) = latest.and_then(|latest| before.get(latest)).filter(goes_on) {
-                (record.keys, record.software, record.region) = (one.keys, one.software, one.region);
-                continue;
-            }
-            let keys = keys_of(record, arena, &tenant, &bearing, hasher);
-            let event = Event::new(arena, record);
-            let client = keys.get(KeyKind::Client as usize).copied().unwrap_or(0);
-            let software = memo.get(client, || Software::of(event.text(Field::UserAgent), event.text(Field::Ja4)));
-            let region = region(&event);
-            (record.keys, record.software, record.region) = (keys, software, region);
-        }
-    }
 }
 
 /// Fills the record of an event from the line it stands in. Texts are told in the line's order, and copied
@@ -604,198 +545,6 @@ fn append(arena: &mut String, text: &str) -> Text {
     Text { start, len: text.len() as u32 }
 }
 
-/// A tenant, with what does not change from event to event.
-struct Tenant<'a> {
-    name: &'a str,
-    hash: TenantHash,
-    key: u64,
-    /// A tenant that stands for none.
-    nobody: TenantHash,
-}
-
-impl<'a> Tenant<'a> {
-    fn new(name: &'a str, hasher: &KeyHasher) -> Self {
-        let hash = hasher.tenant(name);
-        Self { name, hash, key: hasher.hash(KeyKind::Tenant, hash, &[]), nobody: hasher.tenant("") }
-    }
-}
-
-/// Hashes of what an event bears; 0 for what it does not.
-struct Bearing {
-    session: u64,
-    token: u64,
-    bearer: u64,
-}
-
-impl Bearing {
-    fn of(record: &Record, arena: &str, tenant: &Tenant<'_>, hasher: &KeyHasher) -> Self {
-        let session = record.text(Field::Session).bytes_of(arena);
-        if !session.is_empty() {
-            let [session, bearer] = hasher.hash_under([(KeyKind::Session, tenant.hash), (KeyKind::Bearer, tenant.nobody)], session);
-            return Self { session, token: 0, bearer };
-        }
-        record.token.map_or(Self { session: 0, token: 0, bearer: 0 }, |token| Self {
-            session: 0,
-            token: hasher.hash(KeyKind::Token, tenant.hash, &[&token.0]),
-            // A token's hash is keyed already.
-            bearer: token.folded(),
-        })
-    }
-}
-
-fn keys_of(record: &Record, arena: &str, tenant: &Tenant<'_>, bearing: &Bearing, hasher: &KeyHasher) -> [u64; KeyKind::COUNT] {
-    let mut keys = [0; KeyKind::COUNT];
-    let mut set = |kind: KeyKind, hash: u64| {
-        if let Some(slot) = keys.get_mut(kind as usize) {
-            *slot = hash;
-        }
-    };
-    let bytes = |field| record.text(field).bytes_of(arena);
-    // 0 for what is absent.
-    let hash = |kind: KeyKind, value: &[u8]| if value.is_empty() { 0 } else { hasher.hash(kind, tenant.hash, &[value]) };
-    let Bearing { session, token, bearer } = *bearing;
-    let user = hash(KeyKind::User, bytes(Field::User));
-    set(KeyKind::Tenant, tenant.key);
-    set(KeyKind::User, user);
-    set(KeyKind::Session, session);
-    set(KeyKind::Token, token);
-    // The kind is part of what was hashed, so a user and a session of one name stay apart.
-    set(KeyKind::Principal, [user, session, token].into_iter().find(|hash| *hash != 0).unwrap_or(0));
-    set(KeyKind::Bearer, bearer);
-    set(KeyKind::Device, hash(KeyKind::Device, bytes(Field::Device)));
-    set(KeyKind::App, hash(KeyKind::App, bytes(Field::App)));
-    let (agent, ja4) = (bytes(Field::UserAgent), bytes(Field::Ja4));
-    if !(agent.is_empty() && ja4.is_empty()) {
-        set(KeyKind::Client, hasher.hash(KeyKind::Client, tenant.hash, &[agent, ja4]));
-    }
-    match record.ip {
-        Some(IpAddr::V4(ip)) => {
-            let octets = ip.octets();
-            set(KeyKind::Address, hash(KeyKind::Address, &octets));
-            set(KeyKind::Subnet, hash(KeyKind::Subnet, &octets[..3]));
-        }
-        Some(IpAddr::V6(ip)) => {
-            let octets = ip.octets();
-            set(KeyKind::Address, hash(KeyKind::Address, &octets));
-            set(KeyKind::Subnet, hash(KeyKind::Subnet, &octets[..6]));
-        }
-        None => {}
-    }
-    keys
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn draft<'a>(user: &'a str, ip: &str) -> EventDraft<'a> {
-        let mut draft = EventDraft { ip: ip.parse().ok(), kind: Kind::Login, ..EventDraft::default() };
-        draft.texts.set(Field::Tenant, "acme");
-        draft.texts.set(Field::User, user);
-        draft
-    }
-
-    #[test]
-    fn a_batch_gives_back_what_was_put_in() {
-        let mut batch = EventBatch::default();
-        batch.push(&draft("ann", "203.0.113.7"));
-        batch.push(&draft("b\u{202e}ob", "2001:db8::1"));
-        let users: Vec<_> = batch.iter().map(|event| event.user().unwrap()).collect();
-        assert_eq!(users, ["ann", "b\u{202e}ob"]);
-        assert_eq!(batch.get(0).unwrap().session(), None);
-    }
-
-    #[test]
-    fn keys_differ_by_tenant_and_agree_within_a_subnet() {
-        let mut batch = EventBatch::default();
-        batch.push(&draft("ann", "203.0.113.7"));
-        batch.push(&draft("bob", "203.0.113.99"));
-        let mut other = draft("ann", "203.0.113.7");
-        other.texts.set(Field::Tenant, "beta");
-        batch.push(&other);
-        batch.hash_keys(&KeyHasher::new([7; 16]));
-        let key = |index: usize, kind| batch.get(index).unwrap().key(kind);
-        assert_eq!(key(0, KeyKind::Subnet), key(1, KeyKind::Subnet));
-        assert_ne!(key(0, KeyKind::Address), key(1, KeyKind::Address));
-        assert_ne!(key(0, KeyKind::User), key(2, KeyKind::User));
-        assert_eq!(key(0, KeyKind::Session), None);
-    }
-
-    proptest! {
-        /// What is taken over from the event before is what would have been hashed.
-        #[test]
-        fn events_of_one_session_have_the_keys_that_each_has_alone(events in prop::collection::vec(any::<[bool; 11]>(), 1..40)) {
-            let mut together = EventBatch::default();
-            for [session, tenant, user, device, agent, ja4, app, address, place, region, token] in events {
-                let mut one = draft(if user { "ann" } else { "" }, if address { "203.0.113.7" } else { "2001:db8::1" });
-                let texts = [(Field::Tenant, tenant, "beta"), (Field::Session, session, "s"), (Field::Device, device, "laptop"),
-                    (Field::UserAgent, agent, "Firefox/140"), (Field::Ja4, ja4, "t13_a_b"), (Field::App, app, "web")];
-                texts.into_iter().filter(|(_, is, _)| *is).for_each(|(field, _, text)| one.texts.set(field, text));
-                one.token = token.then_some(TokenHash([7; 16]));
-                together.push(&one).place = place.then_some(Place { country: *b"DE", latitude: 0.0, longitude: 0.0, accuracy_km: 0 });
-                let region = together.append_text(if region { "Bavaria" } else { "Bremen" });
-                together.records.last_mut().unwrap().set_text(Field::Region, region);
-            }
-            together.hash_keys(&KeyHasher::new([7; 16]));
-            let mut programs = Programs::default();
-            for event in together.iter() {
-                let mut alone = EventBatch::default();
-                alone.copy(&event);
-                // In one batch after another, with what was read before.
-                let mut after_others = alone.clone();
-                alone.hash_keys(&KeyHasher::new([7; 16]));
-                after_others.hash_keys_with(&KeyHasher::new([7; 16]), &mut programs);
-                let prints = |record: &Record| (record.keys, record.identity, record.software, record.region);
-                prop_assert_eq!(prints(event.record), prints(&alone.records[0]));
-                prop_assert_eq!(prints(event.record), prints(&after_others.records[0]));
-            }
-        }
-    }
-
-    #[test]
-    fn an_app_is_one_key_within_its_tenant() {
-        let mut batch = EventBatch::default();
-        for (user, tenant, app) in [("ann", "acme", "ios"), ("bob", "acme", "ios"), ("ann", "beta", "ios"), ("ann", "acme", "")] {
-            let mut one = draft(user, "203.0.113.7");
-            one.texts.set(Field::Tenant, tenant);
-            one.texts.set(Field::App, app);
-            batch.push(&one);
-        }
-        batch.hash_keys(&KeyHasher::new([7; 16]));
-        let key = |index: usize| batch.get(index).unwrap().key(KeyKind::App);
-        assert!(key(0).is_some() && key(0) == key(1) && key(0) != key(2));
-        assert_eq!(key(3), None);
-    }
-
-    #[test]
-    fn what_a_request_bears_is_one_key_in_all_tenants() {
-        let mut batch = EventBatch::default();
-        for (tenant, session, token) in
-            [("acme", "s", 1), ("beta", "s", 2), ("acme", "", 1), ("beta", "", 1), ("acme", "", 2), ("acme", "", 0)]
-        {
-            let mut one = draft("ann", "203.0.113.7");
-            one.texts.set(Field::Tenant, tenant);
-            one.texts.set(Field::Session, session);
-            one.token = (token > 0).then_some(TokenHash([token; 16]));
-            batch.push(&one);
-        }
-        batch.hash_keys(&KeyHasher::new([7; 16]));
-        let key = |index: usize| batch.get(index).unwrap().key(KeyKind::Bearer);
-        assert!(key(0).is_some() && key(0) == key(1) && key(2).is_some() && key(2) == key(3));
-        assert!(key(0) != key(2) && key(2) != key(4));
-        assert_eq!(key(5), None);
-    }
-
-    #[test]
-    fn the_canonical_record_survives_its_json_form() {
-        let mut one = draft("a\"nn\n", "203.0.113.7");
-        one.token = Some(TokenHash([9; 16]));
-        one.status = Some(200);
-        let json = serde_json::to_string(&one).unwrap();
-        let back: EventDraft<'_> = serde_json::from_str(&json).unwrap();
-        assert_eq!(serde_json::to_string(&back).unwrap(), json);
-        assert_eq!(back.texts.get(Field::User), "a\"nn\n");
-    }
-}
+mod tests;

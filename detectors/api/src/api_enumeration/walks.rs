@@ -418,6 +418,11 @@ impl Walks {
         was_excused(self.excused_s, now_s)
     }
 
+    /// An excuse is written down.
+    pub fn note_excuse(&mut self, now_s: u32) {
+        self.excused_s = now_s.max(1);
+    }
+
     /// May an excuse be written down? Once an hour is enough for the ledger.
     pub fn may_excuse(&mut self, now_s: u32) -> bool {
         may_excuse(&mut self.excused_s, now_s)

@@ -305,7 +305,8 @@ pub(super) fn abroad(event: &Event<'_>, became: Abroad, changes: Changes, uses: 
 pub(super) fn strayed(event: &Event<'_>, strayed: &Strayed, config: &Config) -> Finding {
     let is_token = event.user().is_none() && event.session().is_none();
     // A new part of a service may be another program at the same provider, but knows what it may ask for.
-    let severity = if strayed.same_network && strayed.refusals.is_none() { Severity::Medium } else { Severity::High };
+    let probes = strayed.got_in && strayed.refusals >= REFUSALS_MIN;
+    let severity = if strayed.same_network && !probes { Severity::Medium } else { Severity::High };
     let mut finding = Finding::new(event, key(event, is_token), severity);
     "Service's credential in a new place and on new routes".clone_into(&mut finding.title);
     finding.reason = format!(
@@ -318,7 +319,7 @@ pub(super) fn strayed(event: &Event<'_>, strayed: &Strayed, config: &Config) -> 
         config.service_routes_min,
         if strayed.same_network { "a part of its networks" } else { "a network" },
         if strayed.other_program { ", by another program (a day less is enough)" } else { ", and for none of its usual ones" },
-        strayed.refusals.map(|refusals| format!("; {refusals} requests were refused (limit {REFUSALS_MIN})")).unwrap_or_default()
+        if probes { format!("; {} requests were refused (limit {REFUSALS_MIN})", strayed.refusals) } else { String::new() }
     );
     finding.confidence = if strayed.other_program && !strayed.same_network { 0.85 } else { 0.75 };
     finding
@@ -326,7 +327,7 @@ pub(super) fn strayed(event: &Event<'_>, strayed: &Strayed, config: &Config) -> 
         .note("service_days_min", config.service_days_min)
         .note("new_routes", strayed.routes)
         .note("other_program", strayed.other_program)
-        .note("refusals", strayed.refusals.unwrap_or(0))
+        .note("refusals", strayed.refusals)
         .note("service_routes_min", config.service_routes_min)
         .note("known_routes", strayed.known_routes)
         .note("known_networks", strayed.known_networks);

@@ -62,8 +62,8 @@ enum Level {
     Excused,
     Refused,
     Used,
-    /// Let in, though not everywhere.
-    Tried,
+    /// Let in, and refused some of what it asked for.
+    Probing,
 }
 
 /// Refusals among its new routes by which a stranger who was let in is told from a new part of the service: whoever gives
@@ -79,8 +79,8 @@ pub(super) struct Strayed {
     /// On a network that it uses, elsewhere.
     pub same_network: bool,
     pub got_in: bool,
-    /// Requests that were refused, of a stranger who was let in elsewhere.
-    pub refusals: Option<u16>,
+    /// Requests for new routes that were refused.
+    pub refusals: u16,
     pub routes: usize,
     pub known_routes: usize,
     pub known_networks: usize,
@@ -225,7 +225,7 @@ impl Service {
             (true, _) => Level::Excused,
             (false, false) => Level::Refused,
             (false, true) if refusals < REFUSALS_MIN => Level::Used,
-            (false, true) => Level::Tried,
+            (false, true) => Level::Probing,
         };
         if guest.told >= level {
             return Err("told");
@@ -236,7 +236,7 @@ impl Service {
             other_program,
             same_network,
             got_in,
-            refusals: (level == Level::Tried).then_some(refusals),
+            refusals,
             routes: guest.routes.len(),
             known_routes,
             known_networks,
