@@ -165,6 +165,9 @@ pub struct RevocationConfig {
     /// public handle. Default no.
     #[serde(default)]
     pub token_itself: bool,
+    /// Only alerts of these tenants, whatever a policy says: its address and key are theirs. Empty (the default): of all.
+    #[serde(default)]
+    pub tenants: Vec<String>,
     /// Only alerts of these detectors; empty (the default): of all.
     #[serde(default)]
     pub detectors: Vec<String>,
@@ -202,6 +205,12 @@ impl RevocationConfig {
     #[must_use]
     pub fn channel(&self) -> String {
         format!("{CHANNEL_PREFIX}{}", self.name)
+    }
+
+    /// Is it asked about this tenant?
+    #[must_use]
+    pub fn is_of(&self, tenant: &str) -> bool {
+        self.tenants.is_empty() || self.tenants.iter().any(|own| own == tenant)
     }
 
     /// What is wrong with this table, as far as can be told without reading files or the network.

@@ -64,7 +64,7 @@ pub fn plan_by(
     let ended = if policies.is_empty() { <_>::default() } else { channels::ended(tx)? };
     for policy in policies {
         let target = routing.targets.iter().find(|target| target.name == policy.target);
-        if target.is_some_and(|target| ended.contains(&target.channel())) {
+        if target.is_some_and(|target| !target.is_of(&alert.tenant) || ended.contains(&target.channel())) {
             continue;
         }
         for action in &policy.actions {

@@ -74,6 +74,27 @@ fn only_fresh_unjudged_matching_alerts_with_an_action_are_acted_upon() {
 }
 
 #[test]
+fn a_target_is_never_asked_about_another_tenant() {
+    let asked = |tenants: &[&str]| {
+        let db = Db::in_memory().unwrap();
+        let tenants = tenants.iter().map(|tenant| (*tenant).to_owned()).collect();
+        let identity = RevocationConfig { tenants, ..target("identity", "http://127.0.0.1:9/", false) };
+        // Neither by itself nor because a policy names it.
+        let policy = json!({"name": "p", "actions": ["revoke_user_sessions"], "target": "identity", "shadow": false});
+        let policies = vec![serde_json::from_value(policy).unwrap()];
+        let routing = Routing { targets: vec![identity], policies, ..routing(false) };
+        commit_at(&db, &about(1, "ann"), &routing, START_MS + SECOND_MS).unwrap().response.requested
+    };
+    assert_eq!([asked(&[]), asked(&["other", "acme"]), asked(&["other"])], [2, 2, 0]);
+    let mine = RevocationConfig { tenants: vec!["acme".to_owned()], ..target("identity", "http://127.0.0.1:9/", false) };
+    let problems = |tenant: &str| {
+        let policy = json!({"name": "p", "tenant": tenant, "actions": ["revoke_user_sessions"], "target": "identity"});
+        serde_json::from_value::<PolicyConfig>(policy).unwrap().problems(std::slice::from_ref(&mine)).len()
+    };
+    assert_eq!([problems(""), problems("acme"), problems("other")], [0, 0, 1]);
+}
+
+#[test]
 fn a_policy_is_about_those_of_an_alert_whom_it_means() {
     let policy = |entities: serde_json::Value, action: &str| -> PolicyConfig {
         let target = if action == "block_address" { "" } else { "identity" };

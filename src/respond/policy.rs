@@ -126,6 +126,9 @@ impl PolicyConfig {
             wrong("min_confidence", format!("must be from 0 to 1, is {}", self.min_confidence));
         }
         let target = targets.iter().find(|target| target.name == self.target);
+        if !self.tenant.is_empty() && target.is_some_and(|target| !target.is_of(&self.tenant)) {
+            wrong("tenant", format!("{} is not asked about {}", self.target, self.tenant));
+        }
         for action in &self.actions {
             match (action.granularity(), target) {
                 _ if action.undoes() => wrong("actions", format!("{} is done by a person who undoes an action", action.as_str())),
