@@ -94,7 +94,7 @@ export class EntityView {
       el("div.grid", {}, risk_el(entity.risk), alerts_panel(entity.alerts),
         seen_table("Places", "Place", entity.places, (entry) => untrusted(place_text(entry) ?? "–", 80)),
         seen_table("Networks", "Network", entity.networks, network_el),
-        seen_table("Devices", "Device", entity.devices, (entry) => device_el(entry, entity.tenant)),
+        seen_table("Devices", "Device", entity.devices?.filter((entry) => type !== "device" || entry.device !== value), (entry) => device_el(entry, entity.tenant)),
         related("user", "Users"), related("ip", "Addresses"), related("session", "Sessions")),
       // No action is about a device.
       type === "device" ? null : acts_panel("Actions", { [type === "ip" ? "address" : type]: value, tenant }, this.#app, this.#abort.signal), held_back_panel(held_back), panel("Events", events)));
