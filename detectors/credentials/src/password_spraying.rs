@@ -167,12 +167,17 @@ fn judge(watch: &mut Watch, guess: &Guess, event: &Event<'_>, config: &Config, f
             continue;
         }
         watch.judged();
-        let tally = tally::tally(watch, scope, config);
-        if !tally.slow.is_empty() && (open || tally.passes(scope, config)) {
-            findings.push(report::failures(event, scope, &tally, watch, config));
-            return;
+        // An attack that goes on grows by any name, another one has to pass the limit.
+        let names_min = if open { 1 } else { tally::limit(watch, scope, config) };
+        if tally::has_news(watch, scope, names_min, config) {
+            let tally = tally::tally(watch, scope, config);
+            if !tally.slow.is_empty() && (open || tally.passes(scope, config)) {
+                findings.push(report::failures(event, scope, &tally, watch, config));
+                return;
+            }
         }
         findings.remark("below_limit", || {
+            let tally = tally::tally(watch, scope, config);
             let Tally { failed, slow, limit, hasty, again, .. } = &tally;
             let (slow, share) = (slow.len(), 100.0 * tally.failed_share());
             format!(

@@ -120,12 +120,29 @@ fn covers(watch: &Watch, scope: Scope, tried: &Tried, config: &Config) -> bool {
         Scope::Place(subnet) => tried.subnet == subnet,
         Scope::Everywhere => {
             let busy = |failing: u16| u32::from(failing) >= config.users_min;
-            let by_place = watch.has_few_places() && busy(watch.guesses.subnet(tried.subnet).failing);
-            let by_client = busy(watch.guesses.client(tried.client).failing) && !watch.knows_client(tried.client);
-            let told = watch.is_open(Scope::Place(tried.subnet)) || watch.is_open(Scope::Client(tried.client));
-            watch.is_nowhere(tried) && !by_place && !by_client && !told
+            let told = || watch.is_open(Scope::Place(tried.subnet)) || watch.is_open(Scope::Client(tried.client));
+            let by_place = || watch.has_few_places() && busy(watch.guesses.subnet(tried.subnet).failing);
+            let by_client = || busy(watch.guesses.client(tried.client).failing) && !watch.knows_client(tried.client);
+            // What takes longest comes last.
+            !told() && !by_place() && !by_client() && watch.is_nowhere(tried)
         }
     }
+}
+
+/// Is it a name that an alert would be news of: tried as an attacker does, settled, and not told?
+fn is_news(time_ms: i64, tried: &Tried, watch: &Watch, config: &Config) -> bool {
+    // Who comes again in another round did not get in after the one before.
+    let is_settled = time_ms <= watch.newest_ms.saturating_sub(config.settle_ms) || tried.again;
+    is_settled && tried.untold > 0 && tried.fails <= config.tries_max
+}
+
+/// Are there at least so many names of which an alert would be news? Fewer need not be [weighed](tally).
+pub(super) fn has_news(watch: &Watch, scope: Scope, names_min: u32, config: &Config) -> bool {
+    let news = watch
+        .guesses
+        .iter()
+        .filter(|(_, time_ms, tried)| !tried.hasty && is_news(*time_ms, tried, watch, config) && covers(watch, scope, tried, config));
+    news.take(names_min as usize).count() as u32 >= names_min
 }
 
 /// A name of which no alert told.
@@ -140,18 +157,17 @@ struct Untold {
 /// Weighs a scope.
 pub(super) fn tally(watch: &Watch, scope: Scope, config: &Config) -> Tally {
     let mut tally = Tally::new(watch, scope, config);
-    let settled_ms = watch.newest_ms.saturating_sub(config.settle_ms);
     let (mut repeats, mut unknown) = (0, 0);
-    let (mut subnets, mut addresses, mut times, mut names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let room = watch.guesses.len();
+    let (mut subnets, mut addresses) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    let (mut times, mut names) = (Vec::with_capacity(room), Vec::with_capacity(room));
     for (user, time_ms, tried) in watch.guesses.iter().filter(|(_, _, tried)| covers(watch, scope, tried, config)) {
         times.push(time_ms);
         repeats += u32::from(tried.fails > 1);
         unknown += u32::from(tried.unknown);
         subnets.push(tried.subnet);
         addresses.push(tried.address);
-        // Who comes again in another round did not get in after the one before.
-        let is_settled = time_ms <= settled_ms || tried.again;
-        if !is_settled || tried.fails > config.tries_max || tried.untold == 0 {
+        if !is_news(time_ms, tried, watch, config) {
             continue;
         }
         if tried.hasty {
@@ -219,9 +235,11 @@ fn loud_network(watch: &Watch, subnet: u32, addresses: u32) -> u32 {
 
 /// The networks that are loud by themselves, and when.
 fn loud_networks(watch: &Watch, clock: Clock) -> Vec<(u32, [bool; CELLS])> {
-    let mut tries: Vec<_> = watch.guesses.iter().map(|(_, time_ms, tried)| (tried.subnet, tried.address, time_ms)).collect();
+    // Few networks have so many names as the least of all limits.
+    let busy = watch.guesses.iter().filter(|(_, _, tried)| u32::from(watch.guesses.subnet(tried.subnet).failing) >= LOUD_ADDRESS);
+    let mut tries: Vec<_> = busy.map(|(_, time_ms, tried)| (tried.subnet, tried.address, time_ms)).collect();
     tries.sort_unstable();
-    let networks = tries.chunk_by(|a, b| a.0 == b.0).filter(|network| network.len() as u32 >= LOUD_ADDRESS);
+    let networks = tries.chunk_by(|a, b| a.0 == b.0);
     let loud = networks.filter_map(|network| {
         let (subnet, ..) = *network.first()?;
         let addresses = distinct(network.iter().map(|(_, address, _)| *address).collect());
@@ -264,6 +282,9 @@ impl Clock {
 /// The cells of all hours with so many names.
 fn loud_cells(cells: &[u32; CELLS], names_min: u32) -> [bool; CELLS] {
     let mut loud = [false; CELLS];
+    if cells.iter().sum::<u32>() < names_min {
+        return loud;
+    }
     for (start, hour) in cells.windows(LOUD_CELLS).enumerate() {
         if hour.iter().sum::<u32>() >= names_min {
             loud.iter_mut().skip(start).take(LOUD_CELLS).for_each(|cell| *cell = true);
