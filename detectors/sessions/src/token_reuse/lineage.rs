@@ -174,10 +174,10 @@ fn put<const N: usize>(words: &[u32; N], out: &mut Vec<u8>) {
     out.extend(words.map(u32::to_le_bytes).as_flattened());
 }
 
-/// Where an exchange goes that is like nearly all: of a token that was not exchanged before, where nothing was reused and
-/// no client goes. What it leads to is what [`Past`] would be packed to.
+/// Where an exchange goes that is like nearly all: of a token that was not exchanged before, where nothing was reused.
+/// What it leads to is what [`Past`] would be packed to.
 struct Next {
-    /// Number of the client.
+    /// Number of the client, once another one is gone.
     client: u8,
     /// Was it seen in no exchange that is held?
     is_new: bool,
@@ -185,6 +185,8 @@ struct Next {
     count_at: usize,
     /// The exchange that makes room; empty if there is room.
     oldest: Range<usize>,
+    /// The client that goes with it, as it had no other: its number, and where it stands.
+    gone: Option<(u8, Range<usize>)>,
     /// Where the use of the presented token stands, if it was issued here, and when that was.
     used: Option<(usize, i64)>,
     /// The time of the latest exchange.
@@ -197,14 +199,17 @@ impl Next {
         let mut reader = Reader(packed);
         let at = |reader: &Reader<'_>| packed.len() - reader.0.len();
         let (mut number, clients) = (None, reader.byte()?);
+        let mut clients_at: SmallVec<[Range<usize>; ROTATIONS_MAX]> = SmallVec::new();
         for known in 0..clients {
+            let start = at(&reader);
             let is_it = reader.client()? == *client;
             number = number.or(is_it.then_some(known));
+            clients_at.push(start..at(&reader));
         }
-        let (count_at, is_new) = (at(&reader), number.is_none());
-        let mut next = Self { client: number.unwrap_or(clients), is_new, count_at, oldest: 0..0, used: None, last_ms: one.time_ms };
+        let (count_at, is_new, own) = (at(&reader), number.is_none(), number.unwrap_or(clients));
+        let mut next = Self { client: own, is_new, count_at, oldest: 0..0, gone: None, used: None, last_ms: one.time_ms };
         let count = reader.byte()?;
-        let mut oldest = (i64::MAX, next.client);
+        let (mut oldest, mut exchanges_by) = ((i64::MAX, own), [0_u8; ROTATIONS_MAX]);
         for _ in 0..count {
             let start = at(&reader);
             let known = reader.rotation()?;
@@ -220,13 +225,14 @@ impl Next {
                 (oldest, next.oldest) = ((known.time_ms, known.client), start..at(&reader));
             }
             next.last_ms = next.last_ms.max(known.time_ms);
+            exchanges_by.get_mut(usize::from(known.client)).into_iter().for_each(|exchanges| *exchanges += 1);
         }
         let tainted = reader.byte()?;
         if usize::from(count) < ROTATIONS_MAX {
             next.oldest = 0..0;
-        } else if oldest.1 != next.client {
-            // It may have been the last one by its client.
-            return None;
+        } else if oldest.1 != own && *exchanges_by.get(usize::from(oldest.1))? < 2 {
+            next.gone = Some((oldest.1, clients_at.into_iter().nth(oldest.1.into())?));
+            next.client -= u8::from(own > oldest.1);
         }
         (tainted == 0).then_some(next)
     }
@@ -234,7 +240,6 @@ impl Next {
     fn write(&self, packed: Box<[u8]>, client: &Client<'_>, one: &Rotation<'_>) -> Box<[u8]> {
         let mut bytes = packed.into_vec();
         let client_bytes = if self.is_new { client.packed_bytes() } else { 0 };
-        bytes.reserve_exact(one.packed_bytes() + client_bytes);
         if let Some((used, ms)) = self.used.and_then(|(at, ms)| Some((bytes.get_mut(at..)?.first_chunk_mut()?, ms))) {
             *used = ms.to_le_bytes();
         }
@@ -242,6 +247,15 @@ impl Next {
             bytes.get_mut(self.count_at).into_iter().for_each(|count| *count += 1);
         }
         bytes.drain(self.oldest.clone());
+        let mut count_at = self.count_at;
+        if let Some((gone, at)) = &self.gone {
+            count_at -= at.len();
+            bytes.drain(at.clone());
+            bytes.first_mut().into_iter().for_each(|clients| *clients -= 1);
+            number_anew(bytes.get_mut(count_at + 1..).unwrap_or_default(), *gone);
+        }
+        // Mostly it is as long as the one that made room, and no memory is asked for.
+        bytes.reserve_exact(one.packed_bytes() + client_bytes);
         // That nothing was reused stands at the end.
         let tainted = bytes.pop().unwrap_or_default();
         one.put(self.client, &mut bytes);
@@ -249,10 +263,21 @@ impl Next {
         if self.is_new {
             // Behind the other clients, before what was written.
             client.put(&mut bytes);
-            bytes.get_mut(self.count_at..).into_iter().for_each(|from| from.rotate_right(client_bytes));
+            bytes.get_mut(count_at..).into_iter().for_each(|from| from.rotate_right(client_bytes));
             bytes.first_mut().into_iter().for_each(|clients| *clients += 1);
         }
         bytes.into_boxed_slice()
+    }
+}
+
+/// Takes one from the numbers of clients behind one that is gone, in packed exchanges.
+fn number_anew(mut exchanges: &mut [u8], gone: u8) {
+    while let Some((words, rest)) = exchanges.split_first_chunk_mut::<{ ROTATION_WORDS * WORD_BYTES }>()
+        && let Some(last) = words.last_chunk_mut::<WORD_BYTES>()
+    {
+        let word = u32::from_le_bytes(*last);
+        *last = (word - u32::from(word as u8 > gone)).to_le_bytes();
+        exchanges = rest.get_mut((word >> LEN_SHIFT) as usize..).unwrap_or_default();
     }
 }
 
