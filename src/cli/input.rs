@@ -15,7 +15,7 @@ use std::io;
 const PIECE_EVENTS: usize = 4_096;
 /// Events of one batch. Small enough to stay in a core's cache from decoding to detection; the same alerts
 /// come out of any size.
-const BATCH_EVENTS: usize = 1_024;
+const BATCH_EVENTS: usize = 256;
 
 struct Input {
     reader: Option<LineReader>,
