@@ -8,12 +8,13 @@ use super::detect::Detected;
 use super::queue::Receiver;
 use super::{Acknowledge, Backoff, PipelineConfig};
 use crate::canary;
-use crate::flow::{EventFlow, Rejected};
+use crate::flow::Rejected;
 use crate::log::{Appender, DEAD_LETTER_TOPIC, LogError, Outgoing};
 use crate::store::{EventRow, Position, Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::HealthId;
 use crate::telemetry::latency::Stage;
+use bartizan_core::Event;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -145,42 +146,59 @@ impl<S: EventStore> StoreStage<S> {
     }
 }
 
-/// The rows of a group, encoded straight from its batches. A type of its own, since closures over
-/// borrowed batches do not pass through the client's generic futures.
+/// The rows of a group in the order of their table, encoded straight from its batches: partitions come side by side, and
+/// a store that gets rows in order need not move each column of them. A type of its own, since closures over borrowed
+/// batches do not pass through the client's generic futures.
 #[derive(Clone)]
 pub struct Rows<'a> {
-    group: std::slice::Iter<'a, Arc<Detected>>,
-    flow: Option<&'a EventFlow>,
-    event: usize,
-    run: usize,
-    left_in_run: u32,
+    group: &'a [Arc<Detected>],
+    order: Arc<[At]>,
+    next: usize,
+}
+
+/// Where the event of a row is: its time, its batch within the group, and its run and number within that.
+#[derive(Clone, Copy)]
+struct At {
+    time_ms: i64,
+    batch: u32,
+    run: u32,
+    event: u32,
 }
 
 impl<'a> Rows<'a> {
     fn new(group: &'a [Arc<Detected>]) -> Self {
-        Self { group: group.iter(), flow: None, event: 0, run: 0, left_in_run: 0 }
+        let mut order = Vec::with_capacity(group.iter().map(|detected| detected.flow.events.len()).sum());
+        for (batch, Detected { flow, .. }) in group.iter().map(Arc::as_ref).enumerate() {
+            let mut events = flow.events.iter().enumerate();
+            for (run, count) in flow.events_by_run.iter().enumerate() {
+                // The canary's are nobody's to see.
+                let is_seen = flow.order.runs.get(run).is_some_and(|run| !canary::is_own(&run.partition));
+                let of_run = events.by_ref().take(*count as usize).filter(|_| is_seen);
+                order.extend(of_run.map(|(event, of)| At {
+                    time_ms: of.time_ms(),
+                    batch: batch as u32,
+                    run: run as u32,
+                    event: event as u32,
+                }));
+            }
+        }
+        let names = |at: &At| at.event_in(group).map(|event| (event.tenant(), event.id()));
+        order.sort_by(|a: &At, b: &At| a.time_ms.cmp(&b.time_ms).then_with(|| names(a).cmp(&names(b))));
+        Self { group, order: order.into(), next: 0 }
     }
 
-    /// The next row of the batch in hand.
-    fn in_flow(&mut self) -> Option<EventRow<'a>> {
-        let flow = self.flow?;
-        while self.left_in_run == 0 {
-            let events = *flow.events_by_run.get(self.run)?;
-            // The canary's are nobody's to see.
-            if flow.order.runs.get(self.run).is_some_and(|run| canary::is_own(&run.partition)) {
-                self.event += events as usize;
-            } else {
-                self.left_in_run = events;
-            }
-            self.run += 1;
-        }
-        let event = flow.events.get(self.event)?;
-        self.left_in_run -= 1;
-        let run = (self.run - 1).saturating_sub(usize::from(sabotaged!(RowsOfTheWrongPartition)));
+    fn row(&self, at: At) -> Option<EventRow<'a>> {
+        let flow = &self.group.get(at.batch as usize)?.flow;
+        let run = (at.run as usize).saturating_sub(usize::from(sabotaged!(RowsOfTheWrongPartition)));
         let partition = &flow.order.runs.get(run)?.partition;
-        let offset = *flow.offsets.get(self.event)?;
-        self.event += 1;
-        Some(EventRow::new(&event, Position { topic: &partition.topic, partition: partition.partition, offset }))
+        let offset = *flow.offsets.get(at.event as usize)?;
+        Some(EventRow::new(&at.event_in(self.group)?, Position { topic: &partition.topic, partition: partition.partition, offset }))
+    }
+}
+
+impl At {
+    fn event_in(self, group: &[Arc<Detected>]) -> Option<Event<'_>> {
+        group.get(self.batch as usize)?.flow.events.get(self.event as usize)
     }
 }
 
@@ -188,13 +206,9 @@ impl<'a> Iterator for Rows<'a> {
     type Item = EventRow<'a>;
 
     fn next(&mut self) -> Option<EventRow<'a>> {
-        loop {
-            if let Some(row) = self.in_flow() {
-                return Some(row);
-            }
-            let next: &'a Arc<Detected> = self.group.next()?;
-            (self.flow, self.event, self.run, self.left_in_run) = (Some(&next.flow), 0, 0, 0);
-        }
+        let at = *self.order.get(self.next)?;
+        self.next += 1;
+        self.row(at)
     }
 }
 
