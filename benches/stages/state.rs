@@ -7,6 +7,9 @@ use bartizan::flow::EventFlow;
 use bartizan_core::batch::Field;
 use bartizan_core::{EventBatch, EventDraft, Kind, Outcome};
 use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
 
 const START_MS: i64 = 1_780_272_000_000;
 /// Events within the window of distinct counts, an hour.
@@ -14,9 +17,39 @@ const WINDOW_EVENTS: u32 = 7_200;
 const WINDOW_MS: i64 = 3_600_000;
 /// Windows fed.
 const WINDOWS: u32 = 28;
+const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox";
 
-/// Nanoseconds of `credential_stuffing` for a sign-in at one address whose window holds `distinct`
-/// users. Half of the users get in, so that nothing is found and counting is all that is measured.
+fn time_ms(number: u32) -> i64 {
+    START_MS + i64::from(number) * WINDOW_MS / i64::from(WINDOW_EVENTS)
+}
+
+/// Each user gets in every other time, so that nothing is found and counting is all that is measured.
+fn gets_in(number: u32, distinct: u32) -> bool {
+    (number / distinct + number % distinct).is_multiple_of(2)
+}
+
+/// Writes the sign-ins of [`distinct`] into a file; returns how many there are.
+///
+/// # Errors
+/// The disk says no.
+pub fn write(distinct: u32, path: &Path) -> io::Result<u32> {
+    let mut file = BufWriter::new(File::create(path)?);
+    let events = WINDOW_EVENTS * WINDOWS;
+    for number in 0..events {
+        let user = number % distinct;
+        let outcome = if gets_in(number, distinct) { r#""outcome":"success""# } else { r#""outcome":"failure","reason":"bad_password""# };
+        writeln!(
+            file,
+            r#"{{"id":"{number}","time":{},"kind":"login",{outcome},"tenant":"acme","user":"user{user}@acme.example","ip":"{}","user_agent":"{AGENT}"}}"#,
+            time_ms(number),
+            address(0),
+        )?;
+    }
+    file.flush()?;
+    Ok(events)
+}
+
+/// Nanoseconds of `credential_stuffing` for a sign-in at one address whose window holds `distinct` users.
 ///
 /// # Errors
 /// There is no such detector.
@@ -28,16 +61,16 @@ pub fn distinct(distinct: u32) -> Result<f64, Box<dyn Error>> {
     for number in 0..events {
         let user = number % distinct;
         let mut draft = EventDraft {
-            time_ms: START_MS + i64::from(number) * WINDOW_MS / i64::from(WINDOW_EVENTS),
+            time_ms: time_ms(number),
             kind: Kind::Login,
-            outcome: if user.is_multiple_of(2) { Outcome::Success } else { Outcome::Failure },
+            outcome: if gets_in(number, distinct) { Outcome::Success } else { Outcome::Failure },
             ip: Some(address(0)),
             ..EventDraft::default()
         };
         draft.texts.set(Field::Tenant, "acme");
         draft.texts.set(Field::Id, number.to_string());
         draft.texts.set(Field::User, format!("user{user}@acme.example"));
-        draft.texts.set(Field::UserAgent, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox");
+        draft.texts.set(Field::UserAgent, AGENT);
         batch.push(&draft);
         if batch.len() >= BATCH_EVENTS || number + 1 == events {
             let mut flow = EventFlow::replayed(std::mem::take(&mut batch), engine.next_seq());
