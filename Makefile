@@ -6,11 +6,13 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 SETUP := deploy/setup
 
 .DEFAULT_GOAL := help
+# What is measured is the binary that people build, under a name that cargo does not write to.
+MEASURED = install target/release/bartizan target/measured && BARTIZAN=$(CURDIR)/target/measured
 EVALUATE_SEEDS ?= 901..=910
 EVADE_SEEDS ?= 1001
 EVALUATE_FLOORS ?= --floor-recall 0.95 --floor-kind 0.8 --max-false 10 --max-low 200
 
-.PHONY: help build demo test evaluate ablate evade soak check bench bench-peers bench-kafka bench-bounds bench-revocation clean
+.PHONY: help build demo test evaluate ablate evade soak check bench bench-peers bench-kafka bench-bounds bench-revocation profile clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -55,24 +57,20 @@ check: ## formatting, lints, licences and advisories of dependencies
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	python3 $(SETUP)/dependencies.py
 
-bench: ## what each stage of the hot path costs, beside a hand-written loop (BENCH_EVENTS, BENCH_ROUNDS)
-	@$(SETUP)/system.sh build
-	@$(SETUP)/runtime.sh
-	cargo bench --locked --bench stages
+bench: build ## what each stage of the hot path costs, beside a hand-written loop (BENCH_EVENTS, BENCH_ROUNDS)
+	$(MEASURED) cargo bench --locked --bench stages
 
 bench-peers: build ## replay against RSigma over the same events
 	@benches/peers/run.sh
 
-bench-kafka: ## latency and cost between real Kafka and ClickHouse, and rules in SQL (BENCH_PARTS, BENCH_RATE ...)
+bench-kafka: build ## latency and cost between real Kafka and ClickHouse, and rules in SQL (BENCH_PARTS, BENCH_RATE ...)
 	@$(SETUP)/system.sh test
 	@$(SETUP)/runtime.sh
 	@$(SETUP)/test-parts.sh
-	cargo bench --locked --bench kafka
+	$(MEASURED) cargo bench --locked --bench kafka
 
-bench-bounds: ## a flood of random keys, and growth of the number of users (BENCH_PARTS, BENCH_FLOOD ...)
-	@$(SETUP)/system.sh build
-	@$(SETUP)/runtime.sh
-	cargo bench --locked --bench bounds
+bench-bounds: build ## a flood of random keys, and growth of the number of users (BENCH_PARTS, BENCH_FLOOD ...)
+	$(MEASURED) cargo bench --locked --bench bounds
 
 bench-revocation: export RUNS ?= 200
 bench-revocation: ## RUNS (200) stolen sessions at a real Keycloak: how long each lives on after the event that proves the theft
@@ -80,6 +78,11 @@ bench-revocation: ## RUNS (200) stolen sessions at a real Keycloak: how long eac
 	@$(SETUP)/runtime.sh
 	@$(SETUP)/test-parts.sh
 	cargo test --release --locked --test integration revocation::stolen_sessions -- --ignored --nocapture
+
+profile: ## takes the profile anew by which release builds are optimised
+	@$(SETUP)/system.sh build
+	@$(SETUP)/runtime.sh
+	@$(SETUP)/profile/take.sh
 
 clean: ## removes what was built; the cache folder stays
 	cargo clean

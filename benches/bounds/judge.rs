@@ -8,6 +8,12 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// The binary that is measured: that of `make build`, which is optimised by the profile, or else cargo's own.
+const BARTIZAN: &str = match option_env!("BARTIZAN") {
+    Some(built) => built,
+    None => env!("CARGO_BIN_EXE_bartizan"),
+};
+
 /// What a run came to.
 pub struct Judged {
     pub events: u64,
@@ -25,7 +31,7 @@ pub fn judge(config: &str, write: impl FnOnce(&mut Lines<BufWriter<ChildStdin>>)
     let alerts = folder.join("alerts.jsonl");
     std::fs::write(folder.join("bartizan.toml"), config).expect("the configuration");
     let before = cpu::of_children();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bartizan"))
+    let mut child = Command::new(BARTIZAN)
         .current_dir(&folder)
         .args(["replay", "-c", "bartizan.toml", "--format", "bartizan", "--alerts", "alerts.jsonl", "-"])
         .stdin(Stdio::piped())

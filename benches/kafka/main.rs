@@ -58,7 +58,7 @@ impl Replayed {
     /// Processor time of it, less its start-up.
     fn seconds(&self) -> f64 {
         let replay = |file| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
+            let mut command = Command::new(support::daemon::BINARY);
             cpu::of_command(command.args(["replay", "--format", "bartizan", "--alerts", "/dev/null"]).arg(file))
         };
         replay(&self.events) - replay(&self.empty)

@@ -32,6 +32,12 @@ use traffic::Traffic;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The binary that is measured: that of `make build`, which is optimised by the profile, or else cargo's own.
+const BARTIZAN: &str = match option_env!("BARTIZAN") {
+    Some(built) => built,
+    None => env!("CARGO_BIN_EXE_bartizan"),
+};
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -90,6 +96,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let empty = folder.path().join("empty.jsonl");
     std::fs::write(&empty, "")?;
     threads::print(&traffic.path, &empty, number("BENCH_ROUNDS", 5))?;
+    print_distinct(folder.path(), number("BENCH_ROUNDS", 5))?;
     print_state(folder.path())
 }
 
@@ -134,7 +141,7 @@ fn round(traffic: &Traffic, folder: &Path, table: &mut Table) -> Result<(), Box<
 }
 
 fn replay(input: &Path) -> std::io::Result<f64> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
+    let mut command = Command::new(BARTIZAN);
     child_seconds(command.args(["replay", "--format", "bartizan", "--alerts", "/dev/null"]).arg(input))
 }
 
@@ -144,13 +151,28 @@ fn start_up(folder: &Path) -> std::io::Result<f64> {
     replay(&empty)
 }
 
-fn print_state(folder: &Path) -> Result<(), Box<dyn Error>> {
-    println!("\ndistinct users in one window (credential_stuffing), ns/event");
-    let counts = [100, 7_200].map(|count| (count, [0; 3].map(|_| state::distinct(count).unwrap_or(f64::NAN))));
-    for (count, values) in &counts {
-        println!("{count:<46} {:>9.0}", median(values));
+/// What many distinct users in a window cost: the detector that counts them alone, and `replay` with all of them on.
+fn print_distinct(folder: &Path, rounds: u64) -> Result<(), Box<dyn Error>> {
+    const COUNTS: [u32; 2] = [100, 7_200];
+    let (mut table, path) = (Table::default(), folder.join("distinct.jsonl"));
+    let name = |of: &str, count: u32| format!("{of}, {count} users");
+    for _ in 0..rounds {
+        for count in COUNTS {
+            table.add(&name("credential_stuffing alone", count), state::distinct(count)?);
+            let events = state::write(count, &path)?;
+            table.add(&name("replay, all detectors", count), (replay(&path)? - start_up(folder)?) * 1e9 / f64::from(events));
+        }
     }
-    println!("{:<46} {:>9.2}", "throughput of 7,200 : 100", median(&counts[0].1) / median(&counts[1].1));
+    println!("\ndistinct users in one window");
+    table.print();
+    for of in ["credential_stuffing alone", "replay, all detectors"] {
+        let [few, many] = COUNTS.map(|count| table.median(&name(of, count)));
+        println!("{:<46} {:>9.2}", format!("throughput of 7,200 : 100, {of}"), few / many);
+    }
+    Ok(())
+}
+
+fn print_state(folder: &Path) -> Result<(), Box<dyn Error>> {
     let checkpoint = checkpoint::checkpoint(number("BENCH_USERS", 1_000_000) as u32, &folder.join("checkpoints"))?;
     let pause = |share: f64| checkpoint.pauses_ms[((checkpoint.pauses_ms.len() - 1) as f64 * share) as usize];
     let users = u64::from(checkpoint.users);

@@ -122,7 +122,7 @@ fn read_piece(input: &mut BufReader<File>, piece: &mut Vec<u8>) -> io::Result<()
 /// It cannot be started, or fails.
 pub fn replay(input: &Path, threads: usize) -> io::Result<f64> {
     let start = Instant::now();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
+    let mut command = Command::new(crate::BARTIZAN);
     command.args(["replay", "--format", "bartizan", "--alerts", "/dev/null"]).arg(input);
     let command = command.env("BARTIZAN__DETECT__THREADS", threads.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
     let status = command.stderr(Stdio::null()).status()?;

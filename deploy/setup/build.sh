@@ -5,7 +5,7 @@
 source "$(dirname "$0")/common.sh"
 
 cd "$setup_dir/../.."
-cargo build --release --locked --bin bartizan
+"$setup_dir/release.sh" cargo build --release --locked --bin bartizan
 built=$(cargo metadata --format-version=1 --no-deps --offline |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 [[ $built == "$PWD/target" ]] || install -D "$built/release/bartizan" target/release/bartizan

@@ -11,7 +11,11 @@ use super::http::{Answer, client, send};
 use super::process::Process;
 use super::{PATIENCE, folder, free_port};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
+/// The binary under test: cargo's own, but for benchmarks, which measure that of `make build`.
+pub const BINARY: &str = match option_env!("BARTIZAN") {
+    Some(built) => built,
+    None => env!("CARGO_BIN_EXE_bartizan"),
+};
 
 /// One daemon with its data; it can be killed and started again.
 pub struct Daemon {
