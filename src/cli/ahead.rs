@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::io;
 
-/// Lines of one piece: as many as a batch of one thread has events.
+/// Lines of one piece: enough that handing it over costs nothing beside it.
 const PIECE_LINES: usize = 1_024;
 /// Bytes of one piece, beyond which it takes no further line.
 const PIECE_BYTES: usize = 16 << 20;
