@@ -65,7 +65,6 @@ bench-peers: build ## replay against RSigma over the same events
 
 bench-kafka: build ## latency and cost between real Kafka and ClickHouse, and rules in SQL (BENCH_PARTS, BENCH_RATE ...)
 	@$(SETUP)/system.sh test
-	@$(SETUP)/runtime.sh
 	@$(SETUP)/test-parts.sh
 	$(MEASURED) cargo bench --locked --bench kafka
 

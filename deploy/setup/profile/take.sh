@@ -14,11 +14,11 @@ export CARGO_TARGET_DIR=$work
 RUSTFLAGS=-Cprofile-generate=$work/raw cargo build --release --locked --bin bartizan
 # Build scripts and macros were instrumented, too.
 rm -rf "$work/raw"
-bartizan=$work/release/bartizan scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+bartizan=$work/release/bartizan
+make_scratch
 "$bartizan" simulate --seed 77 --events 200000 --out "$scratch/events.jsonl" --labels "$scratch/labels.jsonl"
 "$bartizan" replay --format bartizan --alerts "$scratch/alerts.jsonl" "$scratch/events.jsonl"
-(cd "$scratch" && timeout --signal TERM 60 "$bartizan" demo --seed 3 >/dev/null 2>&1) || true
+(cd "$scratch" && timeout --signal TERM 60 "$bartizan" demo --seed 3 >/dev/null 2>&1) || [[ $? == 124 ]]
 
 "$llvm_profdata" merge --text "$work/raw" | python3 "$profile/hot.py" >"$scratch/hot.proftext"
 "$llvm_profdata" merge -o "$scratch/hot.profdata" "$scratch/hot.proftext"
