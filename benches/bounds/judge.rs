@@ -1,18 +1,13 @@
 //! `replay` over a pipe, with its own processor time and memory.
 
 use crate::people::Lines;
+use crate::support::daemon::BINARY;
 use crate::support::{cpu, folder};
 use serde_json::Value;
 use std::io::{self, BufWriter};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// The binary that is measured: that of `make build`, which is optimised by the profile, or else cargo's own.
-const BARTIZAN: &str = match option_env!("BARTIZAN") {
-    Some(built) => built,
-    None => env!("CARGO_BIN_EXE_bartizan"),
-};
 
 /// What a run came to.
 pub struct Judged {
@@ -31,7 +26,7 @@ pub fn judge(config: &str, write: impl FnOnce(&mut Lines<BufWriter<ChildStdin>>)
     let alerts = folder.join("alerts.jsonl");
     std::fs::write(folder.join("bartizan.toml"), config).expect("the configuration");
     let before = cpu::of_children();
-    let mut child = Command::new(BARTIZAN)
+    let mut child = Command::new(BINARY)
         .current_dir(&folder)
         .args(["replay", "-c", "bartizan.toml", "--format", "bartizan", "--alerts", "alerts.jsonl", "-"])
         .stdin(Stdio::piped())
